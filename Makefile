@@ -1,0 +1,28 @@
+# Two commands from a clone: `make demo` (scan, fit, figures) and `make test` (lint, types, tests).
+PYTHON ?= python3.11
+BIN := .venv/bin
+RUNS := demo-run/runs
+FIGURES := demo-run/figures
+
+.PHONY: demo test bench clean
+
+demo: .venv/ready
+	$(BIN)/memtrace scan --model demo --step all --include-unexposed --runs $(RUNS)
+	$(BIN)/memtrace fit-poisson $(RUNS) --window 512 --output $(FIGURES)
+	@echo "Figures and report: $(CURDIR)/$(FIGURES)"
+
+test: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv demo-run build dist *.egg-info
+
+# The constraints pin torch first: an unpinned torch brings gigabytes of CUDA libraries.
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,41 @@
+"""memtrace: which training sequences has a language model memorized, and when in training order?
+
+Importing it is cheap: each public name loads its module, and with it torch or statsmodels, when it
+is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memtrace.launch import scan
+    from memtrace.point_process import EventSequence, PoissonFit, fit_poisson
+    from memtrace.scores import load_scores
+
+    __version__: str
+
+__all__ = ["EventSequence", "PoissonFit", "fit_poisson", "load_scores", "scan"]
+
+_HOMES = {
+    "scan": "memtrace.launch",
+    "load_scores": "memtrace.scores",
+    "EventSequence": "memtrace.point_process",
+    "PoissonFit": "memtrace.point_process",
+    "fit_poisson": "memtrace.point_process",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("memtrace-llm")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'memtrace' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Show the lazy names to completion and help."""
+    return [*globals(), *_HOMES]
