@@ -1,0 +1,136 @@
+"""The score table: its schema, the metadata in every file, the atomic write and the lazy read.
+
+It does not know how scores come about or what is estimated from them: this table on disk is the
+only thing that the scan and the statistics share.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from memtrace.errors import RunError
+
+SCHEMA_VERSION = "1"
+SCHEMA = pl.Schema({"sequence_index": pl.UInt64, "matched_tokens": pl.UInt8})
+
+
+def write_scores(
+    path: Path,
+    sequence_index: npt.NDArray[np.integer],
+    matched_tokens: npt.NDArray[np.integer],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write one shard so that the file exists whole or not at all.
+
+    Args:
+        path: Final name of the shard; its existence means that the shard is done.
+        sequence_index: `(n,)` row numbers in the corpus, ascending and unique.
+        matched_tokens: `(n,)` leading continuation tokens that greedy decoding returns.
+        metadata: Key-value pairs stored in the file; no clock and no host, so that equal work gives
+            equal bytes.
+
+    Raises:
+        RunError: The folder cannot be written or the disk is full.
+    """
+    table = pl.DataFrame(
+        {"sequence_index": sequence_index, "matched_tokens": matched_tokens}, schema=SCHEMA
+    )
+    replace_atomically(path, lambda temporary: _write_parquet(table, temporary, metadata))
+
+
+def _write_parquet(table: pl.DataFrame, path: Path, metadata: Mapping[str, str]) -> None:
+    with path.open("wb") as file:
+        table.write_parquet(file, compression="zstd", metadata=dict(metadata))
+
+
+def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file, flush it to disk, and give it its final name.
+
+    Raises:
+        RunError: Nothing can be written there.
+    """
+    # Hidden and not named `.parquet`, so that no reader's glob ever sees half a file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}; "
+            "choose another folder with --runs or make room, then repeat the command"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_metadata(path: Path) -> dict[str, str] | None:
+    """Return the key-value metadata of a shard, or None where it is not a readable score table."""
+    try:
+        if pl.read_parquet_schema(path) != SCHEMA:
+            return None
+        return pl.read_parquet_metadata(path)
+    except (pl.exceptions.PolarsError, OSError):
+        return None
+
+
+def scan_scores(files: Sequence[Path]) -> pl.LazyFrame:
+    """Return the rows of these shards, lazily, in the order given."""
+    if not files:
+        return pl.LazyFrame(schema=SCHEMA)
+    return pl.scan_parquet(files).select(SCHEMA.names())
+
+
+def count_memorized(
+    scores: pl.LazyFrame, exposed_rows: int, continuation_tokens: int
+) -> dict[str, int]:
+    """Return how many sequences were decided and memorized, exposed and unexposed.
+
+    Returns:
+        `sequences`, `memorized` (both exposed), `unexposed_sequences`, `unexposed_memorized`.
+    """
+    exposed = pl.col("sequence_index") < exposed_rows
+    memorized = pl.col("matched_tokens") == continuation_tokens
+    counts = scores.select(
+        sequences=exposed.sum(),
+        memorized=(exposed & memorized).sum(),
+        unexposed_sequences=(~exposed).sum(),
+        unexposed_memorized=(~exposed & memorized).sum(),
+    )
+    return {
+        name: int(value)
+        for name, value in counts.collect(engine="streaming").row(0, named=True).items()
+    }
+
+
+def load_scores(
+    runs: str | Path, *, model: str, step: int, suite: str | None = None
+) -> pl.LazyFrame:
+    """Return the scores of one model at one checkpoint, as far as they are done.
+
+    Columns: `sequence_index` UInt64 (row number in training order), `matched_tokens` UInt8
+    (0..continuation tokens; equal to it means memorized).
+
+    Raises:
+        RunError: `runs` holds no such run, or runs of that name in several suites.
+    """
+    from memtrace.runs import find_run
+
+    return find_run(Path(runs), suite=suite, model=model, step=step).scores()

@@ -1,0 +1,116 @@
+"""Run folders: the plan of shards, what counts as done, and refusing another configuration."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtrace.errors import RunError
+from memtrace.runs import Configuration, begin_run, find_run, find_runs, open_run, plan_shards
+from memtrace.scores import write_scores
+
+CONFIGURATION = Configuration(
+    suite="demo",
+    model="demo",
+    step=512,
+    start=0,
+    stop=100,
+    exposed_rows=100,
+    corpus_rows=120,
+    sequences_per_step=64,
+    shard_size=40,
+    prompt_tokens=32,
+    continuation_tokens=32,
+    eos_rule="none",
+    dtype="float32",
+    weight_digest="w",
+    corpus_digest="c",
+)
+
+
+def finish(run, shard):
+    index = np.arange(shard.start, shard.stop, dtype=np.uint64)
+    write_scores(run.path(shard), index, index % 33, run.configuration.metadata())
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(1, 3_000))
+def test_shards_tile_the_range_at_absolute_cuts(start, length, size):
+    shards = plan_shards(start, start + length, size)
+    covered = [i for shard in shards for i in (shard.start, shard.stop)]
+    assert covered[:1] + covered[-1:] == ([start, start + length] if length else [])
+    assert all(a.stop == b.start for a, b in zip(shards, shards[1:], strict=False))
+    assert all(shard.start % size == 0 for shard in shards[1:])
+    assert all(0 < shard.stop - shard.start <= size for shard in shards)
+    assert [shard.number for shard in shards] == list(range(len(shards)))
+    assert {shard.count for shard in shards} <= {len(shards)}
+
+
+def test_a_full_pythia_checkpoint_has_1118_shards():
+    assert len(plan_shards(0, 146_432_000, 131_072)) == 1118
+
+
+def test_run_goes_on_where_it_stopped(tmp_path):
+    run = begin_run(tmp_path, CONFIGURATION, {"command": ["memtrace", "scan", "--model", "a b"]})
+    assert len(run.shards_left()) == 3
+    finish(run, run.shards()[1])
+    again = begin_run(tmp_path, CONFIGURATION, {})
+    assert [shard.number for shard in again.shards_left()] == [0, 2]
+    assert again.command == "memtrace scan --model 'a b'"
+    assert again.scores().collect()["sequence_index"].to_list() == list(range(40, 80))
+
+
+def test_another_configuration_is_refused_with_the_difference(tmp_path):
+    begin_run(tmp_path, CONFIGURATION, {"command": ["memtrace", "scan"]})
+    other = replace(CONFIGURATION, shard_size=50, weight_digest="x")
+    with pytest.raises(RunError, match=r"shard_size: 40 -> 50; weight_digest: w -> x"):
+        begin_run(tmp_path, other, {})
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", None], ids=["empty", "foreign", "cut"])
+def test_a_damaged_shard_counts_as_left(tmp_path, content):
+    run = begin_run(tmp_path, CONFIGURATION, {})
+    shard = run.shards()[0]
+    finish(run, shard)
+    whole = run.path(shard).read_bytes()
+    assert run.is_done(shard)
+    run.path(shard).write_bytes(whole[:-20] if content is None else content)
+    assert not run.is_done(shard)
+
+
+def test_a_shard_of_another_run_is_refused(tmp_path):
+    run = begin_run(tmp_path / "a", CONFIGURATION, {})
+    other = begin_run(tmp_path / "b", replace(CONFIGURATION, weight_digest="x"), {})
+    shard = run.shards()[0]
+    finish(other, shard)
+    run.path(shard).parent.mkdir()
+    other.path(shard).rename(run.path(shard))
+    with pytest.raises(RunError, match="weight_digest: x, expected w"):
+        run.shards_left()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"configuration": {"suite": "demo"}}'])
+def test_a_damaged_record_gives_one_line(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(RunError, match=r"run\.json") as caught:
+        open_run(tmp_path).configuration  # noqa: B018
+    assert "\n" not in str(caught.value)
+
+
+def test_finding_runs(tmp_path):
+    for step in (512, 64):
+        begin_run(tmp_path, replace(CONFIGURATION, step=step), {})
+    begin_run(tmp_path, replace(CONFIGURATION, suite="other"), {})
+    assert [(r.suite, r.step) for r in find_runs(tmp_path)] == [
+        ("demo", 64),
+        ("demo", 512),
+        ("other", 512),
+    ]
+    assert find_run(tmp_path, model="demo", step=64).step == 64
+    with pytest.raises(RunError, match=r"several suites \(demo, other\)"):
+        find_run(tmp_path, model="demo", step=512)
+    with pytest.raises(RunError, match="suite=demo/model=demo/step=512"):
+        find_run(tmp_path, model="demo", step=1)
+    with pytest.raises(RunError, match="no run at all"):
+        find_runs(tmp_path / "nowhere")
