@@ -1,0 +1,1 @@
+"""The commands of `memtrace`, one file each; installed as `memtrace.cli`."""
