@@ -46,7 +46,7 @@ def set_up(level: int) -> None:
     def show(message: Warning | str, category: type[Warning], *_: Any) -> None:
         logger.warning("%s: %s", category.__name__, message)
 
-    warnings.showwarning = show
+    warnings.showwarning = show  # type: ignore[assignment]  # where and when are left out
 
 
 def print_answer(value: Any, as_json: bool, text: Callable[[], str]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from memtrace.runs import Run
 
 
-class SequenceRange(click.ParamType):
+class SequenceRange(click.ParamType[tuple[int, int]]):
     """`A:B`, sequence indices from A up to but not including B."""
 
     name = "A:B"
@@ -82,6 +82,7 @@ class BatchSize(click.IntRange):
 @click.pass_context
 def scan(
     ctx: click.Context,
+    /,
     *,
     model: str,
     step: str | None,

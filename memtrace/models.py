@@ -4,7 +4,6 @@ It knows folders and the Hub; it does not know suites, steps or what the model i
 """
 
 import hashlib
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,24 +89,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def vocabulary_size(weights: Weights) -> int:
-    """Return the number of token ids that the model knows, from its config alone."""
-    config = _read_config(weights)
-    size = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size")
-    if not isinstance(size, int):
-        raise ModelError(f"{weights.folder / 'config.json'} names no vocab_size")
-    return size
-
-
-def _read_config(weights: Weights) -> dict[str, object]:
-    path = weights.folder / "config.json"
-    try:
-        config: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {error}") from error
-    return config
-
-
 def choose_device(device: str) -> "torch.device":
     """Return the device for `auto`, `cpu` or `cuda` (or `cuda:N`).
 
@@ -145,9 +126,9 @@ def load_model(weights: Weights, device: "torch.device") -> "PreTrainedModel":
     from transformers.utils import logging as transformers_logging
 
     # Transformers draws a progress bar for each load; ours is the only one that a scan shows.
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             weights.folder, dtype=torch.float32, local_files_only=True, weights_only=True
         )
     except (
@@ -155,4 +136,7 @@ def load_model(weights: Weights, device: "torch.device") -> "PreTrainedModel":
     ) as error:  # Transformers raises whatever its parsers raise; the user needs one line
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"cannot load the model in {weights.folder}: {reason}") from error
-    return model.to(device).eval().requires_grad_(False)
+    # Through the base class: Transformers' own overrides are not typed.
+    module: torch.nn.Module = model
+    module.to(device).eval().requires_grad_(False)
+    return model

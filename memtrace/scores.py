@@ -95,7 +95,7 @@ def scan_scores(files: Sequence[Path]) -> pl.LazyFrame:
     """Return the rows of these shards, lazily, in the order given."""
     if not files:
         return pl.LazyFrame(schema=SCHEMA)
-    return pl.scan_parquet(files).select(SCHEMA.names())
+    return pl.scan_parquet(list(files)).select(SCHEMA.names())
 
 
 def count_memorized(

@@ -1,4 +1,4 @@
-"""`memtrace scan` and `memtrace status` as a user meets them: answers, exit codes, one-line errors."""
+"""`memtrace scan` and `status` as a user meets them: answers, exit codes, one-line errors."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def test_dry_run_does_nothing(scan, tmp_path):
 
 
 def test_dry_run_of_a_pythia_model(memtrace_cli, tmp_path):
-    """The whole plan of the largest job, from a stand-in of the right size that occupies nothing."""
+    """The plan of the largest job, from a stand-in of the right size that occupies nothing."""
     total, shard = 146_432_000 * 4098, 30_000_000_000
     for i in range(21):
         with (tmp_path / f"document-{i:05d}-of-00020.bin").open("wb") as file:

@@ -21,7 +21,9 @@ def make_rows(n, tokens, seed=0):
     return np.random.default_rng(seed).integers(0, 60_000, (n, tokens)).astype(np.uint16)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80
+)
 @given(
     n=st.integers(1, 40),
     row_tokens=st.integers(1, 9),
@@ -57,7 +59,7 @@ def test_digest_knows_the_bytes_and_not_the_cuts(tmp_path, write_megatron):
 
 
 def test_last_row_of_a_pile_sized_corpus(tmp_path):
-    """146,432,000 rows of 2049 tokens are 600,078,336,000 bytes: no 32-bit product survives that."""
+    """146,432,000 rows of 2049 tokens are 600,078,336,000 bytes: too many for 32-bit products."""
     n, row_tokens, shard = 146_432_000, 2049, 30_000_000_000
     last = np.arange(row_tokens, dtype="<u2")
     total = n * row_tokens * 2

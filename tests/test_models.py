@@ -1,4 +1,4 @@
-"""Loading models: local folders, the Hub's cache layout, revisions, digests, and one-line errors."""
+"""Loading models: local folders, the Hub's cache, revisions, digests, and one-line errors."""
 
 import shutil
 import subprocess

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "transformers", "statsmodels", "polars", "pydantic", "matplotlib", "scipy"}
+RUN = "from memtrace.cli.main import main\ntry: main([{}])\nexcept SystemExit: pass"
 
 
 def modules_after(statement):
@@ -22,15 +23,13 @@ def modules_after(statement):
 
 
 def test_help_loads_nothing_heavy():
-    ran = "from memtrace.cli.main import main\ntry: main(['{}'])\nexcept SystemExit: pass"
-    assert not modules_after(ran.format("--help")) & HEAVY
+    assert not modules_after(RUN.format("'--help'")) & HEAVY
     assert not modules_after("import memtrace") & HEAVY
 
 
 @pytest.mark.parametrize("command", ["scan", "fit-poisson", "status", "models"])
 def test_help_of_each_command_loads_nothing_heavy(command):
-    ran = f"from memtrace.cli.main import main\ntry: main(['{command}', '--help'])\nexcept SystemExit: pass"
-    assert not modules_after(ran) & HEAVY
+    assert not modules_after(RUN.format(f"'{command}', '--help'")) & HEAVY
 
 
 @pytest.mark.parametrize(

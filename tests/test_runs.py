@@ -1,6 +1,7 @@
 """Run folders: the plan of shards, what counts as done, and refusing another configuration."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_shards_tile_the_range_at_absolute_cuts(start, length, size):
     shards = plan_shards(start, start + length, size)
     covered = [i for shard in shards for i in (shard.start, shard.stop)]
     assert covered[:1] + covered[-1:] == ([start, start + length] if length else [])
-    assert all(a.stop == b.start for a, b in zip(shards, shards[1:], strict=False))
+    assert all(a.stop == b.start for a, b in pairwise(shards))
     assert all(shard.start % size == 0 for shard in shards[1:])
     assert all(0 < shard.stop - shard.start <= size for shard in shards)
     assert [shard.number for shard in shards] == list(range(len(shards)))

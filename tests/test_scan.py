@@ -22,6 +22,7 @@ from memtrace.plan import find_checkpoints, plan_scan
 
 SEQUENCES_PER_STEP = 16
 ROWS = 150
+SHARDS = -(-ROWS * 130 // 1000)  # the token files are cut every 1,000 bytes
 STEPS = (0, 1, 2, 5, 9)
 
 
@@ -48,8 +49,8 @@ def suite(tmp_path_factory, neox_folder, remembered, write_megatron):
         "corpora": {
             "toy": {
                 "path": ".",
-                "files": "document-{shard:05d}-of-%05d.bin" % (-(-ROWS * 130 // 1000) - 1),
-                "shards": -(-ROWS * 130 // 1000),
+                "files": f"document-{{shard:05d}}-of-{SHARDS - 1:05d}.bin",
+                "shards": SHARDS,
                 "row_tokens": 65,
                 "dtype": "uint16",
                 "rows": ROWS,
@@ -138,7 +139,8 @@ def test_lost_and_damaged_shards_are_made_again(suite, undisturbed, tmp_path):
     (run.folder / "scores" / names[0]).unlink()
     (run.folder / "scores" / names[2]).write_bytes(whole[names[2]][:50])
     untouched = (run.folder / "scores" / names[1]).stat().st_mtime_ns
-    assert score_bytes(scan_toy(suite, tmp_path, shard_size=40)) == whole == score_bytes(undisturbed)
+    again = scan_toy(suite, tmp_path, shard_size=40)
+    assert score_bytes(again) == whole == score_bytes(undisturbed)
     assert (run.folder / "scores" / names[1]).stat().st_mtime_ns == untouched
 
 
@@ -159,7 +161,7 @@ def test_killed_at_any_moment_and_repeated(suite, undisturbed, tmp_path):
     subprocess.run([*command, "--runs", str(tmp_path / "whole")], check=True, env=environment)
     duration = time.monotonic() - began
     rng = np.random.default_rng(7)
-    for share in rng.uniform(0.5, 1.0, 4):
+    for share in rng.uniform(0.5, 1.0, 3):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         time.sleep(duration * share)
         process.send_signal(signal.SIGKILL)
@@ -215,7 +217,7 @@ def test_changed_weights_are_refused(suite, tmp_path):
     scan_toy((folder, None), tmp_path, step=2)
     shutil.rmtree(folder / "step2")
     shutil.copytree(folder / "step5", folder / "step2")
-    with pytest.raises(RunError, match="weight_digest: .* -> "):
+    with pytest.raises(RunError, match=r"weight_digest: \w+ -> \w+"):
         scan_toy((folder, None), tmp_path, step=2)
 
 

@@ -62,7 +62,7 @@ def open_megatron(prefix: Path, *, layout: Layout | None = None, name: str | Non
     if len(corpus) != chosen.rows:
         expected = chosen.rows * corpus.row_bytes
         raise CorpusError(
-            f"corpus {corpus.name} has {corpus.bytes} bytes, expected {expected} "
+            f"corpus {corpus.name} has {corpus.size} bytes, expected {expected} "
             f"({chosen.rows} rows of {corpus.row_bytes}): a file is truncated or missing: fetch it"
         )
     return corpus

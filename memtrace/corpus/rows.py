@@ -46,9 +46,9 @@ class Corpus:
 
     def __post_init__(self) -> None:
         """Check that the bytes are a whole number of rows."""
-        if not self.bytes or self.bytes % self.row_bytes:
+        if not self.size or self.size % self.row_bytes:
             raise CorpusError(
-                f"corpus {self.name} has {self.bytes} bytes, not a positive multiple of the "
+                f"corpus {self.name} has {self.size} bytes, not a positive multiple of the "
                 f"{self.row_bytes} bytes of a row ({self.row_tokens} {self.dtype} tokens): "
                 "a file is truncated or of another layout; fetch it again"
             )
@@ -59,13 +59,13 @@ class Corpus:
         return self.row_tokens * self.dtype.itemsize
 
     @cached_property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Return the bytes of all rows."""
         return sum(part.size for part in self.parts)
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return self.bytes // self.row_bytes
+        return self.size // self.row_bytes
 
     def read(self, start: int, stop: int, tokens: int) -> npt.NDArray[np.integer]:
         """Return the first `tokens` tokens of the rows [start, stop).
@@ -152,15 +152,15 @@ class Corpus:
         blocks of 64 KiB, since hashing 600 GB would cost more than the scan. Cutting the same
         stream into other files does not change it.
         """
-        layout = f"{self.row_tokens} {self.dtype.str} {self.bytes}"
+        layout = f"{self.row_tokens} {self.dtype.str} {self.size}"
         digest = hashlib.sha256(layout.encode())
-        if self.bytes <= _DIGEST_BLOCKS * _DIGEST_BLOCK:
-            starts = list(range(0, self.bytes, _DIGEST_BLOCK))
+        if self.size <= _DIGEST_BLOCKS * _DIGEST_BLOCK:
+            starts = list(range(0, self.size, _DIGEST_BLOCK))
         else:
-            last = self.bytes - _DIGEST_BLOCK
+            last = self.size - _DIGEST_BLOCK
             starts = [last * i // (_DIGEST_BLOCKS - 1) for i in range(_DIGEST_BLOCKS)]
         for start in starts:
-            digest.update(self._stream(start, min(start + _DIGEST_BLOCK, self.bytes)))
+            digest.update(self._stream(start, min(start + _DIGEST_BLOCK, self.size)))
         return digest.hexdigest()
 
     def _stream(self, start: int, stop: int) -> bytes:
