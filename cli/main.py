@@ -44,7 +44,7 @@ class ErrorBoundary(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Log each step to stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no logs; errors only.")
 def main(verbose: bool, quiet: bool) -> None:
-    r"""Which training sequences has a language model memorized, and when in training order?
+    """Which training sequences has a language model memorized, and when in training order?
 
     \b
     memtrace scan --model demo --step all       decide every sequence at every checkpoint

@@ -94,7 +94,7 @@ def scan(
     as_json: bool,
     **selection: Any,
 ) -> None:
-    r"""Decide for every training sequence whether a checkpoint has memorized it.
+    """Decide for every training sequence whether a checkpoint has memorized it.
 
     Repeating a command finishes what was interrupted; finished shards are kept.
 

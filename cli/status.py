@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("runs", type=click.Path(path_type=Path), default="runs")
 @json_option
 def status(runs: Path, as_json: bool) -> None:
-    r"""Show what is done and what is left in a folder of runs.
+    """Show what is done and what is left in a folder of runs.
 
     \b
     memtrace status runs

@@ -9,9 +9,10 @@ from pathlib import Path
 from memtrace.corpus import Corpus, open_corpus, open_named
 from memtrace.errors import CorpusError, ManifestError, ModelError, RunError
 from memtrace.greedy import EOS_RULES, Rules
-from memtrace.manifests import ModelManifest, Suite, find_model, parse_steps
+from memtrace.manifests import ModelManifest, Suite, find_model
 from memtrace.models import Weights
 from memtrace.runs import Configuration, Shard, open_run, plan_shards, run_folder
+from memtrace.steps import parse_steps
 
 SHARD_SIZE = 131_072
 """Default sequences in a shard: 128 steps of Pythia."""
@@ -234,9 +235,10 @@ def _selection(
 def _refuse_known_bad(checkpoint: Checkpoint) -> None:
     bad = checkpoint.manifest and checkpoint.manifest[1].known_bad_reason(checkpoint.step)
     if bad:
+        link = f" ({bad.url})" if bad.url else ""
         raise ModelError(
-            f"{checkpoint.model} step {checkpoint.step} is known to be wrong: {bad.reason} "
-            f"({bad.url}); choose another step, or pass --allow-known-bad"
+            f"{checkpoint.model} step {checkpoint.step} is known to be wrong: {bad.reason}{link}; "
+            "choose another step, or pass --allow-known-bad"
         )
 
 

@@ -1,0 +1,242 @@
+"""`memtrace models`: what the manifests say about suites, models and their corpora.
+
+It knows only manifests: it loads no weights and opens no connection.
+"""
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import json_option, manifest_option, print_answer
+
+if TYPE_CHECKING:
+    from memtrace.manifests import ModelManifest, Suite
+
+suite_option = click.option("--suite", help="Look in this suite only.")
+
+
+@click.group()
+def models() -> None:
+    """What is known of each model: shape, checkpoints, corpus, published counts, faults."""
+
+
+@models.command("list")
+@suite_option
+@manifest_option
+@json_option
+def list_models(suite: str | None, manifest: Path | None, as_json: bool) -> None:
+    """List every model that has a name here.
+
+    \b
+    memtrace models list --suite pythia
+    """
+    from memtrace.manifests import find_suite, load_suites
+
+    suites = load_suites(manifest) if suite is None else [find_suite(suite, manifest=manifest)]
+    rows = [_row(owner, model) for owner in suites for model in owner.models]
+    print_answer(rows, as_json, lambda: "\n\n".join(map(_table, suites)))
+
+
+@models.command("show")
+@click.argument("name")
+@click.option("--step", type=click.IntRange(min=0), help="Add what is known of this checkpoint.")
+@suite_option
+@manifest_option
+@json_option
+def show_model(
+    name: str, step: int | None, suite: str | None, manifest: Path | None, as_json: bool
+) -> None:
+    """Show all that is known of one model.
+
+    \b
+    memtrace models show 2.8b --step 64000
+    """
+    from memtrace.manifests import find_model
+    from memtrace.steps import parse_steps
+
+    owner, model = find_model(name, suite=suite, manifest=manifest)
+    card = _card(owner, model)
+    if step is not None:
+        parse_steps(str(step), owner.steps)
+        card["checkpoint"] = _checkpoint(owner, model, step)
+    print_answer(card, as_json, lambda: _text(card))
+
+
+def _row(suite: "Suite", model: "ModelManifest") -> dict[str, Any]:
+    """Return what the list has of a model."""
+    return {
+        "suite": suite.suite,
+        "model": model.name,
+        "architecture": model.architecture,
+        "parameters": model.parameters,
+        "layers": model.layers,
+        "width": model.width,
+        "heads": model.heads,
+        "vocab_size": model.vocab_size,
+        "dtype": model.dtype,
+        "corpus": model.corpus,
+        "checkpoints": len(suite.steps),
+        "known_bad_checkpoints": sum(
+            model.known_bad_reason(step) is not None for step in suite.steps
+        ),
+    }
+
+
+def _card(suite: "Suite", model: "ModelManifest") -> dict[str, Any]:
+    """Return all that is known of a model."""
+    corpus = suite.corpora[model.corpus] if model.corpus else None
+    return {
+        **_row(suite, model),
+        "source": model.hub or str(model.path),
+        "revision": model.revision if model.hub else None,
+        "steps": suite.steps,
+        "sequences_per_step": suite.sequences_per_step,
+        "corpus_details": corpus.model_dump(mode="json", exclude={"name"}) if corpus else None,
+        "corpus_note": model.corpus_note,
+        "memorized": [_published(suite, model, step) for step in sorted(model.memorized)],
+        "memorized_source": suite.memorized_source if model.memorized else None,
+        "known_bad": [
+            {
+                "steps": [step for step in suite.steps if bad.covers(step)],
+                "ranges": bad.steps,
+                "reason": bad.reason,
+                "url": bad.url,
+            }
+            for bad in model.known_bad
+        ],
+        "notes": [note for note in (model.notes, suite.notes) if note],
+        "license": suite.license,
+        "url": suite.url,
+        "citation": suite.citation,
+    }
+
+
+def _exposed(suite: "Suite", model: "ModelManifest", step: int) -> int | None:
+    """Return how many sequences a checkpoint has seen; None where the corpus is not known."""
+    return suite.exposed_rows(step, suite.corpora[model.corpus].rows) if model.corpus else None
+
+
+def _published(suite: "Suite", model: "ModelManifest", step: int) -> dict[str, Any]:
+    """Return a published count and its rate among the sequences seen by then."""
+    memorized, exposed = model.memorized[step], _exposed(suite, model, step)
+    rate = memorized / exposed if exposed else None
+    return {"step": step, "memorized": memorized, "exposed": exposed, "rate": rate}
+
+
+def _checkpoint(suite: "Suite", model: "ModelManifest", step: int) -> dict[str, Any]:
+    """Return what is known of one checkpoint."""
+    source, revision = model.source(step)
+    bad = model.known_bad_reason(step)
+    return {
+        "step": step,
+        "source": source,
+        "revision": revision,
+        "exposed": _exposed(suite, model, step),
+        "known_bad": {"reason": bad.reason, "url": bad.url} if bad else None,
+    }
+
+
+def _table(suite: "Suite") -> str:
+    """Return a suite's models as a table of its natural width, however wide the terminal is."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(
+        "model",
+        Column("parameters", justify="right"),
+        Column("layers\nx width", justify="right"),
+        Column("vocab", justify="right"),
+        "dtype",
+        "corpus",
+        Column("bad", justify="right"),
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    for row in (_row(suite, model) for model in suite.models):
+        table.add_row(
+            row["model"],
+            f"{row['parameters']:,}",
+            f"{row['layers']}x{row['width']}",
+            str(row["vocab_size"]),
+            row["dtype"],
+            row["corpus"] or "-",
+            str(row["known_bad_checkpoints"] or "-"),
+        )
+    console = Console(width=1000, markup=False, emoji=False, no_color=True)
+    with console.capture() as capture:
+        console.print(table)
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    schedule = f"{_schedule(suite.steps)} (bad: how many of them are known to be faulty)"
+    return "\n".join([f"{suite.suite}: {suite.title}", schedule, *lines])
+
+
+def _schedule(steps: Sequence[int]) -> str:
+    """Return how many checkpoints there are, and from where to where."""
+    return f"{len(steps)} checkpoints, step {steps[0]} to {steps[-1]}"
+
+
+def _text(card: dict[str, Any]) -> str:
+    """Return a card as labelled paragraphs, as wide as the terminal."""
+    columns = shutil.get_terminal_size((100, 24)).columns
+    wrap = textwrap.TextWrapper(
+        width=max(60, min(100, columns)),
+        subsequent_indent=" " * 14,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(wrap.fill(f"{label:<14}{text}") for label, text in _lines(card))
+
+
+def _lines(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield label and text of each paragraph of a card; without a label it belongs to the last."""
+    yield "model", f"{card['model']} of suite {card['suite']}"
+    yield "shape", "{architecture}, {layers} layers, width {width}, {heads} heads".format_map(card)
+    yield "parameters", f"{card['parameters']:,}"
+    yield "vocabulary", f"{card['vocab_size']:,} (with any padding)"
+    yield "trained in", card["dtype"]
+    yield "weights", f"{_at(card)}: {_schedule(card['steps'])}"
+    if checkpoint := card.get("checkpoint"):
+        exposed = checkpoint["exposed"]
+        seen = "" if exposed is None else f", which has seen {exposed:,} sequences"
+        yield f"step {checkpoint['step']}", f"{_at(checkpoint)}{seen}"
+        if bad := checkpoint["known_bad"]:
+            yield "", f"known bad: {_linked(bad['reason'], bad['url'])}"
+    yield "corpus", _corpus(card)
+    for count in card["memorized"]:
+        share = f" of {count['exposed']:,} seen ({count['rate']:.4%})" if count["rate"] else ""
+        yield "published", f"{count['memorized']:,} memorized{share} at step {count['step']}"
+    if card["memorized"] and card["memorized_source"]:
+        yield "", card["memorized_source"]
+    for bad in card["known_bad"]:
+        yield "known bad", f"{', '.join(bad['ranges'])}: {_linked(bad['reason'], bad['url'])}"
+    for note in card["notes"]:
+        yield "note", note
+    for label in ("license", "url", "citation"):
+        if card[label]:
+            yield label, card[label]
+
+
+def _at(place: dict[str, Any]) -> str:
+    """Return where weights are, as `scan --model` takes it."""
+    return f"{place['source']}@{place['revision']}" if place["revision"] else place["source"]
+
+
+def _linked(text: str, url: str | None) -> str:
+    """Return a text with its link."""
+    return f"{text} ({url})" if url else text
+
+
+def _corpus(card: dict[str, Any]) -> str:
+    """Return the corpus of a card in one paragraph."""
+    details = card["corpus_details"]
+    if details is None:
+        return f"no default. {card['corpus_note']}"
+    return (
+        f"{card['corpus']}: {details['rows']:,} rows of {details['row_tokens']} {details['dtype']} "
+        f"tokens, {details['files']} in {details['hub'] or details['path']}"
+    )

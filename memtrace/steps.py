@@ -1,0 +1,74 @@
+"""The grammar of steps: `1000,2000`, `0:512`, `1000:143000:1000`, `all`, `last`.
+
+It knows numbers only: which checkpoints exist, its caller says.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from memtrace.errors import ManifestError
+
+_STEPS = re.compile(r"([0-9]+)(?::([0-9]+)(?::([0-9]+))?)?")
+
+
+def parse_steps(text: str, steps: Sequence[int]) -> list[int]:
+    """Return the steps that a text asks for, ascending and unique.
+
+    Args:
+        text: Comma-separated: `1000`, `0:512` (the checkpoints within), `1000:143000:1000` (every
+            one of these), ends included; `all`; `last`.
+        steps: The steps that have a checkpoint.
+
+    Raises:
+        ValueError: The text is not of that form.
+        ManifestError: A step that it asks for has no checkpoint.
+    """
+    available = sorted(set(steps))
+    words = {"all": available, "last": available[-1:]}
+    asked: set[int] = set()
+    for item in (item.strip().lower() for item in text.split(",")):
+        asked.update(words[item] if item in words else _checkpoints(item, available))
+    return sorted(asked)
+
+
+def _checkpoints(item: str, available: list[int]) -> list[int]:
+    """Return the steps of one item; only a range without an increment passes over steps."""
+    asked = step_range(item)
+    found = [step for step in available if step in asked]
+    missing = next((step for step in asked if step not in found), None)
+    if missing is None or (found and item.count(":") == 1):
+        return found
+    before = [step for step in available if step < missing][-1:]
+    after = [step for step in available if step > missing][:1]
+    nearest = " and ".join(map(str, before + after))
+    raise ManifestError(f"no checkpoint at step {missing}; the nearest: {nearest}")
+
+
+def step_range(text: str) -> range:
+    """Read `1000`, `0:512` or `1000:143000:1000`, ends included."""
+    match = _STEPS.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"{text!r} is not a step: write 1000, 0:512 or 1000:143000:1000 (ends included); "
+            "a command also takes all and last"
+        )
+    first, last, increment = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+    if last < first or increment == 0:
+        raise ValueError(f"{text!r} holds no step: a range ascends, by at least 1")
+    return range(first, last + 1, increment)
+
+
+def step_text(item: Any) -> str:
+    """Accept a step or a range as YAML gives it; raise ValueError where it is neither."""
+    if isinstance(item, bool) or not isinstance(item, int | str):
+        raise ValueError(f"{item!r} is not a step or a range of steps")
+    step_range(str(item))
+    return str(item)
+
+
+def expand_steps(items: Any) -> tuple[int, ...]:
+    """Return the steps of a YAML list, ascending and unique."""
+    if not isinstance(items, list):
+        raise ValueError("expected a list of steps and ranges")
+    return tuple(sorted({step for item in items for step in step_range(step_text(item))}))

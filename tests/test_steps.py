@@ -1,0 +1,83 @@
+"""The grammar of steps: what each form asks for, and what is refused."""
+
+import contextlib
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtrace.errors import ManifestError
+from memtrace.steps import parse_steps
+
+STEPS = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
+
+
+@given(st.lists(st.sampled_from(STEPS), min_size=1), st.randoms())
+def test_steps_written_out_are_read_back(chosen, random):
+    random.shuffle(chosen)
+    assert parse_steps(" , ".join(map(str, chosen)), STEPS) == sorted(set(chosen))
+
+
+@given(st.integers(0, 150_000), st.integers(0, 150_000))
+def test_a_range_without_increment_holds_the_checkpoints_within(start, length):
+    expected = [step for step in STEPS if start <= step <= start + length]
+    text = f"{start}:{start + length}"
+    if expected:
+        assert parse_steps(text, STEPS) == expected
+    else:
+        with pytest.raises(ManifestError, match=str(start)):
+            parse_steps(text, STEPS)
+
+
+small = st.integers(0, 60)
+
+
+@given(st.sets(small, min_size=1), small, small, st.integers(1, 9))
+def test_a_range_with_increment_asks_for_each_of_its_steps(steps, start, length, increment):
+    asked = set(range(start, start + length + 1, increment))
+    text = f"{start}:{start + length}:{increment}"
+    if asked <= steps:
+        assert parse_steps(text, sorted(steps)) == sorted(asked)
+    else:
+        with pytest.raises(ManifestError, match=rf"step {min(asked - steps)}\b"):
+            parse_steps(text, sorted(steps))
+
+
+def test_words_and_lists():
+    assert parse_steps("ALL", STEPS) == STEPS
+    assert parse_steps("Last", STEPS) == [143_000]
+    assert parse_steps("last,0, 0:2", STEPS) == [0, 1, 2, 143_000]
+    assert parse_steps("1000:143000:1000", STEPS) == STEPS[11:]
+
+
+@given(st.integers(0, 200_000).filter(lambda step: step not in STEPS))
+def test_a_missing_step_is_named_with_its_neighbours(step):
+    with pytest.raises(ManifestError) as caught:
+        parse_steps(str(step), STEPS)
+    numbers = [int(number) for number in re.findall(r"\d+", str(caught.value))]
+    assert numbers[0] == step
+    assert min(STEPS, key=lambda other: abs(other - step)) in numbers[1:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "1000,", "a", "-1", "+1", "1.0", "1e3", "1::2", ":5", "1:2:3:4", "2:1", "0:4:0", "٣"],
+)
+def test_malformed_steps(text):
+    with pytest.raises(ValueError, match=re.escape(repr(text.rpartition(",")[2]))):
+        parse_steps(text, STEPS)
+
+
+def test_a_range_without_end_costs_nothing():
+    with pytest.raises(ManifestError, match="step 3"):
+        parse_steps(f"0:{10**18}:1", STEPS)
+    assert parse_steps(f"0:{10**18}", STEPS) == STEPS
+
+
+@given(st.text(alphabet="0123456789:, alst", max_size=20))
+def test_any_text_gives_checkpoints_or_a_clean_refusal(text):
+    steps = None
+    with contextlib.suppress(ManifestError, ValueError):
+        steps = parse_steps(text, STEPS)
+    assert steps is None or (steps and steps == sorted(set(steps) & set(STEPS)))
