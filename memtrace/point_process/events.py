@@ -1,0 +1,270 @@
+"""Events with their exposure: which sequences were memorized, and which were looked at at all.
+
+It estimates nothing. Rows that were not scanned are left out of the exposure; they never count as
+sequences that were not memorized.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from memtrace.errors import FitError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from memtrace.runs import Run
+
+Int64Array = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Event counts in consecutive windows of the training axis, each with its exposure."""
+
+    start: Int64Array
+    """First index of each window that was looked at, shape (W,)."""
+    counts: Int64Array
+    """Events in each window, shape (W,)."""
+    exposures: Int64Array
+    """Observed sequences in each window, shape (W,); never zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class EventSequence:
+    """The positions of the memorized sequences on the training axis, and what was looked at.
+
+    Built by `from_positions`, `from_scores` or `from_run`, which check what the fields promise.
+    """
+
+    positions: Int64Array
+    """Index of each event, ascending and unique, shape (n_events,)."""
+    n: int
+    """Length of the axis in sequences: the rows that the checkpoint had been exposed to."""
+    observed: Int64Array
+    """Half-open index ranges that were looked at, disjoint and ascending, shape (r, 2)."""
+    sequences_per_step: int | None = None
+    """Sequences that one optimizer step consumes; None where steps have no meaning."""
+    unexposed_events: int | None = None
+    """Events among the rows not yet trained on (the control group); None if none was scanned."""
+    unexposed_exposure: int | None = None
+    """Scanned rows not yet trained on; None if none was scanned."""
+    label: str = ""
+    """What the events are, for titles: suite, model and step."""
+
+    @classmethod
+    def from_positions(
+        cls,
+        positions: npt.ArrayLike,
+        *,
+        n: int,
+        observed: npt.ArrayLike | None = None,
+        sequences_per_step: int | None = None,
+        unexposed_events: int | None = None,
+        unexposed_exposure: int | None = None,
+        label: str = "",
+    ) -> "EventSequence":
+        """Build from the index of each event.
+
+        Args:
+            positions: Integer indices in [0, n), in any order, each at most once.
+            n: Length of the axis in sequences.
+            observed: Half-open ranges that were looked at, shape (r, 2); None for all of [0, n).
+            sequences_per_step: Sequences that one optimizer step consumes.
+            unexposed_events: Events in the control group of rows not yet trained on.
+            unexposed_exposure: Size of that control group.
+            label: What the events are, for titles.
+
+        Raises:
+            FitError: A position is duplicated, out of range, not an integer, or was not looked at.
+        """
+        ranges = _as_ranges(np.array([[0, n]]) if observed is None else observed, n)
+        return cls(
+            positions=_as_positions(positions, n, ranges),
+            n=int(n),
+            observed=ranges,
+            sequences_per_step=sequences_per_step,
+            unexposed_events=unexposed_events,
+            unexposed_exposure=unexposed_exposure,
+            label=label,
+        )
+
+    @classmethod
+    def from_scores(
+        cls,
+        scores: "pl.LazyFrame",
+        *,
+        n: int,
+        sequences_per_step: int | None = None,
+        continuation_tokens: int = 32,
+        label: str = "",
+    ) -> "EventSequence":
+        """Build from a score table, read as a stream: memory grows with events and gaps only.
+
+        Args:
+            scores: Columns `sequence_index` (ascending, unique) and `matched_tokens`.
+            n: Rows the checkpoint had been exposed to; later rows are the control group.
+            sequences_per_step: Sequences that one optimizer step consumes.
+            continuation_tokens: Matched tokens at which a sequence counts as memorized.
+            label: What the events are, for titles.
+
+        Raises:
+            FitError: Indices are not ascending and unique, or more tokens match than there are.
+        """
+        import polars as pl
+
+        index, memorized = pl.col("sequence_index"), pl.col("memorized")
+        rows = scores.select(
+            index.cast(pl.Int64),
+            memorized=pl.col("matched_tokens") == continuation_tokens,
+            excess=pl.col("matched_tokens") > continuation_tokens,
+        )
+        # One stream each: collected together, the shared columns would be held in memory.
+        totals = rows.select(
+            last=index.max(),
+            excess=pl.col("excess").sum(),
+            control=(index >= n).sum(),
+            control_events=(memorized & (index >= n)).sum(),
+        ).collect(engine="streaming")
+        gaps = (
+            rows.select(index, before=index.shift(1))
+            .filter(pl.col("before").is_null() | (index - pl.col("before") != 1))
+            .collect(engine="streaming")
+        )
+        events = rows.filter(memorized & (index < n)).select(index).collect(engine="streaming")
+        last, excess, control, control_events = totals.row(0)
+        if excess:
+            raise FitError(
+                f"{excess} sequences match more than {continuation_tokens} tokens; pass the "
+                "continuation_tokens with which they were scanned"
+            )
+        return cls.from_positions(
+            events["sequence_index"].to_numpy(),
+            n=n,
+            observed=_ranges_from_gaps(gaps, last, n),
+            sequences_per_step=sequences_per_step,
+            unexposed_events=control_events if control else None,
+            unexposed_exposure=control or None,
+            label=label,
+        )
+
+    @classmethod
+    def from_run(cls, run: "Run") -> "EventSequence":
+        """Build from the finished shards of a run.
+
+        Raises:
+            FitError: No shard of the run is finished.
+        """
+        if len(run.shards_left()) == len(run.shards()):
+            raise FitError(f"nothing of {run.label} is scanned yet; finish it with: {run.command}")
+        return cls.from_scores(
+            run.scores(),
+            n=run.exposed_rows,
+            sequences_per_step=run.sequences_per_step,
+            continuation_tokens=run.continuation_tokens,
+            label=run.label,
+        )
+
+    @property
+    def n_events(self) -> int:
+        """Return the number of events."""
+        return len(self.positions)
+
+    @cached_property
+    def exposure(self) -> int:
+        """Return the number of sequences that were looked at."""
+        return int(np.diff(self.observed, axis=1).sum())
+
+    @property
+    def fraction(self) -> float:
+        """Return the share of the observed sequences that are events, NaN if none was observed."""
+        return self.n_events / self.exposure if self.exposure else float("nan")
+
+    @property
+    def missing(self) -> Int64Array:
+        """Return the half-open ranges of [0, n) that were not looked at, shape (r, 2)."""
+        edges: Int64Array = np.concatenate(([0], self.observed.ravel(), [self.n])).reshape(-1, 2)
+        return edges[edges[:, 0] < edges[:, 1]]
+
+    @cached_property
+    def ranks(self) -> Int64Array:
+        """Return each event's rank among the observed sequences, 0-based, shape (n_events,).
+
+        If order does not matter they are a simple random sample without replacement of
+        [0, exposure), whatever was left out of the scan.
+        """
+        return self.observed_before(self.positions)
+
+    def observed_before(self, index: Int64Array) -> Int64Array:
+        """Return how many observed sequences have a smaller index, elementwise."""
+        if not len(self.observed):
+            return np.zeros(np.shape(index), dtype=np.int64)
+        start, stop = self.observed.T
+        before = np.concatenate(([0], np.cumsum(stop - start)))
+        which = np.searchsorted(start, index, side="right") - 1
+        inside = np.minimum(index, stop[which]) - start[which]
+        return np.where(which < 0, 0, before[which] + inside)
+
+    def windows(self, length: int) -> Windows:
+        """Count events in windows of `length` indices; a short or partly observed one is kept.
+
+        Windows in which nothing was observed are dropped.
+        """
+        edges = np.append(np.arange(0, self.n, length, dtype=np.int64), np.int64(self.n))
+        exposures = np.diff(self.observed_before(edges))
+        counts = np.bincount(self.positions // length, minlength=len(exposures)).astype(np.int64)
+        seen = exposures > 0
+        return Windows(edges[:-1][seen], counts[seen], exposures[seen])
+
+
+def _as_ranges(observed: npt.ArrayLike, n: int) -> Int64Array:
+    ranges = np.asarray(observed)
+    if n < 0:
+        raise FitError(f"the axis has {n} sequences; give the number of exposed rows, at least 0")
+    ranges = ranges.reshape(-1, 2).astype(np.int64)
+    ranges = ranges[ranges[:, 0] != ranges[:, 1]]
+    edges = ranges.ravel()
+    if len(edges) and (edges[0] < 0 or edges[-1] > n or (np.diff(edges) < 0).any()):
+        raise FitError(f"observed ranges must be ascending and disjoint inside [0, {n})")
+    # Ranges that touch are one range.
+    joint = np.flatnonzero(edges[1:-1:2] == edges[2::2])
+    return np.delete(edges, np.concatenate((2 * joint + 1, 2 * joint + 2))).reshape(-1, 2)
+
+
+def _as_positions(positions: npt.ArrayLike, n: int, ranges: Int64Array) -> Int64Array:
+    given = np.asarray(positions)
+    if given.size and not np.issubdtype(given.dtype, np.integer):
+        raise FitError(f"positions are {given.dtype}; give the integer index of each event")
+    ordered = np.sort(given.ravel().astype(np.int64))
+    if len(ordered) and not 0 <= ordered[0] <= ordered[-1] < n:
+        wrong = ordered[0] if ordered[0] < 0 else ordered[-1]
+        raise FitError(f"position {wrong} lies outside [0, {n}); give the length of the axis as n")
+    repeated = ordered[:-1][np.diff(ordered) == 0]
+    if len(repeated):
+        raise FitError(f"position {repeated[0]} occurs twice; keep one row for each sequence")
+    which = np.searchsorted(ranges[:, 0], ordered, side="right") - 1
+    unseen = ordered[(which < 0) | (ordered >= ranges[which, 1])] if len(ordered) else ordered
+    if len(unseen):
+        raise FitError(f"event {unseen[0]} lies outside the observed ranges; correct `observed`")
+    return ordered
+
+
+def _ranges_from_gaps(gaps: "pl.DataFrame", last: int | None, n: int) -> Int64Array:
+    """Turn the first row after each gap, and the row before it, into ranges of [0, n)."""
+    if last is None:
+        return np.empty((0, 2), dtype=np.int64)
+    start = gaps["sequence_index"].to_numpy()
+    before = gaps["before"].to_numpy()[1:].astype(np.int64)
+    disorder = np.flatnonzero(start[1:] <= before)
+    if len(disorder):
+        here, there = start[1:][disorder[0]], before[disorder[0]]
+        raise FitError(
+            f"sequence_index {here} follows {there}; scores must be ascending and unique, "
+            "so sort them and drop repeated rows"
+        )
+    ranges: Int64Array = np.column_stack((start, np.append(before, last) + 1))
+    return np.minimum(ranges[ranges[:, 0] < n], n)

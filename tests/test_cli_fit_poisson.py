@@ -1,0 +1,162 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from memtrace.cli.fit_poisson import fit_poisson
+
+from memtrace.errors import ManifestError, RunError
+from memtrace.runs import Configuration, Run, begin_run
+from memtrace.scores import write_scores
+
+Command = Callable[..., Result]
+
+
+def scanned(runs: Path, model: str, step: int, *, shards: int = 4) -> Run:
+    """Write the first `shards` of the four shards of a run with some memorized sequences."""
+    configuration = Configuration(
+        suite="demo",
+        model=model,
+        step=step,
+        start=0,
+        stop=4096,
+        exposed_rows=min(64 * step, 4096),
+        corpus_rows=4096,
+        sequences_per_step=64,
+        shard_size=1024,
+        prompt_tokens=32,
+        continuation_tokens=32,
+        eos_rule="none",
+        dtype="float32",
+        weight_digest=f"{model}{step}",
+        corpus_digest="c",
+    )
+    run = begin_run(runs, configuration, {"command": ["memtrace", "scan", "--model", model]})
+    rng = np.random.default_rng(step)
+    for shard in run.shards()[:shards]:
+        index = np.arange(shard.start, shard.stop)
+        matched = np.where(rng.random(len(index)) < 0.05, 32, 3)
+        write_scores(run.path(shard), index, matched, configuration.metadata())
+    return run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    scanned(folder, "small", 16)
+    scanned(folder, "small", 32)
+    scanned(folder, "small", 48, shards=2)
+    scanned(folder, "large", 64)
+    return folder
+
+
+@pytest.fixture
+def command() -> Command:
+    def invoke(*args: object) -> Result:
+        return CliRunner().invoke(fit_poisson, [str(arg) for arg in args])
+
+    return invoke
+
+
+def documents(result: Result) -> list[dict]:
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    return found if isinstance(found, list) else [found]
+
+
+def test_the_last_finished_checkpoint_of_each_model_is_fitted(runs, command) -> None:
+    found = documents(command(runs, "--json"))
+
+    assert [(one["model"], one["step"]) for one in found] == [("large", 64), ("small", 32)]
+    assert found[1]["exposure"] == 2048
+    assert found[1]["control"]["unexposed_exposure"] == 2048
+
+
+def test_one_run_gives_one_document(runs, command) -> None:
+    result = command(runs, "--model", "small", "--step", 16, "--window", 64, "--json")
+
+    document = json.loads(result.stdout)
+    assert (document["step"], document["window"], document["window_count"]) == (16, 64, 16)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [("all", [16, 32, 48]), ("32,16", [16, 32]), ("16:48:32", [16, 48]), ("16:17:5", [16])],
+)
+def test_steps_are_lists_and_ranges_with_their_end(runs, command, step, expected) -> None:
+    found = documents(command(runs, "--model", "small", "--step", step, "--json"))
+
+    assert [one["step"] for one in found] == expected
+
+
+def test_an_unfinished_run_is_fitted_by_name_with_its_gaps(runs, command) -> None:
+    (found,) = documents(command(runs, "--model", "small", "--step", 48, "--json"))
+
+    assert found["coverage"]["expected"] == 3072
+    assert found["coverage"]["missing_ranges"] == [[2048, 3072]]
+
+
+def test_a_step_without_a_run_names_those_that_exist(runs, command) -> None:
+    result = command(runs, "--model", "small", "--step", "16,17")
+
+    assert isinstance(result.exception, ManifestError)
+    assert "step 17; the nearest: 16 and 32" in str(result.exception)
+
+
+def test_without_a_finished_run_the_command_that_finishes_one_is_named(tmp_path, command) -> None:
+    scanned(tmp_path, "small", 16, shards=1)
+    result = command(tmp_path)
+
+    assert isinstance(result.exception, RunError)
+    assert "`memtrace scan --model small`" in str(result.exception)
+
+
+@pytest.mark.parametrize("step", ["x", "1:2:3:4", "1:9:0"])
+def test_a_step_that_is_no_step_is_a_usage_error(runs, command, step) -> None:
+    result = command(runs, "--step", step)
+
+    assert result.exit_code == 2
+    assert repr(step) in result.stderr
+
+
+def test_text_names_each_run_and_opens_with_its_verdict(runs, command) -> None:
+    result = command(runs)
+
+    assert result.exit_code == 0
+    assert "demo/large step 64" in result.stdout
+    assert "demo/small step 32" in result.stdout
+    assert "No drift found" in result.stdout
+
+
+def test_output_holds_the_document_and_the_figures(runs, command, tmp_path) -> None:
+    output = tmp_path / "new" / "figures"
+    result = command(runs, "--model", "small", "--json", "--output", output)
+
+    assert json.loads((output / "fit.json").read_text()) == json.loads(result.stdout)
+    names = {path.name for path in output.iterdir()}
+    assert {"page.png", "page.svg", "qq.png", "rate.svg", "rootogram.png"} <= names
+
+
+def test_figures_of_several_runs_are_named_by_model_and_step(
+    runs, command, tmp_path, monkeypatch
+) -> None:
+    prefixes = []
+    monkeypatch.setattr("memtrace.plots.save", lambda fit, folder, prefix: prefixes.append(prefix))
+    command(runs, "--model", "small", "--step", "16,32", "--output", tmp_path / "out")
+
+    assert prefixes == ["demo-small-step16-", "demo-small-step32-"]
+    assert len(json.loads((tmp_path / "out" / "fit.json").read_text())) == 2
+
+
+def test_an_output_that_cannot_be_written_is_one_clear_error(runs, command, tmp_path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = command(runs, "--model", "small", "--output", tmp_path / "file" / "below")
+
+    assert isinstance(result.exception, RunError)
+    assert "cannot write to" in str(result.exception)
+
+
+def test_help_keeps_each_example_on_its_line(command) -> None:
+    assert "\n  memtrace fit-poisson runs\n" in command("--help").stdout

@@ -1,0 +1,90 @@
+"""Do the tests keep their size and the intervals their coverage? By seeded simulation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.point_process.dispersion import dispersion
+from memtrace.point_process.simulate import log_linear_drift, random_order
+from memtrace.point_process.trend import log_linear
+from memtrace.point_process.uniformity import uniformity
+
+LEVEL = 0.05
+
+
+def slack(draws: int) -> float:
+    """Return three Monte Carlo standard errors of a share of 5%."""
+    return 3 * math.sqrt(LEVEL * (1 - LEVEL) / draws)
+
+
+@pytest.mark.parametrize("p", [0.01, 0.1, 0.6])
+def test_every_test_keeps_its_size_in_random_order(p) -> None:
+    rng, draws, n = np.random.default_rng(7), 500, 20_000
+    p_values = []
+    for _ in range(draws):
+        events = random_order(n, round(n * p), rng)
+        spread = uniformity(events)
+        index = dispersion(events.windows(512)).binomial.p_value
+        p_values.append((log_linear(events).p_value, spread.laplace_p_value, spread.p_value, index))
+    rejected = (np.array(p_values) < LEVEL).mean(axis=0)
+
+    np.testing.assert_allclose(rejected, LEVEL, atol=slack(draws))
+
+
+def test_without_the_finite_population_correction_the_test_would_lose_its_size() -> None:
+    rng, draws = np.random.default_rng(8), 400
+    rejected = 0
+    for _ in range(draws):
+        fitted = log_linear(random_order(5000, 3000, rng))
+        rejected += abs(fitted.theta) / fitted.standard_error > 1.96
+
+    assert rejected / draws < LEVEL - slack(draws)
+
+
+@pytest.mark.parametrize(("p", "ratio"), [(0.01, 1.5), (0.1, 0.7), (0.3, 1.3)])
+def test_intervals_of_the_ratio_cover_a_true_drift(p, ratio) -> None:
+    rng, draws, n = np.random.default_rng(9), 300, 20_000
+    missed = 0
+    for _ in range(draws):
+        low, high = log_linear(log_linear_drift(n, p * n, ratio, rng)).interval(0.95)
+        missed += not low <= ratio <= high
+
+    assert missed / draws == pytest.approx(LEVEL, abs=slack(draws))
+
+
+def test_equivalence_is_claimed_wrongly_at_most_once_in_twenty() -> None:
+    rng, draws, margin = np.random.default_rng(10), 300, 1.2
+    claimed = sum(
+        log_linear(log_linear_drift(50_000, 3000, margin, rng)).equivalence(margin).p_value < LEVEL
+        for _ in range(draws)
+    )
+
+    assert claimed / draws == pytest.approx(LEVEL, abs=slack(draws))
+
+
+def test_shocks_to_whole_steps_widen_the_interval_as_much_as_they_must() -> None:
+    rng, draws, step, steps = np.random.default_rng(11), 200, 256, 120
+    rejected, naive = 0, 0
+    for _ in range(draws):
+        rate = np.repeat(0.1 * rng.gamma(8, 1 / 8, steps), step)
+        positions = np.flatnonzero(rng.random(len(rate)) < rate)
+        events = EventSequence.from_positions(positions, n=step * steps)
+        rejected += log_linear(events, step=step).p_value < LEVEL
+        naive += log_linear(events).p_value < LEVEL
+
+    assert rejected / draws < LEVEL + slack(draws)
+    assert naive / draws > 3 * LEVEL
+
+
+def test_a_drift_of_one_percent_is_found_by_the_trend_and_not_by_the_dispersion() -> None:
+    rng = np.random.default_rng(12)
+    fit = fit_poisson(log_linear_drift(146_432_000, 1_870_000, 1.01, rng))
+
+    assert fit.trend.p_value < 0.01
+    assert fit.dispersion.binomial.p_over > LEVEL
+    # Against the Poisson law the counts even look too even.
+    assert fit.dispersion.poisson.p_under < 1e-3
+    assert fit.equivalence.equivalent
+    assert fit.verdict.startswith("A drift too small to matter")

@@ -1,0 +1,193 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memtrace.errors import FitError
+from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.point_process.simulate import log_linear_drift, random_order
+
+CONTRACT = {
+    "events": None,
+    "exposure": None,
+    "window": None,
+    "rate_per_window": None,
+    "rate_ci95": None,
+    "dispersion": {"index_poisson", "index_binomial", "ci95", "p_value"},
+    "trend": {"rate_ratio", "ci90", "ci95", "p_value"},
+    "equivalence": {"margin", "equivalent", "p_value"},
+    "uniformity": {"ks", "ks_upper95", "laplace_z", "p_value"},
+    "change_point": {"index", "step", "rate_ratio", "p_value"},
+    "models": None,
+    "coverage": {"expected", "seen", "missing_ranges"},
+    "control": {"unexposed_events", "unexposed_exposure", "rate_difference_ci95"},
+    "verdict": None,
+}
+
+
+@st.composite
+def event_sequences(draw) -> EventSequence:
+    n = draw(st.integers(1, 50))
+    cuts = sorted(draw(st.lists(st.integers(0, n), max_size=4, unique=True)))
+    observed = np.array(cuts[: len(cuts) // 2 * 2]).reshape(-1, 2)
+    seen = np.concatenate([[], *(np.arange(a, b) for a, b in observed)]).astype(int)
+    chosen = draw(st.sets(st.sampled_from(seen.tolist()))) if len(seen) else set()
+    control = draw(st.sampled_from([None, 0, 3]))
+    return EventSequence.from_positions(
+        np.array(sorted(chosen), dtype=np.int64),
+        n=n,
+        observed=observed,
+        unexposed_events=control,
+        unexposed_exposure=None if control is None else 7,
+    )
+
+
+def nulls_without_reason(value: object) -> list[str]:
+    """Return the keys whose value is null in an object that gives no reason."""
+    if isinstance(value, list):
+        return [name for item in value for name in nulls_without_reason(item)]
+    if not isinstance(value, dict):
+        return []
+    inner = [name for item in value.values() for name in nulls_without_reason(item)]
+    if value.get("reason"):
+        return []
+    return inner + [k for k, v in value.items() if v is None and k != "reason"]
+
+
+@settings(deadline=None)
+@given(event_sequences(), st.integers(1, 60))
+def test_every_document_is_complete_json_and_every_null_has_a_reason(events, window) -> None:
+    if events.exposure == 0 and events.unexposed_exposure is None:
+        with pytest.raises(FitError, match="no sequence was scanned"):
+            fit_poisson(events, window=window)
+        return
+    fit = fit_poisson(events, window=window)
+    document = json.loads(json.dumps(fit.to_dict(), allow_nan=False))
+
+    assert CONTRACT.keys() <= document.keys()
+    for name, keys in CONTRACT.items():
+        assert keys is None or keys <= document[name].keys()
+    assert {"name", "log_likelihood", "parameters", "aic", "bic"} <= document["models"][0].keys()
+    assert nulls_without_reason(document) == []
+    assert document["verdict"].endswith(".")
+    assert document["events"] == events.n_events
+    assert document["coverage"]["seen"] + sum(b - a for a, b in events.missing) == events.n
+    assert fit.summary().count("\n") > 10
+
+
+def test_change_point_is_null_with_the_reason_that_it_is_not_computed() -> None:
+    document = fit_poisson(EventSequence.from_positions([1, 5], n=10), window=5).to_dict()
+
+    assert document["change_point"]["index"] is None
+    assert document["change_point"]["reason"] == "not computed yet"
+
+
+def test_the_same_seed_gives_the_same_document_and_another_only_other_simulations() -> None:
+    events = random_order(100_000, 60, np.random.default_rng(0))
+    one, again = fit_poisson(events, seed=3), fit_poisson(events, seed=3)
+    other = fit_poisson(events, seed=4)
+
+    assert one.to_dict() == again.to_dict()
+    assert one.dispersion.method == "simulation"
+    assert one.to_dict()["dispersion"]["p_value"] != other.to_dict()["dispersion"]["p_value"]
+    assert one.to_dict()["trend"] == other.to_dict()["trend"]
+
+
+def test_rates_scale_with_the_window_and_nothing_of_the_order_does() -> None:
+    events = random_order(65_536, 900, np.random.default_rng(1))
+    small, large = (fit_poisson(events, window=w).to_dict() for w in (256, 1024))
+
+    assert large["rate_per_window"] == pytest.approx(4 * small["rate_per_window"])
+    assert large["rate_ci95"] == pytest.approx([4 * end for end in small["rate_ci95"]])
+    assert large["rate_per_million"] == small["rate_per_million"]
+    assert large["uniformity"] == small["uniformity"]
+
+
+def test_log_linear_model_is_never_less_likely_than_the_constant_rate() -> None:
+    rng = np.random.default_rng(2)
+    for ratio in (1.0, 2.0):
+        constant, drift = fit_poisson(log_linear_drift(20_000, 300, ratio, rng)).models
+        assert drift.log_likelihood >= constant.log_likelihood
+        assert (drift.aic < constant.aic) == (drift.log_likelihood - constant.log_likelihood > 1)
+
+
+def test_control_group_is_compared_per_window() -> None:
+    events = EventSequence.from_positions(
+        np.arange(0, 5120, 10), n=5120, unexposed_events=2, unexposed_exposure=1024
+    )
+    control = fit_poisson(events, window=512).to_dict()["control"]
+
+    assert control["rate_difference"] == pytest.approx(51.2 - 1.0)
+    low, high = control["rate_difference_ci95"]
+    assert low < 50.2 < high
+    assert control["p_value"] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"window": 0}, "window 0 must hold"), ({"margin": 1.0}, "margin 1.0 must be a rate ratio")],
+)
+def test_settings_without_meaning_are_refused(changes, message) -> None:
+    with pytest.raises(FitError, match=message):
+        fit_poisson(EventSequence.from_positions([1, 5], n=10), **changes)
+
+
+def steady(n_events: int) -> EventSequence:
+    return random_order(1_000_000, n_events, np.random.default_rng(5))
+
+
+def test_verdicts() -> None:
+    rng = np.random.default_rng(6)
+    cases = {
+        "No drift: start and end of training agree within the margin of 1.05": steady(100_000),
+        "No drift found, but one as large as the margin of 1.05 is not ruled out": steady(1000),
+        "Drift: the rate is higher at the end": log_linear_drift(1_000_000, 20_000, 1.5, rng),
+        "Drift: the rate is lower at the end": log_linear_drift(1_000_000, 20_000, 0.6, rng),
+        "Too few events to tell: with 4 only a drift by a factor of": steady(4),
+        "No memorized sequence among 50: the rate is below": EventSequence.from_positions([], n=50),
+        "All 3 sequences are memorized": EventSequence.from_positions([0, 1, 2], n=3),
+        "Nothing to say about training order": EventSequence.from_positions(
+            [], n=0, unexposed_events=1, unexposed_exposure=9
+        ),
+    }
+    for beginning, events in cases.items():
+        assert fit_poisson(events).verdict.startswith(beginning)
+
+
+def test_verdict_tells_how_uneven_the_windows_are() -> None:
+    rng = np.random.default_rng(7)
+    n = 512 * 2000
+    shocks = 0.02 * np.where(np.arange(n) // 512 % 2, 0.7, 1.3)
+    uneven = fit_poisson(EventSequence.from_positions(np.flatnonzero(rng.random(n) < shocks), n=n))
+    assert "counts vary more between windows than a random order makes them" in uneven.verdict
+    assert f"varies by {uneven.trend.about.cv:.1%}" in uneven.verdict
+    assert uneven.trend.inflation > 1.5
+
+    regular = fit_poisson(EventSequence.from_positions(np.arange(20, n, 50), n=n))
+    assert "counts vary less between windows than a random order makes them" in regular.verdict
+    assert regular.trend.inflation == 1
+
+
+def test_verdict_sees_a_bump_in_the_middle_that_is_no_drift() -> None:
+    rng = np.random.default_rng(8)
+    n = 1_000_000
+    u = (np.arange(n) + 0.5) / n
+    rate = 0.01 * np.where(np.abs(u - 0.5) < 0.1, 1.2, 1.0)
+    fit = fit_poisson(EventSequence.from_positions(np.flatnonzero(rng.random(n) < rate), n=n))
+
+    assert fit.trend.p_value > 0.05
+    assert "of the events are out of place" in fit.verdict
+
+
+def test_pythia_scale_needs_exact_integers() -> None:
+    n, k = 146_432_000, np.arange(1_000_000, dtype=np.int64)
+    positions = (2 * k + 1) * n // (2 * len(k))
+    fit = fit_poisson(EventSequence.from_positions(positions, n=n, sequences_per_step=1024))
+
+    assert fit.windows.counts.sum() == len(k)
+    assert fit.dispersion.binomial.p_under == 0
+    assert math.log(fit.trend.rate_ratio) == pytest.approx(0, abs=1e-8)
+    assert fit.to_dict()["equivalence"]["equivalent"] is True
