@@ -7,13 +7,14 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,19 +55,52 @@ def print_answer(value: Any, as_json: bool, text: Callable[[], str]) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False) if as_json else text())
 
 
+def estimate_text(estimate: Mapping[str, Any]) -> str:
+    """Say what a sample says of all sequences, in one line; the keys are those of CountEstimate."""
+    (low, high), (least, most) = estimate["count_ci95"], estimate["rate_ci95"]
+    return (
+        f"Estimate for all {estimate['population']:,} sequences, from {estimate['sampled']:,} "
+        f"drawn at random: {estimate['count']:,.0f} memorized (95%: {low:,.0f} to {high:,.0f}), "
+        f"{estimate['rate']:.4%} ({least:.4%} to {most:.4%})"
+    )
+
+
+def command_line(ctx: click.Context) -> list[str]:
+    """Return the command with every argument and option that was given, typed or by environment."""
+    words = ["memtrace", ctx.info_name or ""]
+    for param in ctx.command.params:
+        name = param.name or ""
+        if ctx.get_parameter_source(name) == ParameterSource.DEFAULT or name == "as_json":
+            continue
+        value = ctx.params[name]
+        if isinstance(param, click.Argument):
+            words.append(str(value))
+        elif value is True:
+            words.append(param.opts[0])
+        elif value is False:
+            words += param.secondary_opts[:1]
+        elif isinstance(value, tuple):
+            words += [param.opts[0], ":".join(map(str, value))]
+        elif value is not None:
+            words += [param.opts[0], str(value)]
+    return words
+
+
 @contextmanager
-def show_progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show on stderr how far a scan is: a bar on a terminal, a log line a minute elsewhere.
+def show_progress(
+    description: str, total: int, unit: str = "sequences"
+) -> Iterator[Callable[[int], None]]:
+    """Show on stderr how far work is: a bar on a terminal, a log line a minute elsewhere.
 
     Yields:
-        A function to call with the number of sequences decided since its last call.
+        A function to call with the number of units done since its last call.
     """
     if not logger.isEnabledFor(logging.INFO) or not stderr().is_terminal:
-        yield _LoggedProgress(description, total)
+        yield _LoggedProgress(description, total, unit)
         return
     from rich.progress import Progress, TextColumn
 
-    columns = (*Progress.get_default_columns(), TextColumn("{task.completed:,.0f} sequences"))
+    columns = (*Progress.get_default_columns(), TextColumn(f"{{task.completed:,.0f}} {unit}"))
     with Progress(*columns, console=stderr(), transient=True) as progress:
         task = progress.add_task(description, total=total)
         yield lambda count: progress.advance(task, count)
@@ -75,12 +109,14 @@ def show_progress(description: str, total: int) -> Iterator[Callable[[int], None
 class _LoggedProgress:
     """Counts, and logs at most once a minute: what a batch job's log can bear."""
 
-    def __init__(self, description: str, total: int) -> None:
+    def __init__(self, description: str, total: int, unit: str) -> None:
         self._description, self._total, self._done = description, total, 0
+        self._unit = unit
         self._next = time.monotonic() + 60
 
     def __call__(self, count: int) -> None:
         self._done += count
         if time.monotonic() >= self._next:
             self._next += 60
-            logger.info("%s: %s of %s sequences", self._description, self._done, self._total)
+            done = f"{self._done:,} of {self._total:,} {self._unit}"
+            logger.info("%s: %s", self._description, done)

@@ -10,7 +10,9 @@ import click
 
 from memtrace.errors import MemtraceError
 
+from .corpus import corpus
 from .fit_poisson import fit_poisson
+from .import_runs import import_runs
 from .models import models
 from .scan import scan
 from .status import status
@@ -59,3 +61,5 @@ main.add_command(scan)
 main.add_command(status)
 main.add_command(fit_poisson)
 main.add_command(models)
+main.add_command(corpus)
+main.add_command(import_runs)

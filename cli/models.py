@@ -1,20 +1,22 @@
-"""`memtrace models`: what the manifests say about suites, models and their corpora.
+"""`memtrace models`: what the manifests say about suites and models, and whether it holds.
 
-It knows only manifests: it loads no weights and opens no connection.
+It loads no weights; `list` and `show` know only manifests, `verify` asks the Hub.
 """
 
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import json_option, manifest_option, print_answer
+from .console import json_option, manifest_option, print_answer, show_progress
 
 if TYPE_CHECKING:
     from memtrace.manifests import ModelManifest, Suite
+    from memtrace.weights import Verdict
 
 suite_option = click.option("--suite", help="Look in this suite only.")
 
@@ -64,6 +66,78 @@ def show_model(
         parse_steps(str(step), owner.steps)
         card["checkpoint"] = _checkpoint(owner, model, step)
     print_answer(card, as_json, lambda: _text(card))
+
+
+@models.command("verify")
+@click.argument("name")
+@click.option("--step", default="all", help="Checkpoints: 1000,2000, 1000:143000:1000, last, all.")
+@click.option("--cached", is_flag=True, help="Hash what is in the Hub's local cache.")
+@suite_option
+@manifest_option
+@json_option
+@click.pass_context
+def verify_model(
+    ctx: click.Context,
+    name: str,
+    step: str,
+    cached: bool,
+    suite: str | None,
+    manifest: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare the weight files of a model's checkpoints; exit 1 if one is not what its step says.
+
+    The Hub tells the sha256 of each file without a download. Local models are hashed.
+
+    \b
+    memtrace models verify 2.8b
+    memtrace models verify 12b --step 50000,58000,143000
+    """
+    from memtrace.errors import ModelError
+    from memtrace.manifests import find_model
+    from memtrace.steps import parse_steps
+    from memtrace.weights import verify_checkpoints
+
+    owner, model = find_model(name, suite=suite, manifest=manifest)
+    try:
+        steps = parse_steps(step, owner.steps)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param_hint="--step") from error
+    with show_progress(f"Comparing {name}", len(steps), "checkpoints") as advance:
+        verdicts = verify_checkpoints(owner, model, steps, cached=cached, on_progress=advance)
+    if not verdicts:
+        raise ModelError(f"none of these checkpoints of {name} is in the Hub's local cache")
+    documents = [_verdict(verdict) for verdict in verdicts]
+    print_answer(documents, as_json, lambda: _verdicts_text(verdicts))
+    if flagged := [verdict.step for verdict in verdicts if verdict.is_flagged]:
+        raise ModelError(
+            f"{len(flagged)} of {len(verdicts)} checkpoints of {name} are not to be trusted "
+            f"(steps {', '.join(map(str, flagged[:8]))}{', …' if len(flagged) > 8 else ''}): "
+            "scan refuses them unless told --allow-known-bad"
+        )
+
+
+def _verdict(verdict: "Verdict") -> dict[str, Any]:
+    return {**asdict(verdict), "state": verdict.state, "flagged": verdict.is_flagged}
+
+
+def _verdicts_text(verdicts: "list[Verdict]") -> str:
+    return "\n".join(
+        f"{verdict.step:>8}  {verdict.state:<10} {_what(verdict)}" for verdict in verdicts
+    )
+
+
+def _what(verdict: "Verdict") -> str:
+    """Return what is to be said of one checkpoint, in one line."""
+    if verdict.missing:
+        return verdict.missing
+    size = sum(file.size for file in verdict.files.values())
+    said = [f"{len(verdict.files)} files, {size / 1e6:,.1f} MB"]
+    if verdict.same_as:
+        said.append(f"byte-identical to {', '.join(verdict.same_as[:4])}")
+    if verdict.known_bad:
+        said.append(f"known bad: {verdict.known_bad}")
+    return "; ".join(said)
 
 
 def _row(suite: "Suite", model: "ModelManifest") -> dict[str, Any]:

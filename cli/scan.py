@@ -3,17 +3,29 @@
 It knows options and tables; planning and deciding are the library's.
 """
 
+import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from .console import json_option, manifest_option, print_answer, show_progress
+from .console import (
+    command_line,
+    estimate_text,
+    json_option,
+    manifest_option,
+    print_answer,
+    show_progress,
+)
 
 if TYPE_CHECKING:
+    from memtrace.downloads import DiskNeed
     from memtrace.plan import ScanPlan
     from memtrace.runs import Run
+
+
+logger = logging.getLogger("memtrace")
 
 
 class SequenceRange(click.ParamType[tuple[int, int]]):
@@ -48,15 +60,28 @@ class BatchSize(click.IntRange):
 )
 @click.option("--step", help="Checkpoints: 1000,2000, 1000:143000:1000, all or last (default).")
 @click.option("--suite", help="Suite of the model, where two have one of that name.")
-@click.option("--corpus", help="Manifest name, Megatron prefix or .npy  [default: the model's own]")
+@click.option(
+    "--corpus",
+    help="Name, path or address: Megatron prefix, prefix pack, .npy  [default: the model's own]",
+)
 @click.option("--runs", type=click.Path(path_type=Path), default="runs", help="Folder of runs.")
 @click.option("--sequences", type=SequenceRange(), help="Only sequence indices A to B-1.")
+@click.option(
+    "--sample", type=click.IntRange(min=1), help="Only so many of the sequences, at random."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the sample.")
+@click.option("--stratified", is_flag=True, help="Draw the sample evenly over the training steps.")
 @click.option(
     "--include-unexposed",
     is_flag=True,
     help="Also sequences that the checkpoint had not seen: a randomised control group.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="Where the model runs; auto: the first CUDA device, else the CPU.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
@@ -76,6 +101,11 @@ class BatchSize(click.IntRange):
     "--shard-size", type=click.IntRange(min=1), default=131_072, help="Sequences in a score file."
 )
 @click.option("--allow-known-bad", is_flag=True, help="Scan weights known to be another step's.")
+@click.option(
+    "--keep-weights/--drop-weights",
+    default=True,
+    help="Whether a downloaded checkpoint stays in the Hub's cache after its scan.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @manifest_option
 @json_option
@@ -90,6 +120,7 @@ def scan(
     manifest: Path | None,
     device: str,
     batch_size: int | None,
+    keep_weights: bool,
     dry_run: bool,
     as_json: bool,
     **selection: Any,
@@ -103,6 +134,7 @@ def scan(
     memtrace scan --model 1.4b --step 143000 --corpus pile/document --dry-run
     memtrace scan --model ./my-model --corpus tokens.npy
     """
+    from memtrace.downloads import check_checkpoints, drop_weights, fetch_ahead
     from memtrace.launch import run_scan
     from memtrace.plan import find_checkpoints, plan_scan
 
@@ -110,22 +142,31 @@ def scan(
         checkpoints = find_checkpoints(model, step, suite=suite, manifest=manifest)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param_hint="--step") from error
-    plans = [plan_scan(each, manifest=manifest, **selection) for each in checkpoints]
+    plans: list[ScanPlan] = []
+    for each in checkpoints:
+        opened = plans[0].corpus if plans else None
+        plans.append(plan_scan(each, manifest=manifest, opened=opened, **selection))
+    need = check_checkpoints(plans, keep_weights=keep_weights)
     if dry_run:
         documents = [_dry_document(plan) for plan in plans]
-        print_answer(_unwrap(documents), as_json, lambda: _dry_text(documents))
+        print_answer(_unwrap(documents), as_json, lambda: _dry_text(documents, need))
         return
+    if need and need.checkpoints:
+        logger.info("%s", _disk_text(need))
     documents = []
-    for plan in plans:
+    for plan, weights in zip(plans, fetch_ahead(plans), strict=True):
         with show_progress(f"{model} step {plan.checkpoint.step}", plan.sequences) as advance:
             run = run_scan(
                 plan,
+                weights=weights,
                 device=device,
                 batch_size=batch_size,
-                command=_command_line(ctx),
+                command=command_line(ctx),
                 on_progress=advance,
             )
         documents.append(_document(run))
+        if not keep_weights:
+            drop_weights(weights)
     print_answer(_unwrap(documents), as_json, lambda: _text(documents))
 
 
@@ -134,33 +175,19 @@ def _unwrap(documents: list[dict[str, Any]]) -> Any:
     return documents[0] if len(documents) == 1 else documents
 
 
-def _command_line(ctx: click.Context) -> list[str]:
-    """Return the command with every option that was given, typed or by environment."""
-    words = ["memtrace", "scan"]
-    for param in ctx.command.params:
-        name = param.name or ""
-        if ctx.get_parameter_source(name) == ParameterSource.DEFAULT or name == "as_json":
-            continue
-        value = ctx.params[name]
-        if value is True:
-            words.append(param.opts[0])
-        elif isinstance(value, tuple):
-            words += [param.opts[0], ":".join(map(str, value))]
-        elif value is not None and value is not False:
-            words += [param.opts[0], str(value)]
-    return words
-
-
 def _document(run: "Run") -> dict[str, Any]:
+    from memtrace.sampling import estimate_run
     from memtrace.scores import count_memorized
 
     counts = count_memorized(run.scores(), run.exposed_rows, run.continuation_tokens)
+    estimate = estimate_run(run)
     return {
         "suite": run.suite,
         "model": run.model,
         "step": run.step,
         "run": str(run.folder),
         **counts,
+        "estimate": asdict(estimate) if estimate else None,
         "sittings": run.record.get("sittings", []),
     }
 
@@ -179,6 +206,7 @@ def _text(documents: list[dict[str, Any]]) -> str:
         lines.append(
             f"{d['step']:>8} {d['sequences']:>12,} {d['memorized']:>10,} {share:>9}   {control}"
         )
+    lines += [estimate_text(d["estimate"]) for d in documents if d["estimate"]]
     folders = documents[0]["run"] if len(documents) == 1 else str(Path(documents[0]["run"]).parent)
     return "\n".join([*lines, f"Scores: {folders}"])
 
@@ -186,7 +214,10 @@ def _text(documents: list[dict[str, Any]]) -> str:
 def _dry_document(plan: "ScanPlan") -> dict[str, Any]:
     shards = plan.shards()
     done = [s for s in shards if (plan.folder / "scores" / s.file_name).is_file()]
-    left = sum(s.stop - s.start for s in shards) - sum(s.stop - s.start for s in done)
+    left = sum(s.sequences for s in shards) - sum(s.sequences for s in done)
+    # Neighbouring rows come whole over a network; of a sample only the sequences do.
+    whole = plan.corpus.remote and plan.sample is None
+    tokens = plan.corpus.row_tokens if whole else plan.rules.sequence_tokens
     return {
         "suite": plan.checkpoint.suite,
         "model": plan.checkpoint.model,
@@ -199,12 +230,12 @@ def _dry_document(plan: "ScanPlan") -> dict[str, Any]:
         "sequences_left": left,
         "shards": len(shards),
         "shards_left": len(shards) - len(done),
-        "bytes_to_read": left * plan.rules.sequence_tokens * plan.corpus.dtype.itemsize,
+        "bytes_to_read": left * tokens * plan.corpus.dtype.itemsize,
         "floor_operations": plan.floor_operations(),
     }
 
 
-def _dry_text(documents: list[dict[str, Any]]) -> str:
+def _dry_text(documents: list[dict[str, Any]], need: "DiskNeed | None") -> str:
     lines = [
         f"{'step':>8} {'sequences':>14} {'left':>14} {'shards left':>12} {'read':>10} {'work':>14}"
     ]
@@ -221,4 +252,14 @@ def _dry_text(documents: list[dict[str, Any]]) -> str:
             f"At least {work / 1e15:,.1f} PFLOP in all: {work / 400e12 / 3600:,.2f} hours of a GPU "
             "that sustains 400 TFLOP/s (an H100 in half precision)."
         )
+    if need:
+        lines.append(_disk_text(need))
     return "\n".join(lines)
+
+
+def _disk_text(need: "DiskNeed") -> str:
+    return (
+        f"{need.checkpoints} checkpoints to download, {need.total_bytes / 1e9:,.1f} GB in all "
+        f"(with --drop-weights {need.peak_bytes / 1e9:,.1f} GB at a time); "
+        f"{need.free_bytes / 1e9:,.0f} GB free"
+    )

@@ -31,8 +31,8 @@ def status(runs: Path, as_json: bool) -> None:
 
 def _document(run: "Run") -> dict[str, Any]:
     shards, left = run.shards(), run.shards_left()
-    sequences = sum(shard.stop - shard.start for shard in shards)
-    sequences_left = sum(shard.stop - shard.start for shard in left)
+    sequences = sum(shard.sequences for shard in shards)
+    sequences_left = sum(shard.sequences for shard in left)
     return {
         "suite": run.suite,
         "model": run.model,

@@ -10,11 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from memtrace import __version__
+from memtrace.downloads import check_checkpoints, fetch_ahead
 from memtrace.errors import ManifestError
-from memtrace.models import Weights, choose_device, describe_device, fetch_weights, load_model
+from memtrace.models import Weights, choose_device, describe_device, load_model
 from memtrace.plan import (
     SHARD_SIZE,
     ScanPlan,
@@ -41,6 +40,9 @@ def scan(
     corpus: str | None = None,
     runs: str | Path = "runs",
     sequences: tuple[int, int] | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    stratified: bool = False,
     include_unexposed: bool = False,
     device: str = "auto",
     dtype: str = "auto",
@@ -61,6 +63,9 @@ def scan(
         corpus: Manifest name, Megatron prefix or `.npy`; by default what the model was trained on.
         runs: Folder of runs.
         sequences: Only the sequence indices [A, B).
+        sample: Only so many of them, drawn at random.
+        seed: Seed of the sample.
+        stratified: Draw the sample evenly over the training steps.
         include_unexposed: Also the sequences that the checkpoint had not seen: the control group.
         device: `auto`, `cpu` or `cuda`.
         dtype: Type in which decisions are made first; near ties are decided again in float32.
@@ -86,6 +91,9 @@ def scan(
         corpus=corpus,
         runs=Path(runs),
         sequences=sequences,
+        sample=sample,
+        seed=seed,
+        stratified=stratified,
         include_unexposed=include_unexposed,
         dtype=dtype,
         eos_rule=eos_rule,
@@ -93,12 +101,14 @@ def scan(
         allow_known_bad=allow_known_bad,
         manifest=manifest,
     )
+    check_checkpoints([plan])
     return run_scan(plan, device=device, batch_size=batch_size)
 
 
 def run_scan(
     plan: ScanPlan,
     *,
+    weights: Weights | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     command: Sequence[str] = (),
@@ -108,6 +118,7 @@ def run_scan(
 
     Args:
         plan: What to do.
+        weights: The checkpoint, where it was fetched ahead.
         device: `auto`, `cpu` or `cuda`.
         batch_size: Sequences at once; None for the largest that fits.
         command: The command line to record.
@@ -117,7 +128,8 @@ def run_scan(
     Raises:
         ModelError, CorpusError, RunError: See `scan_shard`; finished shards are kept.
     """
-    weights = fetch_weights(plan.checkpoint.source, plan.checkpoint.revision)
+    if weights is None:
+        (weights,) = fetch_ahead([plan])
     configuration = plan.configure(weights)
     if not plan.allow_known_bad:
         refuse_identical_weights(plan.runs, configuration)
@@ -143,13 +155,12 @@ def _load_engine(
 ) -> "Engine":
     from memtrace.greedy import Engine
 
-    # Evenly spaced rows: the sample does not depend on which shards are left.
-    count = min(_CALIBRATION, plan.sequences)
-    sample = np.linspace(plan.start, plan.stop - 1, count).astype(np.int64)
+    # Read first: a corpus that cannot be read is told before a model is loaded.
+    calibration = plan.corpus.take(plan.spread(_CALIBRATION), plan.rules.sequence_tokens)
     return Engine(
         load_model(weights, device),
         plan.rules,
-        calibration=plan.corpus.take(sample, plan.rules.sequence_tokens),
+        calibration=calibration,
         dtype=plan.dtype,
         batch_size=batch_size,
     )
@@ -168,7 +179,7 @@ def _first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> M
             "rows": len(plan.corpus),
             "row_tokens": plan.corpus.row_tokens,
             "dtype": str(plan.corpus.dtype),
-            "files": [str(part.path) for part in plan.corpus.parts],
+            "files": [part.name for part in plan.corpus.parts],
         },
         "versions": {
             "memtrace": __version__,
@@ -181,7 +192,7 @@ def _first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> M
 
 
 def _count(shards: Sequence[Shard]) -> int:
-    return sum(shard.stop - shard.start for shard in shards)
+    return sum(shard.sequences for shard in shards)
 
 
 def _sitting(sequences: int, seconds: float) -> dict[str, Any]:

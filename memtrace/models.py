@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memtrace.digests import file_sha256
 from memtrace.errors import ModelError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 # Safetensors first: Pythia's branches carry both formats, and one copy of the weights is enough.
-_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ def fetch_weights(source: str, revision: str | None = None) -> Weights:
     else:
         folder = _download(source, revision)
         commit = folder.name  # the Hub's cache names a snapshot by its commit
-    paths = next((found for p in _WEIGHT_PATTERNS if (found := sorted(folder.glob(p)))), [])
+    paths = next((found for p in WEIGHT_PATTERNS if (found := sorted(folder.glob(p)))), [])
     if not paths or not (folder / "config.json").is_file():
         raise ModelError(
             f"{folder} holds no model: expected config.json and *.safetensors or "
             "pytorch_model*.bin, as save_pretrained writes them"
         )
-    return Weights(folder, {path.name: _sha256(path) for path in paths}, commit)
+    return Weights(folder, {path.name: file_sha256(path) for path in paths}, commit)
 
 
 def _download(repository: str, revision: str | None) -> Path:
@@ -68,7 +69,7 @@ def _download(repository: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        for pattern in _WEIGHT_PATTERNS:
+        for pattern in WEIGHT_PATTERNS:
             folder = Path(
                 snapshot_download(repository, revision=revision, allow_patterns=["*.json", pattern])
             )
@@ -82,11 +83,6 @@ def _download(repository: str, revision: str | None) -> Path:
             f"({reason}); check the name, the network and HF_HUB_OFFLINE"
         ) from error
     return folder
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def choose_device(device: str) -> "torch.device":

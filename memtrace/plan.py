@@ -6,12 +6,15 @@ It knows manifests, corpora and weights; it loads no model and writes nothing.
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from memtrace.corpus import Corpus, open_corpus, open_named
 from memtrace.errors import CorpusError, ManifestError, ModelError, RunError
 from memtrace.greedy import EOS_RULES, Rules
 from memtrace.manifests import ModelManifest, Suite, find_model
 from memtrace.models import Weights
 from memtrace.runs import Configuration, Shard, open_run, plan_shards, run_folder
+from memtrace.sampling import Int64Array, Sample, stratify
 from memtrace.steps import parse_steps
 
 SHARD_SIZE = 131_072
@@ -53,11 +56,13 @@ class ScanPlan:
     dtype: str
     """One of `DTYPES`; recorded as asked, so that machines that resolve `auto` otherwise agree."""
     allow_known_bad: bool
+    sample: Sample | None
+    """None: every sequence is scanned."""
 
     @property
     def sequences(self) -> int:
         """Return how many sequences the run has in all."""
-        return self.stop - self.start
+        return self.stop - self.start if self.sample is None else self.sample.n
 
     @property
     def folder(self) -> Path:
@@ -67,7 +72,17 @@ class ScanPlan:
 
     def shards(self) -> list[Shard]:
         """Return the shards of the run."""
-        return plan_shards(self.start, self.stop, self.shard_size)
+        return plan_shards(self.start, self.stop, self.shard_size, self.sample)
+
+    def spread(self, count: int) -> Int64Array:
+        """Return at most `count` sequence indices of the run, evenly spaced over it.
+
+        They do not depend on the shards, nor on which of them are left.
+        """
+        places = np.linspace(0, self.sequences - 1, min(count, self.sequences)).astype(np.int64)
+        if self.sample is None:
+            return self.start + places
+        return self.sample.rows(self.start, self.stop)[places]
 
     def configure(self, weights: Weights) -> Configuration:
         """Return what fixes the answer of the run, now that the weights are known."""
@@ -87,6 +102,9 @@ class ScanPlan:
             dtype=self.dtype,
             weight_digest=weights.digest,
             corpus_digest=self.corpus.digest,
+            sample_size=self.sample.n if self.sample else None,
+            sample_seed=self.sample.seed if self.sample else None,
+            stratum_rows=self.sample.stratum_rows if self.sample else None,
         )
 
     def floor_operations(self) -> int | None:
@@ -159,14 +177,20 @@ def plan_scan(
     corpus: str | None,
     runs: Path,
     sequences: tuple[int, int] | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    stratified: bool = False,
     include_unexposed: bool = False,
     dtype: str = "auto",
     eos_rule: str = "none",
     shard_size: int = SHARD_SIZE,
     allow_known_bad: bool = False,
     manifest: Path | None = None,
+    opened: Corpus | None = None,
 ) -> ScanPlan:
     """Find and check everything that the scan needs, without fetching the model; see `scan`.
+
+    `opened` is the corpus, where another step of the same model has opened it before.
 
     Raises:
         ManifestError, CorpusError, ModelError: Something named is missing or does not fit.
@@ -177,7 +201,7 @@ def plan_scan(
             f"dtype {dtype!r}, EOS rule {eos_rule!r}, shard size {shard_size}: expected one of "
             f"{', '.join(DTYPES)}; one of {', '.join(EOS_RULES)}; at least 1"
         )
-    rows = _open_corpus(checkpoint, corpus, manifest)
+    rows = opened or _open_corpus(checkpoint, corpus, manifest)
     exposed, sequences_per_step = _exposure(checkpoint, len(rows))
     start, stop = _selection(sequences, exposed, len(rows), include_unexposed)
     if not allow_known_bad:
@@ -194,6 +218,7 @@ def plan_scan(
         rules=Rules(eos_rule=eos_rule),
         dtype=dtype,
         allow_known_bad=allow_known_bad,
+        sample=_design(sample, seed, stratified, stop - start, sequences_per_step),
     )
 
 
@@ -230,6 +255,19 @@ def _selection(
     if not 0 <= start < stop <= rows:
         raise CorpusError(f"sequences {start}:{stop} are not a range within the corpus, 0:{rows}")
     return min(start, limit), min(stop, limit)
+
+
+def _design(
+    n: int | None, seed: int, stratified: bool, population: int, sequences_per_step: int | None
+) -> Sample | None:
+    """Return the sampling design; a sample of everything, or more, is refused when it is drawn."""
+    if n is None or not population:
+        return None
+    if not stratified:
+        return Sample(n, seed)
+    if sequences_per_step is None:
+        raise RunError("a sample is stratified by training step, and no manifest tells the steps")
+    return stratify(n, seed, population, sequences_per_step)
 
 
 def _refuse_known_bad(checkpoint: Checkpoint) -> None:

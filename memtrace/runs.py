@@ -10,15 +10,17 @@ It knows paths and records; it reads no corpus and loads no model.
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from memtrace import __version__
 from memtrace.errors import RunError
+from memtrace.sampling import Int64Array, Sample
 from memtrace.scores import SCHEMA_VERSION, read_metadata, replace_atomically, scan_scores
 
 
@@ -54,6 +56,18 @@ class Configuration:
     """sha256 over the names and digests of the weight files."""
     corpus_digest: str
     """sha256 over the layout and contents of the corpus, see `Corpus.digest`."""
+    sample_size: int | None = None
+    """Sequences drawn at random from [start, stop); None: all of them are scanned."""
+    sample_seed: int | None = None
+    stratum_rows: int | None = None
+    """Rows in a stratum of the sample; None: a simple random one."""
+
+    @property
+    def sample(self) -> Sample | None:
+        """Return the sampling design, None where every sequence is scanned."""
+        if self.sample_size is None:
+            return None
+        return Sample(self.sample_size, self.sample_seed or 0, self.stratum_rows)
 
     def metadata(self) -> dict[str, str]:
         """Return what every score file says of itself."""
@@ -61,6 +75,8 @@ class Configuration:
             "suite model step prompt_tokens continuation_tokens eos_rule dtype "
             "weight_digest corpus_digest"
         )
+        if self.sample_size is not None:
+            names += " sample_size sample_seed stratum_rows"
         values = {name: str(getattr(self, name)) for name in names.split()}
         return {"schema_version": SCHEMA_VERSION, "memtrace_version": __version__, **values}
 
@@ -82,6 +98,13 @@ class Shard:
     count: int
     start: int
     stop: int
+    sampled: int | None = None
+    """Sequences of a sample that lie in it; None: all are scanned."""
+
+    @property
+    def sequences(self) -> int:
+        """Return how many sequences are scanned."""
+        return self.stop - self.start if self.sampled is None else self.sampled
 
     @property
     def file_name(self) -> str:
@@ -89,16 +112,24 @@ class Shard:
         return f"shard-{self.number:05d}-of-{self.count:05d}.parquet"
 
 
-def plan_shards(start: int, stop: int, shard_size: int) -> list[Shard]:
+def plan_shards(
+    start: int, stop: int, shard_size: int, sample: Sample | None = None
+) -> list[Shard]:
     """Cut [start, stop) at the multiples of `shard_size`.
 
-    The cuts depend on nothing else, so that any number of workers makes the same files.
+    The cuts depend on nothing else, so that any number of workers makes the same files. Shards
+    without a row of the sample are left out.
     """
     cuts = range(start // shard_size * shard_size, stop, shard_size) if stop > start else range(0)
-    return [
+    shards = [
         Shard(i, len(cuts), max(cut, start), min(cut + shard_size, stop))
         for i, cut in enumerate(cuts)
     ]
+    if sample is None or not shards:
+        return shards
+    edges = [shard.start for shard in shards] + [stop]
+    counts = np.diff(np.searchsorted(sample.rows(start, stop), edges)).tolist()
+    return [replace(s, sampled=n) for s, n in zip(shards, counts, strict=True) if n]
 
 
 @dataclass(frozen=True)
@@ -167,7 +198,15 @@ class Run:
     def shards(self) -> list[Shard]:
         """Return the plan: every shard of the run, done or not."""
         c = self.configuration
-        return plan_shards(c.start, c.stop, c.shard_size)
+        return plan_shards(c.start, c.stop, c.shard_size, c.sample)
+
+    def rows(self, shard: Shard) -> Int64Array:
+        """Return the sequence indices that are scanned in `shard`, ascending."""
+        c = self.configuration
+        if c.sample is None:
+            return np.arange(shard.start, shard.stop)
+        rows = c.sample.rows(c.start, c.stop)
+        return rows[slice(*np.searchsorted(rows, [shard.start, shard.stop]))]
 
     def path(self, shard: Shard) -> Path:
         """Return where the scores of `shard` are or will be."""

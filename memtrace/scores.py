@@ -17,29 +17,35 @@ from memtrace.errors import RunError
 
 SCHEMA_VERSION = "1"
 SCHEMA = pl.Schema({"sequence_index": pl.UInt64, "matched_tokens": pl.UInt8})
+WITH_ACCURACY = pl.Schema([*SCHEMA.items(), ("accuracy", pl.Float32)])
 
 
 def write_scores(
     path: Path,
     sequence_index: npt.NDArray[np.integer],
-    matched_tokens: npt.NDArray[np.integer],
+    matched_tokens: npt.NDArray[np.integer] | pl.Series,
     metadata: Mapping[str, str],
+    accuracy: npt.NDArray[np.floating] | None = None,
 ) -> None:
     """Write one shard so that the file exists whole or not at all.
 
     Args:
         path: Final name of the shard; its existence means that the shard is done.
         sequence_index: `(n,)` row numbers in the corpus, ascending and unique.
-        matched_tokens: `(n,)` leading continuation tokens that greedy decoding returns.
+        matched_tokens: `(n,)` leading continuation tokens that greedy decoding returns; null where
+            all that is known is that they are not all.
         metadata: Key-value pairs stored in the file; no clock and no host, so that equal work gives
             equal bytes.
+        accuracy: `(n,)` share of the continuation that free-running greedy decoding gets right.
 
     Raises:
         RunError: The folder cannot be written or the disk is full.
     """
-    table = pl.DataFrame(
-        {"sequence_index": sequence_index, "matched_tokens": matched_tokens}, schema=SCHEMA
-    )
+    columns = {"sequence_index": sequence_index, "matched_tokens": matched_tokens}
+    if accuracy is None:
+        table = pl.DataFrame(columns, schema=SCHEMA)
+    else:
+        table = pl.DataFrame({**columns, "accuracy": accuracy}, schema=WITH_ACCURACY)
     replace_atomically(path, lambda temporary: _write_parquet(table, temporary, metadata))
 
 
@@ -84,7 +90,7 @@ def _sync_folder(folder: Path) -> None:
 def read_metadata(path: Path) -> dict[str, str] | None:
     """Return the key-value metadata of a shard, or None where it is not a readable score table."""
     try:
-        if pl.read_parquet_schema(path) != SCHEMA:
+        if pl.read_parquet_schema(path) not in (SCHEMA, WITH_ACCURACY):
             return None
         return pl.read_parquet_metadata(path)
     except (pl.exceptions.PolarsError, OSError):
@@ -95,7 +101,8 @@ def scan_scores(files: Sequence[Path]) -> pl.LazyFrame:
     """Return the rows of these shards, lazily, in the order given."""
     if not files:
         return pl.LazyFrame(schema=SCHEMA)
-    return pl.scan_parquet(list(files)).select(SCHEMA.names())
+    tables = pl.scan_parquet(list(files), extra_columns="ignore", schema=SCHEMA)
+    return tables.select(SCHEMA.names())
 
 
 def count_memorized(

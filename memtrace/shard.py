@@ -3,21 +3,18 @@
 It knows nothing of other shards, other workers or other checkpoints.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from memtrace.corpus import Corpus
+from memtrace.corpus.ahead import PIECE, ahead
 from memtrace.runs import Run, Shard
 from memtrace.scores import write_scores
 
 if TYPE_CHECKING:
     from memtrace.greedy import Engine
-
-_PIECE = 8192  # sequences between two reports of progress; the engine cuts its own batches
 
 
 def scan_shard(
@@ -41,29 +38,11 @@ def scan_shard(
         ModelError: The model gives logits that are not finite.
         RunError: The scores cannot be written.
     """
-    tokens = run.prompt_tokens + run.continuation_tokens
+    tokens, rows = run.prompt_tokens + run.continuation_tokens, run.rows(shard)
+    # Pieces: between two of them progress is reported; the engine cuts its own batches.
+    pieces = [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
     matched = []
-    for sequences in _read_ahead(corpus, shard, tokens):
+    for sequences in ahead(lambda piece: corpus.take(piece, tokens), pieces):
         matched.append(engine.matched_tokens(sequences))
         on_progress(len(sequences))
-    write_scores(
-        run.path(shard),
-        np.arange(shard.start, shard.stop, dtype=np.uint64),
-        np.concatenate(matched),
-        run.configuration.metadata(),
-    )
-
-
-def _read_ahead(corpus: Corpus, shard: Shard, tokens: int) -> Iterator[npt.NDArray[np.integer]]:
-    """Yield the shard's sequences piece by piece, reading the next while one is being decided."""
-
-    def read(start: int) -> npt.NDArray[np.integer]:
-        return corpus.read(start, min(start + _PIECE, shard.stop), tokens)
-
-    with ThreadPoolExecutor(1) as reader:
-        upcoming = reader.submit(read, shard.start)
-        for following in range(shard.start + _PIECE, shard.stop, _PIECE):
-            sequences = upcoming.result()
-            upcoming = reader.submit(read, following)
-            yield sequences
-        yield upcoming.result()
+    write_scores(run.path(shard), rows, np.concatenate(matched), run.configuration.metadata())

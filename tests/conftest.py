@@ -2,35 +2,38 @@
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
 # Before anything imports huggingface_hub, which reads it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Before torch starts its threads: small matrices are slower on many, also in subprocesses.
+os.environ["OMP_NUM_THREADS"] = "1"
 
+import click
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from range_server import RangeServer
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
 Tokens = npt.NDArray[np.integer]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Small matrices are slower on many threads."""
-    torch.set_num_threads(1)
+@pytest.fixture(scope="session")
+def memtrace_main() -> click.Group:
+    """The installed `memtrace` command, found as a shell finds it."""
+    (script,) = entry_points(group="console_scripts", name="memtrace")
+    return script.load()
 
 
 @pytest.fixture
-def memtrace_cli() -> Callable[..., Result]:
+def memtrace_cli(memtrace_main: click.Group) -> Callable[..., Result]:
     """Run the installed `memtrace` command in-process."""
-    (script,) = entry_points(group="console_scripts", name="memtrace")
-    command = script.load()
-    return lambda *args: CliRunner().invoke(command, [str(arg) for arg in args])
+    return lambda *args: CliRunner().invoke(memtrace_main, [str(arg) for arg in args])
 
 
 @pytest.fixture(scope="session")
@@ -85,12 +88,12 @@ def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def remembered() -> Callable[..., Tokens]:
     """Return a maker of sequences of which a model remembers some.
 
-    Random weights remember nothing, so the continuations are the model's own greedy ones, changed at
-    a known position, or nowhere.
+    Random weights remember nothing, so the continuations are the model's own greedy ones, changed
+    at a known position, or nowhere.
     """
 
     def make(model: torch.nn.Module, n: int, seed: int = 0) -> tuple[Tokens, Tokens]:
-        """Return `(n, 64)` sequences and the `(n,)` positions at which they were changed (32: none)."""
+        """Return `(n, 64)` sequences, and where each was changed, `(n,)`; 32: nowhere."""
         rng = np.random.default_rng(seed)
         vocabulary = model.config.vocab_size
         tokens = torch.from_numpy(rng.integers(1, vocabulary, (n, 32)))
@@ -134,3 +137,23 @@ def write_megatron() -> Callable[..., Path]:
         return prefix
 
     return write
+
+
+@pytest.fixture(scope="session")
+def web_server() -> Iterator[RangeServer]:
+    """A web server of byte ranges on 127.0.0.1."""
+    running = RangeServer()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def hub(web_server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> RangeServer:
+    """The Hub is on 127.0.0.1, and the network is on."""
+    template = web_server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", web_server.url)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("memtrace.corpus.remote._WAITS", (0.01, 0.01, 0.01))
+    web_server.forget()
+    return web_server

@@ -1,6 +1,7 @@
 """Corpora read in place: equal to plain slicing, whatever the cuts, and never fooled."""
 
 import os
+import pickle
 import struct
 from pathlib import Path
 
@@ -80,6 +81,25 @@ def test_last_row_of_a_pile_sized_corpus(tmp_path):
     assert corpus.read(n - 1_050_000, n, 1)[-1, 0] == last[0]
     # NumPy integers are as good as Python's.
     np.testing.assert_array_equal(corpus.read(np.int64(n - 1), np.int64(n), 3)[0], last[:3])
+
+
+def test_a_corpus_is_sent_to_other_processes_as_a_place(tmp_path, write_megatron):
+    """Not as its contents, which may be 600 GB, nor with a file of this process."""
+    rows = make_rows(3_000, 100)
+    corpus = open_megatron(write_megatron(tmp_path / "document", rows))
+    corpus.read(0, 3_000, 100)
+    corpus.read(0, 1, 100)
+    sent = pickle.dumps(corpus)
+    assert len(sent) < 2_000
+    np.testing.assert_array_equal(pickle.loads(sent)[2_999], rows[2_999])
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read(tmp_path, write_megatron):
+    prefix = write_megatron(tmp_path / "document", make_rows(10, 65))
+    corpus = open_megatron(prefix)
+    os.truncate(f"{prefix}.bin", 650)
+    with pytest.raises(CorpusError, match="shorter"):
+        corpus.read(9, 10, 65)
 
 
 def test_array_of_rows(tmp_path):

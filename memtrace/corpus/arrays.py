@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from memtrace.corpus.rows import Corpus, Part
+from memtrace.corpus.parts import FilePart
+from memtrace.corpus.rows import Corpus
 from memtrace.errors import CorpusError
 
 
@@ -30,5 +31,5 @@ def open_array(path: Path, *, name: str | None = None) -> Corpus:
         )
     rows, row_tokens = array.shape
     dtype: np.dtype[np.integer] = array.dtype
-    part = Part(path, array.offset, rows * row_tokens * dtype.itemsize)
+    part = FilePart(path, array.offset, rows * row_tokens * dtype.itemsize)
     return Corpus(name or str(path), (part,), row_tokens, dtype)

@@ -1,0 +1,286 @@
+"""`memtrace corpus`: look into a corpus, check it, pack or fetch its prefixes, count repetitions.
+
+It knows options and tables; reading and writing are the library's.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import json_option, manifest_option, print_answer, show_progress
+from .scan import SequenceRange
+
+if TYPE_CHECKING:
+    from memtrace.corpus import Corpus
+    from memtrace.corpus.packing import Estimate
+    from memtrace.corpus.verify import FileCheck
+
+logger = logging.getLogger("memtrace")
+folder_type = click.Path(file_okay=False, path_type=Path)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what it takes in time and space, and do nothing."
+)
+
+
+@click.group()
+def corpus() -> None:
+    """The token rows that a model was trained on: NAME, path or address.
+
+    A corpus is a name from the manifests, a Megatron prefix (with or without .bin), a prefix pack,
+    a .npy file, or an address such as hf://datasets/OWNER/NAME/document.
+    """
+
+
+@corpus.command()
+@click.argument("source")
+@click.option(
+    "--sample", type=click.IntRange(min=1), default=10_000, help="Rows to look at, at random."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the sample.")
+@click.option("--all", "every", is_flag=True, help="Look at every row.")
+@click.option("--sequences", type=SequenceRange(), help="Look at rows A to B-1 only.")
+@manifest_option
+@json_option
+def info(
+    source: str,
+    sample: int,
+    seed: int,
+    every: bool,
+    sequences: tuple[int, int] | None,
+    manifest: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what a corpus is and what its rows hold.
+
+    \b
+    memtrace corpus info demo --all
+    memtrace corpus info pile-standard --sample 1000
+    """
+    import numpy as np
+
+    from memtrace.corpus import open_corpus
+    from memtrace.corpus.describe import look_at
+    from memtrace.sampling import draw
+
+    opened = open_corpus(source, manifest=manifest)
+    start, stop = sequences or (0, len(opened))
+    rows = np.arange(start, stop) if every else draw(start, stop, min(sample, stop - start), seed)
+    whole = every and sequences is None
+    with show_progress(f"Reading {source}", len(rows), "rows") as advance:
+        contents = look_at(opened, None if whole else rows, advance)
+    document = {
+        "corpus": opened.name,
+        "rows": len(opened),
+        "row_tokens": opened.row_tokens,
+        "tokens": len(opened) * opened.row_tokens,
+        "dtype": opened.dtype.name,
+        "bytes": opened.size,
+        "parts": len(opened.parts),
+        "remote": opened.remote,
+        "digest": opened.digest,
+        "looked_at": asdict(contents) | {"eod_occurs": contents.eod_tokens > 0},
+    }
+    print_answer(document, as_json, lambda: _info_text(document))
+
+
+@corpus.command()
+@click.argument("source")
+@click.option(
+    "--published-as", metavar="NAME", help="Compare with the Hub's digests of this corpus."
+)
+@manifest_option
+@json_option
+def verify(source: str, published_as: str | None, manifest: Path | None, as_json: bool) -> None:
+    """Compare the files of a corpus or pack with their sizes and digests; exit 1 if one is bad.
+
+    A pack is compared with its own record. Other files are compared with a SHA256SUMS beside them,
+    or with what the Hub says of the corpus --published-as.
+
+    \b
+    memtrace corpus verify packs/pile-standard
+    memtrace corpus verify pile/document --published-as pile-standard
+    """
+    from memtrace.errors import CorpusError
+
+    checks = _verify(source, published_as, manifest)
+    print_answer([asdict(check) for check in checks], as_json, lambda: _verify_text(checks))
+    if bad := [check.name for check in checks if check.is_bad]:
+        raise CorpusError(
+            f"{len(bad)} of {len(checks)} files are not as they should be ({', '.join(bad[:3])}): "
+            "delete them and pack, fetch or download them again"
+        )
+
+
+@corpus.command()
+@click.argument("source")
+@click.option("--output", type=folder_type, required=True, help="Folder of the pack.")
+@click.option(
+    "--sequences",
+    type=SequenceRange(),
+    help="Only the files that hold rows A to B-1 (whole files).",
+)
+@dry_run_option
+@manifest_option
+@json_option
+def pack(
+    source: str,
+    output: Path,
+    sequences: tuple[int, int] | None,
+    dry_run: bool,
+    manifest: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the first 64 tokens of every row into a prefix pack: 3% of the bytes.
+
+    Repeating the command after an interruption loses at most one file.
+
+    \b
+    memtrace corpus pack pile/document --output packs/pile
+    """
+    from memtrace.corpus import open_corpus
+
+    _pack(open_corpus(source, manifest=manifest), output, sequences, dry_run, as_json)
+
+
+@corpus.command()
+@click.argument("name")
+@click.option(
+    "--steps",
+    type=SequenceRange(),
+    help="Only what training steps A to B-1 consumed (whole files); 0:1000 is what step 1000 saw.",
+)
+@click.option("--output", type=folder_type, help="Folder of the pack.  [default: packs/NAME]")
+@dry_run_option
+@manifest_option
+@json_option
+def fetch(
+    name: str,
+    steps: tuple[int, int] | None,
+    output: Path | None,
+    dry_run: bool,
+    manifest: Path | None,
+    as_json: bool,
+) -> None:
+    """Make the prefix pack of a corpus straight from the Hub, without storing the corpus.
+
+    Repeating the command after an interruption loses at most one file.
+
+    \b
+    memtrace corpus fetch pile-standard --steps 0:1000
+    memtrace corpus fetch pile-standard --dry-run
+    """
+    from memtrace.corpus import open_named
+    from memtrace.manifests import find_corpus
+
+    suite, named = find_corpus(name, manifest=manifest)
+    rows = steps and (steps[0] * suite.sequences_per_step, steps[1] * suite.sequences_per_step)
+    _pack(open_named(named), output or Path("packs", name), rows, dry_run, as_json)
+
+
+@corpus.command()
+@click.argument("source")
+@click.option("--output", type=folder_type, required=True, help="Folder of the table.")
+@manifest_option
+@json_option
+def multiplicity(source: str, output: Path, manifest: Path | None, as_json: bool) -> None:
+    """Write how often each sequence's 64 tokens occur in the corpus, and where first and last.
+
+    A Parquet table, one row a sequence, to join with scores on sequence_index.
+
+    \b
+    memtrace corpus multiplicity packs/pile-standard --output multiplicity
+    """
+    from memtrace.corpus import open_corpus
+    from memtrace.corpus.multiplicity import count_repeated, write_multiplicity
+
+    opened = open_corpus(source, manifest=manifest)
+    with show_progress(f"Counting {source}", len(opened), "rows") as advance:
+        write_multiplicity(opened, output, on_progress=advance)
+    document = {"table": str(output), **count_repeated(output)}
+    print_answer(
+        document,
+        as_json,
+        lambda: (
+            "{sequences:,} sequences, {distinct:,} distinct; {repeated:,} occur more than once, "
+            "the commonest {largest:,} times\nTable: {table}".format_map(document)
+        ),
+    )
+
+
+def _pack(
+    source: "Corpus",
+    output: Path,
+    rows: tuple[int, int] | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from memtrace.corpus.packing import estimate_pack, write_pack
+
+    estimate = estimate_pack(source, output, rows=rows)
+    if not dry_run:
+        logger.info("%s", _estimate_text(estimate))
+        with show_progress(f"Packing {source.name}", estimate.rows, "rows") as advance:
+            write_pack(source, output, rows=rows, on_progress=advance)
+    document = {"pack": str(output), **asdict(estimate)}
+    text: Callable[[], str] = lambda: (  # noqa: E731 (a def would need a docstring to say less)
+        _estimate_text(estimate) if dry_run else f"Pack: {output}"
+    )
+    print_answer(document, as_json, text)
+
+
+def _estimate_text(estimate: "Estimate") -> str:
+    if not estimate.files:
+        return "Nothing is left to write."
+    seconds = estimate.seconds or 0
+    return (
+        f"{estimate.files} files to write, {estimate.write_bytes / 1e9:,.2f} GB "
+        f"({estimate.free_bytes / 1e9:,.0f} GB free); {estimate.read_bytes / 1e9:,.2f} GB to read "
+        f"at {estimate.read_bytes / 1e6 / max(seconds, 1e-9):,.0f} MB/s: "
+        f"about {_duration(seconds)}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def _verify(source: str, published_as: str | None, manifest: Path | None) -> "list[FileCheck]":
+    from memtrace.corpus import open_corpus
+    from memtrace.corpus.locate import published_files
+    from memtrace.corpus.prefixes import PACK_RECORD
+    from memtrace.corpus.verify import verify_corpus, verify_pack
+    from memtrace.manifests import find_corpus
+
+    if (Path(source) / PACK_RECORD).is_file():
+        return verify_pack(Path(source))
+    named = find_corpus(published_as, manifest=manifest)[1] if published_as else None
+    opened = open_corpus(source, manifest=manifest, expected=named)
+    return verify_corpus(opened, published_files(named) if named else None)
+
+
+def _verify_text(checks: "list[FileCheck]") -> str:
+    width = max(len(check.name) for check in checks)
+    return "\n".join(f"{check.name:<{width}}  {check.state:<8} {check.detail}" for check in checks)
+
+
+def _info_text(document: dict[str, Any]) -> str:
+    seen = document["looked_at"]
+    which = "all rows" if seen["rows"] == document["rows"] else f"{seen['rows']:,} rows looked at"
+    place = "read over the network" if document["remote"] else "on this machine"
+    eod = f"occurs {seen['eod_tokens']:,} times" if seen["eod_occurs"] else "does not occur"
+    lines = [
+        ("corpus", f"{document['corpus']}, {document['parts']} files {place}"),
+        ("rows", f"{document['rows']:,} of {document['row_tokens']} {document['dtype']} tokens"),
+        ("tokens", f"{document['tokens']:,} ({document['bytes']:,} bytes)"),
+        ("digest", document["digest"]),
+        ("looked at", which),
+        ("token ids", f"{seen['smallest_id']} to {seen['largest_id']}; token 0 (EOD) {eod}"),
+        ("repeated", f"{seen['repeated_prefixes']:,} rows begin with 64 tokens seen before"),
+    ]
+    return "\n".join(f"{label:<12}{text}" for label, text in lines)

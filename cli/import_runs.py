@@ -1,0 +1,79 @@
+"""`memtrace import`: turn published evaluations into runs.
+
+It knows options and tables; reading and writing are the library's.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .console import command_line, json_option, manifest_option, print_answer
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.option("--model", help="Short name of the model.  [default: what SOURCE's name tells]")
+@click.option(
+    "--step", type=click.IntRange(min=0), help="Checkpoint.  [default: what SOURCE's name tells]"
+)
+@click.option("--suite", help="Suite of the model, where two have one of that name.")
+@click.option("--corpus", help="Compare the imported tokens with this corpus.")
+@click.option("--runs", type=click.Path(path_type=Path), default="runs", help="Folder of runs.")
+@manifest_option
+@json_option
+@click.pass_context
+def import_runs(
+    ctx: click.Context,
+    source: Path,
+    model: str | None,
+    step: int | None,
+    suite: str | None,
+    corpus: str | None,
+    runs: Path,
+    manifest: Path | None,
+    as_json: bool,
+) -> None:
+    """Turn a published evaluation into a run, which fit-poisson then takes as any other.
+
+    SOURCE is the CSV files of the published script (index,accuracy), one file or the folder of all
+    ranks; its HDF5 files; or a Parquet table of pythia-memorized-evals (index, tokens), which lists
+    the memorized sequences only: then every other one that the step had seen was not memorized.
+
+    \b
+    memtrace import memorization_12b_143000/
+    memtrace import duped.1.4b.parquet --corpus packs/pile-standard
+    """
+    from memtrace.imports import import_run
+    from memtrace.published import describe
+    from memtrace.scores import count_memorized
+
+    run, findings = import_run(
+        source,
+        model=model,
+        step=step,
+        suite=suite,
+        corpus=corpus,
+        runs=runs,
+        manifest=manifest,
+        command=command_line(ctx),
+    )
+    counts = count_memorized(run.scores(), run.exposed_rows, run.continuation_tokens)
+    document = {
+        "suite": run.suite,
+        "model": run.model,
+        "step": run.step,
+        "run": str(run.folder),
+        "sequences": counts["sequences"],
+        "memorized": counts["memorized"],
+        "findings": asdict(findings),
+    }
+    print_answer(document, as_json, lambda: "\n".join([_text(document), *describe(findings)]))
+
+
+def _text(document: dict[str, Any]) -> str:
+    return (
+        "{suite}/{model} step {step}: {memorized:,} of {sequences:,} sequences memorized\n"
+        "Run: {run}"
+    ).format_map(document)
