@@ -1,63 +1,85 @@
-"""The definition of matched tokens: equal to decoding step by step, ties and EOS rule included."""
+"""The definition of matched tokens against a loop that follows greedy decoding token by token."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from hypothesis.extra import numpy as arrays
 
 from memtrace.errors import MemtraceError, ModelError
-from memtrace.greedy.definition import Rules, matched_tokens
+from memtrace.greedy import EOS_RULES, Rules
+from memtrace.greedy.definition import matched_tokens
+
+shapes = st.tuples(st.integers(0, 4), st.integers(1, 6), st.integers(2, 5))
+few_values = st.sampled_from([-1.0, 0.0, 0.5, 2.0])  # so that ties are common
 
 
-def by_hand(logits, continuation, eos_rule):
-    """Choose token after token in plain Python; the first of several largest is the lowest id."""
-    matched = []
-    for row, truth in zip(logits.tolist(), continuation.tolist(), strict=True):
-        count = 0
-        for scores, target in zip(row, truth, strict=True):
-            ids = range(1 if eos_rule == "mask-eos" else 0, len(scores))
-            if max(ids, key=lambda v: (scores[v], -v)) != target:
-                break
-            count += 1
-        matched.append(count)
-    return matched
+def by_hand(logits: list[list[float]], continuation: list[int], eos_rule: str) -> int:
+    """Choose token by token, in plain Python, until one is not the true one."""
+    for count, (row, truth) in enumerate(zip(logits, continuation, strict=True)):
+        allowed = range(1 if eos_rule == "mask-eos" else 0, len(row))
+        if min(allowed, key=lambda token: (-row[token], token)) != truth:
+            return count
+    return len(continuation)
 
 
-@given(
-    data=st.data(),
-    n=st.integers(1, 4),
-    length=st.integers(1, 6),
-    vocabulary=st.integers(2, 7),
-    eos_rule=st.sampled_from(["none", "mask-eos"]),
-)
-def test_equal_to_decoding_by_hand(data, n, length, vocabulary, eos_rule):
-    """Logits of few different values, so that ties are everywhere."""
-    values = st.sampled_from([-1.0, 0.0, 0.5])
-    logits = data.draw(hnp.arrays(np.float32, (n, length, vocabulary), elements=values))
-    # Mostly the right token, so that later positions are reached.
-    first = 1 if eos_rule == "mask-eos" else 0
-    right = logits[..., first:].argmax(-1) + first
-    noise = data.draw(hnp.arrays(np.int64, (n, length), elements=st.sampled_from([0, 0, 0, 1])))
-    continuation = (right + noise) % vocabulary
+@given(data=st.data(), shape=shapes, eos_rule=st.sampled_from(EOS_RULES))
+def test_matched_tokens_against_a_loop(data: st.DataObject, shape: tuple, eos_rule: str) -> None:
+    n, length, vocabulary = shape
+    logits = data.draw(arrays.arrays(np.float32, shape, elements=few_values))
+    ids = st.integers(0, vocabulary - 1)
+    continuation = data.draw(arrays.arrays(np.int64, (n, length), elements=ids))
+    pairs = zip(logits.tolist(), continuation.tolist(), strict=True)
+    expected = [by_hand(*pair, eos_rule) for pair in pairs]
     before = logits.copy()
-    found = matched_tokens(logits, continuation, eos_rule)
-    assert found.dtype == np.uint8
-    assert found.tolist() == by_hand(logits, continuation, eos_rule)
+    counted = matched_tokens(logits, continuation, eos_rule)
+    assert counted.dtype == np.uint8
+    assert counted.tolist() == expected
     np.testing.assert_array_equal(logits, before)
 
 
+@given(logits=arrays.arrays(np.float32, (3, 4, 5), elements=few_values))
+def test_the_chosen_tokens_are_those_of_torch_argmax(logits: np.ndarray) -> None:
+    chosen = torch.from_numpy(logits).argmax(-1)
+    assert matched_tokens(torch.from_numpy(logits), chosen).tolist() == [4, 4, 4]
+
+
+def test_masked_eos_is_never_right_and_never_wins() -> None:
+    logits = np.array([[[9.0, 1.0, 0.0], [0.0, 1.0, 2.0]]])
+    assert matched_tokens(logits, [[1, 2]], "none") == 0
+    assert matched_tokens(logits, [[1, 2]], "mask-eos") == 2
+    assert matched_tokens(logits, [[0, 2]], "mask-eos") == 0
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_logits_that_are_not_finite(value):
-    logits = np.zeros((2, 3, 4))
-    logits[1, 2, 3] = value
+def test_logits_that_are_not_finite_have_no_answer(value: float) -> None:
+    logits = np.zeros((1, 2, 3))
+    logits[0, 1, 2] = value
     with pytest.raises(ModelError, match="not finite"):
-        matched_tokens(logits, np.zeros((2, 3), int))
+        matched_tokens(logits, [[0, 0]])
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"eos_rule": "mask"}, {"prompt_tokens": 0}, {"continuation_tokens": 256}]
+    ("choice", "named"),
+    [
+        ({"eos_rule": "mask"}, "'mask'.*mask-eos"),
+        ({"prompt_tokens": 0}, "prompt of 0"),
+        ({"continuation_tokens": 0}, "continuation of 0"),
+        ({"continuation_tokens": 256}, "256.*255"),
+    ],
 )
-def test_rules_without_meaning(wrong):
-    with pytest.raises(MemtraceError, match=str(next(iter(wrong.values())))):
-        Rules(**wrong)
+def test_rules_refuse_what_has_no_meaning(choice: dict, named: str) -> None:
+    with pytest.raises(MemtraceError, match=named):
+        Rules(**choice)
+
+
+def test_the_rules_load_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys; from memtrace.greedy import Rules; import memtrace.greedy.definition; "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

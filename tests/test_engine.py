@@ -1,221 +1,289 @@
-"""The engine: what `generate` returns, in every precision, whatever else was in the batch."""
+"""The engine against `generate`, against itself under every choice of speed, and under faults."""
 
-import copy
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import (
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
 
-from memtrace.errors import CorpusError, ModelError
+import memtrace.greedy.calibrate as calibrate
+import memtrace.greedy.engine as engine_module
+from memtrace.errors import ApproximationWarning, CorpusError, ModelError
 from memtrace.greedy import Engine, Rules
+from memtrace.greedy.cascade import schedule
+from memtrace.greedy.definition import matched_tokens
 
-N = 120
-
-
-def odd_neox():
-    """Not Pythia's conventions: sequential residual, another rotary share, odd sizes."""
-    torch.manual_seed(3)
-    config = GPTNeoXConfig(
-        vocab_size=77,
-        hidden_size=36,
-        num_hidden_layers=3,
-        num_attention_heads=3,
-        intermediate_size=50,
-        max_position_embeddings=64,
-        rope_parameters={"rope_type": "default", "rope_theta": 5e3, "partial_rotary_factor": 0.5},
-        use_parallel_residual=False,
-        initializer_range=0.25,
-    )
-    return GPTNeoXForCausalLM(config).eval()
+Case = tuple[PreTrainedModel, np.ndarray, np.ndarray]
+VOCABULARY = 89
 
 
-@pytest.fixture(scope="module", params=["neox", "odd neox", "llama"])
-def pristine(request, neox_folder, llama_folder, remembered):
-    """A random model, and sequences of which it returns a known number of tokens."""
-    folders = {"neox": neox_folder, "llama": llama_folder}
-    if request.param in folders:
-        model = AutoModelForCausalLM.from_pretrained(folders[request.param], dtype=torch.float32)
+def random_model(kind: str) -> PreTrainedModel:
+    """A random model of an odd shape; pairs of token ids share a row of the output layer."""
+    torch.manual_seed(7)
+    shape = {"vocab_size": VOCABULARY, "hidden_size": 48, "initializer_range": 0.25}
+    if kind == "neox":
+        model: PreTrainedModel = GPTNeoXForCausalLM(
+            GPTNeoXConfig(**shape, num_hidden_layers=3, num_attention_heads=3, intermediate_size=52)
+        )
     else:
-        model = odd_neox()
-    model.eval()
-    return model, *remembered(model, N)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                **shape,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                intermediate_size=44,
+            )
+        )
+    with torch.no_grad():
+        model.lm_head.weight[20:40] = model.lm_head.weight[50:70]
+        model.lm_head.weight[0] *= 3  # so that the EOS rule matters
+    return model.eval()
 
 
-@pytest.fixture
-def case(pristine):
-    """The same with a copy of the model that a test may change."""
-    model, sequences, changed = pristine
-    return copy.deepcopy(model), sequences, changed
-
-
-def generated(model, sequences, eos_rule):
-    """Return the matched tokens by Transformers' own greedy decoding."""
-    rule = {"eos_token_id": None} if eos_rule == "none" else {"eos_token_id": 0, "min_length": 64}
-    prompts = torch.from_numpy(sequences[:, :32])
-    out = model.generate(
+def generated(model: PreTrainedModel, eos_rule: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """What `generate` returns, changed at known positions; how many tokens that leaves right."""
+    prompts = torch.from_numpy(np.random.default_rng(8).integers(1, VOCABULARY, (n, 32)))
+    # The published evaluation's arguments mask token 0; without an EOS token nothing is masked.
+    options = {"eos_token_id": 0} if eos_rule == "mask-eos" else {"eos_token_id": None}
+    sequences = model.generate(
         prompts,
         attention_mask=torch.ones_like(prompts),
         do_sample=False,
+        min_length=64 if eos_rule == "mask-eos" else None,
         max_length=64,
-        pad_token_id=0,
-        **rule,
-    )
-    right = out.numpy()[:, 32:] == sequences[:, 32:]
-    return np.logical_and.accumulate(right, axis=1).sum(axis=1)
+        pad_token_id=1,
+        **options,
+    ).numpy()
+    matched = np.random.default_rng(9).integers(0, 48, n).clip(max=32)
+    for row, right in zip(sequences, matched, strict=True):
+        if right < 32:
+            row[32 + right] = (row[32 + right] + 1 + right) % VOCABULARY
+    return sequences, matched
 
 
-def engine_for(model, sequences, eos_rule="none", **options):
-    options.setdefault("dtype", "float32")
-    return Engine(model, Rules(eos_rule=eos_rule), calibration=sequences[:64], **options)
+@pytest.fixture(scope="module")
+def case() -> Callable[..., Case]:
+    """Models and sequences, each made once."""
+    made: dict[tuple[str, str], Case] = {}
+
+    def make(kind: str, eos_rule: str = "none") -> Case:
+        if (kind, eos_rule) not in made:
+            model = random_model(kind)
+            made[kind, eos_rule] = (model, *generated(model, eos_rule, 48))
+        return made[kind, eos_rule]
+
+    return make
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "auto"])
 @pytest.mark.parametrize("eos_rule", ["none", "mask-eos"])
-def test_equal_to_generate(case, eos_rule, dtype):
-    model, sequences, changed = case
-    found = engine_for(model, sequences, eos_rule, dtype=dtype).matched_tokens(sequences)
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, generated(model, sequences, eos_rule))
-    if eos_rule == "none":
-        np.testing.assert_array_equal(found, changed)
+@pytest.mark.parametrize("kind", ["neox", "llama"])
+def test_the_answer_is_that_of_generate(
+    case: Callable[..., Case], kind: str, eos_rule: str, dtype: str
+) -> None:
+    model, sequences, matched = case(kind, eos_rule)
+    engine = Engine(model, Rules(eos_rule=eos_rule), calibration=sequences, dtype=dtype)
+    answer = engine.matched_tokens(sequences.astype(np.uint16))
+    assert answer.dtype == np.uint8
+    np.testing.assert_array_equal(answer, matched)
 
 
-@pytest.mark.parametrize("eos_rule", ["none", "mask-eos"])
-def test_the_eos_rule_matters_where_token_0_wins(neox_folder, remembered, eos_rule):
-    """A model that likes token 0: the two rules then differ, and each equals its `generate`."""
-    model = AutoModelForCausalLM.from_pretrained(neox_folder, dtype=torch.float32).eval()
-    with torch.no_grad():
-        model.lm_head.weight[0] *= 3
-    sequences, _ = remembered(model, N)
-    assert (sequences[:, 32:] == 0).any()
-    found = engine_for(model, sequences, eos_rule).matched_tokens(sequences)
-    np.testing.assert_array_equal(found, generated(model, sequences, eos_rule))
-    if eos_rule == "mask-eos":
-        zero = (sequences[:, 32:] == 0).argmax(axis=1)
-        has_zero = (sequences[:, 32:] == 0).any(axis=1)
-        assert (found[has_zero] <= zero[has_zero]).all()
+@pytest.mark.parametrize("kind", ["neox", "llama"])
+def test_the_answer_does_not_depend_on_batch_dtype_order_or_company(
+    case: Callable[..., Case], kind: str
+) -> None:
+    model, sequences, matched = case(kind)
+    order = np.random.default_rng(10).permutation(len(sequences))
+    for batch_size, dtype in itertools.product((1, 7, 64, None), ("float32", "bfloat16")):
+        engine = Engine(
+            model, Rules(), calibration=sequences[:40], dtype=dtype, batch_size=batch_size
+        )
+        parts = np.split(sequences[order], [1, 13, 13, 30])
+        answers = [engine.matched_tokens(part) for part in parts]
+        np.testing.assert_array_equal(np.concatenate(answers), matched[order])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("eos_rule", ["none", "mask-eos"])
-def test_exact_ties_go_to_the_lowest_id(case, eos_rule, dtype):
-    """Every token has a twin with the same output weights: each decision is a tie."""
-    model, _, _ = case
-    vocabulary = model.config.vocab_size
-    half = vocabulary // 2
-    with torch.no_grad():
-        model.lm_head.weight[half : 2 * half] = model.lm_head.weight[:half]
-        model.lm_head.weight[2 * half :] = 0  # without a twin, and never chosen
-    prompts = torch.from_numpy(np.random.default_rng(1).integers(1, vocabulary, (40, 32)))
-    out = model.generate(
-        prompts,
-        attention_mask=torch.ones_like(prompts),
-        do_sample=False,
-        max_length=64,
-        pad_token_id=0,
-        eos_token_id=None,
-    ).numpy()
-    assert (out[:, 32:] < half).all()
-    # The winner itself in some sequences; its twin, which never wins a tie, in others.
-    out[::2, 40] += half
-    found = engine_for(model, out, eos_rule, dtype=dtype).matched_tokens(out)
-    np.testing.assert_array_equal(found, generated(model, out, eos_rule))
-    assert (found[::2] <= 8).all()
-    if eos_rule == "none":
-        assert (found[1::2] == 32).all()
+@pytest.mark.parametrize(("prompt", "continuation"), [(1, 5), (7, 1), (20, 44)])
+def test_other_lengths_against_the_definition(prompt: int, continuation: int) -> None:
+    model = random_model("neox")
+    rules = Rules(prompt, continuation)
+    tokens = torch.from_numpy(np.random.default_rng(11).integers(0, 89, (30, prompt)))
+    with torch.inference_mode():
+        for _ in range(continuation):
+            following = model(tokens).logits[:, -1].argmax(-1, keepdim=True)
+            tokens = torch.cat([tokens, following], 1)
+        tokens[::3, prompt + continuation // 2] = 5
+        logits = model(tokens).logits[:, prompt - 1 : -1]
+    expected = matched_tokens(logits, tokens[:, prompt:])
+    engine = Engine(model, rules, calibration=tokens.numpy(), dtype="bfloat16")
+    np.testing.assert_array_equal(engine.matched_tokens(tokens.numpy()), expected)
 
 
-@pytest.mark.parametrize("eos_rule", ["none", "mask-eos"])
-def test_a_model_of_zeros_always_returns_the_lowest_id(case, eos_rule):
-    model, sequences, _ = case
+def test_what_float32_cannot_tell_is_told_in_float64(case: Callable[..., Case]) -> None:
+    _, sequences, matched = case("neox")
+    model = random_model("neox")
+    with torch.no_grad():  # one unit in the last place of one weight decides
+        weight = model.lm_head.weight
+        weight[50:70, 0] = torch.nextafter(weight[20:40, 0], torch.tensor(torch.inf))
+    # Where the tie was decided for the lower id, the rows now differ, by some 1e-8.
+    logits = model.double()(torch.from_numpy(sequences[:, :-1])).logits[:, 31:].detach()
+    expected = matched_tokens(logits, sequences[:, 32:])
+    model.float()
+    assert (expected != matched).any()
+    for batch_size, dtype in ((1, "float32"), (None, "bfloat16")):
+        engine = Engine(model, Rules(), calibration=sequences, dtype=dtype, batch_size=batch_size)
+        np.testing.assert_array_equal(engine.matched_tokens(sequences), expected)
+
+
+@pytest.mark.parametrize(("eos_rule", "chosen"), [("none", 0), ("mask-eos", 1)])
+@pytest.mark.parametrize("kind", ["neox", "llama"])
+def test_with_all_logits_equal_the_lowest_id_is_chosen(
+    kind: str, eos_rule: str, chosen: int
+) -> None:
+    model = random_model(kind)
     with torch.no_grad():
         model.lm_head.weight.zero_()
-    sequences = sequences[:6].copy()
-    sequences[:, 32:] = 0 if eos_rule == "none" else 1
-    sequences[1::2, 37] = 2
-    found = engine_for(model, sequences, eos_rule).matched_tokens(sequences)
-    assert found.tolist() == [32, 5] * 3
+    sequences = np.full((3, 64), chosen)
+    sequences[1, 40], sequences[2, 32] = 1 - chosen, 2
+    for dtype in ("float32", "bfloat16"):
+        engine = Engine(model, Rules(eos_rule=eos_rule), calibration=sequences, dtype=dtype)
+        assert engine.matched_tokens(sequences).tolist() == [32, 8, 0]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("batch_size", [1, 7, 64, None])
-def test_batches_do_not_change_an_answer(case, batch_size, dtype):
-    model, sequences, changed = case
-    engine = engine_for(model, sequences, dtype=dtype, batch_size=batch_size)
-    np.testing.assert_array_equal(engine.matched_tokens(sequences), changed)
-    order = np.random.default_rng(0).permutation(N)
-    np.testing.assert_array_equal(engine.matched_tokens(sequences[order]), changed[order])
+def test_identical_sequences_are_decided_once(case: Callable[..., Case]) -> None:
+    model, sequences, matched = case("neox")
+    engine = Engine(model, Rules(), calibration=sequences)
+    copies = np.repeat(np.arange(5), 40)
+    np.testing.assert_array_equal(engine.matched_tokens(sequences[copies]), matched[copies])
+    assert engine.record()["sequences"] == 200
+    assert engine.record()["distinct"] == 5
 
 
-def test_identical_sequences_are_decided_once(case):
-    model, sequences, changed = case
-    engine = engine_for(model, sequences)
-    rows = np.random.default_rng(0).integers(0, 5, 200)
-    np.testing.assert_array_equal(engine.matched_tokens(sequences[rows]), changed[rows])
-    record = engine.record()
-    assert record["sequences"] == 200
-    assert record["distinct"] == 5
+def test_the_logits_of_a_step_stay_within_their_budget(
+    case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, sequences, matched = case("neox")
+    monkeypatch.setattr(calibrate, "LOGITS_BUDGET", 11 * 4 * VOCABULARY)
+    engine = Engine(model, Rules(), calibration=sequences, dtype="float32", batch_size=64)
+    forward, seen = engine._first.forward, []
+    logits = forward.logits
+    monkeypatch.setattr(forward, "logits", lambda x: seen.append(len(x)) or logits(x))
+    np.testing.assert_array_equal(engine.matched_tokens(sequences), matched)
+    assert max(seen) <= 11
+    assert sum(seen) < 1.5 * (matched + 1).sum()  # the cascade asks for little more than needed
 
 
-def test_token_types_and_no_sequences(case):
-    model, sequences, changed = case
-    engine = engine_for(model, sequences)
-    found = engine.matched_tokens(sequences[:9].astype(np.uint16))
-    np.testing.assert_array_equal(found, changed[:9])
-    assert engine.matched_tokens(sequences[:0]).shape == (0,)
-
-
-@pytest.mark.parametrize(("prompt", "continuation"), [(32, 32), (5, 3), (1, 1), (40, 24)])
-def test_other_lengths(case, prompt, continuation):
-    """k and l are parameters: the same greedy path, cut elsewhere."""
-    model, sequences, _ = case
-    rules = Rules(prompt_tokens=prompt, continuation_tokens=continuation)
-    cut = sequences[:30, : rules.sequence_tokens]
-    engine = Engine(model, rules, calibration=cut, dtype="float32")
-    with torch.inference_mode():
-        logits = model(torch.from_numpy(cut)).logits[:, prompt - 1 : -1]
-    right = logits.argmax(-1).numpy() == cut[:, prompt:]
-    expected = np.logical_and.accumulate(right, axis=1).sum(axis=1)
-    np.testing.assert_array_equal(engine.matched_tokens(cut), expected)
-
-
-def test_the_weights_are_left_as_they_were(case):
-    """Float64 rechecks must not change the model, not even in the last bit."""
-    model, sequences, _ = case
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    engine_for(model, sequences, dtype="bfloat16").matched_tokens(sequences)
-    for name, value in model.state_dict().items():
-        assert value.dtype == before[name].dtype
-        assert torch.equal(value, before[name])
-    with torch.no_grad():
-        model.lm_head.weight.zero_()  # its owner may still change it
-
-
-@pytest.mark.parametrize("token", [-1, "vocabulary"])
-def test_tokens_outside_the_vocabulary(case, token):
-    model, sequences, _ = case
-    token = model.config.vocab_size if token == "vocabulary" else token
-    bad = sequences[:4].copy()
-    bad[2, 5] = token
-    with pytest.raises(CorpusError, match=rf"{token}.*vocabulary"):
-        engine_for(model, sequences).matched_tokens(bad)
-
-
-@pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_weights_that_are_not_finite_stop_the_scan(case, value):
-    model, sequences, _ = case
-    with torch.no_grad():
-        model.lm_head.weight[3, 3] = value
-    with pytest.raises(ModelError, match="not finite in float32"):
-        engine_for(model, sequences).matched_tokens(sequences)
-
-
-def test_the_audit_is_recorded(case):
-    model, sequences, _ = case
-    engine = engine_for(model, sequences, dtype="bfloat16")
+def test_the_audit_finds_what_a_narrow_tolerance_got_wrong(
+    case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, sequences, matched = case("neox")
+    monkeypatch.setattr(engine_module, "AUDIT_SHARE", 1.0)
+    engine = Engine(model, Rules(), calibration=sequences, dtype="bfloat16")
+    believed = engine._first
+    engine._first = replace(
+        believed, tolerance=believed.tolerance / 99, fine_tolerance=believed.fine_tolerance / 99
+    )
+    with pytest.warns(ApproximationWarning, match="doubled"):
+        answer = engine.matched_tokens(sequences)
+    np.testing.assert_array_equal(answer, matched)
+    audit = engine.record()["audit"]
+    assert audit["widened"] > 0
+    assert audit["wrong"] > 0
+    assert audit["upper95"] > audit["wrong"] / audit["n"]
+    # And at the tolerance that was measured, it finds nothing.
+    engine = Engine(model, Rules(), calibration=sequences, dtype="bfloat16")
     engine.matched_tokens(sequences)
     audit = engine.record()["audit"]
-    assert audit["n"] > 0
-    assert audit["wrong"] == 0
-    assert 0 < audit["upper95"] <= 1 - 0.05 ** (1 / audit["n"]) + 1e-12
+    assert audit["wrong"] == audit["widened"] == 0
+    assert audit["n"] > 48
+    assert audit["upper95"] == pytest.approx(1 - 0.05 ** (1 / audit["n"]))
+
+
+@pytest.mark.parametrize("kind", ["neox", "llama"])
+def test_what_overflows_in_float16_is_left_to_float32(case: Callable[..., Case], kind: str) -> None:
+    _, sequences, matched = case(kind)
+    model = random_model(kind)
+    with torch.no_grad():
+        model.lm_head.weight *= 2.0**16  # exact, and the same order; but over 65504
+    engine = Engine(model, Rules(), calibration=sequences, dtype="float16")
+    np.testing.assert_array_equal(engine.matched_tokens(sequences), matched)
+
+
+def test_broken_weights_stop_it_and_say_where(case: Callable[..., Case]) -> None:
+    _, sequences, _ = case("neox")
+    model = random_model("neox")
+    with torch.no_grad():
+        model.gpt_neox.embed_in.weight[88] = torch.nan
+    healthy = sequences[(sequences != 88).all(axis=1)]
+    broken = healthy[:1].copy()
+    broken[0, 5] = 88
+    for dtype in ("float32", "bfloat16"):
+        engine = Engine(model, Rules(), calibration=healthy, dtype=dtype)
+        assert len(engine.matched_tokens(healthy)) == len(healthy)
+        with pytest.raises(ModelError, match=r"not finite in float32.*position 4 .*weights"):
+            engine.matched_tokens(np.concatenate([healthy[:4], broken, healthy[4:6]]))
+
+
+def test_no_sequences_and_bad_sequences(case: Callable[..., Case]) -> None:
+    model, sequences, _ = case("neox")
+    engine = Engine(model, Rules(), calibration=sequences[:1])
+    assert engine.matched_tokens(sequences[:0]).shape == (0,)
+    foreign = sequences.copy()
+    foreign[3, 63] = VOCABULARY
+    with pytest.raises(CorpusError, match=r"token id 89 .* 89"):
+        engine.matched_tokens(foreign)
+    with pytest.raises(CorpusError, match="-1"):
+        engine.matched_tokens(np.full((1, 64), -1))
+    with pytest.raises(CorpusError, match=r"\(48, 63\).*64"):
+        engine.matched_tokens(sequences[:, 1:])
+    with pytest.raises(CorpusError, match="calibrate"):
+        Engine(model, Rules(), calibration=sequences[:0])
+
+
+def test_the_record_is_json_and_counts(case: Callable[..., Case]) -> None:
+    model, sequences, _ = case("llama")
+    engine = Engine(model, Rules(), calibration=sequences, dtype="bfloat16", batch_size=7)
+    engine.matched_tokens(sequences)
+    record = json.loads(json.dumps(engine.record(), allow_nan=False))
+    assert (record["dtype"], record["batch_size"], record["sequences"]) == ("bfloat16", 7, 48)
+    assert record["schedule"][0] == 1
+    assert record["schedule"][-1] == 32
+    assert 0 < record["rechecked"] <= 48
+
+
+@given(
+    survival=st.lists(st.floats(0, 1), min_size=1, max_size=7).map(
+        lambda values: np.array(sorted(values, reverse=True))
+    ),
+    step=st.floats(0.01, 2),
+    token=st.floats(0.01, 2),
+)
+def test_the_schedule_costs_least_of_all(survival: np.ndarray, step: float, token: float) -> None:
+    length = len(survival)
+
+    def cost(stops: tuple[int, ...]) -> float:
+        pairs = itertools.pairwise(stops)
+        return sum(step + token * survival[i - 1] * (j - i) for i, j in pairs)
+
+    inner = range(2, length)
+    chosen = [
+        (1, *some, length) if length > 1 else (1,)
+        for size in range(len(inner) + 1)
+        for some in itertools.combinations(inner, size)
+    ]
+    stops = schedule(survival, step, token)
+    assert stops in chosen
+    assert cost(stops) <= min(map(cost, chosen)) + 1e-9

@@ -108,10 +108,10 @@ def schedule(survival: np.ndarray, step_cost: float, token_cost: float) -> tuple
     """
     length = len(survival)
     # best[i]: cost and ends of the chunks from decision i on.
-    best: list[tuple[float, tuple[int, ...]]] = [(0.0, (length,))] * (length + 1)
+    best: list[tuple[float, tuple[int, ...]]] = [(0.0, ())] * (length + 1)
     for i in range(length - 1, 0, -1):
         best[i] = min(
             (step_cost + token_cost * survival[i - 1] * (j - i) + best[j][0], (j, *best[j][1]))
             for j in range(i + 1, length + 1)
         )
-    return (1, *sorted(set(best[1][1])))
+    return (1, *best[1][1])

@@ -69,7 +69,7 @@ def matched_tokens(logits: Any, continuation: Any, eos_rule: str = "none") -> np
     Raises:
         ModelError: when a logit is not finite.
     """
-    logits = np.array(logits)
+    logits = np.asarray(logits).copy()
     if not np.isfinite(logits).all():
         raise ModelError("logits are not finite: greedy decoding has no answer; check the weights")
     if eos_rule == "mask-eos":

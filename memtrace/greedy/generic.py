@@ -51,8 +51,8 @@ class GenericForward:
                 yield
 
     def _convert(self, dtype: torch.dtype) -> None:
-        # Parameters made in inference mode could never be changed again by the model's owner.
-        with torch.inference_mode(False):
+        # Converted in inference mode, the caller's parameters could not be trained any more.
+        with torch.inference_mode(False), torch.no_grad():
             nn.Module.to(self._model, dtype)
 
     def prompt(self, tokens: Tensor, keep: int) -> tuple[Tensor, Any]:
