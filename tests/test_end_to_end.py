@@ -1,0 +1,79 @@
+"""The main job on the embedded suite: scan, fit, figures, and the answers that `generate` gives."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import memtrace
+from memtrace.corpus import open_corpus
+from memtrace.manifests import find_model
+
+SUITE, MODEL = find_model("demo")
+LAST = SUITE.last_step
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return memtrace.scan("demo", LAST, runs=tmp_path_factory.mktemp("runs"))
+
+
+def generated_tokens(sequences, eos_rule):
+    """Return matched tokens by Transformers' own greedy decoding, in float32."""
+    model = AutoModelForCausalLM.from_pretrained(MODEL.source(LAST)[0], dtype=torch.float32)
+    # Token 0 is the model's EOS token: either it means nothing, or it may not come before the end.
+    rule = {"eos_token_id": None} if eos_rule == "none" else {"eos_token_id": 0, "min_length": 64}
+    prompts = torch.from_numpy(sequences[:, :32].astype(np.int64))
+    out = model.generate(
+        prompts,
+        attention_mask=torch.ones_like(prompts),
+        do_sample=False,
+        max_length=64,
+        pad_token_id=0,
+        **rule,
+    ).numpy()
+    right = out[:, 32:] == sequences[:, 32:]
+    return np.logical_and.accumulate(right, axis=1).sum(axis=1)
+
+
+@pytest.mark.parametrize("eos_rule", ["none", "mask-eos"])
+def test_scores_equal_greedy_generation(run, tmp_path, eos_rule):
+    """Of all memorized sequences and of hundreds of others, drawn at random."""
+    matched = run.scores().collect()["matched_tokens"].to_numpy()
+    rng = np.random.default_rng(5)
+    chosen = np.flatnonzero(matched >= 8)
+    chosen = np.union1d(rng.permutation(chosen)[:300], rng.choice(len(matched), 400))
+    sequences = open_corpus("demo").take(chosen, 64)
+    if eos_rule == "mask-eos":
+        run = memtrace.scan("demo", LAST, runs=tmp_path, eos_rule=eos_rule)
+        matched = run.scores().collect()["matched_tokens"].to_numpy()
+    np.testing.assert_array_equal(matched[chosen], generated_tokens(sequences, eos_rule))
+
+
+def test_half_precision_gives_the_same_answer(run, tmp_path):
+    for dtype in ("float32", "bfloat16"):
+        other = memtrace.scan("demo", LAST, runs=tmp_path / dtype, dtype=dtype)
+        assert other.scores().collect().equals(run.scores().collect())
+
+
+def test_demo_from_scan_to_figures(memtrace_cli, tmp_path):
+    """What `make demo` does, at three checkpoints."""
+    runs, figures = tmp_path / "runs", tmp_path / "figures"
+    steps = ",".join(map(str, (*SUITE.steps[-3:-1], LAST)))
+    scanned = memtrace_cli(
+        "scan", "--model", "demo", "--step", steps, "--include-unexposed", "--runs", runs
+    )
+    assert scanned.exit_code == 0, scanned.output
+    fitted = memtrace_cli("fit-poisson", runs, "--output", figures, "--json")
+    assert fitted.exit_code == 0, fitted.output
+    document = json.loads(fitted.stdout)
+    assert document["step"] == LAST
+    assert document["events"] >= 200
+    assert document["coverage"]["missing_ranges"] == []
+    assert document["verdict"]
+    assert {path.suffix for path in figures.iterdir()} >= {".png", ".svg", ".json"}
+    everything = json.loads(memtrace_cli("fit-poisson", runs, "--step", "all", "--json").stdout)
+    assert [one["step"] for one in everything] == list(map(int, steps.split(",")))
+    assert everything[-1] == document
