@@ -43,6 +43,8 @@ def set_up(level: int) -> None:
     """Send the library's logs and warnings to stderr, in one line each."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logger.setLevel(level)
+    # The Hub's client has a handler of its own: each of its lines would come twice.
+    logging.getLogger("huggingface_hub").propagate = False
 
     def show(message: Warning | str, category: type[Warning], *_: Any) -> None:
         logger.warning("%s: %s", category.__name__, message)

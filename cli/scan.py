@@ -244,17 +244,25 @@ def _dry_text(documents: list[dict[str, Any]], need: "DiskNeed | None") -> str:
         lines.append(
             f"{d['step']:>8} {d['sequences']:>14,} {d['sequences_left']:>14,} "
             f"{d['shards_left']:>12,} {d['bytes_to_read'] / 1e9:>7.2f} GB "
-            + (f"{work / 1e15:>8,.1f} PFLOP" if work is not None else f"{'-':>14}")
+            f"{_operations(work):>14}"
         )
     work = sum(d["floor_operations"] or 0 for d in documents)
     if work:
         lines.append(
-            f"At least {work / 1e15:,.1f} PFLOP in all: {work / 400e12 / 3600:,.2f} hours of a GPU "
-            "that sustains 400 TFLOP/s (an H100 in half precision)."
+            f"At least {_operations(work)} in all; an H100 that sustains 400 TFLOP/s in half "
+            f"precision needs {work / 400e12 / 3600:,.2g} hours."
         )
     if need:
         lines.append(_disk_text(need))
     return "\n".join(lines)
+
+
+def _operations(work: int | None) -> str:
+    """Return a number of arithmetic operations in the unit that suits it."""
+    if work is None:
+        return "-"
+    unit, name = (1e15, "PFLOP") if work >= 1e14 else (1e9, "GFLOP")
+    return f"{work / unit:,.1f} {name}"
 
 
 def _disk_text(need: "DiskNeed") -> str:

@@ -309,10 +309,13 @@ def find_runs(
     pattern = f"suite={suite or '*'}/model={model or '*'}/step={'*' if step is None else step}"
     found = [open_run(path.parent) for path in runs.glob(f"{pattern}/run.json")]
     if not found:
-        there = [str(path.parent.relative_to(runs)) for path in runs.glob("*/*/*/run.json")]
-        hint = f"it holds {', '.join(sorted(there)[:8])}" if there else "it holds no run at all"
-        wanted = pattern.replace("=*", "=any")
-        raise RunError(f"no run {wanted} in {runs}: {hint}; make one with `memtrace scan`")
+        there = sorted(str(path.parent.relative_to(runs)) for path in runs.glob("*/*/*/run.json"))
+        if not there:
+            raise RunError(f"{runs} holds no run at all: make one with `memtrace scan`")
+        raise RunError(
+            f"no run {pattern} in {runs}; it holds {', '.join(there[:8])}"
+            f"{' and others' if len(there) > 8 else ''}: choose one of them, or scan that one"
+        )
     return sorted(found, key=lambda run: (run.suite, run.model, run.step))
 
 
