@@ -131,9 +131,11 @@ def test_manifest_describes_the_checkpoints():
     }
     for step in SUITE.steps:
         config = json.loads(Path(MODEL.source(step)[0], "config.json").read_text())
-        shape = (MODEL.layers, MODEL.width, MODEL.heads, MODEL.vocab_size, MODEL.dtype)
-        names = "num_hidden_layers hidden_size num_attention_heads vocab_size dtype"
+        shape = (MODEL.layers, MODEL.width, MODEL.heads, MODEL.vocab_size)
+        names = "num_hidden_layers hidden_size num_attention_heads vocab_size"
         assert shape == tuple(config[name] for name in names.split())
+        # Trained in float32, stored as the Hub stores Pythia.
+        assert (MODEL.dtype, config["dtype"]) == ("float32", "float16")
     assert sum(weight.numel() for weight in load(DEMO, 512).parameters()) == MODEL.parameters
 
 
