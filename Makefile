@@ -6,7 +6,7 @@ export OMP_WAIT_POLICY ?= passive
 RUNS := demo-run/runs
 FIGURES := demo-run/figures
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 
 demo: .venv/ready
 	$(BIN)/memtrace scan --model demo --step all --include-unexposed --runs $(RUNS)
@@ -18,6 +18,11 @@ test: .venv/ready
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# The scan's own benchmark, `python -m benchmarks.engine`, needs lm-eval beside it and an hour.
+bench: .venv/ready
+	$(BIN)/python benchmarks/packing.py
+	$(BIN)/python benchmarks/statistics.py scale
 
 clean:
 	rm -rf .venv demo-run build dist *.egg-info

@@ -3,15 +3,17 @@
 It chooses the runs and writes the answer; the library does the statistics.
 """
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import json_option, print_answer
+from .console import estimate_text, json_option, print_answer
 
 if TYPE_CHECKING:
-    from memtrace.point_process import PoissonFit
+    from memtrace.point_process import EventSequence, PoissonFit
+    from memtrace.point_process.piecewise import Cut
     from memtrace.runs import Run
 
 
@@ -34,11 +36,22 @@ if TYPE_CHECKING:
     help="Ratio of the rates at the end and the start of training from which a drift matters.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the simulations.")
+@click.option(
+    "--cuts",
+    help="Steps at which the rate may change, chosen before looking: 1000,2000. Those known of a "
+    "model, such as the end of Pythia's warm-up, are added.",
+)
+@click.option(
+    "--multiplicity",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the table of multiplicities, for strata of prefixes that occur once, a few "
+    "times and often.",
+)
 @json_option
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for fit.json and the figures (PNG and SVG).",
+    help="Folder for fit.json, report.html and the figures (PNG and SVG).",
 )
 def fit_poisson(
     runs: Path,
@@ -48,6 +61,8 @@ def fit_poisson(
     window: int,
     margin: float,
     seed: int,
+    cuts: str | None,
+    multiplicity: Path | None,
     as_json: bool,
     output: Path | None,
 ) -> None:
@@ -65,18 +80,99 @@ def fit_poisson(
     from memtrace.runs import find_runs
 
     chosen = _choose(find_runs(runs, suite=suite, model=model), step)
-    fits = [
-        fit(EventSequence.from_run(run), window=window, margin=margin, seed=seed) for run in chosen
+    fits = []
+    for run in chosen:
+        events = EventSequence.from_run(run)
+        known = _cuts(run, events, cuts)
+        fits.append(fit(events, window=window, margin=margin, seed=seed, cuts=known))
+    documents = [
+        {**_document(run, one), "strata": _strata(run, multiplicity, margin)}
+        for run, one in zip(chosen, fits, strict=True)
     ]
-    documents = [_document(run, one) for run, one in zip(chosen, fits, strict=True)]
+    _adjust(documents, fits)
     answer = documents[0] if len(documents) == 1 else documents
     if output is not None:
         _write(output, answer, chosen, fits)
-    print_answer(answer, as_json, lambda: "\n\n\n".join(one.summary() for one in fits))
+    print_answer(answer, as_json, lambda: _text(documents, fits))
 
 
-def _document(run: "Run", fit: "PoissonFit") -> dict[str, object]:
-    return {"suite": run.suite, "model": run.model, "step": run.step, **fit.to_dict()}
+def _cuts(run: "Run", events: "EventSequence", steps: str | None) -> "list[Cut]":
+    """Return the cuts known of the model and those of the command, which are steps."""
+    from memtrace.point_process.piecewise import Cut, known_cuts
+    from memtrace.steps import parse_steps
+
+    found = {cut.index: cut for cut in known_cuts(run.suite, run.model, events)}
+    unit = events.sequences_per_step or 1
+    try:
+        asked = parse_steps(steps, range(1, -(-events.n // unit))) if steps else []
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--cuts") from error
+    found |= {step * unit: Cut(step * unit, f"step {step:,}") for step in asked}
+    return [found[index] for index in sorted(found)]
+
+
+def _strata(run: "Run", folder: Path | None, margin: float) -> list[dict[str, Any]] | None:
+    if folder is None:
+        return None
+    from memtrace.corpus.multiplicity import scan_multiplicity
+    from memtrace.point_process.strata import multiplicity_strata
+
+    strata = multiplicity_strata(
+        run.scores(),
+        scan_multiplicity(folder),
+        n=run.exposed_rows,
+        sequences_per_step=run.sequences_per_step,
+        continuation_tokens=run.continuation_tokens,
+        margin=margin,
+    )
+    return [one.document() for one in strata]
+
+
+def _adjust(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> None:
+    """Add to each drift's p-value what it is among so many fits."""
+    from memtrace.point_process.document import json_safe
+    from memtrace.point_process.several import comparison
+
+    if len(fits) == 1:
+        return
+    for document, row in zip(documents, comparison(fits), strict=True):
+        adjusted = {key: row[key] for key in ("p_value_holm", "p_value_by")}
+        document["trend"] |= json_safe(adjusted)
+
+
+def _text(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> str:
+    from memtrace.point_process.several import comparison
+    from memtrace.point_process.summary import comparison_page, page, rendered, strata_page
+
+    # click removes the colours where stdout is no terminal.
+    pages = []
+    for document, fit in zip(documents, fits, strict=True):
+        parts = [rendered(page(fit), colour=True)]
+        if document["sample"] is not None:
+            parts.append(estimate_text(document["sample"]))
+        if document["strata"] is not None:
+            table = rendered(strata_page(document["strata"]), colour=True)
+            parts.append(f"Strata by multiplicity of the prefix\n{table}")
+        pages.append("\n\n".join(parts))
+    if len(fits) > 1:
+        pages.insert(0, rendered(comparison_page(comparison(fits)), colour=True))
+    return "\n\n\n".join(pages)
+
+
+def _document(run: "Run", fit: "PoissonFit") -> dict[str, Any]:
+    from memtrace.sampling import estimate_run
+
+    # Of a sampled scan: what it says of the sequences that were not drawn.
+    estimate = estimate_run(run)
+    return {
+        "suite": run.suite,
+        "model": run.model,
+        "step": run.step,
+        **fit.to_dict(),
+        "sample": {**asdict(run.configuration.sample), **asdict(estimate)}
+        if estimate and run.configuration.sample
+        else None,
+    }
 
 
 def _choose(found: "list[Run]", step: str | None) -> "list[Run]":
@@ -108,16 +204,20 @@ def _last_finished(found: "list[Run]") -> "list[Run]":
 
 
 def _write(output: Path, answer: object, chosen: "list[Run]", fits: "list[PoissonFit]") -> None:
-    """Write fit.json and the figures of each fit, named by model and step if there are several."""
+    """Write fit.json, report.html and the figures, named by model and step if there are several."""
     import json
 
     from memtrace import plots
     from memtrace.errors import RunError
+    from memtrace.point_process.html import html_report
 
     try:
         output.mkdir(parents=True, exist_ok=True)
         text = json.dumps(answer, indent=2, allow_nan=False) + "\n"
         (output / "fit.json").write_text(text, encoding="utf-8")
+        (output / "report.html").write_text(html_report(fits), encoding="utf-8")
+        if len(fits) > 1:
+            plots.write_figure(plots.small_multiples(fits), output / "small-multiples")
         for run, fit in zip(chosen, fits, strict=True):
             prefix = f"{run.suite}-{run.model}-step{run.step}-" if len(fits) > 1 else ""
             plots.save(fit, output, prefix)

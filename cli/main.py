@@ -15,6 +15,7 @@ from .fit_poisson import fit_poisson
 from .import_runs import import_runs
 from .models import models
 from .scan import scan
+from .simulate import simulate
 from .status import status
 
 
@@ -60,6 +61,7 @@ def main(verbose: bool, quiet: bool) -> None:
 main.add_command(scan)
 main.add_command(status)
 main.add_command(fit_poisson)
+main.add_command(simulate)
 main.add_command(models)
 main.add_command(corpus)
 main.add_command(import_runs)

@@ -97,14 +97,17 @@ def recorded_weights(plan: ScanPlan) -> Weights | None:
 
 
 def drop_weights(weights: Weights) -> None:
-    """Delete a checkpoint from the Hub's cache; local folders are left alone."""
+    """Delete a checkpoint's weight files from the Hub's cache; local folders are left alone."""
     if weights.commit is None:
         return
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    with suppress(CacheNotFound):
-        scan_cache_dir().delete_revisions(weights.commit).execute()
+    # File by file: the next checkpoint may be on its way into the same repository's cache.
+    for name in weights.files:
+        link = weights.folder / name
+        blob = link.resolve()
+        link.unlink(missing_ok=True)
+        others = weights.folder.parent.glob(f"*/{name}")
+        if not any(other.resolve() == blob for other in others):
+            blob.unlink(missing_ok=True)
 
 
 def _fetch(plan: ScanPlan) -> Weights:

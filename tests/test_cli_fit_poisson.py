@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 from memtrace.cli.fit_poisson import fit_poisson
@@ -137,6 +138,7 @@ def test_output_holds_the_document_and_the_figures(runs, command, tmp_path) -> N
     assert json.loads((output / "fit.json").read_text()) == json.loads(result.stdout)
     names = {path.name for path in output.iterdir()}
     assert {"page.png", "page.svg", "qq.png", "rate.svg", "rootogram.png"} <= names
+    assert {"fano.png", "residuals.svg", "control.png", "report.html"} <= names
 
 
 def test_figures_of_several_runs_are_named_by_model_and_step(
@@ -160,3 +162,41 @@ def test_an_output_that_cannot_be_written_is_one_clear_error(runs, command, tmp_
 
 def test_help_keeps_each_example_on_its_line(command) -> None:
     assert "\n  memtrace fit-poisson runs\n" in command("--help").stdout
+
+
+def test_several_fits_give_a_table_and_adjusted_p_values(runs, command) -> None:
+    found = documents(command(runs, "--model", "small", "--step", "16,32", "--json"))
+    for one in found:
+        assert one["trend"]["p_value"] <= one["trend"]["p_value_holm"] <= 1
+        assert one["trend"]["p_value_by"] <= 1
+
+    text = command(runs, "--model", "small", "--step", "16,32").stdout
+    assert text.index("Holm") < text.index("demo/small step 16 ─")
+
+
+def test_cuts_are_steps_chosen_beforehand(runs, command) -> None:
+    (found,) = documents(command(runs, "--step", "32", "--cuts", "8,16", "--json"))
+    (model,) = [one for one in found["models"] if one["name"] == "known cuts"]
+    assert list(model["parameters"]) == ["rate_from_0", "rate_from_512", "rate_from_1024"]
+
+    result = command(runs, "--step", "32", "--cuts", "x")
+    assert result.exit_code == 2
+    assert "--cuts" in result.stderr
+
+
+def test_strata_come_from_a_table_beside_the_run(runs, command, tmp_path) -> None:
+    table = pl.DataFrame(
+        {
+            "sequence_index": np.arange(4096, dtype=np.uint64),
+            "multiplicity": np.tile(np.array([1, 1, 3, 20], np.uint32), 1024),
+        }
+    )
+    folder = tmp_path / "table"
+    folder.mkdir()
+    table.write_parquet(folder / "multiplicity-00000-of-00001.parquet")
+    (found,) = documents(command(runs, "--step", "32", "--multiplicity", folder, "--json"))
+
+    assert [one["exposure"] for one in found["strata"]] == [1024, 512, 512]
+    assert sum(one["events"] for one in found["strata"]) == found["events"]
+    text = command(runs, "--step", "32", "--multiplicity", folder).stdout
+    assert "Strata by multiplicity of the prefix" in text

@@ -107,7 +107,14 @@ def test_the_answer_does_not_depend_on_batch_dtype_order_or_company(
 ) -> None:
     model, sequences, matched = case(kind)
     order = np.random.default_rng(10).permutation(len(sequences))
-    for batch_size, dtype in itertools.product((1, 7, 64, None), ("float32", "bfloat16")):
+    choices = [
+        (1, "float32"),
+        (None, "float32"),
+        (1, "bfloat16"),
+        (7, "bfloat16"),
+        (64, "bfloat16"),
+    ]
+    for batch_size, dtype in choices:
         engine = Engine(
             model, Rules(), calibration=sequences[:40], dtype=dtype, batch_size=batch_size
         )

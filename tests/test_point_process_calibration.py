@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from memtrace.point_process import EventSequence, fit_poisson
-from memtrace.point_process.dispersion import dispersion
+from memtrace.point_process.changepoint import change_point
+from memtrace.point_process.power import simulate_power
+from memtrace.point_process.recency import recency
 from memtrace.point_process.simulate import log_linear_drift, random_order
 from memtrace.point_process.trend import log_linear
-from memtrace.point_process.uniformity import uniformity
 
 LEVEL = 0.05
 
@@ -21,16 +22,33 @@ def slack(draws: int) -> float:
 
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.6])
 def test_every_test_keeps_its_size_in_random_order(p) -> None:
-    rng, draws, n = np.random.default_rng(7), 500, 20_000
-    p_values = []
-    for _ in range(draws):
-        events = random_order(n, round(n * p), rng)
-        spread = uniformity(events)
-        index = dispersion(events.windows(512)).binomial.p_value
-        p_values.append((log_linear(events).p_value, spread.laplace_p_value, spread.p_value, index))
-    rejected = (np.array(p_values) < LEVEL).mean(axis=0)
+    rng, draws, n = np.random.default_rng(7), 200, 20_000
+    power = simulate_power(lambda r: random_order(n, round(n * p), r), draws, rng, window=256)
 
-    np.testing.assert_allclose(rejected, LEVEL, atol=slack(draws))
+    for name, rejected in power.rejected.items():
+        assert rejected <= LEVEL + slack(draws), name
+        # Exact tests of discrete statistics may reject less.
+        assert rejected >= LEVEL - slack(draws) or name == "runs", name
+    assert power.equivalent < LEVEL
+
+
+@pytest.mark.parametrize("n_events", [1, 2, 5])
+def test_the_trend_keeps_its_size_with_a_few_events(n_events) -> None:
+    rng, draws = np.random.default_rng(13), 1000
+    p_values = [log_linear(random_order(10**6, n_events, rng)).p_value for _ in range(draws)]
+
+    assert np.mean(np.array(p_values) < LEVEL) == pytest.approx(LEVEL, abs=slack(draws))
+
+
+def test_searches_pay_for_having_searched() -> None:
+    rng, draws = np.random.default_rng(14), 100
+    found = [random_order(5000, 60, rng) for _ in range(draws)]
+    change = np.array([change_point(events, rng).p_value for events in found])
+    recent = np.array([recency(events, 50, rng).p_value for events in found])
+
+    for p_values in (change, recent):
+        assert np.mean(p_values <= LEVEL) <= LEVEL + slack(draws)
+        assert p_values.mean() == pytest.approx(0.5, abs=0.12)
 
 
 def test_without_the_finite_population_correction_the_test_would_lose_its_size() -> None:

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from memtrace.point_process import EventSequence, Windows
-from memtrace.point_process.counts import expected_frequencies, qq_points, rootogram
+from memtrace.point_process.counts import (
+    expected_frequencies,
+    global_envelope,
+    qq_points,
+    rootogram,
+)
 from memtrace.point_process.dispersion import dispersion
 from memtrace.point_process.simulate import random_order, window_counts
 
@@ -118,3 +123,14 @@ def test_wide_ranges_of_counts_are_gathered_into_few_bars() -> None:
     assert len(root.observed) <= 41
     assert root.observed.sum() == len(windows.counts)
     assert root.expected.sum() == pytest.approx(len(windows.counts), rel=0.01)
+
+
+def test_random_orders_leave_the_envelope_of_the_qq_plot_about_once_in_twenty() -> None:
+    rng, outside = np.random.default_rng(6), 0
+    for _ in range(100):
+        windows = random_order(6400, 400, rng).windows(64)
+        fewest, most = global_envelope(windows, rng)
+        found = np.bincount(windows.counts, minlength=len(fewest)).cumsum()[: len(fewest)]
+        outside += bool(((found < fewest) | (found > most)).any())
+
+    assert 1 <= outside <= 5 + 3 * math.sqrt(100 * 0.05 * 0.95) + 2

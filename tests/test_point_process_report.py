@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.point_process.piecewise import Cut
 from memtrace.point_process.simulate import log_linear_drift, random_order
 
 CONTRACT = {
@@ -20,7 +21,7 @@ CONTRACT = {
     "trend": {"rate_ratio", "ci90", "ci95", "p_value"},
     "equivalence": {"margin", "equivalent", "p_value"},
     "uniformity": {"ks", "ks_upper95", "laplace_z", "p_value"},
-    "change_point": {"index", "step", "rate_ratio", "p_value"},
+    "change_point": {"index", "step", "rate_ratio", "p_value", "ci95"},
     "models": None,
     "coverage": {"expected", "seen", "missing_ranges"},
     "control": {"unexposed_events", "unexposed_exposure", "rate_difference_ci95"},
@@ -78,11 +79,23 @@ def test_every_document_is_complete_json_and_every_null_has_a_reason(events, win
     assert fit.summary().count("\n") > 10
 
 
-def test_change_point_is_null_with_the_reason_that_it_is_not_computed() -> None:
-    document = fit_poisson(EventSequence.from_positions([1, 5], n=10), window=5).to_dict()
+def test_change_point_names_the_step_and_the_models_name_the_best() -> None:
+    rng = np.random.default_rng(9)
+    rate = np.where(np.arange(64 * 500) < 64 * 200, 0.02, 0.06)
+    events = EventSequence.from_positions(
+        np.flatnonzero(rng.random(len(rate)) < rate), n=len(rate), sequences_per_step=64
+    )
+    document = fit_poisson(events, cuts=[Cut(64 * 200, "here")]).to_dict()
+    change = document["change_point"]
 
-    assert document["change_point"]["index"] is None
-    assert document["change_point"]["reason"] == "not computed yet"
+    assert change["p_value"] < 0.01
+    assert change["ci95"][0] <= 64 * 200 <= change["ci95"][1]
+    assert change["step"] == change["index"] / 64
+    names = [model["name"] for model in document["models"]]
+    assert {"homogeneous", "tenths", "known cuts", "change points", "spline"} <= set(names)
+    assert document["best_model"] in ("change point", "change points", "known cuts")
+    by_name = dict(zip(names, document["models"], strict=True))
+    assert by_name["known cuts"]["p_value"] < 1e-10
 
 
 def test_the_same_seed_gives_the_same_document_and_another_only_other_simulations() -> None:
@@ -109,7 +122,7 @@ def test_rates_scale_with_the_window_and_nothing_of_the_order_does() -> None:
 def test_log_linear_model_is_never_less_likely_than_the_constant_rate() -> None:
     rng = np.random.default_rng(2)
     for ratio in (1.0, 2.0):
-        constant, drift = fit_poisson(log_linear_drift(20_000, 300, ratio, rng)).models
+        constant, drift, *_ = fit_poisson(log_linear_drift(20_000, 300, ratio, rng)).models
         assert drift.log_likelihood >= constant.log_likelihood
         assert (drift.aic < constant.aic) == (drift.log_likelihood - constant.log_likelihood > 1)
 

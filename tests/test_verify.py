@@ -223,6 +223,7 @@ def test_dropped_weights_leave_the_cache_and_are_not_fetched_for_a_finished_run(
     result = memtrace_cli(*command)
     assert result.exit_code == 0, result.output
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
+    assert all(path.stat().st_size < 10_000 for path in (tmp_path / "cache").rglob("blobs/*"))
     assert memtrace_cli(*command).exit_code == 0
     assert len(weights_asked_for(toy)) == 3
 

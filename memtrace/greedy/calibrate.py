@@ -21,7 +21,7 @@ from memtrace.greedy.neox import NeoXForward
 from memtrace.greedy.rungs import ExactRung, Rung, ToleranceRung, on_device
 
 LOGITS_BUDGET = 256 << 20  # bytes
-CACHE_BUDGET = 512 << 20  # bytes
+CACHE_BUDGET = 256 << 20  # bytes
 LARGEST_BATCH = 1024
 MARGIN_SEQUENCES = 16
 EXACT_SEQUENCES = 4

@@ -16,9 +16,7 @@ from transformers.cache_utils import DynamicLayer
 
 def vocabulary(model: PreTrainedModel) -> int:
     """How many token ids a model can read."""
-    weight = model.get_input_embeddings().weight
-    assert isinstance(weight, Tensor)
-    return weight.shape[0]
+    return next(model.get_input_embeddings().parameters()).shape[0]
 
 
 class GenericForward:

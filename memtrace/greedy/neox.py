@@ -36,12 +36,19 @@ class Cache:
         keys, values = torch.empty((2, *shape), dtype=dtype, device=device)
         return cls(keys, values)
 
-    def select(self, rows: slice | Tensor, room: int = 0) -> "Cache":
-        """Some of the sequences: a view for a slice, else a copy, with room for more tokens."""
-        keys, values = self.keys[:, rows], self.values[:, rows]
-        if room:
-            keys, values = F.pad(keys, (0, 0, 0, room)), F.pad(values, (0, 0, 0, room))
-        return Cache(keys, values)
+    def view(self, rows: slice) -> "Cache":
+        """Some of the sequences, in place."""
+        return Cache(self.keys[:, rows], self.values[:, rows])
+
+    def copy(self, rows: Tensor, room: int) -> "Cache":
+        """Some of the sequences, with room for more positions."""
+        layers, _, heads, positions, size = self.keys.shape
+        shape = (layers, len(rows), heads, positions + room, size)
+        copied = Cache.empty(shape, self.keys.dtype, self.keys.device)
+        for i in range(layers):  # one after the other: an index copies before it is copied
+            copied.keys[i, :, :, :positions] = self.keys[i, rows]
+            copied.values[i, :, :, :positions] = self.values[i, rows]
+        return copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +118,13 @@ class NeoXForward:
         step = max(1, TILE_TOKENS.get(self.device.type, n * k) // k)
         tiles = [slice(start, start + step) for start in range(0, n, step)]
         cache = self._prompt_cache
-        features = [self._run(tokens[tile], cache.select(tile), keep) for tile in tiles]
+        features = [self._run(tokens[tile], cache.view(tile), keep) for tile in tiles]
         return torch.cat(features), cache
 
     def extend(self, tokens: Tensor, cache: Cache, rows: Tensor) -> tuple[Tensor, Cache]:
         """Read `(m, c)` more tokens of the cached sequences `rows`: features `(m, c, d)`, cache."""
         c = tokens.shape[1]
-        cache = cache.select(rows, room=c)
+        cache = cache.copy(rows, room=c)
         return self._run(tokens, cache, keep=c), cache
 
     def logits(self, features: Tensor) -> Tensor:

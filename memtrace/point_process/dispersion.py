@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from memtrace.point_process.events import FloatArray, Int64Array, Windows
-from memtrace.point_process.poisson import UNDEFINED, Interval
+from memtrace.point_process.model import UNDEFINED, Interval
 
 SPARSE = 200
 """Expected pairs of events sharing a window, doubled, below which chi-squared tails mislead."""

@@ -13,34 +13,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from statsmodels.stats.rates import confint_poisson
 
 from memtrace.point_process.events import FloatArray
-
-Interval = tuple[float, float]
-UNDEFINED: Interval = (math.nan, math.nan)
-
-
-@dataclass(frozen=True)
-class Model:
-    """A fitted intensity of the process on the training axis."""
-
-    name: str
-    log_likelihood: float
-    """log-likelihood of a Poisson process with this intensity, events per sequence."""
-    parameters: dict[str, float]
-    n_events: int
-    reason: str | None = None
-    """Why values are NaN."""
-
-    @property
-    def aic(self) -> float:
-        """Return Akaike's criterion."""
-        return 2 * len(self.parameters) - 2 * self.log_likelihood
-
-    @property
-    def bic(self) -> float:
-        """Return Schwarz's criterion, the events being the observations; NaN without events."""
-        if self.n_events == 0:
-            return math.nan
-        return len(self.parameters) * math.log(self.n_events) - 2 * self.log_likelihood
+from memtrace.point_process.model import UNDEFINED, Interval, Model
 
 
 @dataclass(frozen=True)
@@ -55,14 +28,43 @@ class RateComparison:
     ratio_ci95: Interval
     p_value: float
     """Exact two-sided conditional test of equal rates, central (twice the smaller tail)."""
+    p_greater: float = math.nan
+    """Exact one-sided: of a first rate so much larger."""
+    p_minimum_likelihood: float = math.nan
+    """Two-sided, of counts no likelier; it can disagree with the interval (Fay 2010)."""
 
 
 def garwood_interval(
     events: npt.ArrayLike, exposure: npt.ArrayLike, confidence: float = 0.95
 ) -> tuple[FloatArray, FloatArray]:
     """Return the exact two-sided interval of Poisson rates, elementwise (Garwood 1936)."""
+    return poisson_interval(events, exposure, "exact-c", confidence)
+
+
+def poisson_interval(
+    events: npt.ArrayLike, exposure: npt.ArrayLike, method: str, confidence: float = 0.95
+) -> tuple[FloatArray, FloatArray]:
+    """Return another interval of Poisson rates, by the method's name in statsmodels.
+
+    `score`, `wald`, `jeff`, `midp-c`, `sqrt-a` and more: see `statsmodels.stats.rates`. `midp-c`
+    takes one number at a time.
+    """
+    counts = np.asarray(events)
     low, high = confint_poisson(
-        np.asarray(events), np.asarray(exposure), method="exact-c", alpha=1 - confidence
+        counts if counts.ndim else counts.item(),
+        np.asarray(exposure) if np.ndim(exposure) else float(np.asarray(exposure)),
+        method=method,
+        alpha=1 - confidence,
+    )
+    return low, high
+
+
+def wilson_interval(
+    events: npt.ArrayLike, exposure: npt.ArrayLike, confidence: float = 0.95
+) -> tuple[FloatArray, FloatArray]:
+    """Return the score interval of rates with at most one event a sequence (Wilson 1927)."""
+    low, high = proportion_confint(
+        np.asarray(events), np.asarray(exposure), alpha=1 - confidence, method="wilson"
     )
     return low, high
 
@@ -85,7 +87,14 @@ def homogeneous(n_events: int, exposure: float) -> Model:
     rate = n_events / exposure if exposure else math.nan
     reason = None if n_events else "no events" if exposure else "no exposed sequence was scanned"
     log_likelihood = n_events * math.log(rate) - n_events if n_events else 0.0 * rate
-    return Model("homogeneous", log_likelihood, {"rate_per_sequence": rate}, n_events, reason)
+    return Model(
+        "homogeneous",
+        log_likelihood,
+        {"rate_per_sequence": rate},
+        n_events,
+        rate=lambda u: np.full(np.shape(u), rate),
+        reason=reason,
+    )
 
 
 def compare_rates(events: tuple[int, int], exposures: tuple[int, int]) -> RateComparison:
@@ -102,6 +111,10 @@ def compare_rates(events: tuple[int, int], exposures: tuple[int, int]) -> RateCo
         ratio=_divide(x * t, y * s),
         ratio_ci95=_ratio_interval(x, y, t / s),
         p_value=_central_p(x, x + y, s / (s + t)),
+        p_greater=float(stats.binom.sf(x - 1, x + y, s / (s + t))),
+        p_minimum_likelihood=float(stats.binomtest(x, x + y, s / (s + t)).pvalue)
+        if x + y
+        else math.nan,
     )
 
 

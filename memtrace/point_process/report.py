@@ -4,6 +4,7 @@ It computes no statistic itself.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,26 +12,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memtrace.errors import FitError
+from memtrace.point_process.changepoint import (
+    ChangePoint,
+    change_point,
+    change_point_model,
+    change_points_model,
+)
+from memtrace.point_process.checks import Checks, check
+from memtrace.point_process.contrasts import compare_shares, halves_and_ends
+from memtrace.point_process.count_models import count_models
 from memtrace.point_process.counts import Rootogram, rootogram
 from memtrace.point_process.dispersion import Dispersion, dispersion
 from memtrace.point_process.events import EventSequence, Windows
+from memtrace.point_process.model import Interval, Model, best_model
+from memtrace.point_process.piecewise import Cut, piecewise_constant, tenths
 from memtrace.point_process.poisson import (
-    Interval,
-    Model,
     RateComparison,
     binomial_interval,
-    compare_rates,
     garwood_interval,
     homogeneous,
 )
+from memtrace.point_process.powerlaw import power_law_model
+from memtrace.point_process.recency import last_steps, recency
+from memtrace.point_process.spline import Spline, spline
 from memtrace.point_process.trend import Equivalence, Trend, log_linear, log_linear_model
 from memtrace.point_process.uniformity import Uniformity, uniformity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-MISSING_RANGES_LISTED = 1000
-"""A scan of a random sample leaves millions of gaps; the document lists the first ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +51,8 @@ class PoissonFit:
     """Length of a window in sequences."""
     seed: int
     """Seed of every simulation in the fit and its figures."""
+    cuts: tuple[Cut, ...]
+    """Points of training that were of interest beforehand."""
     windows: Windows
     rate_ci95: Interval
     """Exact interval of the rate per window, at most one event a sequence."""
@@ -53,12 +64,29 @@ class PoissonFit:
     uniformity: Uniformity
     control: RateComparison | None
     """Exposed against unexposed sequences; None where either was not scanned."""
+    spline: Spline
+    change_point: ChangePoint
     models: tuple[Model, ...]
+    contrasts: dict[str, RateComparison]
+    """Halves and ends of training against each other."""
+    last_steps: dict[int, RateComparison]
+    """The last so many steps against the rest of training."""
+    checks: Checks
+
+    @property
+    def unit(self) -> int:
+        """Return the length of an optimizer step in sequences, of a window where there is none."""
+        return self.events.sequences_per_step or self.window
 
     @property
     def rate_per_window(self) -> float:
         """Return the events per window of sequences that were looked at."""
         return self.events.fraction * self.window
+
+    @property
+    def best(self) -> Model:
+        """Return the model of the positions with the smallest Bayesian criterion."""
+        return best_model(self.models)
 
     @cached_property
     def rootogram(self) -> Rootogram | None:
@@ -75,40 +103,13 @@ class PoissonFit:
         return verdict(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the document of `fit-poisson --json`: undefined values are None, with a reason.
+        """Return the document of `fit-poisson --json`: undefined values are None, with a reason."""
+        from memtrace.point_process.document import document
 
-        Rates are events per window, and so are the ends of `rate_difference_ci95`.
-        """
-        document = {
-            "label": self.events.label,
-            "events": self.events.n_events,
-            "exposure": self.events.exposure,
-            "window": self.window,
-            "window_count": len(self.windows.counts),
-            "seed": self.seed,
-            "rate_per_window": self.rate_per_window,
-            "rate_ci95": self.rate_ci95,
-            "rate_ci95_poisson": self.rate_ci95_poisson,
-            "rate_per_million": self.events.fraction * 1e6,
-            "reason": None if self.events.exposure else "no exposed sequence was scanned",
-            "dispersion": _dispersion_document(self.dispersion),
-            "trend": _trend_document(self.trend),
-            "equivalence": vars(self.equivalence) | {"reason": self.trend.reason},
-            "uniformity": dict(vars(self.uniformity)),
-            "change_point": dict.fromkeys(("index", "step", "rate_ratio", "p_value"))
-            | {"reason": "not computed yet"},
-            "models": [
-                {**vars(model), "aic": model.aic, "bic": model.bic} for model in self.models
-            ],
-            "coverage": _coverage_document(self.events),
-            "control": self._control_document(),
-            "verdict": self.verdict,
-        }
-        safe: dict[str, Any] = _json_safe(document)
-        return safe
+        return document(self)
 
     def summary(self) -> str:
-        """Return the printed page: plain text, aligned."""
+        """Return the printed page as plain text."""
         from memtrace.point_process.summary import summary
 
         return summary(self)
@@ -119,29 +120,14 @@ class PoissonFit:
 
         return page(self)
 
-    def _control_document(self) -> dict[str, Any]:
-        events, compared = self.events, self.control
-        document: dict[str, Any] = {
-            "unexposed_events": events.unexposed_events,
-            "unexposed_exposure": events.unexposed_exposure,
-            **dict.fromkeys(("rate_difference", "rate_difference_ci95", "rate_ratio")),
-            **dict.fromkeys(("rate_ratio_ci95", "p_value")),
-        }
-        if compared is None:
-            which = "exposed" if events.unexposed_exposure else "unexposed"
-            return {**document, "reason": f"no {which} sequence was scanned"}
-        return document | {
-            "rate_difference": compared.difference * self.window,
-            "rate_difference_ci95": [end * self.window for end in compared.difference_ci95],
-            "rate_ratio": compared.ratio,
-            "rate_ratio_ci95": compared.ratio_ci95,
-            "p_value": compared.p_value,
-            "reason": None if math.isfinite(compared.ratio) else "no unexposed event: no ratio",
-        }
-
 
 def fit_poisson(
-    events: EventSequence, *, window: int = 512, margin: float = 1.05, seed: int = 0
+    events: EventSequence,
+    *,
+    window: int = 512,
+    margin: float = 1.05,
+    seed: int = 0,
+    cuts: Sequence[Cut] = (),
 ) -> PoissonFit:
     """Fit a Poisson process to the events and ask whether training order matters.
 
@@ -150,29 +136,50 @@ def fit_poisson(
         window: Length of a window in sequences.
         margin: Rate ratio between the end and the start of training that counts as a drift.
         seed: Seed of the simulations.
+        cuts: Points of training at which the rate may change, chosen before looking.
 
     Raises:
-        FitError: Nothing was scanned, or `window` or `margin` has no meaning.
+        FitError: Nothing was scanned, or `window`, `margin` or `cuts` have no meaning.
     """
     if window < 1:
         raise FitError(f"window {window} must hold at least 1 sequence")
     if events.exposure == 0 and not events.unexposed_exposure:
         raise FitError("no sequence was scanned, so there is nothing to fit; run `memtrace scan`")
-    windows = events.windows(window)
-    trend = log_linear(events, step=events.sequences_per_step or window)
+    windows, unit = events.windows(window), events.sequences_per_step or window
+    # A stream for each simulation, so that none depends on what others drew.
+    streams = np.random.default_rng(seed).spawn(7)
+    trend = log_linear(events, step=unit)
+    curve = spline(events, streams[0], inflation=trend.inflation)
+    change = change_point(events, streams[1])
+    steady, drifting = (
+        homogeneous(events.n_events, events.exposure),
+        log_linear_model(events, trend),
+    )
+    models = [steady, drifting, piecewise_constant(events, tenths(events), "tenths", streams[2])]
+    if cuts:
+        known = [cut.index for cut in cuts]
+        models.append(piecewise_constant(events, known, "known cuts", streams[3]))
+    models += [change_point_model(events, change), change_points_model(events), curve.model]
+    models += [power_law_model(events), recency(events, unit, streams[4]), *count_models(windows)]
     return PoissonFit(
         events=events,
         window=window,
         seed=seed,
+        cuts=tuple(cuts),
         windows=windows,
         rate_ci95=_per_window(binomial_interval, events, window),
         rate_ci95_poisson=_per_window(garwood_interval, events, window),
-        dispersion=dispersion(windows, rng=np.random.default_rng(seed)),
+        dispersion=dispersion(windows, rng=streams[5]),
         trend=trend,
         equivalence=trend.equivalence(margin),
         uniformity=uniformity(events),
         control=_control(events),
-        models=(homogeneous(events.n_events, events.exposure), log_linear_model(events, trend)),
+        spline=curve,
+        change_point=change,
+        models=tuple(models),
+        contrasts=halves_and_ends(events),
+        last_steps=last_steps(events),
+        checks=check(events, windows, best_model(tuple(models)), unit, streams[6]),
     )
 
 
@@ -186,62 +193,7 @@ def _per_window(interval: Any, events: EventSequence, window: int) -> Interval:
 def _control(events: EventSequence) -> RateComparison | None:
     if not events.exposure or not events.unexposed_exposure:
         return None
-    return compare_rates(
+    return compare_shares(
         (events.n_events, events.unexposed_events or 0),
         (events.exposure, events.unexposed_exposure),
     )
-
-
-def _dispersion_document(d: Dispersion) -> dict[str, Any]:
-    return {
-        "index_poisson": d.poisson.value,
-        "index_binomial": d.binomial.value,
-        "ci95": d.binomial.ci95,
-        "p_value": d.binomial.p_value,
-        "p_over": d.binomial.p_over,
-        "ci95_poisson": d.poisson.ci95,
-        "p_value_poisson": d.poisson.p_value,
-        "degrees_of_freedom": d.degrees_of_freedom,
-        "method": d.method,
-        "cv": d.cv,
-        "cv_upper95": d.cv_upper95,
-        "icc": d.icc,
-        "reason": d.reason,
-    }
-
-
-def _trend_document(trend: Trend) -> dict[str, Any]:
-    ratios = (trend.rate_ratio, trend.interval(0.95)[1], trend.detectable_ratio())
-    return {
-        "rate_ratio": trend.rate_ratio,
-        "ci90": trend.interval(0.90),
-        "ci95": trend.interval(0.95),
-        "p_value": trend.p_value,
-        "log_rate_ratio": trend.theta,
-        "inflation": trend.inflation,
-        "detectable_rate_ratio": trend.detectable_ratio(),
-        "reason": trend.reason or ("too large to represent" if math.inf in ratios else None),
-    }
-
-
-def _coverage_document(events: EventSequence) -> dict[str, Any]:
-    missing = events.missing
-    return {
-        "expected": events.n,
-        "seen": events.exposure,
-        "missing_ranges": missing[:MISSING_RANGES_LISTED].tolist(),
-        "missing_range_count": len(missing),
-    }
-
-
-def _json_safe(value: Any) -> Any:
-    """Turn NaN and infinities into None and NumPy's and Python's sequences into lists."""
-    if isinstance(value, dict):
-        return {key: _json_safe(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        items = [_json_safe(item) for item in value]
-        # An interval without a finite end says nothing.
-        return None if items and all(item is None for item in items) else items
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value

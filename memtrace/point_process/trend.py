@@ -13,12 +13,16 @@ from scipy import optimize, stats
 from memtrace.errors import FitError
 from memtrace.point_process.dispersion import Dispersion, dispersion
 from memtrace.point_process.events import EventSequence, FloatArray
-from memtrace.point_process.poisson import UNDEFINED, Interval, Model, homogeneous
+from memtrace.point_process.model import UNDEFINED, Interval, Model, undefined_model
+from memtrace.point_process.poisson import homogeneous
 
 SERIES = 1e-2
 """Below this argument the hyperbolic functions are replaced by their series, exact to 1e-14."""
 CELLS = 4096
 """More observed ranges than this are gathered into so many cells of the axis before integration."""
+NEAR = 0.02
+FEW_EVENTS = 100
+"""Below this many events the signed root is corrected for the skewness of their mean position."""
 SIGNIFICANT = 0.05
 """Level at which dispersion about the trend widens its intervals."""
 
@@ -70,7 +74,7 @@ class Trend:
     @property
     def p_value(self) -> float:
         """Return the two-sided p-value of no drift, by the likelihood ratio."""
-        return 2 * float(stats.norm.sf(abs(self.signed_root(0.0))))
+        return 2 * float(stats.norm.sf(abs(self.pivot(0.0))))
 
     @property
     def likelihood_ratio(self) -> float:
@@ -86,14 +90,35 @@ class Trend:
         gain = self.n_events * ((self.theta - theta) * (self.mean_u - 0.5) - (fitted - there))
         return math.copysign(math.sqrt(max(2 * gain / self.scale, 0.0)), self.theta - theta)
 
+    def pivot(self, theta: float) -> float:
+        """Return what tests and intervals take as N(0, 1) at `theta`: nearly exact for few events.
+
+        With few events it is r + log(q / r) / r, q being Wald's statistic (Barndorff-Nielsen 1986),
+        of which the error falls as n^(-3/2); with many the signed root r itself.
+        """
+        r = self.signed_root(theta)
+        if self.reason or self.n_events >= FEW_EVENTS:
+            return r
+        if abs(r) < NEAR:
+            # Both r and q vanish at the estimate: there the correction is that of its neighbours.
+            near = 2 * NEAR * self.standard_error * math.sqrt(self.scale)
+            sides = self._correction(self.theta - near), self._correction(self.theta + near)
+            return r + sum(sides) / 2
+        return r + self._correction(theta)
+
+    def _correction(self, theta: float) -> float:
+        r = self.signed_root(theta)
+        q = (self.theta - theta) / (self.standard_error * math.sqrt(self.scale))
+        return math.log(q / r) / r
+
     def interval(self, confidence: float) -> Interval:
         """Return the profile-likelihood interval of the rate ratio, with the scale."""
         if self.reason:
             return UNDEFINED
         z = float(stats.norm.isf((1 - confidence) / 2))
         width = z * self.standard_error * math.sqrt(self.scale)
-        low = _root(lambda t: self.signed_root(t) - z, self.theta, -width)
-        high = _root(lambda t: self.signed_root(t) + z, self.theta, width)
+        low = _root(lambda t: self.pivot(t) - z, self.theta, -width)
+        high = _root(lambda t: self.pivot(t) + z, self.theta, width)
         return _exp(low), _exp(high)
 
     def wald_interval(self, confidence: float) -> Interval:
@@ -112,7 +137,7 @@ class Trend:
             raise FitError(f"margin {margin} must be a rate ratio above 1, such as 1.05")
         if self.reason:
             return Equivalence(margin, None, math.nan)
-        low, high = self.signed_root(-math.log(margin)), -self.signed_root(math.log(margin))
+        low, high = self.pivot(-math.log(margin)), -self.pivot(math.log(margin))
         p_value = float(stats.norm.sf(min(low, high)))
         return Equivalence(margin, p_value < 0.05, p_value)
 
@@ -175,14 +200,20 @@ def log_linear(events: EventSequence, *, step: int | None = None) -> Trend:
 
 def log_linear_model(events: EventSequence, trend: Trend) -> Model:
     """Return the log-linear fit as a model beside the constant rate."""
-    ends = [math.nan, math.nan] if trend.reason else trend.density(np.array([0.0, 1.0])) / events.n
+    if trend.reason:
+        return undefined_model("log-linear", events.n_events, trend.reason)
     constant = homogeneous(events.n_events, events.exposure).log_likelihood
+    start = float(trend.density(np.array([0.0]))[0]) / events.n
+    low, high = trend.interval(0.95)
     return Model(
-        name="log-linear",
-        log_likelihood=constant + trend.likelihood_ratio / 2,
-        parameters={"rate_per_sequence_start": float(ends[0]), "log_rate_ratio": trend.theta},
-        n_events=events.n_events,
-        reason=trend.reason,
+        "log-linear",
+        constant + trend.likelihood_ratio / 2,
+        {"rate_per_sequence_start": start, "log_rate_ratio": trend.theta},
+        events.n_events,
+        intervals={"log_rate_ratio": (math.log(low) if low else -math.inf, math.log(high))},
+        likelihood_ratio=trend.likelihood_ratio,
+        p_value=trend.p_value,
+        rate=lambda u: trend.density(u) / events.n,
     )
 
 

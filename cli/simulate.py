@@ -1,0 +1,174 @@
+"""`memtrace simulate`: draw memorized sequences from a model of the rate, and see what tests say.
+
+It chooses the model and writes the draws; the library draws and tests.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import json_option, print_answer, show_progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from memtrace.point_process import EventSequence
+    from memtrace.point_process.power import Power
+
+
+@click.command()
+@click.argument("runs", type=click.Path(file_okay=False, path_type=Path), required=False)
+@click.option("--suite", help="Only this suite.")
+@click.option("--model", help="Model of the run to draw like.")
+@click.option("--step", type=click.IntRange(min=0), help="Checkpoint of the run to draw like.")
+@click.option(
+    "--process",
+    default="log-linear",
+    help="Fitted rate to draw from: homogeneous, log-linear, tenths, change point, change points, "
+    "spline, power law or recency.",
+)
+@click.option("--sequences", type=click.IntRange(min=1), help="Without RUNS: length of training.")
+@click.option("--events", type=click.IntRange(min=1), help="Without RUNS: expected events.")
+@click.option(
+    "--rate-ratio",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    help="Without RUNS: rate at the end over rate at the start.",
+)
+@click.option("--draws", type=click.IntRange(min=1), default=100, help="Number of draws.")
+@click.option(
+    "--window", type=click.IntRange(min=1), default=512, help="Length of a window in sequences."
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=1, min_open=True),
+    default=1.05,
+    help="Ratio of the rates at the end and the start of training from which a drift matters.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the draws.")
+@json_option
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Parquet file for the draws: columns draw and sequence_index.",
+)
+def simulate(
+    runs: Path | None,
+    suite: str | None,
+    model: str | None,
+    step: int | None,
+    process: str,
+    sequences: int | None,
+    events: int | None,
+    rate_ratio: float,
+    draws: int,
+    window: int,
+    margin: float,
+    seed: int,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Draw memorized sequences and count how often each test says that order matters.
+
+    Draws are like a run's fitted rate, or, without RUNS, of a number of events that drift.
+
+    \b
+    memtrace simulate --sequences 146432000 --events 1870000 --rate-ratio 1.01 --draws 20
+    memtrace simulate runs --model 1.4b --process spline --draws 200
+    memtrace simulate runs --process homogeneous --draws 1 --output draws.parquet
+    """
+    import numpy as np
+
+    from memtrace.point_process.power import simulate_power
+
+    if runs is not None:
+        draw = _like_a_run(runs, suite, model, step, process, window)
+    elif sequences and events:
+        draw = _drifting(sequences, events, rate_ratio)
+    else:
+        raise click.UsageError("give RUNS, or both --sequences and --events")
+    kept: list[EventSequence] = []
+    with show_progress("Drawing", draws, "draws") as advance:
+
+        def recorded(rng: "np.random.Generator") -> "EventSequence":
+            drawn = draw(rng)
+            if output is not None:
+                kept.append(drawn)
+            advance(1)
+            return drawn
+
+        rng = np.random.default_rng(seed)
+        power = simulate_power(recorded, draws, rng, window=window, margin=margin)
+    if output is not None:
+        _write(output, kept)
+    answer = {**asdict(power), "margin": margin, "window": window, "seed": seed}
+    print_answer(_defined(answer), as_json, lambda: _text(power, margin))
+
+
+def _like_a_run(
+    runs: Path, suite: str | None, model: str | None, step: int | None, process: str, window: int
+) -> "Callable[[np.random.Generator], EventSequence]":
+    """Return draws like the last of the runs that fit the options."""
+    from memtrace.point_process import EventSequence, fit_poisson
+    from memtrace.point_process.simulate import from_model
+    from memtrace.runs import find_runs
+
+    run = find_runs(runs, suite=suite, model=model, step=step)[-1]
+    events = EventSequence.from_run(run)
+    models = {one.name: one for one in fit_poisson(events, window=window).models if one.rate}
+    if process not in models:
+        names = ", ".join(models)
+        raise click.BadParameter(f"{process!r} is none of {names}", param_hint="--process")
+    return lambda rng: from_model(models[process], events, rng)
+
+
+def _drifting(
+    sequences: int, events: int, rate_ratio: float
+) -> "Callable[[np.random.Generator], EventSequence]":
+    from memtrace.point_process.simulate import log_linear_drift, random_order
+
+    if rate_ratio == 1:
+        return lambda rng: random_order(sequences, min(events, sequences), rng)
+    return lambda rng: log_linear_drift(sequences, events, rate_ratio, rng)
+
+
+def _write(output: Path, kept: "list[EventSequence]") -> None:
+    import numpy as np
+    import polars as pl
+
+    from memtrace.errors import RunError
+
+    counts = [one.n_events for one in kept]
+    table = pl.DataFrame(
+        {
+            "draw": np.repeat(np.arange(len(kept), dtype=np.uint32), counts),
+            "sequence_index": np.concatenate([one.positions for one in kept]).astype(np.uint64),
+        }
+    )
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        table.write_parquet(output)
+    except OSError as error:
+        raise RunError(
+            f"cannot write {output}: {error.strerror or error}; choose another --output"
+        ) from error
+
+
+def _defined(answer: dict[str, Any]) -> dict[str, Any]:
+    from memtrace.point_process.document import json_safe
+
+    safe: dict[str, Any] = json_safe(answer)
+    return safe
+
+
+def _text(power: "Power", margin: float) -> str:
+    lines = [
+        f"{power.draws:,} draws of {power.mean_events:,.1f} events on average; share in which each "
+        f"test finds that order matters, at {power.level:.0%}:",
+        *(f"  {name:<22}{share:7.1%}" for name, share in power.rejected.items()),
+        f"  within margin {margin:<8g}{power.equivalent:7.1%}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,232 @@
+"""The document of `fit-poisson --json`: every number of a fit under its contracted key.
+
+It computes nothing; undefined values are null, with a reason beside them.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memtrace.point_process.checks import Checks
+from memtrace.point_process.contrasts import adjust_p_values
+from memtrace.point_process.detectable import credibility, dispersion_power
+from memtrace.point_process.dispersion import Dispersion
+from memtrace.point_process.events import EventSequence
+from memtrace.point_process.poisson import RateComparison
+from memtrace.point_process.trend import Trend
+
+if TYPE_CHECKING:
+    from memtrace.point_process.report import PoissonFit
+
+MISSING_RANGES_LISTED = 1000
+"""A scan of a random sample leaves millions of gaps; the document lists the first ones."""
+CURVE_POINTS = 41
+
+
+def document(fit: "PoissonFit") -> dict[str, Any]:
+    """Return the document; rates are events per window, and so are differences of rates."""
+    events = fit.events
+    found = {
+        "label": events.label,
+        "events": events.n_events,
+        "exposure": events.exposure,
+        "window": fit.window,
+        "window_count": len(fit.windows.counts),
+        "unit": fit.unit,
+        "seed": fit.seed,
+        "rate_per_window": fit.rate_per_window,
+        "rate_ci95": fit.rate_ci95,
+        "rate_ci95_poisson": fit.rate_ci95_poisson,
+        "rate_per_million": events.fraction * 1e6,
+        "reason": None if events.exposure else "no exposed sequence was scanned",
+        "dispersion": _dispersion(fit.dispersion),
+        "trend": _trend(fit.trend),
+        "equivalence": vars(fit.equivalence) | {"reason": fit.trend.reason},
+        "detectable": _detectable(fit),
+        "uniformity": dict(vars(fit.uniformity)),
+        "change_point": _change_point(fit),
+        "models": [model.document() for model in fit.models],
+        "best_model": fit.best.name,
+        "rate_curve": _curve(fit),
+        "contrasts": {name: _comparison(one, fit.window) for name, one in fit.contrasts.items()},
+        "last_steps": _last_steps(fit),
+        "scales": _scales(fit.checks),
+        "checks": _checks(fit.checks),
+        "coverage": _coverage(events),
+        "control": _control(fit),
+        "verdict": fit.verdict,
+    }
+    safe: dict[str, Any] = json_safe(found)
+    return safe
+
+
+def json_safe(value: Any) -> Any:
+    """Turn NaN and infinities into None and NumPy's and Python's sequences into lists."""
+    if isinstance(value, dict):
+        return {key: json_safe(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return json_safe(value.tolist())
+    if isinstance(value, list | tuple):
+        items = [json_safe(item) for item in value]
+        # An interval without a finite end says nothing.
+        return None if items and all(item is None for item in items) else items
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _dispersion(d: Dispersion) -> dict[str, Any]:
+    return {
+        "index_poisson": d.poisson.value,
+        "index_binomial": d.binomial.value,
+        "ci95": d.binomial.ci95,
+        "p_value": d.binomial.p_value,
+        "p_over": d.binomial.p_over,
+        "ci95_poisson": d.poisson.ci95,
+        "p_value_poisson": d.poisson.p_value,
+        "degrees_of_freedom": d.degrees_of_freedom,
+        "method": d.method,
+        "cv": d.cv,
+        "cv_upper95": d.cv_upper95,
+        "icc": d.icc,
+        "reason": d.reason,
+    }
+
+
+def _trend(trend: Trend) -> dict[str, Any]:
+    ratios = (trend.rate_ratio, trend.interval(0.95)[1], trend.detectable_ratio())
+    return {
+        "rate_ratio": trend.rate_ratio,
+        "ci90": trend.interval(0.90),
+        "ci95": trend.interval(0.95),
+        "p_value": trend.p_value,
+        "log_rate_ratio": trend.theta,
+        "inflation": trend.inflation,
+        "detectable_rate_ratio": trend.detectable_ratio(),
+        "reason": trend.reason or ("too large to represent" if math.inf in ratios else None),
+    }
+
+
+def _detectable(fit: "PoissonFit") -> dict[str, Any]:
+    p, windows = fit.events.fraction, len(fit.windows.counts)
+    power = dispersion_power(p, windows, fit.rate_per_window)
+    excess = fit.dispersion.binomial.value - 1
+    sizes = credibility(fit.trend.theta, excess, fit.rate_per_window)
+    values = {
+        "rate_ratio_80": fit.trend.detectable_ratio(),
+        "credibility_events_trend": sizes.events_laplace,
+        "credibility_windows_dispersion": sizes.windows_dispersion,
+        "dispersion_standard_error": power.standard_error,
+        "dispersion_poisson_expected": power.expected_poisson,
+        "trend_hidden_from_dispersion": power.hidden_trend,
+    }
+    endless = "no sample would tell a departure of this size, or it is undefined"
+    return values | {"reason": None if all(map(math.isfinite, values.values())) else endless}
+
+
+def _change_point(fit: "PoissonFit") -> dict[str, Any]:
+    found, step = fit.change_point, fit.events.sequences_per_step
+    missing = "sequences per step are unknown" if not step else None
+    endless = None if math.isfinite(found.rate_ratio) else "no event before the change"
+    return {
+        "index": found.index,
+        "step": found.index / step if step and found.index is not None else None,
+        "rate_ratio": found.rate_ratio,
+        "p_value": found.p_value,
+        "ci95": found.ci95,
+        "rate_before": found.rate_before * fit.window,
+        "rate_after": found.rate_after * fit.window,
+        "likelihood_ratio": found.likelihood_ratio,
+        "reason": found.reason or missing or endless,
+    }
+
+
+def _curve(fit: "PoissonFit") -> dict[str, Any]:
+    curve = fit.spline
+    if curve.model.reason:
+        empty = dict.fromkeys(("index", "rate", "low", "high", "largest_departure"))
+        return empty | {"reason": curve.model.reason}
+    at = slice(None, None, max(1, len(curve.u) // (CURVE_POINTS - 1)))
+    return {
+        "index": curve.u[at] * fit.events.n,
+        "rate": curve.rate[at] * fit.window,
+        "low": curve.low[at] * fit.window,
+        "high": curve.high[at] * fit.window,
+        "largest_departure": curve.largest_departure,
+        "reason": None,
+    }
+
+
+def _comparison(compared: RateComparison, window: int) -> dict[str, Any]:
+    defined = math.isfinite(compared.ratio) and math.isfinite(compared.ratio_ci95[1])
+    return {
+        "rate_difference": compared.difference * window,
+        "rate_difference_ci95": [end * window for end in compared.difference_ci95],
+        "rate_ratio": compared.ratio,
+        "rate_ratio_ci95": compared.ratio_ci95,
+        "p_value": compared.p_value,
+        "reason": None if defined else "no event in one part: no ratio",
+    }
+
+
+def _last_steps(fit: "PoissonFit") -> list[dict[str, Any]]:
+    compared = fit.last_steps
+    adjusted = adjust_p_values([one.p_value for one in compared.values()])
+    return [
+        {"steps": k, **_comparison(one, fit.window), "p_value_holm": float(holm)}
+        for (k, one), holm in zip(compared.items(), adjusted, strict=True)
+    ]
+
+
+def _scales(checks: Checks) -> dict[str, Any]:
+    fano = checks.fano
+    few = None if np.isfinite(fano.fano).any() else "too few windows or no events"
+    return {
+        "window": fano.length,
+        "windows": fano.windows,
+        "fano": fano.fano,
+        "fano_band95": [fano.low, fano.high],
+        "allan": fano.allan,
+        "expected": fano.expected,
+        "ripley": [{**vars(pair), "ratio": pair.ratio} for pair in checks.ripley],
+        "reason": few,
+    }
+
+
+def _checks(checks: Checks) -> dict[str, Any]:
+    names = ("gaps", "lewis_robinson", "ljung_box", "runs", "overdispersion")
+    documents: dict[str, Any] = {name: dict(vars(getattr(checks, name))) for name in names}
+    rescaled = {k: v for k, v in vars(checks.rescaling).items() if k != "gaps"}
+    mil = {"p_value": checks.mil_hdbk_p_value}
+    mil_reason = "no events or nothing else" if math.isnan(checks.mil_hdbk_p_value) else None
+    documents |= {"rescaled_gaps": rescaled, "mil_hdbk": mil | {"reason": mil_reason}}
+    for entry in documents.values():
+        numbers = [v for v in entry.values() if isinstance(v, float)]
+        if not entry.get("reason") and not all(map(math.isfinite, numbers)):
+            entry["reason"] = "too few events for some of it"
+    return documents
+
+
+def _coverage(events: EventSequence) -> dict[str, Any]:
+    missing = events.missing
+    return {
+        "expected": events.n,
+        "seen": events.exposure,
+        "missing_ranges": missing[:MISSING_RANGES_LISTED].tolist(),
+        "missing_range_count": len(missing),
+    }
+
+
+def _control(fit: "PoissonFit") -> dict[str, Any]:
+    events, compared = fit.events, fit.control
+    known = {
+        "unexposed_events": events.unexposed_events,
+        "unexposed_exposure": events.unexposed_exposure,
+    }
+    if compared is None:
+        which = "exposed" if events.unexposed_exposure else "unexposed"
+        nothing = dict.fromkeys(("rate_difference", "rate_difference_ci95", "rate_ratio"))
+        nothing |= dict.fromkeys(("rate_ratio_ci95", "p_value"))
+        return known | nothing | {"reason": f"no {which} sequence was scanned"}
+    return known | _comparison(compared, fit.window)

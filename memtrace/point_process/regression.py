@@ -1,0 +1,71 @@
+"""Rates of counts in groups by regression: generalised linear models, by statsmodels.
+
+It knows counts, exposures and a design; what the columns mean is the caller's affair.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy import optimize, stats
+from statsmodels.genmod import families
+from statsmodels.genmod.generalized_linear_model import GLM
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
+
+from memtrace.point_process.events import FloatArray, Int64Array
+from memtrace.point_process.model import Interval
+
+TOLERANCE = 1e-13
+"""Standard errors use the weights of the last step but one, so it must be a short one."""
+
+
+def fit_rates(
+    counts: Int64Array,
+    exposures: Int64Array | FloatArray,
+    design: FloatArray,
+    *,
+    link: str = "log",
+    covariance: str = "nonrobust",
+    scale: str | None = None,
+) -> Any:
+    """Fit rates of counts and return the results of statsmodels' GLM.
+
+    Args:
+        counts: Events in each group, shape (g,).
+        exposures: Sequences in each group, shape (g,).
+        design: One row for each group, shape (g, columns).
+        link: `log`: Poisson counts of mean e exp(x b). `logit` or `cloglog`: at most one event a
+            sequence; cloglog is the exact link of a Poisson process of which a sequence shows only
+            whether it had an event.
+        covariance: As statsmodels names it: `nonrobust`, or a sandwich such as `HC0`.
+        scale: None for the law's own, `X2` to estimate it from Pearson residuals.
+    """
+    if link == "log":
+        model = GLM(counts, design, family=families.Poisson(), offset=np.log(exposures))
+    else:
+        links = {"logit": families.links.Logit(), "cloglog": families.links.CLogLog()}
+        both = np.column_stack((counts, exposures - counts))
+        model = GLM(both, design, family=families.Binomial(link=links[link]))
+    with warnings.catch_warnings():
+        # Counts that follow the design exactly, such as equal ones, are no separation of 0 and 1.
+        warnings.simplefilter("ignore", PerfectSeparationWarning)
+        # A rate that goes to 0 leaves no finite answer: the caller looks for one.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return model.fit(tol=TOLERANCE, maxiter=200, cov_type=covariance, scale=scale)
+
+
+def profile_interval(
+    counts: Int64Array, exposures: Int64Array, design: FloatArray, column: int
+) -> Interval:
+    """Return the 95% profile-likelihood interval of one coefficient of a Poisson regression."""
+    fitted = fit_rates(counts, exposures, design)
+    rest = np.delete(design, column, axis=1)
+    best, error = float(fitted.params[column]), float(fitted.bse[column])
+
+    def excess(value: float) -> float:
+        scaled = exposures * np.exp(value * design[:, column])
+        drop = fit_rates(counts, scaled, rest).deviance - fitted.deviance
+        return float(drop) - float(stats.chi2.ppf(0.95, 1))
+
+    low = optimize.brentq(excess, best - 5 * error, best, xtol=1e-14)
+    return float(low), float(optimize.brentq(excess, best, best + 5 * error, xtol=1e-14))

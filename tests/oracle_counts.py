@@ -1,0 +1,448 @@
+"""Answers of the public API to oracle cases about counts: rates, laws, dependence, residuals."""
+
+import math
+
+import numpy as np
+from oracle_positions import Answers, dispersion_of, windows_of
+from scipy import stats
+
+from memtrace.point_process import Windows
+from memtrace.point_process.contrasts import METHODS, adjust_p_values, rate_equivalence
+from memtrace.point_process.count_models import (
+    beta_binomial,
+    binomial_counts,
+    negative_binomial,
+    poisson_counts,
+    size_error,
+    zero_inflated_poisson,
+    zero_inflation_score,
+)
+from memtrace.point_process.counts import (
+    Rootogram,
+    expected_frequencies,
+    fit_of_classes,
+    order_envelope,
+    qq_points,
+)
+from memtrace.point_process.detectable import credibility
+from memtrace.point_process.dispersion import dispersion
+from memtrace.point_process.gaps import exponential_gaps, geometric_gaps, spacings
+from memtrace.point_process.overdispersion import overdispersion
+from memtrace.point_process.poisson import (
+    binomial_interval,
+    compare_rates,
+    garwood_interval,
+    homogeneous,
+    poisson_interval,
+    wilson_interval,
+)
+from memtrace.point_process.regression import fit_rates, profile_interval
+from memtrace.point_process.residuals import (
+    quantile_residuals,
+    rescale_gaps,
+    transform_histogram,
+)
+from memtrace.point_process.second_order import fano_and_allan
+from memtrace.point_process.serial import ljung_box, runs
+from memtrace.point_process.spline import basis
+
+
+def from_frequencies(freq: dict[str, int]) -> np.ndarray:
+    return np.repeat([int(k) for k in freq], list(freq.values()))
+
+
+def interval(given: Answers) -> Answers:
+    names = {0.95: ("ci95", "poisson_test_ci95"), 0.99: ("ci99",), 0.9: ("ci90",)}
+    count, exposure = given["count"], given["exposure"]
+    levels = np.atleast_1d(given["conf"])
+    exact = {
+        name: garwood_interval(count, exposure, level)
+        for level in levels
+        for name in names[float(level)]
+    }
+    methods = {"score": "score", "wald": "wald", "jeffreys": "jeff", "sqrt": "sqrt"}
+    if count:  # statsmodels has no middle of nothing
+        methods["midp"] = "midp-c"
+    level = float(levels[0])
+    others = {k: poisson_interval(count, exposure, m, level) for k, m in methods.items()}
+    return exact | others
+
+
+def rate_ratio(given: Answers) -> Answers:
+    compared = compare_rates(tuple(given["count"]), tuple(given["exposure"]))
+    return {
+        "ratio": compared.ratio,
+        "ci95": compared.ratio_ci95,
+        "p_two_sided_central": compared.p_value,
+        "p_two_sided_minlike": compared.p_minimum_likelihood,
+        "p_greater": compared.p_greater,
+    }
+
+
+def rates(given: Answers) -> Answers:
+    return rate_ratio(given) if isinstance(given["count"], list) else interval(given)
+
+
+def two_rates(given: Answers) -> Answers:
+    found = rate_equivalence(
+        tuple(given["count"]), tuple(given["exposure"]), tuple(given["margin"])
+    )
+    return {
+        "ratio": found.ratio,
+        "se_log": found.standard_error,
+        "z_difference": found.z,
+        "p_difference": found.p_difference,
+        "ci90": found.ci90,
+        "wald_log_tost_p": found.p_equivalence,
+    }
+
+
+def credible(given: Answers) -> Answers:
+    mean, alpha = given["mean_per_window"], given["alpha"]
+    found = credibility(given["theta"], given["index_excess"], mean, alpha)
+    return {
+        "n_events_laplace_two_sided": found.events_laplace,
+        "n_windows_dispersion_one_sided": found.windows_dispersion,
+        "n_events_dispersion": found.events_dispersion,
+    }
+
+
+def adjusted(given: Answers) -> Answers:
+    short = {"benjamini-hochberg": "BH", "benjamini-yekutieli": "BY"}
+    return {short.get(name, name): adjust_p_values(given["p"], name) for name in METHODS}
+
+
+def binomial_edges(given: Answers) -> Answers:
+    return {f"k{case['k']}": binomial_interval(case["k"], case["m"]) for case in given["cases"]}
+
+
+def rate_of_trials(given: Answers) -> Answers:
+    n, trials = given["events"], given["trials"]
+    garwood, binomial = garwood_interval(n, trials), binomial_interval(n, trials)
+    rate = homogeneous(n, trials).parameters["rate_per_sequence"]
+    return {
+        "rate": rate,
+        "garwood95": garwood,
+        "clopper_pearson95": binomial,
+        "wilson95": wilson_interval(n, trials),
+        "mean_per_512": 512 * rate,
+        "ratio_width_cp_over_garwood": np.diff(binomial)[0] / np.diff(garwood)[0],
+        "sqrt_1_minus_p": math.sqrt(1 - rate),
+    }
+
+
+def binomial_windows(given: Answers) -> Answers:
+    windows = windows_of(given["counts"], given["m"])
+    found = dispersion(windows)
+    p = windows.counts.sum() / windows.exposures.sum()
+    logit = fit_rates(
+        windows.counts, windows.exposures, np.ones((len(windows.counts), 1)), link="logit"
+    )
+    return dispersion_of(found) | {
+        "p": p,
+        "inv_1_minus_p": 1 / (1 - p),
+        "glm_pearson": logit.pearson_chi2,
+    }
+
+
+def poisson_windows(given: Answers) -> Answers:
+    counts = from_frequencies(given["freq"])
+    found = dispersion(windows_of(counts))
+    tails = found.poisson
+    mean = counts.mean()
+    scores = overdispersion(counts, np.full(len(counts), mean))
+    return dispersion_of(found) | {
+        "n_windows": found.degrees_of_freedom + 1,
+        "mean": mean,
+        "var": found.poisson.value * mean,
+        "p_over": tails.p_over,
+        "p_under": tails.p_under,
+        "p_two_sided": tails.p_value,
+        "dean_PA": scores.dean_a,
+        "dean_PB": scores.dean_b,
+        "dean_PC": scores.dean_c,
+        "aer_z_quasi": scores.cameron_trivedi_1,
+        "aer_z_nb1": scores.cameron_trivedi_1,
+        "aer_z_nb2": scores.cameron_trivedi_2,
+        "aer_dispersion": 1 + scores.alpha_1,
+        "aer_alpha_nb1": scores.alpha_1,
+        "aer_alpha_nb2": scores.alpha_2,
+        "aer_p_greater": scores.p_value,
+    }
+
+
+def unequal_windows(given: Answers) -> Answers:
+    counts, exposures = (np.asarray(given[key], np.int64) for key in ("counts", "exposure"))
+    return dispersion_of(dispersion(Windows(np.cumsum(exposures) - exposures, counts, exposures)))
+
+
+def dispersion_edges(given: Answers) -> Answers:
+    return {name: dispersion(windows_of(counts)).poisson.value for name, counts in given.items()}
+
+
+def classes(given: Answers) -> Answers:
+    found = fit_of_classes(np.array(given["observed"]), given["lambda"])
+    return {
+        "lambda": given["lambda"],
+        "expected": found.expected,
+        "X2": found.pearson,
+        "G2": found.likelihood_ratio,
+        "df": found.degrees_of_freedom,
+        "p_X2": found.p_pearson,
+        "p_G2": found.p_likelihood_ratio,
+    }
+
+
+def beta_binomial_windows(given: Answers) -> Answers:
+    windows = windows_of(given["counts"], given["m"])
+    found = beta_binomial(windows)
+    return {
+        "p": found.parameters["p"],
+        "rho_icc": found.parameters["rho"],
+        "loglik": found.log_likelihood,
+        "loglik_binomial": binomial_counts(windows).log_likelihood,
+        "lr": found.likelihood_ratio,
+        "p_boundary": found.p_value,
+    }
+
+
+def laws_of_counts(given: Answers) -> Answers:
+    counts = np.array(given["counts"])
+    windows = windows_of(counts, 1)
+    found, simple = negative_binomial(windows), poisson_counts(windows)
+    alpha, mean = found.parameters["alpha"], counts.mean()
+    size = 1 / alpha if alpha else math.inf
+    return {
+        "mu": found.parameters["rate_per_sequence"],
+        "theta_size": size,
+        "alpha_nb2": alpha,
+        "se_theta": size_error(counts, mean, size) if alpha else math.nan,
+        "loglik_nb": found.log_likelihood,
+        "loglik_poisson": simple.log_likelihood,
+        "lr": found.likelihood_ratio,
+        "p_boundary_half_chi2": found.p_value,
+        "p_naive_chi2_1": stats.chi2.sf(found.likelihood_ratio, 1),
+        "cv_rate": math.sqrt(alpha),
+        "moment_theta": mean**2 / (counts.var(ddof=1) - mean) if alpha else math.inf,
+        "aic_nb": found.aic,
+        "aic_poisson": simple.aic,
+    }
+
+
+def laws_of_frequencies(given: Answers) -> Answers:
+    """Fit both laws for counts that vary more than Poisson ones.
+
+    Most zeros and few large counts speak for inflated zeros: the better of the two laws is asked.
+    """
+    counts = from_frequencies(given["freq"])
+    gamma = laws_of_counts({"counts": counts})
+    inflated = zero_inflated_poisson(counts)
+    zeros = {
+        "lambda": inflated.parameters["lambda"],
+        "pi": inflated.parameters["pi"],
+        "loglik_zip": inflated.log_likelihood,
+        "pscl_loglik": inflated.log_likelihood,
+        "score_test_vdbroek": zero_inflation_score(counts),
+        "n0": (counts == 0).sum(),
+        "expected_zeros_poisson": len(counts) * math.exp(-counts.mean()),
+    }
+    better = inflated.log_likelihood > gamma["loglik_nb"]
+    return gamma | zeros | ({"lr": inflated.likelihood_ratio} if better else {})
+
+
+def exponential(given: Answers) -> Answers:
+    gaps = np.asarray(given["gaps"], float)
+    found = exponential_gaps(gaps)
+    return {
+        "n": len(gaps),
+        "mean": gaps.mean(),
+        "cv": gaps.std(ddof=1) / gaps.mean(),
+        "ks_D": found.ks,
+        "A2": found.anderson_darling,
+        "A2_mod_stephens": found.anderson_darling_modified,
+        "W2": found.cramer_von_mises,
+        "W2_mod_stephens": found.cramer_von_mises_modified,
+        "D_mod_stephens": found.ks_modified,
+        "moran_bartlett": found.moran,
+        "moran_p_two_sided": found.moran_p_value,
+    }
+
+
+def geometric(given: Answers) -> Answers:
+    gaps = np.diff(np.sort(given["positions"]))
+    found = geometric_gaps(gaps)
+    law = (1 - found.p) / found.p**2
+    return {
+        "gaps": gaps,
+        "p_mle": found.p,
+        "var_over_geom_var": (found.cv * found.mean) ** 2 / law,
+        "expected_P_gap1": found.p,
+        "observed_P_gap1": found.share_of_ones,
+        "loglik": found.log_likelihood,
+        "cv": found.cv,
+        "geom_cv": math.sqrt(1 - found.p),
+    }
+
+
+def greenwood(given: Answers) -> Answers:
+    found = spacings(np.asarray(given["u"]))
+    return {
+        "G": found.greenwood,
+        "mean": found.expected,
+        "var": found.variance,
+        "z": found.z,
+        "max_spacing": found.largest,
+        "p_max_spacing_exact": found.p_largest,
+    }
+
+
+def autocorrelation(given: Answers) -> Answers:
+    found = ljung_box(np.asarray(given["counts"]), given["lag"])
+    return {
+        "Q_LB": found.statistic,
+        "p_LB": found.p_value,
+        "Q_BP": found.box_pierce,
+        "acf": found.autocorrelation,
+    }
+
+
+def binary_series(given: Answers) -> Answers:
+    bits = np.array(given["bits"])
+    found = runs(np.flatnonzero(bits), len(bits))
+    a, b, c, d = found.transitions
+    return {
+        "n1": bits.sum(),
+        "N": len(bits),
+        "runs": found.runs,
+        "mean_runs": found.expected,
+        "var_runs": found.variance,
+        "z": found.z,
+        "transitions": found.transitions,
+        "markov_G2": found.markov_g2,
+        "markov_X2": found.markov_x2,
+        "p11": d / (c + d),
+        "p01": b / (a + b),
+        "odds_ratio": a * d / (b * c),
+    }
+
+
+def discrete_rescaling(given: Answers) -> Answers:
+    events = np.flatnonzero(given["bits"])
+    q = -np.log1p(-np.array(given["p"]))
+    before = np.cumsum(q) - q
+    naive = np.cumsum(given["p"])[events]
+    return {
+        "xi": rescale_gaps(before[events], q[events], np.array(given["r"])),
+        "naive_continuous": np.diff(naive, prepend=0.0),
+    }
+
+
+def residuals_of_counts(given: Answers) -> Answers:
+    y, mu = np.array(given["counts"]), given["mu"]
+    below, chance = stats.poisson.cdf(y - 1, mu), stats.poisson.pmf(y, mu)
+    transform, normal = quantile_residuals(below, chance, np.array(given["r"]))
+    middle = quantile_residuals(below, chance, np.full(len(y), 0.5))[0]
+    return {"pit": transform, "residual": normal, "mid_pit": middle}
+
+
+def histogram_of_transforms(given: Answers) -> Answers:
+    y, mu = from_frequencies(given["freq"]), given["mu"]
+    below, chance = stats.poisson.cdf(y - 1, mu), stats.poisson.pmf(y, mu)
+    return {"heights": transform_histogram(below, chance, given["bins"])}
+
+
+def qq(given: Answers) -> Answers:
+    counts = from_frequencies(given["freq"])
+    points = qq_points(counts)
+    order = np.array([1, 50, 100, 109, 110, 150, 174, 175, 190, 196, 199, 200])
+    low, high = order_envelope(len(counts), given["mu"], order)
+    return {
+        "pairs": points,
+        "off_diagonal": points[points[:, 0] != points[:, 1], 2].sum(),
+        "order_index": order,
+        "env_lower": low,
+        "env_upper": high,
+        "dkw95": math.sqrt(math.log(2 / 0.05) / (2 * len(counts))),
+    }
+
+
+def rootogram(given: Answers) -> Answers:
+    counts = from_frequencies(given["freq"])
+    k = np.arange(max(counts) + 1)
+    observed = np.bincount(counts)
+    expected = expected_frequencies(windows_of(counts), np.append(k, k[-1] + 1))
+    root = Rootogram(np.append(k, k[-1] + 1), observed, expected, math.nan)
+    factorials = np.array([math.factorial(int(i)) for i in k])
+    return {
+        "expected": expected,
+        "hanging": root.hanging,
+        "pearson": (observed - expected) / np.sqrt(expected),
+        "poissonness_metameter": np.log(observed * factorials / len(counts)),
+    }
+
+
+def fano(given: Answers) -> Answers:
+    counts = np.array(given["counts"])
+    grouped = [counts[: len(counts) // w * w].reshape(-1, w).sum(axis=1) for w in given["window"]]
+    found = [fano_and_allan(one) for one in grouped]
+    return {
+        "windows": [len(one) for one in grouped],
+        "fano": [one[0] for one in found],
+        "allan": [one[1] for one in found],
+    }
+
+
+def annual_regression(given: Answers) -> Answers:
+    y, year = np.array(given["counts"]), np.array(given["years"])
+    design, ones = np.column_stack((np.ones(len(y)), year - year[0])), np.ones(len(y), np.int64)
+    fitted = fit_rates(y, ones, design)
+    quasi = fit_rates(y, ones, design, scale="X2")
+    sandwich = fit_rates(y, ones, design, covariance="HC0")
+    return {
+        "intercept": fitted.params[0],
+        "slope": fitted.params[1],
+        "se": fitted.bse,
+        "deviance": fitted.deviance,
+        "null_deviance": fitted.null_deviance,
+        "df_residual": fitted.df_resid,
+        "loglik": fitted.llf,
+        "aic": fitted.aic,
+        "pearson": fitted.pearson_chi2,
+        "slope_ci95_profile": profile_interval(y, ones, design, 1),
+        "phi_pearson": quasi.scale,
+        "se_quasi": quasi.bse,
+        "se_sandwich_HC0": sandwich.bse,
+    }
+
+
+def annual_spline(given: Answers) -> Answers:
+    y, year = np.array(given["counts"]), np.array(given["years"], float)
+    ones, knots, ends = (
+        np.ones(len(y), np.int64),
+        np.array(given["knots"], float),
+        given["boundary"],
+    )
+    design = basis(year, knots, tuple(map(float, ends)))
+    fitted = fit_rates(y, ones, design)
+    centred = (year - year.mean()) / 10
+    line = np.column_stack((np.ones(len(y)), centred))
+    straight, bent = (
+        fit_rates(y, ones, columns) for columns in (line, np.column_stack((line, centred**2)))
+    )
+    at = [1851, 1880, 1890, 1907, 1935, 1962]
+    rows = basis(np.array(at, float), knots, tuple(map(float, ends)))
+    n_coef = design.shape[1]
+    return {
+        "at_years": at,
+        "fitted_rate": np.exp(rows @ fitted.params),
+        "se_log_rate": np.sqrt(np.einsum("ij,jk,ik->i", rows, fitted.cov_params(), rows)),
+        "deviance": fitted.deviance,
+        "loglik": fitted.llf,
+        "aic": fitted.aic,
+        "bic": n_coef * math.log(len(y)) - 2 * fitted.llf,
+        "n_coef": n_coef,
+        "lr_vs_constant": fitted.null_deviance - fitted.deviance,
+        "lr_vs_loglinear": straight.deviance - fitted.deviance,
+        "quadratic_deviance": bent.deviance,
+        "fitted_total": fitted.fittedvalues.sum(),
+    }

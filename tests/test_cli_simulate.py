@@ -1,0 +1,96 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+from memtrace.cli.simulate import simulate
+
+from memtrace.errors import RunError
+from memtrace.runs import Configuration, begin_run
+from memtrace.scores import write_scores
+
+
+def command(*args: object) -> Result:
+    return CliRunner().invoke(simulate, [str(arg) for arg in args])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    configuration = Configuration(
+        suite="demo",
+        model="small",
+        step=64,
+        start=0,
+        stop=4096,
+        exposed_rows=4096,
+        corpus_rows=4096,
+        sequences_per_step=64,
+        shard_size=4096,
+        prompt_tokens=32,
+        continuation_tokens=32,
+        eos_rule="none",
+        dtype="float32",
+        weight_digest="w",
+        corpus_digest="c",
+    )
+    run = begin_run(folder, configuration, {"command": ["memtrace", "scan"]})
+    index = np.arange(4096)
+    matched = np.where(np.random.default_rng(0).random(4096) < 0.05, 32, 3)
+    write_scores(run.path(run.shards()[0]), index, matched, configuration.metadata())
+    return folder
+
+
+def test_draws_of_a_drift_are_written_and_tested(tmp_path) -> None:
+    output = tmp_path / "draws.parquet"
+    asked = ("--sequences", 20_000, "--events", 500, "--rate-ratio", 3, "--draws", 5)
+    result = command(*asked, "--seed", 1, "--output", output, "--json")
+
+    document = json.loads(result.stdout)
+    assert document["rejected"]["trend"] == 1
+    assert document["draws"] == 5
+    drawn = pl.read_parquet(output)
+    assert drawn["draw"].n_unique() == 5
+    assert len(drawn) == pytest.approx(5 * document["mean_events"])
+    again = tmp_path / "again.parquet"
+    command(*asked, "--seed", 1, "--output", again)
+    assert again.read_bytes() == output.read_bytes()
+
+
+def test_draws_are_like_a_run(runs) -> None:
+    result = command(runs, "--model", "small", "--process", "tenths", "--draws", 3, "--json")
+
+    assert json.loads(result.stdout)["mean_events"] == pytest.approx(205, abs=60)
+
+
+def test_text_names_every_test_with_its_share() -> None:
+    result = command("--sequences", 5000, "--events", 100, "--draws", 2)
+
+    assert result.exit_code == 0
+    assert "2 draws of 100.0 events on average" in result.stdout
+    assert "Anderson-Darling" in result.stdout
+
+
+def test_a_process_that_no_model_is_called_names_those_that_are(runs) -> None:
+    result = command(runs, "--process", "hawkes")
+
+    assert result.exit_code == 2
+    assert "log-linear" in result.stderr
+
+
+def test_neither_a_run_nor_numbers_is_a_usage_error() -> None:
+    result = command("--events", 5)
+
+    assert result.exit_code == 2
+    assert "give RUNS, or both --sequences and --events" in result.stderr
+
+
+def test_an_output_that_cannot_be_written_is_one_clear_error(tmp_path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    output = tmp_path / "file" / "draws.parquet"
+    result = command("--sequences", 900, "--events", 9, "--draws", 1, "--output", output)
+
+    assert isinstance(result.exception, RunError)
+    assert "cannot write" in str(result.exception)

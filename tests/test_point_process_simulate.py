@@ -1,0 +1,138 @@
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from memtrace.errors import FitError
+from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.point_process.count_models import poisson_counts
+from memtrace.point_process.html import html_report
+from memtrace.point_process.model import best_model
+from memtrace.point_process.power import simulate_power
+from memtrace.point_process.several import comparison
+from memtrace.point_process.simulate import from_model, from_rate, log_linear_drift, random_order
+from memtrace.point_process.strata import multiplicity_strata
+from memtrace.point_process.summary import comparison_page, rendered, strata_page
+
+
+def test_draws_follow_the_rate() -> None:
+    rng, n = np.random.default_rng(0), 20_000
+    drawn = np.concatenate([from_rate(lambda u: 0.4 * u**2, n, rng).positions for _ in range(20)])
+
+    # Of a rate u^2 the cube of u is uniform.
+    assert stats.kstest(((drawn + 0.5) / n) ** 3, "uniform").pvalue > 0.01
+    assert len(drawn) == pytest.approx(20 * n * 0.4 / 3, rel=0.02)
+
+
+def test_a_rate_of_one_makes_every_sequence_an_event() -> None:
+    drawn = from_rate(np.ones_like, 50, np.random.default_rng(1))
+
+    np.testing.assert_array_equal(drawn.positions, np.arange(50))
+    assert from_rate(np.ones_like, 0, np.random.default_rng(1)).n_events == 0
+
+
+def test_every_fitted_rate_can_be_drawn_from_and_keeps_what_was_seen() -> None:
+    events = EventSequence.from_positions(
+        np.arange(0, 6000, 12), n=10_000, observed=[[0, 6000], [9000, 10_000]], sequences_per_step=8
+    )
+    fit = fit_poisson(events, window=100)
+    rng = np.random.default_rng(2)
+    for model in fit.models:
+        if model.rate is None:
+            continue
+        drawn = from_model(model, events, rng)
+        assert drawn.exposure == events.exposure
+        assert drawn.n_events == pytest.approx(events.n_events, abs=5 * events.n_events**0.5)
+    with pytest.raises(FitError, match="describes window counts"):
+        from_model(poisson_counts(fit.windows), events, rng)
+
+
+def test_power_is_the_level_at_a_constant_rate_and_near_one_at_a_drift() -> None:
+    rng = np.random.default_rng(3)
+    null = simulate_power(lambda r: random_order(20_000, 400, r), 60, rng, window=200)
+    drift = simulate_power(lambda r: log_linear_drift(20_000, 400, 4.0, r), 30, rng, window=200)
+
+    assert max(null.rejected.values()) < 0.2
+    assert drift.rejected["trend"] > 0.95
+    assert drift.rejected["dispersion"] < drift.rejected["trend"]
+    assert null.mean_events == 400
+
+
+def test_the_best_model_beats_chance_and_not_only_the_criterion() -> None:
+    chosen = []
+    for seed in range(8):
+        events = random_order(16_384, 6, np.random.default_rng(seed))
+        chosen.append(best_model(fit_poisson(events).models).name)
+
+    assert chosen.count("homogeneous") + chosen.count("change points") >= 6
+
+
+def scores_and_table() -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    rng = np.random.default_rng(4)
+    index = np.arange(6000, dtype=np.uint64)
+    times = rng.choice([1, 4, 50], 6000, p=[0.7, 0.2, 0.1])
+    memorized = rng.random(6000) < np.select([times == 1, times == 4], [0.02, 0.1], 0.5)
+    matched = np.where(memorized, 32, 0).astype(np.uint8)
+    scores = pl.LazyFrame({"sequence_index": index, "matched_tokens": matched})
+    shuffled = rng.permutation(6000)
+    return scores, pl.LazyFrame(
+        {"sequence_index": index[shuffled], "multiplicity": times[shuffled]}
+    )
+
+
+def test_strata_divide_the_events_and_the_sequences() -> None:
+    scores, table = scores_and_table()
+    whole = EventSequence.from_scores(scores, n=5000)
+    strata = multiplicity_strata(scores, table, n=5000)
+
+    assert sum(one.events.n_events for one in strata) == whole.n_events
+    assert sum(one.events.exposure for one in strata) == whole.exposure
+    rates = [one.events.fraction for one in strata]
+    assert rates == sorted(rates)
+    joined = np.sort(np.concatenate([one.events.positions for one in strata]))
+    np.testing.assert_array_equal(joined, whole.positions)
+    text = rendered(strata_page([one.document() for one in strata]))
+    assert "once" in text
+    assert "many (10 and more)" in text
+
+
+def test_a_table_that_lacks_a_sequence_is_refused() -> None:
+    scores, table = scores_and_table()
+    with pytest.raises(FitError, match="1 scored sequences have no multiplicity"):
+        multiplicity_strata(scores, table.filter(pl.col("sequence_index") != 7), n=5000)
+
+
+def test_a_stratum_without_sequences_is_undefined_with_a_reason() -> None:
+    scores, table = scores_and_table()
+    strata = multiplicity_strata(scores, table.with_columns(multiplicity=pl.lit(1)), n=5000)
+
+    assert strata[2].document()["rate_ratio"] is None
+    assert strata[2].document()["reason"]
+    assert "undefined" in rendered(strata_page([strata[2].document()]))
+
+
+def test_several_fits_are_adjusted_for_their_number() -> None:
+    rng = np.random.default_rng(5)
+    fits = [fit_poisson(log_linear_drift(20_000, 300, ratio, rng)) for ratio in (1.0, 1.0, 3.0)]
+    fits.append(fit_poisson(EventSequence.from_positions([], n=100)))
+    rows = comparison(fits)
+
+    for row in rows[:3]:
+        assert row["p_value"] <= row["p_value_holm"] <= 1
+    assert rows[2]["p_value_holm"] == pytest.approx(3 * rows[2]["p_value"])
+    assert "undefined" in rendered(comparison_page(rows))
+
+
+def test_the_web_page_needs_nothing_beside_it_and_escapes_labels() -> None:
+    fits = [
+        fit_poisson(EventSequence.from_positions([1, 40, 77], n=100, label="<b>one</b>")),
+        fit_poisson(random_order(4000, 200, np.random.default_rng(6))),
+    ]
+    page = html_report(fits)
+
+    assert "<b>one</b>" not in page
+    assert "&lt;b&gt;one&lt;/b&gt;" in page
+    assert page.count('src="data:image/png;base64,') == 1 + 7 * 2
+    assert not any(mark in page for mark in ("http://", "https://", "<script", "<link"))
+    for fit in fits:
+        assert fit.verdict in page
