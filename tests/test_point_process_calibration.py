@@ -29,7 +29,6 @@ def test_every_test_keeps_its_size_in_random_order(p) -> None:
         assert rejected <= LEVEL + slack(draws), name
         # Exact tests of discrete statistics may reject less.
         assert rejected >= LEVEL - slack(draws) or name == "runs", name
-    assert power.equivalent < LEVEL
 
 
 @pytest.mark.parametrize("n_events", [1, 2, 5])
@@ -41,7 +40,7 @@ def test_the_trend_keeps_its_size_with_a_few_events(n_events) -> None:
 
 
 def test_searches_pay_for_having_searched() -> None:
-    rng, draws = np.random.default_rng(14), 100
+    rng, draws = np.random.default_rng(14), 60
     found = [random_order(5000, 60, rng) for _ in range(draws)]
     change = np.array([change_point(events, rng).p_value for events in found])
     recent = np.array([recency(events, 50, rng).p_value for events in found])

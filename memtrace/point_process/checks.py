@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from memtrace.point_process.dispersion import pearson_residuals
 from memtrace.point_process.events import EventSequence, Windows
 from memtrace.point_process.gaps import Gaps, LewisRobinson, geometric_gaps, lewis_robinson
 from memtrace.point_process.model import Model
@@ -67,7 +68,7 @@ def check(
         gaps=geometric_gaps(np.diff(ranks)),
         lewis_robinson=lewis_robinson(u),
         mil_hdbk_p_value=mil_hdbk_p(ranks, total),
-        ljung_box=ljung_box(windows.counts),
+        ljung_box=ljung_box(pearson_residuals(windows)),
         runs=runs(ranks, total),
         overdispersion=overdispersion(windows.counts, mean),
         rescaling=rescaling(events, best, rng),

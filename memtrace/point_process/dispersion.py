@@ -106,6 +106,15 @@ def dispersion(
     )
 
 
+def pearson_residuals(windows: Windows) -> FloatArray:
+    """Return (y - e p) / sqrt(e p (1 - p)) of each window, shape (W,); zeros without a variance."""
+    total = max(int(windows.exposures.sum()), 1)
+    p = int(windows.counts.sum()) / total
+    scale = np.sqrt(windows.exposures * p * (1 - p))
+    residual: FloatArray = (windows.counts - windows.exposures * p) / np.where(scale > 0, scale, 1)
+    return residual
+
+
 def _undefined(n_events: int, exposure: int, df: int) -> str | None:
     if exposure == 0:
         return "no exposed sequence was scanned"

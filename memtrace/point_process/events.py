@@ -117,37 +117,34 @@ class EventSequence:
         """
         import polars as pl
 
-        index, memorized = pl.col("sequence_index"), pl.col("memorized")
-        rows = scores.select(
-            index.cast(pl.Int64),
-            memorized=pl.col("matched_tokens") == continuation_tokens,
-            excess=pl.col("matched_tokens") > continuation_tokens,
-        )
-        # One stream each: collected together, the shared columns would be held in memory.
-        totals = rows.select(
-            last=index.max(),
-            excess=pl.col("excess").sum(),
-            control=(index >= n).sum(),
-            control_events=(memorized & (index >= n)).sum(),
-        ).collect(engine="streaming")
-        gaps = (
-            rows.select(index, before=index.shift(1))
-            .filter(pl.col("before").is_null() | (index - pl.col("before") != 1))
+        index, matched = pl.col("sequence_index").cast(pl.Int64), pl.col("matched_tokens")
+        # Two streams: collected together, the shared columns would be held in memory.
+        hits = (
+            scores.filter(matched >= continuation_tokens)
+            .select(index, matched)
             .collect(engine="streaming")
         )
-        events = rows.filter(memorized & (index < n)).select(index).collect(engine="streaming")
-        last, excess, control, control_events = totals.row(0)
+        gaps = (
+            scores.select(index, before=index.shift(1))
+            .filter(pl.col("before").is_null() | (pl.col("sequence_index") - pl.col("before") != 1))
+            .collect(engine="streaming")
+        )
+        rows = scores.select(pl.len()).collect(engine="streaming").item()
+        excess = (hits["matched_tokens"] > continuation_tokens).sum()
         if excess:
             raise FitError(
                 f"{excess} sequences match more than {continuation_tokens} tokens; pass the "
                 "continuation_tokens with which they were scanned"
             )
+        ranges = _ranges_from_gaps(gaps, rows)
+        positions = hits["sequence_index"].to_numpy()
+        control = int(np.diff(np.maximum(ranges, n), axis=1).sum())
         return cls.from_positions(
-            events["sequence_index"].to_numpy(),
+            positions[positions < n],
             n=n,
-            observed=_ranges_from_gaps(gaps, last, n),
+            observed=np.minimum(ranges[ranges[:, 0] < n], n),
             sequences_per_step=sequences_per_step,
-            unexposed_events=control_events if control else None,
+            unexposed_events=int((positions >= n).sum()) if control else None,
             unexposed_exposure=control or None,
             label=label,
         )
@@ -253,9 +250,9 @@ def _as_positions(positions: npt.ArrayLike, n: int, ranges: Int64Array) -> Int64
     return ordered
 
 
-def _ranges_from_gaps(gaps: "pl.DataFrame", last: int | None, n: int) -> Int64Array:
-    """Turn the first row after each gap, and the row before it, into ranges of [0, n)."""
-    if last is None:
+def _ranges_from_gaps(gaps: "pl.DataFrame", rows: int) -> Int64Array:
+    """Turn the first row after each gap, the row before it and their number into ranges."""
+    if rows == 0:
         return np.empty((0, 2), dtype=np.int64)
     start = gaps["sequence_index"].to_numpy()
     before = gaps["before"].to_numpy()[1:].astype(np.int64)
@@ -266,5 +263,6 @@ def _ranges_from_gaps(gaps: "pl.DataFrame", last: int | None, n: int) -> Int64Ar
             f"sequence_index {here} follows {there}; scores must be ascending and unique, "
             "so sort them and drop repeated rows"
         )
-    ranges: Int64Array = np.column_stack((start, np.append(before, last) + 1))
-    return np.minimum(ranges[ranges[:, 0] < n], n)
+    others = int((before + 1 - start[:-1]).sum())
+    ranges: Int64Array = np.column_stack((start, np.append(before + 1, start[-1] + rows - others)))
+    return ranges

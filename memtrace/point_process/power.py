@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memtrace.point_process.dispersion import dispersion
+from memtrace.point_process.dispersion import dispersion, pearson_residuals
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.gaps import geometric_gaps, lewis_robinson
 from memtrace.point_process.piecewise import piecewise_constant, tenths
@@ -57,7 +57,7 @@ def order_p_values(
         "Lewis-Robinson": lewis_robinson(u).p_value,
         "tenths": float("nan") if parts.p_value is None else parts.p_value,
         "dispersion": dispersion(windows, rng=rng).binomial.p_value,
-        "Ljung-Box": ljung_box(windows.counts).p_value,
+        "Ljung-Box": ljung_box(pearson_residuals(windows)).p_value,
         "runs": serial.p_value,
         "gaps": geometric_gaps(np.diff(ranks)).p_value,
     }

@@ -50,14 +50,19 @@ class Runs:
     """Why values are NaN."""
 
 
-def ljung_box(counts: Int64Array, lags: int = LAGS) -> LjungBox:
-    """Test counts for autocorrelation (Ljung and Box 1978): W (W + 2) sum r_k^2 / (W - k)."""
-    lags = min(lags, len(counts) - 2)
-    if lags < 1 or counts.min() == counts.max():
+def ljung_box(values: FloatArray | Int64Array, lags: int = LAGS) -> LjungBox:
+    """Test for autocorrelation (Ljung and Box 1978): W (W + 2) sum r_k^2 / (W - k).
+
+    Args:
+        values: Counts of equal windows, or their residuals: a short window would stand out.
+        lags: How many autocorrelations.
+    """
+    lags = min(lags, len(values) - 2)
+    if lags < 1 or values.min() == values.max():
         reason = "too few windows" if lags < 1 else "all counts are equal"
         return LjungBox(max(lags, 0), math.nan, math.nan, math.nan, (), reason)
     # statsmodels correlates all W lags with each other: 24 s for Pythia's 286,000 windows.
-    w, centred = len(counts), counts - counts.mean()
+    w, centred = len(values), values - values.mean()
     r = np.array([centred[k:] @ centred[:-k] for k in range(1, lags + 1)]) / (centred @ centred)
     statistic = w * (w + 2) * float((r**2 / (w - np.arange(1, lags + 1))).sum())
     return LjungBox(
