@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -94,23 +96,25 @@ def shares(draw: Callable[[int], dict[str, float]], draws: int) -> dict[str, flo
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
-def calibrate(draws: int) -> None:
-    """Measure size and coverage and write the summary."""
-    sizes, misses = {}, {}
-    for share in SHARES:
-        rng = np.random.default_rng([draws, round(1000 * share)])
-        n = round(share * SEQUENCES)
+def measure(share: float, draws: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Return by name how often tests reject random order and how often intervals miss."""
+    rng = np.random.default_rng([draws, round(1000 * share)])
+    n = round(share * SEQUENCES)
 
-        def rejected(_: int, n: int = n, rng: np.random.Generator = rng) -> dict[str, float]:
-            found = p_values(random_order(SEQUENCES, n, rng), rng)
-            return {name: float(p <= LEVEL) for name, p in found.items()}
+    def rejected(_: int) -> dict[str, float]:
+        found = p_values(random_order(SEQUENCES, n, rng), rng)
+        return {name: float(p <= LEVEL) for name, p in found.items()}
 
-        def miss(_: int, share: float = share, rng: np.random.Generator = rng) -> dict[str, float]:
-            return missed(share, rng)
+    sizes = shares(rejected, draws)
+    misses = shares(lambda _: missed(share, rng), draws)
+    return sizes, {name.split(" (true")[0]: value for name, value in misses.items()}
 
-        sizes[share] = shares(rejected, draws)
-        misses[share] = {k.split(" (true")[0]: v for k, v in shares(miss, draws).items()}
-        print(f"p = {share}: done", file=sys.stderr)
+
+def calibrate(draws: int, workers: int) -> None:
+    """Measure size and coverage and write the summary; it does not depend on the workers."""
+    with ProcessPoolExecutor(workers) as pool:
+        found = dict(zip(SHARES, pool.map(measure, SHARES, repeat(draws)), strict=True))
+    sizes, misses = ({p: one[i] for p, one in found.items()} for i in (0, 1))
     SUMMARY.write_text(_summary(draws, sizes, misses), encoding="utf-8")
 
 
@@ -233,9 +237,10 @@ def main() -> None:
     parser.add_argument("what", choices=("calibrate", "scale", "pandas"))
     parser.add_argument("folder", nargs="?")
     parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     if given.what == "calibrate":
-        calibrate(given.draws)
+        calibrate(given.draws, given.workers)
     elif given.what == "scale":
         scale()
     else:

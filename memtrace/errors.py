@@ -11,7 +11,8 @@ It knows nothing of the rest of the library, so that every module may import it.
 
     MemtraceWarning
     ├── DataWarning            the input is usable but not what a reader would assume
-    └── ApproximationWarning   a statistic outside the range in which its approximation is good
+    ├── ApproximationWarning   a statistic outside the range in which its approximation is good
+    └── CapacityWarning        the work goes on, with less at once than was asked for
 
 A message names the value, the limit and the next step, in one line: the command prints it as it is.
 """
@@ -51,3 +52,7 @@ class DataWarning(MemtraceWarning):
 
 class ApproximationWarning(MemtraceWarning):
     """A statistic was computed where its approximation is known to be poor."""
+
+
+class CapacityWarning(MemtraceWarning):
+    """The work goes on, with less at once than was asked for: the device was too small."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from transformers import (
 
 import memtrace.greedy.calibrate as calibrate
 import memtrace.greedy.engine as engine_module
-from memtrace.errors import ApproximationWarning, CorpusError, ModelError
+from memtrace.errors import ApproximationWarning, CapacityWarning, CorpusError, ModelError
 from memtrace.greedy import Engine, Rules
 from memtrace.greedy.cascade import schedule
 from memtrace.greedy.definition import matched_tokens
@@ -191,6 +192,45 @@ def test_the_logits_of_a_step_stay_within_their_budget(
     np.testing.assert_array_equal(engine.matched_tokens(sequences), matched)
     assert max(seen) <= 11
     assert sum(seen) < 1.5 * (matched + 1).sum()  # the cascade asks for little more than needed
+
+
+def out_of_memory_above(limit: int, prompt: Callable[..., object]) -> Callable[..., object]:
+    """A forward pass on a device that holds `limit` sequences."""
+
+    def scarce(tokens: torch.Tensor, keep: int) -> object:
+        if len(tokens) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+        return prompt(tokens, keep)
+
+    return scarce
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(
+    case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    model, sequences, matched = case("neox")
+    engine = Engine(model, Rules(), calibration=sequences[:20], dtype=dtype, batch_size=20)
+    for rung in [engine._first, *engine._below[:-1]]:
+        prompt = rung.forward.prompt
+        monkeypatch.setattr(rung.forward, "prompt", out_of_memory_above(6, prompt))
+    with pytest.warns(CapacityWarning, match="sequences at once: going on with") as told:
+        np.testing.assert_array_equal(engine.matched_tokens(sequences), matched)
+    sizes = [re.findall(r"\d+", str(warning.message))[:2] for warning in told]
+    assert sizes == [["20", "10"], ["10", "5"]]
+    assert engine.record()["batch_size"] == 5
+    assert engine.record()["sequences"] == len(sequences)
+
+
+def test_a_sequence_that_does_not_fit_ends_it(
+    case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, sequences, _ = case("neox")
+    engine = Engine(model, Rules(), calibration=sequences, dtype="float32", batch_size=1)
+    prompt = out_of_memory_above(0, engine._first.forward.prompt)
+    monkeypatch.setattr(engine._first.forward, "prompt", prompt)
+    with pytest.raises(ModelError, match=r"one sequence at a time \(CUDA out of memory\.\)"):
+        engine.matched_tokens(sequences)
 
 
 def test_the_audit_finds_what_a_narrow_tolerance_got_wrong(

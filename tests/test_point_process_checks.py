@@ -1,5 +1,5 @@
 import math
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -35,6 +35,16 @@ def test_ljung_box_agrees_with_statsmodels() -> None:
     assert found.statistic == pytest.approx(theirs["lb_stat"].iloc[0])
     assert found.p_value == pytest.approx(theirs["lb_pvalue"].iloc[0])
     assert found.box_pierce == pytest.approx(theirs["bp_stat"].iloc[0])
+
+
+def test_the_p_value_of_a_short_series_is_that_of_its_shuffles() -> None:
+    counts = np.array([1, 1, 5, 4, 2, 7])
+    found = ljung_box(counts, lags=2, rng=np.random.default_rng(1))
+    every = [ljung_box(np.array(order), lags=2).statistic for order in permutations(counts)]
+    exact = np.mean(np.array(every) >= found.statistic * (1 - 1e-12))
+
+    assert found.p_value == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 499))
+    assert ljung_box(counts, lags=2).p_value != pytest.approx(exact, abs=0.05)
 
 
 def test_moments_of_runs_are_those_of_all_orders() -> None:

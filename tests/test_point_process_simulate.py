@@ -10,7 +10,13 @@ from memtrace.point_process.html import html_report
 from memtrace.point_process.model import best_model
 from memtrace.point_process.power import simulate_power
 from memtrace.point_process.several import comparison
-from memtrace.point_process.simulate import from_model, from_rate, log_linear_drift, random_order
+from memtrace.point_process.simulate import (
+    from_model,
+    from_rate,
+    log_linear_drift,
+    random_order,
+    window_counts,
+)
 from memtrace.point_process.strata import multiplicity_strata
 from memtrace.point_process.summary import comparison_page, rendered, strata_page
 
@@ -22,6 +28,16 @@ def test_draws_follow_the_rate() -> None:
     # Of a rate u^2 the cube of u is uniform.
     assert stats.kstest(((drawn + 0.5) / n) ** 3, "uniform").pvalue > 0.01
     assert len(drawn) == pytest.approx(20 * n * 0.4 / 3, rel=0.02)
+
+
+def test_counts_on_an_axis_beyond_numpys_limit_are_drawn_all_the_same() -> None:
+    exposures = np.array([2**40, 2**41, 2**40])
+    drawn = window_counts(exposures, 400, np.random.default_rng(7), 300)
+
+    assert (drawn.sum(axis=1) == 400).all()
+    assert drawn.mean(axis=0) == pytest.approx([100, 200, 100], rel=0.03)
+    assert drawn[:, 1].var() == pytest.approx(100, rel=0.3)
+    assert window_counts(exposures, 9, np.random.default_rng(7)).sum() == 9
 
 
 def test_a_rate_of_one_makes_every_sequence_an_event() -> None:

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from memtrace.errors import ApproximationWarning, CorpusError
+from memtrace.errors import ApproximationWarning, CapacityWarning, CorpusError, ModelError
 from memtrace.greedy.calibrate import build_rungs
 from memtrace.greedy.certify import upper_bound
 from memtrace.greedy.definition import Rules
 from memtrace.greedy.generic import vocabulary
-from memtrace.greedy.rungs import Rung, descend, name
+from memtrace.greedy.kernels.cuda import import_cupy
+from memtrace.greedy.rungs import Rung, ToleranceRung, descend, name
 
 AUDIT_SHARE = 1 / 256
 AUDIT_LEAST = 16  # sequences in a call
@@ -54,7 +55,10 @@ class Engine:
 
         Raises:
             CorpusError: No calibration sequences, or token ids outside the vocabulary.
+            ModelError: The model is on a CUDA device, and CuPy is not installed.
         """
+        if model.device.type == "cuda":
+            import_cupy()  # so that it is missed now, not at the first decision
         self._rules = rules
         self._vocabulary = vocabulary(model)
         self._random = np.random.default_rng(seed)
@@ -80,15 +84,20 @@ class Engine:
 
         Raises:
             CorpusError: A wrong shape, or a token id outside the vocabulary.
-            ModelError: The model gives logits that are not finite.
+            ModelError: The model gives logits that are not finite, or does not fit into memory.
         """
         distinct, positions, copies = _distinct(self._checked(sequences))
         every_decision = np.ones((len(distinct), self._rules.continuation_tokens), bool)
         while True:
             rungs: list[Rung] = [self._first, *self._below]
-            matched, first, doubts = descend(rungs, distinct, every_decision, positions)
-            if len(rungs) == 2 or self._audit(distinct, first, doubts, positions):
-                break
+            try:
+                matched, first, doubts = descend(rungs, distinct, every_decision, positions)
+                if len(rungs) == 2 or self._audit(distinct, first, doubts, positions):
+                    break
+                continue
+            except torch.OutOfMemoryError as error:
+                told = str(error)  # halved below: while the error lives, its frames hold memory
+            self._halve_batches(told)
         self._sequences += len(sequences)
         self._distinct += len(distinct)
         self._rechecked += int(doubts.any(axis=1).sum())
@@ -145,6 +154,24 @@ class Engine:
             self._widen()
         return wrong == 0
 
+    def _halve_batches(self, told: str) -> None:
+        size = self._first.batch_size
+        if size == 1:
+            raise ModelError(
+                f"out of memory with one sequence at a time ({told.splitlines()[0]}); "
+                "take a larger device, or end what else runs on it"
+            )
+        self._first = _halved(self._first)
+        self._below = [_halved(r) if isinstance(r, ToleranceRung) else r for r in self._below]
+        if self._first.forward.device.type == "cuda":
+            torch.cuda.empty_cache()
+        warnings.warn(
+            f"out of memory with {size} sequences at once: going on with {size // 2}; "
+            f"--batch-size {size // 2} begins with so many",
+            CapacityWarning,
+            stacklevel=3,
+        )
+
     def _widen(self) -> None:
         rung, self._widened = self._first, self._widened + 1
         fine = None if rung.fine_tolerance is None else 2 * rung.fine_tolerance
@@ -155,6 +182,13 @@ class Engine:
             ApproximationWarning,
             stacklevel=4,
         )
+
+
+def _halved(rung: ToleranceRung) -> ToleranceRung:
+    """The rung with half as many sequences, and rows of logits, at once."""
+    return replace(
+        rung, batch_size=max(1, rung.batch_size // 2), max_rows=max(1, rung.max_rows // 2)
+    )
 
 
 def _distinct(sequences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

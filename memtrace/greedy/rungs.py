@@ -3,7 +3,7 @@
 It knows neither where tolerances come from nor how a forward pass computes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,10 +37,11 @@ class ToleranceRung:
         """Batches through the cascade; each sequence up to its first certain miss."""
         outcomes = np.full(open_decisions.shape, MATCH, np.uint8)
         with self.forward.precision():
-            for start in range(0, len(sequences), self.batch_size):
-                batch = slice(start, start + self.batch_size)
-                tokens = on_device(sequences[batch], self.forward.device)
-                open_batch = torch.from_numpy(open_decisions[batch]).to(tokens.device)
+            starts = range(0, len(sequences), self.batch_size)
+            batches = [slice(start, start + self.batch_size) for start in starts]
+            cut = ((sequences[batch], open_decisions[batch]) for batch in batches)
+            moved = on_device_ahead(cut, self.forward.device)
+            for batch, (tokens, open_batch) in zip(batches, moved, strict=True):
                 decided = cascade(
                     self.forward, self._decide, tokens, open_batch, self.stops, self.max_rows
                 )
@@ -83,6 +84,8 @@ class ExactRung:
 
 
 Rung = ToleranceRung | ExactRung
+Batch = tuple[np.ndarray, np.ndarray]
+Moved = tuple[Tensor, Tensor]
 
 
 def name(dtype: torch.dtype) -> str:
@@ -91,11 +94,38 @@ def name(dtype: torch.dtype) -> str:
 
 
 def on_device(sequences: np.ndarray, device: torch.device) -> Tensor:
-    """Token ids as int64 on a device; the copy does not wait where the memory can be pinned."""
-    tokens = torch.from_numpy(sequences.astype(np.int64))
-    if device.type == "cuda":
-        return tokens.pin_memory().to(device, non_blocking=True)
-    return tokens.to(device)
+    """Token ids as int64 on a device."""
+    return torch.from_numpy(sequences.astype(np.int64)).to(device)
+
+
+def on_device_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Moved]:
+    """Yield token ids and open decisions of each batch on a device, those of the next on their way.
+
+    On CUDA they are copied from pinned memory on a stream of their own, while a batch is decided.
+    """
+    if device.type != "cuda":
+        for tokens, decisions in batches:
+            yield on_device(tokens, device), torch.from_numpy(decisions)
+        return
+    copies: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    moved: list[Moved] = []
+    for tokens, decisions in batches:
+        a, b = (torch.from_numpy(x).pin_memory() for x in (tokens.astype(np.int64), decisions))
+        with torch.cuda.stream(copies):
+            moved.append((a.to(device, non_blocking=True), b.to(device, non_blocking=True)))
+        if len(moved) == 2:
+            yield _arrived(moved.pop(0), copies)
+    for batch in moved:
+        yield _arrived(batch, copies)
+
+
+def _arrived(batch: Moved, copies: torch.cuda.Stream) -> Moved:
+    """The batch, for use on the current stream, which waits for the copies."""
+    current = torch.cuda.current_stream(batch[0].device)
+    current.wait_stream(copies)
+    for part in batch:
+        part.record_stream(current)  # so that its memory is not used again before that is done
+    return batch
 
 
 def descend(

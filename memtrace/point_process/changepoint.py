@@ -20,9 +20,9 @@ DRAWS = 499
 TRIM = (0.01, 0.99)
 """Shares of the observed sequences between which a change is looked for: the likelihood ratio has
 no bound near the ends."""
-EXACT_EVENTS = 2048
+EXACT_EVENTS = 1024
 """Up to so many events random orders are drawn event by event, else as counts of `CELLS` cells."""
-CELLS = 4096
+CELLS = 1024
 SMALL_JUMP_DROP = -2 * math.log1p(-math.sqrt(0.95))
 """7.35: the drop of the likelihood ratio that bounds a 95% interval of the place of a small jump
 (Hansen 2000, Econometrica 68, table 1)."""

@@ -68,7 +68,7 @@ def check(
         gaps=geometric_gaps(np.diff(ranks)),
         lewis_robinson=lewis_robinson(u),
         mil_hdbk_p_value=mil_hdbk_p(ranks, total),
-        ljung_box=ljung_box(pearson_residuals(windows)),
+        ljung_box=ljung_box(pearson_residuals(windows), rng=rng),
         runs=runs(ranks, total),
         overdispersion=overdispersion(windows.counts, mean),
         rescaling=rescaling(events, best, rng),

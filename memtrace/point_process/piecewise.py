@@ -15,7 +15,7 @@ from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.poisson import binomial_interval, homogeneous
 from memtrace.point_process.simulate import window_counts
 
-SPARSE = 5.0
+SPARSE = 50.0
 """Expected events, or sequences without one, in a part below which chi-squared misleads."""
 DRAWS = 999
 PARTS = 10

@@ -57,7 +57,7 @@ def order_p_values(
         "Lewis-Robinson": lewis_robinson(u).p_value,
         "tenths": float("nan") if parts.p_value is None else parts.p_value,
         "dispersion": dispersion(windows, rng=rng).binomial.p_value,
-        "Ljung-Box": ljung_box(pearson_residuals(windows)).p_value,
+        "Ljung-Box": ljung_box(pearson_residuals(windows), rng=rng).p_value,
         "runs": serial.p_value,
         "gaps": geometric_gaps(np.diff(ranks)).p_value,
     }

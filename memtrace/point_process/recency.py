@@ -3,8 +3,6 @@
 It looks at one checkpoint: how memory of a sequence fades with time is for several to tell.
 """
 
-import math
-
 import numpy as np
 from scipy import optimize, special
 
@@ -15,8 +13,9 @@ from memtrace.point_process.piecewise import parts
 from memtrace.point_process.poisson import RateComparison, homogeneous
 from memtrace.point_process.simulate import window_counts
 
-BINS, DECAYS, DRAWS = 120, 16, 499
+BINS, DECAYS, DRAWS = 80, 12, 499
 LARGEST_SHARE = 0.999
+CHI2_95 = 3.841458820694124
 LAST_STEPS = (1, 10, 100, 1000)
 
 
@@ -50,13 +49,14 @@ def recency(events: EventSequence, unit: int, rng: np.random.Generator) -> Model
     w, tau, f = float(share[0, best]), float(decays[best]), float(mean[best])
     base = n * (1 - w) / events.exposure
     amplitude = w / ((1 - w) * f)
-    low, high = _interval(bins.counts, relative[best], w, 1 - events.fraction)
+    width = CHI2_95 * (1 - events.fraction)
+    low, high = _interval(bins.counts, relative, mean, share[0], float(gain[0, best]) - width)
     return Model(
         name,
         homogeneous(n, events.exposure).log_likelihood + float(gain[0, best]) / 2,
         {"base_rate_per_sequence": base, "amplitude": amplitude, "decay_sequences": tau},
         n,
-        intervals={"amplitude": (low / ((1 - low) * f), high / ((1 - high) * f))},
+        intervals={"amplitude": (low, high)},
         likelihood_ratio=float(gain[0, best]),
         p_value=float((1 + (null >= gain[0, best] - 1e-9).sum()) / (DRAWS + 1)),
         rate=lambda u: base * (1 + amplitude * np.exp(-(1 - u) * events.n / tau)),
@@ -119,14 +119,20 @@ def _mixtures(counts: Int64Array, relative: FloatArray) -> tuple[FloatArray, Flo
     return low, gain
 
 
-def _interval(counts: Int64Array, c: FloatArray, w: float, scale: float) -> Interval:
-    """Return the 95% profile interval of the share at one tau, with the variance scaled."""
+def _interval(
+    counts: Int64Array, relative: FloatArray, mean: FloatArray, share: FloatArray, level: float
+) -> Interval:
+    """Return the amplitudes of which the gain, at the best tau for each, is at least `level`."""
+    ends: list[float] = []
+    for c, f, w in zip(relative, mean, share, strict=True):
 
-    def excess(v: float) -> float:
-        there, best = (float(special.xlogy(counts, 1 + x * c).sum()) for x in (v, w))
-        return 2 * (best - there) / scale - 3.841458820694124
+        def excess(v: float, c: FloatArray = c) -> float:
+            return 2 * float(special.xlogy(counts, 1 + v * c).sum()) - level
 
-    low = optimize.brentq(excess, 0.0, w) if w > 0 and excess(0.0) > 0 else 0.0
-    top = LARGEST_SHARE
-    high = optimize.brentq(excess, w, top) if excess(top) > 0 else top
-    return (float(low), float(high)) if not math.isnan(high) else (float(low), top)
+        if excess(w) < 0:
+            continue
+        low = optimize.brentq(excess, 0.0, w) if excess(0.0) < 0 else 0.0
+        top = LARGEST_SHARE
+        high = optimize.brentq(excess, w, top) if excess(top) < 0 else top
+        ends += [float(v / ((1 - v) * f)) for v in (low, high)]
+    return min(ends), max(ends)

@@ -12,6 +12,8 @@ from memtrace.point_process.events import EventSequence, Int64Array
 from memtrace.point_process.model import Model, Rate
 
 GRID = 4097
+NUMPY_LIMIT = 1_000_000_000
+"""NumPy's hypergeometric draws know no larger population."""
 
 
 def random_order(n: int, n_events: int, rng: np.random.Generator) -> EventSequence:
@@ -28,10 +30,24 @@ def window_counts(
     Returns:
         Counts of shape (W,), or (draws, W) if a number of draws is given.
     """
+    if exposures.sum() >= NUMPY_LIMIT:
+        return _placed_counts(exposures, n_events, rng, draws)
     counts: Int64Array = rng.multivariate_hypergeometric(
         exposures, n_events, size=draws, method="marginals"
     )
     return counts
+
+
+def _placed_counts(
+    exposures: Int64Array, n_events: int, rng: np.random.Generator, draws: int | None
+) -> Int64Array:
+    """Draw window counts by placing the events one by one."""
+    edges = np.concatenate(([0], np.cumsum(exposures)))
+    counts = np.empty((1 if draws is None else draws, len(exposures)), np.int64)
+    for row in counts:
+        placed = np.sort(rng.choice(edges[-1], n_events, replace=False, shuffle=False))
+        row[:] = np.diff(np.searchsorted(placed, edges))
+    return counts[0] if draws is None else counts
 
 
 def log_linear_drift(
