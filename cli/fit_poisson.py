@@ -90,10 +90,9 @@ def fit_poisson(
         for run, one in zip(chosen, fits, strict=True)
     ]
     _adjust(documents, fits)
-    answer = documents[0] if len(documents) == 1 else documents
     if output is not None:
-        _write(output, answer, chosen, fits)
-    print_answer(answer, as_json, lambda: _text(documents, fits))
+        _write(output, documents, chosen, fits)
+    print_answer(_answer(documents), as_json, lambda: _text(documents, fits))
 
 
 def _cuts(run: "Run", events: "EventSequence", steps: str | None) -> "list[Cut]":
@@ -203,7 +202,14 @@ def _last_finished(found: "list[Run]") -> "list[Run]":
     return list(reversed(last.values()))
 
 
-def _write(output: Path, answer: object, chosen: "list[Run]", fits: "list[PoissonFit]") -> None:
+def _answer(documents: list[dict[str, Any]]) -> Any:
+    """One fit makes one document, several make a list."""
+    return documents[0] if len(documents) == 1 else documents
+
+
+def _write(
+    output: Path, documents: list[dict[str, Any]], chosen: "list[Run]", fits: "list[PoissonFit]"
+) -> None:
     """Write fit.json, report.html and the figures, named by model and step if there are several."""
     import json
 
@@ -213,9 +219,11 @@ def _write(output: Path, answer: object, chosen: "list[Run]", fits: "list[Poisso
 
     try:
         output.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(answer, indent=2, allow_nan=False) + "\n"
+        text = json.dumps(_answer(documents), indent=2, allow_nan=False) + "\n"
         (output / "fit.json").write_text(text, encoding="utf-8")
-        (output / "report.html").write_text(html_report(fits), encoding="utf-8")
+        (output / "report.html").write_text(
+            html_report(fits, [d["strata"] for d in documents]), encoding="utf-8"
+        )
         if len(fits) > 1:
             plots.write_figure(plots.small_multiples(fits), output / "small-multiples")
         for run, fit in zip(chosen, fits, strict=True):

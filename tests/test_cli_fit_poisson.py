@@ -198,5 +198,7 @@ def test_strata_come_from_a_table_beside_the_run(runs, command, tmp_path) -> Non
 
     assert [one["exposure"] for one in found["strata"]] == [1024, 512, 512]
     assert sum(one["events"] for one in found["strata"]) == found["events"]
-    text = command(runs, "--step", "32", "--multiplicity", folder).stdout
-    assert "Strata by multiplicity of the prefix" in text
+    out = tmp_path / "figures"
+    text = command(runs, "--step", "32", "--multiplicity", folder, "--output", out).stdout
+    for shown in (text, (out / "report.html").read_text(encoding="utf-8")):
+        assert "Strata by multiplicity of the prefix" in shown

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.point_process.several import comparison
-from memtrace.point_process.summary import summary
+from memtrace.point_process.summary import rendered, strata_page, summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,13 +59,21 @@ COLUMNS = {
 }
 
 
-def html_report(fits: Sequence["PoissonFit"]) -> str:
-    """Return a self-contained page of one fit or several."""
+def html_report(
+    fits: Sequence["PoissonFit"], strata: Sequence[list[dict[str, Any]] | None] | None = None
+) -> str:
+    """Return a self-contained page of one fit or several.
+
+    Args:
+        fits: What to show.
+        strata: The documents of each fit's strata, where there are any.
+    """
     title = "Does training order matter?"
     parts = [f"<h1>{title}</h1>"]
     if len(fits) > 1:
         parts.append(_overview(fits))
-    parts += [_section(fit) for fit in fits]
+    strata = strata or [None] * len(fits)
+    parts += [_section(fit, several) for fit, several in zip(fits, strata, strict=True)]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     view = '<meta name="viewport" content="width=device-width">'
     body = "\n".join(parts)
@@ -90,7 +98,7 @@ def _overview(fits: Sequence["PoissonFit"]) -> str:
     return f"<table><tr>{header}</tr>{rows}</table><p>{note}</p>{picture}"
 
 
-def _section(fit: "PoissonFit") -> str:
+def _section(fit: "PoissonFit", strata: list[dict[str, Any]] | None) -> str:
     import matplotlib.pyplot as plt
 
     from memtrace.plots import FIGURES
@@ -98,6 +106,8 @@ def _section(fit: "PoissonFit") -> str:
 
     figures = []
     for name, draw in FIGURES.items():
+        if name == "control" and fit.control is None:
+            continue
         with plt.rc_context(RC):
             figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
             draw(fit, ax)
@@ -106,7 +116,10 @@ def _section(fit: "PoissonFit") -> str:
     label = html.escape(fit.events.label or "Poisson fit")
     verdict = f'<p class="verdict">{html.escape(fit.verdict)}</p>'
     pictures = f'<div class="figures">{"".join(figures)}</div>'
-    return f"<h2>{label}</h2>{verdict}{pictures}<pre>{html.escape(summary(fit))}</pre>"
+    text = summary(fit)
+    if strata is not None:
+        text += f"\n\nStrata by multiplicity of the prefix\n{rendered(strata_page(strata))}"
+    return f"<h2>{label}</h2>{verdict}{pictures}<pre>{html.escape(text)}</pre>"
 
 
 def _image(figure: "Figure", name: str) -> str:
