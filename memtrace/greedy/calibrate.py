@@ -21,7 +21,7 @@ from memtrace.greedy.neox import NeoXForward
 from memtrace.greedy.rungs import ExactRung, Rung, ToleranceRung, on_device
 
 LOGITS_BUDGET = 256 << 20  # bytes
-CACHE_BUDGET = 256 << 20  # bytes
+CACHE_BUDGET = 128 << 20  # bytes; twice that makes it 1% faster and takes 300 MB more
 LARGEST_BATCH = 1024
 MARGIN_SEQUENCES = 16
 EXACT_SEQUENCES = 4
