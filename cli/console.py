@@ -5,13 +5,14 @@ It knows nothing of what is being computed.
 
 import json
 import logging
+import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -67,12 +68,46 @@ def estimate_text(estimate: Mapping[str, Any]) -> str:
     )
 
 
-def command_line(ctx: click.Context) -> list[str]:
-    """Return the command with every argument and option that was given, typed or by environment."""
+class Store(click.ParamType[Path]):
+    """A folder of runs: a local path, or an address such as `s3://bucket/runs`."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """Open the store, which fails where its address cannot be used."""
+        from memtrace.stores import open_store
+
+        found = open_store(value)
+        if isinstance(param, click.Argument) and isinstance(found, Path) and found.is_file():
+            self.fail(f"{found} is a file, and no folder of runs", param, ctx)
+        return found
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM, with which schedulers preempt a job, end the work as Ctrl-C does."""
+
+    def interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def command_line(ctx: click.Context, without: Collection[str] = ()) -> list[str]:
+    """Return the command with every argument and option that was given, typed or by environment.
+
+    `without` names parameters that are left out.
+    """
     words = ["memtrace", ctx.info_name or ""]
     for param in ctx.command.params:
         name = param.name or ""
-        if ctx.get_parameter_source(name) == ParameterSource.DEFAULT or name == "as_json":
+        if ctx.get_parameter_source(name) == ParameterSource.DEFAULT:
+            continue
+        if name in ("as_json", *without):
             continue
         value = ctx.params[name]
         if isinstance(param, click.Argument):

@@ -1,4 +1,4 @@
-"""`memtrace corpus`: look into a corpus, check it, pack or fetch its prefixes, count repetitions.
+"""`memtrace corpus`: look into a corpus, check it, pack or fetch its prefixes, count in it.
 
 It knows options and tables; reading and writing are the library's.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from memtrace.corpus import Corpus
     from memtrace.corpus.packing import Estimate
     from memtrace.corpus.verify import FileCheck
+    from memtrace.manifests import Suite
 
 logger = logging.getLogger("memtrace")
 folder_type = click.Path(file_okay=False, path_type=Path)
@@ -208,6 +209,105 @@ def multiplicity(source: str, output: Path, manifest: Path | None, as_json: bool
             "{sequences:,} sequences, {distinct:,} distinct; {repeated:,} occur more than once, "
             "the commonest {largest:,} times\nTable: {table}".format_map(document)
         ),
+    )
+
+
+@corpus.command()
+@click.argument("source")
+@click.option(
+    "--terms",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="File of terms, one a line: texts with --tokenizer, else token ids such as 15 22.",
+)
+@click.option(
+    "--tokenizer",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The tokenizer.json of the corpus, for terms that are texts.",
+)
+@click.option("--suite", help="Suite whose steps count; that of the corpus if a manifest names it.")
+@click.option(
+    "--steps",
+    default="all",
+    help="Checkpoints: 1000 or 1000,2000 or 1000:143000:1000 (end included) or all.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Parquet file of the table.",
+)
+@manifest_option
+@json_option
+def count(
+    source: str,
+    terms: Path,
+    tokenizer: Path | None,
+    suite: str | None,
+    steps: str,
+    output: Path,
+    manifest: Path | None,
+    as_json: bool,
+) -> None:
+    """Count terms in what each checkpoint has seen: a table of term, step, count.
+
+    Every token of every row is looked at; a prefix pack has only the first 64 of each. A text is
+    counted as its tokens, as it stands and with a space before it, also inside longer words that
+    are tokenized so. Repeating the command after an interruption goes on where it was.
+
+    \b
+    memtrace corpus count pile/document --suite pythia --terms terms.txt --tokenizer tokenizer.json --output counts.parquet
+    memtrace corpus count demo --terms ids.txt --steps 512 --output counts.parquet
+    """  # noqa: E501
+    from memtrace.corpus import open_corpus
+    from memtrace.corpus.counting import token_terms, tokenized_terms, write_counts
+    from memtrace.steps import parse_steps
+
+    lines = [line for line in terms.read_text(encoding="utf-8").splitlines() if line.strip()]
+    wanted = tokenized_terms(lines, tokenizer) if tokenizer else token_terms(lines)
+    opened = open_corpus(source, manifest=manifest)
+    of = _suite_of(source, suite, manifest)
+    try:
+        asked = parse_steps(steps, of.steps)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--steps") from error
+    rows = of.exposed_rows(asked[-1], len(opened))
+    with show_progress(f"Counting in {source}", rows, "rows") as advance:
+        write_counts(opened, wanted, asked, of.sequences_per_step, output, on_progress=advance)
+    document = {
+        "table": str(output),
+        "terms": len(wanted),
+        "steps": asked,
+        "rows": rows,
+        "tokens_of_a_row": opened.row_tokens,
+        "prefixes_only": opened.source_digest is not None,
+    }
+    print_answer(document, as_json, lambda: _count_text(document))
+
+
+def _suite_of(source: str, suite: str | None, manifest: Path | None) -> "Suite":
+    """Return the suite that was asked for, or that of the corpus."""
+    from memtrace.errors import ManifestError
+    from memtrace.manifests import find_corpus, find_suite
+
+    if suite is not None:
+        return find_suite(suite, manifest=manifest)
+    try:
+        return find_corpus(source, manifest=manifest)[0]
+    except ManifestError as error:
+        raise click.UsageError(
+            f"no manifest names the corpus {source}: say with --suite whose steps count, such as "
+            "--suite pythia"
+        ) from error
+
+
+def _count_text(document: dict[str, Any]) -> str:
+    tokens = document["tokens_of_a_row"]
+    which = f"the first {tokens} tokens" if document["prefixes_only"] else f"all {tokens} tokens"
+    steps = len(document["steps"])
+    return (
+        f"{document['terms']:,} terms at {steps} step{'s' * (steps > 1)}, in {which} of "
+        f"{document['rows']:,} rows\nTable: {document['table']}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import estimate_text, json_option, print_answer
+from .console import Store, estimate_text, json_option, print_answer
 
 if TYPE_CHECKING:
     from memtrace.point_process import EventSequence, PoissonFit
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("fit-poisson")
-@click.argument("runs", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"))
+@click.argument("runs", type=Store(), default="runs")
 @click.option("--suite", help="Only this suite.")
 @click.option("--model", help="Only this model; every model found if left out.")
 @click.option(
@@ -47,6 +47,14 @@ if TYPE_CHECKING:
     help="Folder of the table of multiplicities, for strata of prefixes that occur once, a few "
     "times and often.",
 )
+@click.option(
+    "--clock",
+    type=click.Choice(["order", "emergence"]),
+    default="order",
+    help="order: where in training the sequences memorized at a checkpoint lie. emergence: when, "
+    "from checkpoint to checkpoint, sequences came to be memorized; --step chooses the "
+    "checkpoints, --window has no meaning.",
+)
 @json_option
 @click.option(
     "--output",
@@ -63,6 +71,7 @@ def fit_poisson(
     seed: int,
     cuts: str | None,
     multiplicity: Path | None,
+    clock: str,
     as_json: bool,
     output: Path | None,
 ) -> None:
@@ -74,16 +83,23 @@ def fit_poisson(
     memtrace fit-poisson runs
     memtrace fit-poisson runs --model 1.4b --step 143000 --output figures
     memtrace fit-poisson runs --step all --json > fits.json
+    memtrace fit-poisson runs --model 1.4b --clock emergence
     """
     from memtrace.point_process import EventSequence
     from memtrace.point_process import fit_poisson as fit
     from memtrace.runs import find_runs
 
-    chosen = _choose(find_runs(runs, suite=suite, model=model), step)
+    found = find_runs(runs, suite=suite, model=model)
+    if clock == "emergence":
+        if multiplicity is not None:
+            raise click.UsageError("--multiplicity has no meaning with --clock emergence")
+        _fit_emergence(_choose(found, step or "all"), margin, seed, cuts, as_json, output)
+        return
+    chosen = _choose(found, step)
     fits = []
     for run in chosen:
         events = EventSequence.from_run(run)
-        known = _cuts(run, events, cuts)
+        known = _cuts(run.suite, run.model, events, cuts)
         fits.append(fit(events, window=window, margin=margin, seed=seed, cuts=known))
     documents = [
         {**_document(run, one), "strata": _strata(run, multiplicity, margin)}
@@ -95,12 +111,45 @@ def fit_poisson(
     print_answer(_answer(documents), as_json, lambda: _text(documents, fits))
 
 
-def _cuts(run: "Run", events: "EventSequence", steps: str | None) -> "list[Cut]":
+def _fit_emergence(
+    chosen: "list[Run]",
+    margin: float,
+    seed: int,
+    cuts: str | None,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Fit the process of emergence times of each model."""
+    from memtrace.emergence import read_histories
+    from memtrace.emergence.process import fit_emergence_process
+    from memtrace.point_process import EventSequence
+
+    from .output import write_answer
+
+    models: dict[tuple[str, str], list[Run]] = {}
+    for run in chosen:
+        models.setdefault((run.suite, run.model), []).append(run)
+    fits = []
+    for (suite, model), group in models.items():
+        histories = read_histories(group)
+        # A training of one sequence a step: what is known of it beforehand are steps.
+        axis = EventSequence.from_positions([], n=histories.total_steps, sequences_per_step=1)
+        known = _cuts(suite, model, axis, cuts)
+        fits.append(fit_emergence_process(histories, margin=margin, seed=seed, cuts=known))
+    documents = [fit.to_dict() for fit in fits]
+    if output is not None:
+        for (suite, model), fit, document in zip(models, fits, documents, strict=True):
+            name = "fit" if len(fits) == 1 else f"{suite}-{model}-fit"
+            write_answer(output, name, document, fit.plot())
+    print_answer(_answer(documents), as_json, lambda: "\n\n\n".join(fit.summary() for fit in fits))
+
+
+def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) -> "list[Cut]":
     """Return the cuts known of the model and those of the command, which are steps."""
     from memtrace.point_process.piecewise import Cut, known_cuts
     from memtrace.steps import parse_steps
 
-    found = {cut.index: cut for cut in known_cuts(run.suite, run.model, events)}
+    found = {cut.index: cut for cut in known_cuts(suite, model, events)}
     unit = events.sequences_per_step or 1
     try:
         asked = parse_steps(steps, range(1, -(-events.n // unit))) if steps else []

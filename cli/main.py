@@ -11,12 +11,16 @@ import click
 from memtrace.errors import MemtraceError
 
 from .corpus import corpus
+from .emergence import emergence
 from .fit_poisson import fit_poisson
 from .import_runs import import_runs
+from .intervention import intervention
 from .models import models
+from .runs import runs
 from .scan import scan
 from .simulate import simulate
 from .status import status
+from .term_frequency import term_frequency
 
 
 class ErrorBoundary(click.Group):
@@ -52,6 +56,7 @@ def main(verbose: bool, quiet: bool) -> None:
     \b
     memtrace scan --model demo --step all       decide every sequence at every checkpoint
     memtrace fit-poisson runs                   is memorization a Poisson process in training order?
+    memtrace emergence runs                     how early is a sequence memorized, and is it kept?
     """
     from .console import set_up
 
@@ -60,8 +65,12 @@ def main(verbose: bool, quiet: bool) -> None:
 
 main.add_command(scan)
 main.add_command(status)
+main.add_command(runs)
 main.add_command(fit_poisson)
+main.add_command(emergence)
 main.add_command(simulate)
 main.add_command(models)
 main.add_command(corpus)
 main.add_command(import_runs)
+main.add_command(intervention)
+main.add_command(term_frequency)

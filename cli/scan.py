@@ -4,6 +4,7 @@ It knows options and tables; planning and deciding are the library's.
 """
 
 import logging
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import (
+    Store,
     command_line,
+    ended_by_sigterm,
     estimate_text,
     json_option,
     manifest_option,
@@ -54,6 +57,21 @@ class BatchSize(click.IntRange):
         return None if value in (None, "auto") else super().convert(value, param, ctx)
 
 
+class Worker(click.ParamType[tuple[int, int]]):
+    """`I/N`, member I of N, counted from 0."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """Parse the two numbers."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([0-9]+)/([0-9]+)", value.strip())
+        if match is None or not int(match[1]) < int(match[2]):
+            self.fail(f"{value!r} is not I/N with 0 <= I < N, such as 0/8 to 7/8", param, ctx)
+        return int(match[1]), int(match[2])
+
+
 @click.command()
 @click.option(
     "--model", required=True, help="Short name, folder, Hub repository or repository@revision."
@@ -64,7 +82,9 @@ class BatchSize(click.IntRange):
     "--corpus",
     help="Name, path or address: Megatron prefix, prefix pack, .npy  [default: the model's own]",
 )
-@click.option("--runs", type=click.Path(path_type=Path), default="runs", help="Folder of runs.")
+@click.option(
+    "--runs", type=Store(), default="runs", help="Folder of runs, or an address: s3://bucket/runs."
+)
 @click.option("--sequences", type=SequenceRange(), help="Only sequence indices A to B-1.")
 @click.option(
     "--sample", type=click.IntRange(min=1), help="Only so many of the sequences, at random."
@@ -80,7 +100,7 @@ class BatchSize(click.IntRange):
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
-    help="Where the model runs; auto: the first CUDA device, else the CPU.",
+    help="Where the model runs; auto: every CUDA device, else the CPU.",
 )
 @click.option(
     "--dtype",
@@ -106,6 +126,18 @@ class BatchSize(click.IntRange):
     default=True,
     help="Whether a downloaded checkpoint stays in the Hub's cache after its scan.",
 )
+@click.option(
+    "--worker",
+    type=Worker(),
+    help="Member I of N that run this command at once: its own part first, then what is left.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="local: a process for each device of this machine; ray: actors on a Ray cluster.",
+)
+@click.option("--address", help="The Ray cluster, such as auto or ray://head:10001.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @manifest_option
 @json_option
@@ -121,6 +153,9 @@ def scan(
     device: str,
     batch_size: int | None,
     keep_weights: bool,
+    worker: tuple[int, int] | None,
+    engine: str,
+    address: str | None,
     dry_run: bool,
     as_json: bool,
     **selection: Any,
@@ -134,10 +169,11 @@ def scan(
     memtrace scan --model 1.4b --step 143000 --corpus pile/document --dry-run
     memtrace scan --model ./my-model --corpus tokens.npy
     """
-    from memtrace.downloads import check_checkpoints, drop_weights, fetch_ahead
-    from memtrace.launch import run_scan
+    from memtrace.downloads import check_checkpoints
+    from memtrace.jobs import Job
     from memtrace.plan import find_checkpoints, plan_scan
 
+    _check_launch(engine, address, worker, keep_weights)
     try:
         checkpoints = find_checkpoints(model, step, suite=suite, manifest=manifest)
     except ValueError as error:
@@ -146,28 +182,50 @@ def scan(
     for each in checkpoints:
         opened = plans[0].corpus if plans else None
         plans.append(plan_scan(each, manifest=manifest, opened=opened, **selection))
-    need = check_checkpoints(plans, keep_weights=keep_weights)
+    command = command_line(ctx, without=("worker",))  # any member's command finishes it
+    job = Job(tuple(plans), batch_size, tuple(command), keep_weights)
+    own = [plans[place] for place, _ in job.part(*worker)] if worker else plans
+    need = check_checkpoints(own, keep_weights=keep_weights)
     if dry_run:
         documents = [_dry_document(plan) for plan in plans]
         print_answer(_unwrap(documents), as_json, lambda: _dry_text(documents, need))
         return
     if need and need.checkpoints:
         logger.info("%s", _disk_text(need))
-    documents = []
-    for plan, weights in zip(plans, fetch_ahead(plans), strict=True):
-        with show_progress(f"{model} step {plan.checkpoint.step}", plan.sequences) as advance:
-            run = run_scan(
-                plan,
-                weights=weights,
-                device=device,
-                batch_size=batch_size,
-                command=command_line(ctx),
-                on_progress=advance,
-            )
-        documents.append(_document(run))
-        if not keep_weights:
-            drop_weights(weights)
+    total = sum(plan.sequences for plan in plans)
+    with show_progress(_title(model, plans), total) as advance, ended_by_sigterm():
+        if engine == "ray":
+            from memtrace.ray_engine import run_on_ray
+
+            runs = run_on_ray(job, device=device, address=address, on_progress=advance)
+        else:
+            from memtrace.launch import run_job
+            from memtrace.models import visible_devices
+
+            devices = visible_devices(device)
+            runs = run_job(job, devices, worker=worker or (0, 1), on_progress=advance)
+    documents = [_document(run) for run in runs]
     print_answer(_unwrap(documents), as_json, lambda: _text(documents))
+
+
+def _check_launch(
+    engine: str, address: str | None, worker: tuple[int, int] | None, keep_weights: bool
+) -> None:
+    """Refuse options that do not go together."""
+    if address and engine != "ray":
+        raise click.UsageError("--address is that of a Ray cluster: add --engine ray")
+    if engine == "ray" and worker:
+        raise click.UsageError("--worker divides the work itself, --engine ray does it: choose one")
+    if engine == "ray" and not keep_weights:
+        raise click.UsageError(
+            "--drop-weights would take them from other actors of the machine: not with --engine ray"
+        )
+
+
+def _title(model: str, plans: "list[ScanPlan]") -> str:
+    if len(plans) == 1:
+        return f"{model} step {plans[0].checkpoint.step}"
+    return f"{model}, {len(plans)} checkpoints"
 
 
 def _unwrap(documents: list[dict[str, Any]]) -> Any:
@@ -207,17 +265,20 @@ def _text(documents: list[dict[str, Any]]) -> str:
             f"{d['step']:>8} {d['sequences']:>12,} {d['memorized']:>10,} {share:>9}   {control}"
         )
     lines += [estimate_text(d["estimate"]) for d in documents if d["estimate"]]
-    folders = documents[0]["run"] if len(documents) == 1 else str(Path(documents[0]["run"]).parent)
+    folders = documents[0]["run"] if len(documents) == 1 else documents[0]["run"].rpartition("/")[0]
     return "\n".join([*lines, f"Scores: {folders}"])
 
 
 def _dry_document(plan: "ScanPlan") -> dict[str, Any]:
-    shards = plan.shards()
-    done = [s for s in shards if (plan.folder / "scores" / s.file_name).is_file()]
+    from memtrace.runs import WHOLE
+    from memtrace.stores import list_names
+
+    shards, there = plan.shards(), list_names(plan.folder / "scores")
+    done = [s for s in shards if WHOLE in there or s.file_name in there]
     left = sum(s.sequences for s in shards) - sum(s.sequences for s in done)
     # Neighbouring rows come whole over a network; of a sample only the sequences do.
-    whole = plan.corpus.remote and plan.sample is None
-    tokens = plan.corpus.row_tokens if whole else plan.rules.sequence_tokens
+    whole_rows = plan.corpus.remote and plan.sample is None
+    tokens = plan.corpus.row_tokens if whole_rows else plan.rules.sequence_tokens
     return {
         "suite": plan.checkpoint.suite,
         "model": plan.checkpoint.model,

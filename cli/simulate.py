@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import json_option, print_answer, show_progress
+from .console import Store, json_option, print_answer, show_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", type=click.Path(file_okay=False, path_type=Path), required=False)
+@click.argument("runs", type=Store(), required=False)
 @click.option("--suite", help="Only this suite.")
 @click.option("--model", help="Model of the run to draw like.")
 @click.option("--step", type=click.IntRange(min=0), help="Checkpoint of the run to draw like.")

@@ -8,13 +8,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from memtrace.emergence import EmergenceFit, fit_emergence
     from memtrace.launch import scan
     from memtrace.point_process import EventSequence, PoissonFit, fit_poisson
     from memtrace.scores import load_scores
 
     __version__: str
 
-__all__ = ["EventSequence", "PoissonFit", "fit_poisson", "load_scores", "scan"]
+__all__ = [
+    "EmergenceFit",
+    "EventSequence",
+    "PoissonFit",
+    "fit_emergence",
+    "fit_poisson",
+    "load_scores",
+    "scan",
+]
 
 _HOMES = {
     "scan": "memtrace.launch",
@@ -22,6 +31,8 @@ _HOMES = {
     "EventSequence": "memtrace.point_process",
     "PoissonFit": "memtrace.point_process",
     "fit_poisson": "memtrace.point_process",
+    "EmergenceFit": "memtrace.emergence",
+    "fit_emergence": "memtrace.emergence",
 }
 
 

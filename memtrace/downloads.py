@@ -14,7 +14,7 @@ from memtrace.corpus.ahead import ahead
 from memtrace.errors import ModelError, RunError
 from memtrace.models import Weights, fetch_weights
 from memtrace.plan import ScanPlan
-from memtrace.runs import open_run
+from memtrace.runs import Shard, open_run
 from memtrace.weights import Verdict, chosen_files, verify_checkpoints
 
 
@@ -72,26 +72,29 @@ def check_checkpoints(plans: Sequence[ScanPlan], *, keep_weights: bool = True) -
     return need
 
 
-def fetch_ahead(plans: Sequence[ScanPlan]) -> Iterator[Weights]:
+def fetch_ahead(plans: Sequence[ScanPlan], shards: Sequence[Sequence[Shard]]) -> Iterator[Weights]:
     """Yield the weights of each plan in turn, while those of the next one are being fetched.
+
+    `shards` are those of each plan that are to be scanned.
 
     Raises:
         ModelError: As `fetch_weights`, when the turn comes.
     """
-    return ahead(lambda plan: recorded_weights(plan) or _fetch(plan), plans, depth=1)
+    jobs = zip(plans, shards, strict=True)
+    return ahead(lambda job: recorded_weights(*job) or _fetch(job[0]), jobs, depth=1)
 
 
-def recorded_weights(plan: ScanPlan) -> Weights | None:
-    """Return what the record of a finished run says of its weights, None while it is unfinished.
+def recorded_weights(plan: ScanPlan, shards: Sequence[Shard] | None = None) -> Weights | None:
+    """Return what the record of a run says of its weights, None while these shards are not done.
 
-    So a finished run is recognised without fetching its checkpoint again. Weights of local folders
-    are hashed in any case: they cost no network.
+    So what is finished is recognised without fetching its checkpoint again. Weights of local
+    folders are hashed in any case: they cost no network.
     """
     if not _comes_from_hub(plan):
         return None
     with suppress(RunError, KeyError):
         run = open_run(plan.folder)
-        if not run.shards_left():
+        if not run.shards_left(shards):
             return Weights(plan.folder, run.record["weights"], run.record["hub_commit"])
     return None
 

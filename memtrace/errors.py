@@ -56,3 +56,8 @@ class ApproximationWarning(MemtraceWarning):
 
 class CapacityWarning(MemtraceWarning):
     """The work goes on, with less at once than was asked for: the device was too small."""
+
+
+def first_line(error: Exception) -> str:
+    """Return what another library's exception says, cut to the one line that a message has."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,12 +13,13 @@ import numpy as np
 import polars as pl
 
 from memtrace import __version__
+from memtrace.configuration import Configuration
 from memtrace.corpus import Corpus, open_corpus
 from memtrace.errors import CorpusError, ManifestError
 from memtrace.manifests import ModelManifest, Suite, find_model
 from memtrace.plan import SHARD_SIZE
 from memtrace.published import Evaluation, Findings, read_evaluation
-from memtrace.runs import Configuration, Run, Shard, begin_run
+from memtrace.runs import Run, Shard, begin_run
 from memtrace.scores import write_scores
 
 PROMPT_TOKENS = CONTINUATION_TOKENS = 32

@@ -1,19 +1,26 @@
-"""Many shards: carry out the scan of a checkpoint in this process.
+"""Many shards: who does which, and one process at work on them.
 
-It knows what is left and in which order; deciding sequences is the engine's work.
+It knows in which order things are done; what is left is known by `jobs`, and deciding sequences is
+the engine's work. `processes` and `ray_engine` have the same done by other processes.
 """
 
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from memtrace import __version__
-from memtrace.downloads import check_checkpoints, fetch_ahead
-from memtrace.errors import ManifestError
-from memtrace.models import Weights, choose_device, describe_device, load_model
+from memtrace.downloads import check_checkpoints, drop_weights, fetch_ahead
+from memtrace.errors import ManifestError, ModelError, RunError
+from memtrace.jobs import Job, Part, Report, Tally, cut, left_of
+from memtrace.models import Weights, choose_device, describe_device, load_model, visible_devices
 from memtrace.plan import (
     SHARD_SIZE,
     ScanPlan,
@@ -21,12 +28,12 @@ from memtrace.plan import (
     plan_scan,
     refuse_identical_weights,
 )
-from memtrace.runs import Run, Shard, begin_run
+from memtrace.runs import Run, Shard, begin_run, open_run
 from memtrace.shard import scan_shard
+from memtrace.sittings import name_process, write_sitting
+from memtrace.stores import open_store
 
 if TYPE_CHECKING:
-    import torch
-
     from memtrace.greedy import Engine
 
 _CALIBRATION = 256  # sequences on which the engine measures its numeric error
@@ -45,33 +52,38 @@ def scan(
     stratified: bool = False,
     include_unexposed: bool = False,
     device: str = "auto",
+    devices: Sequence[str] | None = None,
     dtype: str = "auto",
     batch_size: int | None = None,
     eos_rule: str = "none",
     shard_size: int = SHARD_SIZE,
+    worker: tuple[int, int] = (0, 1),
     allow_known_bad: bool = False,
     manifest: Path | None = None,
 ) -> Run:
     """Decide every sequence that one checkpoint has seen; the same as `memtrace scan`.
 
-    A run that was interrupted is finished; one that is complete is returned as it is.
+    A run that was interrupted is finished; one that is complete is returned as it is. On several
+    GPUs it starts a process for each, so that a script needs `if __name__ == "__main__":`.
 
     Args:
         model: Short name from a manifest, a local folder, or a Hub `repository[@revision]`.
         step: Checkpoint; the last one by default (0 for a model that no manifest names).
         suite: The suite, where two have a model of that name.
         corpus: Manifest name, Megatron prefix or `.npy`; by default what the model was trained on.
-        runs: Folder of runs.
+        runs: Folder of runs, or an address such as `s3://bucket/runs`.
         sequences: Only the sequence indices [A, B).
         sample: Only so many of them, drawn at random.
         seed: Seed of the sample.
         stratified: Draw the sample evenly over the training steps.
         include_unexposed: Also the sequences that the checkpoint had not seen: the control group.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto` for every GPU, else the CPU; `cpu` or `cuda`.
+        devices: These in place of `device`, such as `cuda:0`: a process for each.
         dtype: Type in which decisions are made first; near ties are decided again in float32.
         batch_size: Sequences at once; by default the largest that fits.
         eos_rule: `none`, or `mask-eos`: token 0 can never be chosen.
         shard_size: Sequences in a shard, fixed for a run once it has begun.
+        worker: Member I of N that scan the same at once, each its own part first.
         allow_known_bad: Scan weights that are known to be those of another step.
         manifest: A manifest file of your own.
 
@@ -89,7 +101,7 @@ def scan(
     plan = plan_scan(
         checkpoints[0],
         corpus=corpus,
-        runs=Path(runs),
+        runs=open_store(runs),
         sequences=sequences,
         sample=sample,
         seed=seed,
@@ -102,68 +114,226 @@ def scan(
         manifest=manifest,
     )
     check_checkpoints([plan])
-    return run_scan(plan, device=device, batch_size=batch_size)
+    job = Job((plan,), batch_size=batch_size)
+    return run_job(job, devices or visible_devices(device), worker=worker)[0]
 
 
-def run_scan(
-    plan: ScanPlan,
+def run_job(
+    job: Job,
+    devices: Sequence[str],
     *,
-    weights: Weights | None = None,
-    device: str = "auto",
-    batch_size: int | None = None,
-    command: Sequence[str] = (),
+    worker: tuple[int, int] = (0, 1),
     on_progress: Callable[[int], None] = lambda _: None,
-) -> Run:
-    """Begin or go on with a planned scan, and finish it in this process.
+) -> list[Run]:
+    """Begin or go on with planned scans, and finish them on these devices.
 
     Args:
-        plan: What to do.
-        weights: The checkpoint, where it was fetched ahead.
-        device: `auto`, `cpu` or `cuda`.
-        batch_size: Sequences at once; None for the largest that fits.
-        command: The command line to record.
+        job: What to do.
+        devices: Such as `cpu` or `cuda:1`. One is used by this process; for several, each gets a
+            process of its own.
+        worker: Member I of N of a larger job, with 0 <= I < N.
         on_progress: Called with the number of sequences done since the last call; first with
             those of shards that were done before.
+
+    Returns:
+        The runs, in the order of the plans; all are finished.
 
     Raises:
         ModelError, CorpusError, RunError: See `scan_shard`; finished shards are kept.
     """
-    if weights is None:
-        (weights,) = fetch_ahead([plan])
-    configuration = plan.configure(weights)
+    member, members = worker
+    if not 0 <= member < members:
+        raise RunError(f"worker {member}/{members}: members of a job are 0/{members} and on")
+    own, report = job.part(member, members), Tally(job.plans, on_progress)
+    useful = devices[: max(1, sum(len(plan.shards()) for plan in job.plans))]
+    if len(useful) == 1:
+        work(job, own, member, useful[0], report)
+    else:
+        from memtrace.processes import work_in_processes
+
+        parts = [cut(own, i, len(useful)) for i in range(len(useful))]
+        work_in_processes(job, parts, member * len(useful), useful, report)
+    return [open_run(plan.folder) for plan in job.plans]
+
+
+def work(job: Job, own: Part, member: int, device: str, report: Report) -> None:
+    """Do one member's own part of a job in this process, then what is left of the others.
+
+    Raises:
+        ModelError, CorpusError, RunError: See `scan_shard`; finished shards are kept.
+    """
+    plans = [job.plans[place] for place, _ in own]
+    shards = [shards for _, shards in own]
+    for (place, mine), weights in zip(own, fetch_ahead(plans, shards), strict=True):
+        _do(job, place, mine, weights, device, report)
+    first = own[-1][0] + 1 if own else 0
+    for place in (*range(first, len(job.plans)), *range(first)):
+        _help(job, place, member, device, report)
+
+
+def _do(
+    job: Job, place: int, shards: Sequence[Shard], weights: Weights, device: str, report: Report
+) -> None:
+    """Do these shards of a checkpoint, as far as they are not done."""
+    sitting = Sitting(job, place, weights, device)
+    left = sitting.run.shards_left(shards)
+    for shard in set(shards).difference(left):
+        report(place, shard, shard.sequences)
+    # A damaged file is there before, one that another member has finished meanwhile is not.
+    damaged = [shard for shard in left if sitting.run.path(shard).is_file()]
+    for shard in left:
+        if shard not in damaged and sitting.run.path(shard).is_file():
+            report(place, shard, shard.sequences)
+        else:
+            sitting.scan(shard, report)
+    if sitting.complete() and not job.keep_weights:
+        drop_weights(weights)
+
+
+def _help(job: Job, place: int, member: int, device: str, report: Report) -> None:
+    """Do what the other members have not done of a checkpoint, in an order of one's own."""
+    plan = job.plans[place]
+    left = left_of(plan)
+    for shard in set(plan.shards()).difference(left or []):
+        report(place, shard, shard.sequences)
+    if left is None:
+        return
+    if member:  # so that two helpers seldom take the same shard
+        order = np.random.default_rng([member, place]).permutation(len(left))
+        left = [left[i] for i in order]
+    try:
+        (weights,) = fetch_ahead([plan], [left])
+        _do(job, place, left, weights, device, report)
+    except ModelError:
+        # Another process has finished it meanwhile, and dropped its weights.
+        if job.keep_weights or left_of(plan) is not None:
+            raise
+
+
+class Sitting:
+    """One process at work on one checkpoint; the engine is loaded when the first shard is due."""
+
+    def __init__(self, job: Job, place: int, weights: Weights, device: str) -> None:
+        """Begin the run, or open it to go on.
+
+        Raises:
+            ModelError: Another step has the same weights.
+            RunError: The folder cannot be written or holds another configuration.
+        """
+        self._job, self._place, self._weights, self._device = job, place, weights, device
+        self._plan = plan = job.plans[place]
+        configuration = plan.configure(weights)
+        if not plan.allow_known_bad:
+            refuse_identical_weights(plan.runs, configuration)
+        self.run = begin_run(plan.runs, configuration, _first_record(plan, weights, job.command))
+        self._process, self._began = name_process(), time.monotonic()
+        self._engine: Engine | None = None
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: tuple[Shard, Future[None]] | None = None
+        self._done: list[Shard] = []
+
+    def scan(self, shard: Shard, report: Report) -> None:
+        """Decide a shard while the scores of the last one are written; `settle` awaits its own.
+
+        Raises:
+            ModelError, CorpusError, RunError: See `scan_shard`.
+        """
+        try:
+            if self._engine is None:
+                self._engine = self._load_engine()
+            each = partial(report, self._place, shard)
+            corpus = self._plan.corpus
+            written = scan_shard(self.run, shard, corpus, self._engine, self._writer, each)
+            self.settle()
+            self._writing = shard, written
+        except BaseException as error:
+            with suppress(RunError):  # where the folder can be written at all
+                self.settle()
+                if isinstance(error, Exception):
+                    self._note(error=str(error))
+            raise
+
+    def settle(self) -> None:
+        """Wait until the scores of the last shard are written, and note it.
+
+        Raises:
+            RunError: They cannot be written.
+        """
+        if self._writing is None:
+            return
+        (shard, written), self._writing = self._writing, None
+        written.result()
+        self._done.append(shard)
+        self._note()
+
+    def complete(self) -> bool:
+        """Write into the record that everything is done, where it is.
+
+        Raises:
+            ModelError: A step that was scanned at the same time has the same weights.
+            RunError: Scores that this process has written are gone.
+        """
+        self.settle()
+        self._writer.shutdown()
+        missing = self.run.shards_missing()
+        if lost := [shard for shard in self._done if shard in missing]:
+            raise RunError(
+                f"{self.run.folder} has lost {len(lost)} score files while it was scanned: find "
+                "out who deletes there, then repeat the command"
+            )
+        return not missing and complete_record(self._plan, again=bool(self._done))
+
+    def _load_engine(self) -> "Engine":
+        from memtrace.greedy import Engine
+
+        plan = self._plan
+        # Read first: a corpus that cannot be read is told before a model is loaded.
+        calibration = plan.corpus.take(plan.spread(_CALIBRATION), plan.rules.sequence_tokens)
+        return Engine(
+            load_model(self._weights, choose_device(self._device)),
+            plan.rules,
+            calibration=calibration,
+            dtype=plan.dtype,
+            batch_size=self._job.batch_size,
+        )
+
+    def _note(self, **more: str) -> None:
+        """Note how much this process has done so far, how fast and with what."""
+        sequences, seconds = (
+            sum(shard.sequences for shard in self._done),
+            time.monotonic() - self._began,
+        )
+        sitting: dict[str, Any] = {
+            "sequences": sequences,
+            "seconds": round(seconds, 3),
+            "sequences_per_second": round(sequences / seconds, 1) if seconds > 0 else None,
+            "device": describe_device(choose_device(self._device)),
+        }
+        if self._engine:
+            sitting["engine"] = self._engine.record()
+        write_sitting(self.run.folder, self._process, sitting | more)
+
+
+def complete_record(plan: ScanPlan, *, again: bool = False) -> bool:
+    """Write into the record of a run that everything is done; return whether it is.
+
+    Every score file is read once more before the record says so. `again` writes it even where it
+    says so already, with the sittings that have been added.
+
+    Raises:
+        ModelError: A step that was scanned at the same time has the same weights.
+    """
+    run = open_run(plan.folder)  # as the other members have left it
+    if run.shards_missing():
+        return False
+    if run.record.get("sequences_done") == plan.sequences and not again:
+        return True
+    if run.shards_left():
+        return False
     if not plan.allow_known_bad:
-        refuse_identical_weights(plan.runs, configuration)
-    run = begin_run(plan.runs, configuration, _first_record(plan, weights, command))
-    left = run.shards_left()
-    on_progress(plan.sequences - _count(left))
-    if left:
-        began = time.monotonic()
-        where = choose_device(device)
-        engine = _load_engine(plan, weights, where, batch_size)
-        for shard in left:
-            scan_shard(run, shard, plan.corpus, engine, on_progress)
-        sitting = _sitting(_count(left), time.monotonic() - began)
-        sitting |= {"device": describe_device(where), "engine": engine.record()}
-        run = run.update(sittings=[*run.record.get("sittings", []), sitting])
-    if run.record.get("sequences_done") != plan.sequences:
-        run = run.update(sequences_done=plan.sequences)
-    return run
-
-
-def _load_engine(
-    plan: ScanPlan, weights: Weights, device: "torch.device", batch_size: int | None
-) -> "Engine":
-    from memtrace.greedy import Engine
-
-    # Read first: a corpus that cannot be read is told before a model is loaded.
-    calibration = plan.corpus.take(plan.spread(_CALIBRATION), plan.rules.sequence_tokens)
-    return Engine(
-        load_model(weights, device),
-        plan.rules,
-        calibration=calibration,
-        dtype=plan.dtype,
-        batch_size=batch_size,
-    )
+        refuse_identical_weights(plan.runs, run.configuration)
+    run.update(sequences_done=plan.sequences)
+    return True
 
 
 def _first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> Mapping[str, Any]:
@@ -188,17 +358,4 @@ def _first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> M
         },
         "sequences_done": 0,
         "sittings": [],
-    }
-
-
-def _count(shards: Sequence[Shard]) -> int:
-    return sum(shard.sequences for shard in shards)
-
-
-def _sitting(sequences: int, seconds: float) -> dict[str, Any]:
-    """Return how much this process did and how fast."""
-    return {
-        "sequences": sequences,
-        "seconds": round(seconds, 3),
-        "sequences_per_second": round(sequences / seconds, 1),
     }

@@ -32,6 +32,7 @@ _PACKAGE = Path(__file__).parent
 # In a wheel the folder sits inside the package; in a checkout beside it.
 _FOLDERS = (_PACKAGE / "data_manifests", _PACKAGE.parent / "data_manifests")
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
+_PLACED = "[A-Za-z0-9{][A-Za-z0-9{}._-]*"  # with a place for the step
 T = TypeVar("T")
 
 
@@ -50,6 +51,7 @@ def _with_names(corpora: Any) -> Any:
 # Names of suites and models become folder names, and must not lead out of the folder of runs.
 Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
 HubName = Annotated[str, Field(pattern=f"^{_NAME}/{_NAME}$")]
+Revision = Annotated[str, Field(pattern=rf"^{_PLACED}(/{_PLACED})*$")]
 FilePattern = Annotated[str, Field(pattern=rf"^{_NAME}(\{{shard(:0[1-9]d)?\}}[A-Za-z0-9._-]*)?$")]
 StepRange = Annotated[str, BeforeValidator(step_text)]
 LocalPath = Annotated[Path, AfterValidator(_beside_manifest)]
@@ -95,7 +97,7 @@ class CorpusManifest(_Placed):
 
     files: FilePattern
     """File name; `{shard}` or `{shard:05d}` stands for the number of the part, from 0."""
-    shards: PositiveInt = 1
+    shards: Annotated[int, Field(gt=0, le=100_000)] = 1
     row_tokens: PositiveInt
     dtype: Literal["uint16", "int32", "int64"]
     rows: PositiveInt
@@ -126,7 +128,7 @@ class CorpusManifest(_Placed):
 class ModelManifest(_Placed):
     """One model: its shape, its checkpoints, the corpus it was trained on, what is known of it."""
 
-    revision: str = "step{step}"
+    revision: Revision = "step{step}"
     """Branch on the Hub that holds a step; unused for local models."""
     corpus: Name | None
     """Corpus of the same manifest, in the order of training; None where there is none."""
@@ -150,6 +152,15 @@ class ModelManifest(_Placed):
         if self.hub is not None:
             return self.hub, self.revision.replace("{step}", str(step))
         return str(self.path).replace("{step}", str(step)), None
+
+    def floor_operations(self, prompt_tokens: int) -> int:
+        """Return the fewest arithmetic operations that decide a sequence.
+
+        One that misses at once costs 2 operations for each trunk weight and prompt position, and
+        one row of logits: `2 P k + 2 d V`.
+        """
+        embedding = self.width * self.vocab_size
+        return 2 * (self.parameters - 2 * embedding) * prompt_tokens + 2 * embedding
 
     def known_bad_reason(self, step: int) -> KnownBad | None:
         """Return why a checkpoint should not be used, or None where nothing is known against it."""

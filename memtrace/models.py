@@ -100,6 +100,19 @@ def choose_device(device: str) -> "torch.device":
     return torch.device(device)
 
 
+def visible_devices(device: str) -> list[str]:
+    """Return the devices to use for `auto`, `cpu` or `cuda`: every GPU, or the CPU.
+
+    Raises:
+        ModelError: CUDA was asked for and is not there.
+    """
+    import torch
+
+    if choose_device(device).type == "cpu":
+        return ["cpu"]
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+
+
 def describe_device(device: "torch.device") -> str:
     """Return the device's name for the record."""
     import torch
@@ -125,7 +138,11 @@ def load_model(weights: Weights, device: "torch.device") -> "PreTrainedModel":
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            weights.folder, dtype=torch.float32, local_files_only=True, weights_only=True
+            weights.folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            weights_only=True,
+            trust_remote_code=False,  # nor ask, which a batch job could not answer
         )
     except (
         Exception

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from memtrace.configuration import Configuration
 from memtrace.corpus import Corpus, open_corpus, open_named
 from memtrace.errors import CorpusError, ManifestError, ModelError, RunError
 from memtrace.greedy import EOS_RULES, Rules
 from memtrace.manifests import ModelManifest, Suite, find_model
 from memtrace.models import Weights
-from memtrace.runs import Configuration, Shard, open_run, plan_shards, run_folder
+from memtrace.runs import Shard, open_run, plan_shards, run_folder, run_folders
 from memtrace.sampling import Int64Array, Sample, stratify
 from memtrace.steps import parse_steps
 
@@ -108,17 +109,11 @@ class ScanPlan:
         )
 
     def floor_operations(self) -> int | None:
-        """Return the fewest arithmetic operations that decide every sequence, None where unknown.
-
-        A sequence that misses at once costs 2 operations for each trunk weight and prompt position,
-        and one row of logits: `2 P k + 2 d V`.
-        """
+        """Return the fewest operations that decide every sequence, None where unknown."""
         if self.checkpoint.manifest is None:
             return None
         model = self.checkpoint.manifest[1]
-        embedding = model.width * model.vocab_size
-        trunk = model.parameters - 2 * embedding
-        return self.sequences * (2 * trunk * self.rules.prompt_tokens + 2 * embedding)
+        return self.sequences * model.floor_operations(self.rules.prompt_tokens)
 
 
 def find_checkpoints(
@@ -287,8 +282,8 @@ def refuse_identical_weights(runs: Path, configuration: Configuration) -> None:
         ModelError: Two steps have the same weights, so one of them is mislabelled.
     """
     c = configuration
-    for path in runs.glob(f"suite={c.suite}/model={c.model}/step=*/run.json"):
-        other = open_run(path.parent).configuration
+    for folder in run_folders(runs, c.suite, c.model):
+        other = open_run(folder).configuration
         if other.weight_digest != c.weight_digest or other.step == c.step:
             continue
         # A learning-rate warm-up from 0 leaves the first update without effect.

@@ -4,12 +4,15 @@ It knows paths and records; it reads no corpus and loads no model.
 
     RUNS/suite=pythia/model=1.4b/step=143000/
         run.json                               written first, completed at the end
+        sittings/                              what each process did; at the end in run.json too
         scores/shard-00017-of-01118.parquet    its existence means: done
+        scores/whole.parquet                   all shards in one, in their place
 """
 
 import json
 import shlex
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,76 +21,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from memtrace import __version__
-from memtrace.errors import RunError
+from memtrace.configuration import Configuration, read_configuration
+from memtrace.errors import DataWarning, RunError
 from memtrace.sampling import Int64Array, Sample
-from memtrace.scores import SCHEMA_VERSION, read_metadata, replace_atomically, scan_scores
+from memtrace.scores import SCHEMA_VERSION, read_metadata, scan_scores
+from memtrace.sittings import merge_sittings
+from memtrace.stores import list_names, write_json
 
-
-@dataclass(frozen=True)
-class Configuration:
-    """What fixes the answer of a run; a run may only be continued with the same one."""
-
-    suite: str
-    """Suite of the model; `local` for a model that no manifest names."""
-    model: str
-    """Short name of the model."""
-    step: int
-    """Checkpoint: optimizer steps done."""
-    start: int
-    """First sequence index of the run."""
-    stop: int
-    """One past the last sequence index of the run."""
-    exposed_rows: int
-    """Rows [0, exposed_rows) of the corpus were seen by this checkpoint."""
-    corpus_rows: int
-    """Rows of the whole corpus."""
-    sequences_per_step: int | None
-    """Rows that one optimizer step consumes; None where no manifest tells."""
-    shard_size: int
-    """Sequences in a shard; shards begin at multiples of it."""
-    prompt_tokens: int
-    continuation_tokens: int
-    eos_rule: str
-    """`none` or `mask-eos`."""
-    dtype: str
-    """Type in which most decisions are made; the answer is that of float32 in any case."""
-    weight_digest: str
-    """sha256 over the names and digests of the weight files."""
-    corpus_digest: str
-    """sha256 over the layout and contents of the corpus, see `Corpus.digest`."""
-    sample_size: int | None = None
-    """Sequences drawn at random from [start, stop); None: all of them are scanned."""
-    sample_seed: int | None = None
-    stratum_rows: int | None = None
-    """Rows in a stratum of the sample; None: a simple random one."""
-
-    @property
-    def sample(self) -> Sample | None:
-        """Return the sampling design, None where every sequence is scanned."""
-        if self.sample_size is None:
-            return None
-        return Sample(self.sample_size, self.sample_seed or 0, self.stratum_rows)
-
-    def metadata(self) -> dict[str, str]:
-        """Return what every score file says of itself."""
-        names = (
-            "suite model step prompt_tokens continuation_tokens eos_rule dtype "
-            "weight_digest corpus_digest"
-        )
-        if self.sample_size is not None:
-            names += " sample_size sample_seed stratum_rows"
-        values = {name: str(getattr(self, name)) for name in names.split()}
-        return {"schema_version": SCHEMA_VERSION, "memtrace_version": __version__, **values}
-
-    def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Return `name: theirs -> ours` for each field in which a recorded one differs."""
-        ours = asdict(self)
-        return [
-            f"{name}: {other.get(name)} -> {ours.get(name)}"
-            for name in sorted(ours.keys() | other.keys())
-            if ours.get(name) != other.get(name)
-        ]
+WHOLE = "whole.parquet"
+"""Name of the score file that stands for all shards of a run."""
+LONGEST_NAME = 120
+"""Bytes in the name of a suite or a model, which becomes the name of a folder."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +85,14 @@ class Run:
 
     @cached_property
     def configuration(self) -> Configuration:
-        """Return the recorded configuration."""
+        """Return the recorded configuration.
+
+        Raises:
+            RunError: The record has none that fits.
+        """
         try:
-            return Configuration(**self.record["configuration"])
-        except (KeyError, TypeError) as error:
+            return read_configuration(self.record.get("configuration"))
+        except ValueError as error:
             raise RunError(
                 f"{self.folder / 'run.json'} is not a run record of this version ({error}); "
                 "scan again into another --runs folder"
@@ -195,6 +143,13 @@ class Run:
         """Return a short name for titles and messages."""
         return f"{self.suite}/{self.model} step {self.step}"
 
+    @property
+    def provenance(self) -> str:
+        """Return what a figure or a table says of the run that it came from."""
+        c = self.configuration
+        weights, corpus = (digest.split()[-1][:12] for digest in (c.weight_digest, c.corpus_digest))
+        return f"{self.label}, weights {weights}, corpus {corpus}"
+
     def shards(self) -> list[Shard]:
         """Return the plan: every shard of the run, done or not."""
         c = self.configuration
@@ -216,15 +171,39 @@ class Run:
     def _expected_metadata(self) -> dict[str, str]:
         return self.configuration.metadata()
 
+    @property
+    def whole_path(self) -> Path:
+        """Return where the scores of all shards are once they have been merged."""
+        return self.folder / "scores" / WHOLE
+
+    def is_whole(self) -> bool:
+        """Return whether the scores of all shards are there, merged into one file, and intact.
+
+        Raises:
+            RunError: As `is_done`.
+        """
+        return self._holds(self.whole_path)
+
     def is_done(self, shard: Shard) -> bool:
-        """Return whether the shard's file is there, whole, and of this run.
+        """Return whether the shard's scores are there, intact, and of this run.
 
         Raises:
             RunError: A readable score file of another run lies in its place.
         """
-        path = self.path(shard)
-        found = read_metadata(path) if path.is_file() else None
+        return self._holds(self.path(shard)) or self.is_whole()
+
+    def _holds(self, path: Path) -> bool:
+        """Return whether a score file is there, intact, and of this run."""
+        if not path.is_file():
+            return False
+        found = read_metadata(path)
         if found is None:
+            warnings.warn(
+                f"{path} is damaged (not the bytes that were written): it counts as not done; "
+                f"to scan it again: {self.command}",
+                DataWarning,
+                stacklevel=3,
+            )
             return False
         for name, expected in self._expected_metadata.items():
             # Another release may finish a run: the definition, not the version, fixes the answer.
@@ -235,29 +214,65 @@ class Run:
                 )
         return True
 
-    def shards_left(self) -> list[Shard]:
-        """Return the shards that are not done."""
-        return [shard for shard in self.shards() if not self.is_done(shard)]
+    def shards_left(self, among: Sequence[Shard] | None = None) -> list[Shard]:
+        """Return the shards that are not done, of all or of some; reads every score file."""
+        if self.is_whole():
+            return []
+        shards = self.shards() if among is None else among
+        return [shard for shard in shards if not self._holds(self.path(shard))]
+
+    def shards_missing(self) -> list[Shard]:
+        """Return the shards that have no score file; lists one folder and reads no file."""
+        there = list_names(self.folder / "scores")
+        if WHOLE in there:
+            return []
+        return [shard for shard in self.shards() if shard.file_name not in there]
 
     def scores(self) -> pl.LazyFrame:
         """Return the scores of all finished shards, lazily, in training order."""
-        return scan_scores([self.path(shard) for shard in self.shards() if self.is_done(shard)])
+        # Merged scores first: until their parts are deleted the same rows are there twice.
+        if self.is_whole():
+            return scan_scores([self.whole_path])
+        paths = [self.path(shard) for shard in self.shards()]
+        return scan_scores([path for path in paths if self._holds(path)])
 
     @property
     def command(self) -> str:
         """Return the command line that began the run and that finishes it."""
-        return shlex.join(self.record.get("command") or ["memtrace", "scan"])
+        words = self.record.get("command") or ["memtrace", "scan"]
+        return shlex.join(map(str, words))
 
     def update(self, **entries: Any) -> "Run":
         """Write `run.json` again with these entries and return the run as it is then."""
         record = {**self.record, **entries}
-        _write_json(self.folder / "run.json", record)
+        write_json(self.folder / "run.json", record)
         return Run(self.folder, record)
 
 
 def run_folder(runs: Path, suite: str, model: str, step: int) -> Path:
-    """Return where the run of this model and checkpoint lies."""
+    """Return where the run of this model and checkpoint lies.
+
+    Raises:
+        RunError: A name that is no name of a folder, or that would lead out of `runs`.
+    """
+    for name in (suite, model):
+        if not _is_folder_name(name):
+            raise RunError(
+                f"{name[:LONGEST_NAME]!r} cannot be the name of a folder in {runs}: a suite or a "
+                f"model has a name of 1 to {LONGEST_NAME} bytes without slashes; rename it"
+            )
+    if str(runs).encode(errors="replace").decode() != str(runs):
+        raise RunError(
+            f"{str(runs)!a} is no text in UTF-8, and Polars could not read from there: choose "
+            "another --runs folder (where the locale is none of UTF-8, PYTHONUTF8=1 may do)"
+        )
     return runs / f"suite={suite}" / f"model={model}" / f"step={step}"
+
+
+def _is_folder_name(name: str) -> bool:
+    """Return whether a suite or a model of this name has a folder, and in the folder of runs."""
+    plain = name.isprintable() and name.strip(".") and not {"/", "\\"} & set(name)
+    return bool(plain) and len(name.encode()) <= LONGEST_NAME
 
 
 def begin_run(runs: Path, configuration: Configuration, record: Mapping[str, Any]) -> Run:
@@ -270,9 +285,10 @@ def begin_run(runs: Path, configuration: Configuration, record: Mapping[str, Any
     c = configuration
     folder = run_folder(runs, c.suite, c.model, c.step)
     if not (folder / "run.json").exists():
-        return Run(folder, {}).update(
+        Run(folder, {}).update(
             schema_version=SCHEMA_VERSION, configuration=asdict(configuration), **record
         )
+    # Read again: of two processes that begin it at once, one has written over the other.
     run = open_run(folder)
     if differences := configuration.differences(run.record.get("configuration", {})):
         raise RunError(
@@ -293,9 +309,33 @@ def open_run(folder: Path) -> Run:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"cannot read the run record {path}: {error}") from error
-    if not isinstance(record, dict):
-        raise RunError(f"cannot read the run record {path}: it is not a JSON object")
+    except RecursionError:
+        record = None
+    if not isinstance(record, dict) or not isinstance(record.get("command", []), list):
+        raise RunError(f"cannot read the run record {path}: it is not what memtrace writes")
+    if sittings := merge_sittings(folder, record.get("sittings")):
+        record["sittings"] = sittings
     return Run(folder, record)
+
+
+def run_folders(
+    runs: Path, suite: str | None = None, model: str | None = None, step: int | None = None
+) -> list[Path]:
+    """Return the folders below `runs` that hold a run, of one suite, model or step, or of all.
+
+    Raises:
+        RunError: The folder cannot be read.
+    """
+    folders = [runs]
+    for key, value in (("suite", suite), ("model", model), ("step", step)):
+        wanted = f"{key}={'' if value is None else value}"
+        folders = [
+            folder / name
+            for folder in folders
+            for name in sorted(list_names(folder))
+            if (name == wanted if value not in (None, "") else name.startswith(wanted))
+        ]
+    return [folder for folder in folders if (folder / "run.json").is_file()]
 
 
 def find_runs(
@@ -306,10 +346,10 @@ def find_runs(
     Raises:
         RunError: There is none; the message names those that exist.
     """
-    pattern = f"suite={suite or '*'}/model={model or '*'}/step={'*' if step is None else step}"
-    found = [open_run(path.parent) for path in runs.glob(f"{pattern}/run.json")]
+    found = [open_run(folder) for folder in run_folders(runs, suite, model, step)]
     if not found:
-        there = sorted(str(path.parent.relative_to(runs)) for path in runs.glob("*/*/*/run.json"))
+        pattern = f"suite={suite or '*'}/model={model or '*'}/step={'*' if step is None else step}"
+        there = ["/".join(folder.parts[-3:]) for folder in run_folders(runs)]
         if not there:
             raise RunError(f"{runs} holds no run at all: make one with `memtrace scan`")
         raise RunError(
@@ -330,12 +370,3 @@ def find_run(runs: Path, *, suite: str | None = None, model: str, step: int) -> 
         suites = ", ".join(run.suite for run in found)
         raise RunError(f"model {model!r} was scanned in several suites ({suites}): name the suite")
     return found[0]
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    replace_atomically(path, lambda temporary: _write_text(temporary, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

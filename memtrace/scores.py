@@ -4,16 +4,15 @@ It does not know how scores come about or what is estimated from them: this tabl
 only thing that the scan and the statistics share.
 """
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from memtrace.errors import RunError
+from memtrace.seal import OPEN_SEAL, SEAL, is_intact, seal
+from memtrace.stores import open_store, replace_atomically, source, sources
 
 SCHEMA_VERSION = "1"
 SCHEMA = pl.Schema({"sequence_index": pl.UInt64, "matched_tokens": pl.UInt8})
@@ -51,48 +50,20 @@ def write_scores(
 
 def _write_parquet(table: pl.DataFrame, path: Path, metadata: Mapping[str, str]) -> None:
     with path.open("wb") as file:
-        table.write_parquet(file, compression="zstd", metadata=dict(metadata))
-
-
-def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file, flush it to disk, and give it its final name.
-
-    Raises:
-        RunError: Nothing can be written there.
-    """
-    # Hidden and not named `.parquet`, so that no reader's glob ever sees half a file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"cannot write {path}: {error.strerror or error}; "
-            "choose another folder with --runs or make room, then repeat the command"
-        ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        table.write_parquet(file, compression="zstd", metadata={**metadata, SEAL: OPEN_SEAL})
+    seal(path)
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:
-    """Return the key-value metadata of a shard, or None where it is not a readable score table."""
+    """Return the key-value metadata of a shard, or None where it is not an intact score table."""
     try:
-        if pl.read_parquet_schema(path) not in (SCHEMA, WITH_ACCURACY):
+        file = source(path)
+        # First: a flipped bit in a Parquet file can end the process that parses it.
+        if not is_intact(file):
             return None
-        return pl.read_parquet_metadata(path)
+        if pl.read_parquet_schema(file) not in (SCHEMA, WITH_ACCURACY):
+            return None
+        return pl.read_parquet_metadata(file)
     except (pl.exceptions.PolarsError, OSError):
         return None
 
@@ -101,7 +72,7 @@ def scan_scores(files: Sequence[Path]) -> pl.LazyFrame:
     """Return the rows of these shards, lazily, in the order given."""
     if not files:
         return pl.LazyFrame(schema=SCHEMA)
-    tables = pl.scan_parquet(list(files), extra_columns="ignore", schema=SCHEMA)
+    tables = pl.scan_parquet(sources(files), extra_columns="ignore", schema=SCHEMA)
     return tables.select(SCHEMA.names())
 
 
@@ -140,4 +111,4 @@ def load_scores(
     """
     from memtrace.runs import find_run
 
-    return find_run(Path(runs), suite=suite, model=model, step=step).scores()
+    return find_run(open_store(runs), suite=suite, model=model, step=step).scores()

@@ -4,11 +4,14 @@ It knows numbers only: which checkpoints exist, its caller says.
 """
 
 import re
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
 from memtrace.errors import ManifestError
 
+MOST_STEPS = 1_000_000
+"""Checkpoints of a suite: a manifest that lists more is wrong, and would not fit into memory."""
 _STEPS = re.compile(r"([0-9]+)(?::([0-9]+)(?::([0-9]+))?)?")
 
 
@@ -62,7 +65,7 @@ def step_range(text: str) -> range:
 def step_text(item: Any) -> str:
     """Accept a step or a range as YAML gives it; raise ValueError where it is neither."""
     if isinstance(item, bool) or not isinstance(item, int | str):
-        raise ValueError(f"{item!r} is not a step or a range of steps")
+        raise ValueError(f"{reprlib.repr(item)} is not a step or a range of steps")
     step_range(str(item))
     return str(item)
 
@@ -71,4 +74,8 @@ def expand_steps(items: Any) -> tuple[int, ...]:
     """Return the steps of a YAML list, ascending and unique."""
     if not isinstance(items, list):
         raise ValueError("expected a list of steps and ranges")
-    return tuple(sorted({step for item in items for step in step_range(step_text(item))}))
+    ranges = [step_range(step_text(item)) for item in items]
+    for steps in ranges:
+        if steps[-1] - steps[0] >= MOST_STEPS * steps.step:
+            raise ValueError(f"more than {MOST_STEPS:,} steps from {steps[0]} to {steps[-1]}")
+    return tuple(sorted({step for steps in ranges for step in steps}))

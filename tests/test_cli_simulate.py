@@ -1,3 +1,5 @@
+"""`memtrace simulate`: draws that repeat, and the power to see a drift."""
+
 import json
 from pathlib import Path
 

@@ -27,7 +27,7 @@ def test_help_loads_nothing_heavy():
     assert not modules_after("import memtrace") & HEAVY
 
 
-@pytest.mark.parametrize("command", ["scan", "fit-poisson", "status", "models"])
+@pytest.mark.parametrize("command", ["scan", "fit-poisson", "emergence", "status", "models"])
 def test_help_of_each_command_loads_nothing_heavy(command):
     assert not modules_after(RUN.format(f"'{command}', '--help'")) & HEAVY
 
@@ -36,6 +36,7 @@ def test_help_of_each_command_loads_nothing_heavy(command):
     ("module", "forbidden"),
     [
         ("memtrace.point_process", {"torch", "transformers"}),
+        ("memtrace.emergence", {"torch", "transformers"}),
         ("memtrace.plots", {"torch", "transformers"}),
         ("memtrace.scores", {"torch", "transformers", "statsmodels"}),
         ("memtrace.runs", {"torch", "transformers", "statsmodels"}),

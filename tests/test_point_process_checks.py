@@ -1,3 +1,5 @@
+"""Dependence, gaps, residuals and second order: against other packages and against all orders."""
+
 import math
 from itertools import combinations, permutations
 

@@ -1,3 +1,5 @@
+"""Models of the rate: likelihoods, intervals and the change that was put in."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Simulation, power, strata and the page: what is drawn is what was asked for."""
+
 import numpy as np
 import polars as pl
 import pytest

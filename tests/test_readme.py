@@ -53,8 +53,10 @@ def commands_in_readme():
 @pytest.mark.parametrize("command", list(commands_in_readme()))
 def test_each_command_parses(memtrace_main, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in re.findall(r"\S+\.parquet", command):
-        (tmp_path / name).touch()  # a file that a command must find to be well-formed
+    # Files and a folder that a command must find to be well-formed.
+    for name in re.findall(r"\S+\.(?:parquet|txt|json)", command):
+        (tmp_path / name).touch()
+    (tmp_path / "pythia/evals/csv").mkdir(parents=True)
     context = click.Context(memtrace_main, info_name="memtrace")
     words = shlex.split(command)[1:]
     group = memtrace_main

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtrace.errors import RunError
+from memtrace.errors import DataWarning, RunError
 from memtrace.runs import Configuration, begin_run, find_run, find_runs, open_run, plan_shards
 from memtrace.scores import write_scores
 
@@ -77,7 +77,8 @@ def test_a_damaged_shard_counts_as_left(tmp_path, content):
     whole = run.path(shard).read_bytes()
     assert run.is_done(shard)
     run.path(shard).write_bytes(whole[:-20] if content is None else content)
-    assert not run.is_done(shard)
+    with pytest.warns(DataWarning, match=r"shard-00000-of-00003\.parquet is damaged"):
+        assert not run.is_done(shard)
 
 
 def test_a_shard_of_another_run_is_refused(tmp_path):

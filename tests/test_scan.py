@@ -17,7 +17,7 @@ import yaml
 from transformers import AutoModelForCausalLM
 
 import memtrace
-from memtrace.errors import CorpusError, ManifestError, ModelError, RunError
+from memtrace.errors import CorpusError, DataWarning, ManifestError, ModelError, RunError
 from memtrace.plan import find_checkpoints, plan_scan
 
 SEQUENCES_PER_STEP = 16
@@ -139,7 +139,8 @@ def test_lost_and_damaged_shards_are_made_again(suite, undisturbed, tmp_path):
     (run.folder / "scores" / names[0]).unlink()
     (run.folder / "scores" / names[2]).write_bytes(whole[names[2]][:50])
     untouched = (run.folder / "scores" / names[1]).stat().st_mtime_ns
-    again = scan_toy(suite, tmp_path, shard_size=40)
+    with pytest.warns(DataWarning, match=rf"{names[2]} is damaged"):
+        again = scan_toy(suite, tmp_path, shard_size=40)
     assert score_bytes(again) == whole == score_bytes(undisturbed)
     assert (run.folder / "scores" / names[1]).stat().st_mtime_ns == untouched
 

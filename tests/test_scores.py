@@ -9,10 +9,10 @@ from memtrace.scores import (
     SCHEMA,
     count_memorized,
     read_metadata,
-    replace_atomically,
     scan_scores,
     write_scores,
 )
+from memtrace.stores import replace_atomically
 
 INDEX = np.arange(10, 20, dtype=np.uint64)
 MATCHED = np.array([0, 32, 5, 32, 31, 0, 0, 32, 1, 2], np.uint8)

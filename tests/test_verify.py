@@ -243,7 +243,7 @@ def test_the_next_checkpoint_comes_while_the_current_one_is_scanned(
     def waiting(run, *rest):
         if run.step == 2:
             assert arrived.wait(20)
-        scan_shard(run, *rest)
+        return scan_shard(run, *rest)
 
     toy.fault = fault
     monkeypatch.setattr(launch, "scan_shard", waiting)

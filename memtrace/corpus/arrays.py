@@ -22,7 +22,7 @@ def open_array(path: Path, *, name: str | None = None) -> Corpus:
     try:
         # Pickled objects are never loaded: a header of dtype object is refused below.
         array = npy.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # NumPy reads headers with Python's tokenizer and raises its errors
         raise CorpusError(f"cannot read {path} as an array: {error}") from error
     if array.ndim != 2 or array.dtype.kind not in "iu" or not array.flags.c_contiguous:
         raise CorpusError(

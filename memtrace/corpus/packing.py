@@ -24,7 +24,7 @@ from memtrace.corpus.prefixes import (
 )
 from memtrace.corpus.rows import Corpus, Tokens
 from memtrace.errors import CorpusError, RunError
-from memtrace.scores import replace_atomically
+from memtrace.stores import replace_atomically
 
 
 def plan_pack(

@@ -6,7 +6,6 @@ It knows what a pack is and reads it as a corpus; `packing` writes it.
     PACK/prefixes-00017-of-00143.npy    (rows, 64): 1,024,000 rows, which are 1000 steps of Pythia
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,8 @@ PACK_TOKENS = 64
 """Tokens of a row that a pack keeps: prompt and continuation."""
 ROWS_PER_FILE = 1_024_000
 """Rows in a file of a pack: 131 MB, and 1000 steps of Pythia."""
+_DTYPES = tuple(f"{order}{kind}{size}" for order in "<>|" for kind in "ui" for size in (1, 2, 4, 8))
+_MOST_FILES = 10_000
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,23 @@ class PackRecord:
     """sha256 of each finished file, by name."""
     schema_version: int = 1
 
+    def __post_init__(self) -> None:
+        """Check that the numbers describe files."""
+        sizes = self.rows, self.row_tokens, self.rows_per_file
+        if not all(0 < size < 2**48 for size in sizes) or self.dtype not in _DTYPES:
+            raise ValueError(
+                f"rows {self.rows}, row_tokens {self.row_tokens}, rows_per_file "
+                f"{self.rows_per_file}, dtype {self.dtype!r} describe no pack"
+            )
+        if self.rows > _MOST_FILES * self.rows_per_file:
+            raise ValueError(f"{self.rows} rows in files of {self.rows_per_file}: too many files")
+
     def ranges(self) -> dict[str, tuple[int, int]]:
         """Return the rows [start, stop) of every file of the whole pack, by name."""
+        return self._ranges
+
+    @cached_property
+    def _ranges(self) -> dict[str, tuple[int, int]]:
         cuts = range(0, self.rows, self.rows_per_file)
         return {
             f"prefixes-{i:05d}-of-{len(cuts):05d}.npy": (
@@ -90,12 +106,13 @@ def read_record(folder: Path) -> PackRecord:
         CorpusError: It is missing or not the record of a pack.
     """
     path = folder / PACK_RECORD
+    from pydantic import TypeAdapter
+
     try:
-        record = PackRecord(**json.loads(path.read_text(encoding="utf-8")))
-        np.dtype(record.dtype)
-    except (OSError, ValueError, TypeError) as error:
-        raise CorpusError(f"cannot read the record of the pack {path}: {error}") from error
-    return record
+        return TypeAdapter(PackRecord).validate_json(path.read_bytes(), strict=True)
+    except (OSError, ValueError) as error:
+        problem = " ".join(str(error).split())
+        raise CorpusError(f"cannot read the record of the pack {path}: {problem}") from error
 
 
 def open_pack(folder: Path) -> Corpus:

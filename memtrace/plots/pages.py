@@ -47,6 +47,7 @@ def page(fit: "PoissonFit") -> "Figure":
             draw(fit, figure.add_subplot(grid[3, :] if last else grid[i // 2, i % 2]))
         text = f"{_heading(fit)}\n{textwrap.fill(fit.verdict, 140)}"
         figure.suptitle(text, x=0.01, ha="left", fontsize=11)
+        _write_sources(figure, [fit])
     return figure
 
 
@@ -70,6 +71,7 @@ def small_multiples(fits: "Sequence[PoissonFit]") -> "Figure":
         for fit, ax in zip(fits, axes.flat[: len(fits)], strict=True):
             relative_rate(fit, ax)
         figure.suptitle("Rate over training, relative to its mean", x=0.01, ha="left", fontsize=11)
+        _write_sources(figure, fits)
     return figure
 
 
@@ -92,7 +94,15 @@ def _single(fit: "PoissonFit", draw: Callable[["PoissonFit", "Axes | None"], "Ax
         draw(fit, ax)
         if fit.events.label:
             figure.suptitle(fit.events.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
+        _write_sources(figure, [fit])
     return figure
+
+
+def _write_sources(figure: "Figure", fits: "Sequence[PoissonFit]") -> None:
+    """Write at the foot of a figure which runs it came from."""
+    sources = [fit.events.source for fit in fits if fit.events.source]
+    if sources:
+        figure.supxlabel("\n".join(sources), x=0.99, ha="right", fontsize=6, color=GREY)
 
 
 def _heading(fit: "PoissonFit") -> str:

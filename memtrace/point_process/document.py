@@ -29,6 +29,7 @@ def document(fit: "PoissonFit") -> dict[str, Any]:
     events = fit.events
     found = {
         "label": events.label,
+        "source": events.source or "given positions, not a run",
         "events": events.n_events,
         "exposure": events.exposure,
         "window": fit.window,

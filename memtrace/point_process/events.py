@@ -4,7 +4,7 @@ It estimates nothing. Rows that were not scanned are left out of the exposure; t
 sequences that were not memorized.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,8 @@ class EventSequence:
     """Scanned rows not yet trained on; None if none was scanned."""
     label: str = ""
     """What the events are, for titles: suite, model and step."""
+    source: str = ""
+    """The run that they come from and its digests, for the foot of figures and tables."""
 
     @classmethod
     def from_positions(
@@ -158,13 +160,14 @@ class EventSequence:
         """
         if len(run.shards_left()) == len(run.shards()):
             raise FitError(f"nothing of {run.label} is scanned yet; finish it with: {run.command}")
-        return cls.from_scores(
+        events = cls.from_scores(
             run.scores(),
             n=run.exposed_rows,
             sequences_per_step=run.sequences_per_step,
             continuation_tokens=run.continuation_tokens,
             label=run.label,
         )
+        return replace(events, source=run.provenance)
 
     @property
     def n_events(self) -> int:

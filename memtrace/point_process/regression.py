@@ -27,6 +27,7 @@ def fit_rates(
     link: str = "log",
     covariance: str = "nonrobust",
     scale: str | None = None,
+    offset: FloatArray | None = None,
 ) -> Any:
     """Fit rates of counts and return the results of statsmodels' GLM.
 
@@ -39,13 +40,16 @@ def fit_rates(
             whether it had an event.
         covariance: As statsmodels names it: `nonrobust`, or a sandwich such as `HC0`.
         scale: None for the law's own, `X2` to estimate it from Pearson residuals.
+        offset: Known part of x b in each group, shape (g,): with `cloglog` the log of the time
+            during which a sequence could have its event.
     """
     if link == "log":
-        model = GLM(counts, design, family=families.Poisson(), offset=np.log(exposures))
+        known = np.log(exposures) if offset is None else np.log(exposures) + offset
+        model = GLM(counts, design, family=families.Poisson(), offset=known)
     else:
         links = {"logit": families.links.Logit(), "cloglog": families.links.CLogLog()}
         both = np.column_stack((counts, exposures - counts))
-        model = GLM(both, design, family=families.Binomial(link=links[link]))
+        model = GLM(both, design, family=families.Binomial(link=links[link]), offset=offset)
     with warnings.catch_warnings():
         # Counts that follow the design exactly, such as equal ones, are no separation of 0 and 1.
         warnings.simplefilter("ignore", PerfectSeparationWarning)

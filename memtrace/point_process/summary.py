@@ -62,6 +62,8 @@ def page(fit: "PoissonFit") -> "RenderableType":
     parts: list[Any] = [panel]
     for heading, table in blocks:
         parts += [Text(""), Text(heading, style="bold"), Padding(table, (0, 0, 0, 2))]
+    if fit.events.source:
+        parts += [Text(""), Text(f"From {fit.events.source}", style="dim")]
     return Group(*parts)
 
 

@@ -1,0 +1,143 @@
+"""`memtrace emergence`: when in training does it happen, for a sequence and for an ability?
+
+It chooses runs or evaluations and writes the answer; the library estimates.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import Store, json_option, print_answer, show_progress
+
+if TYPE_CHECKING:
+    from memtrace.emergence import EmergenceFit
+    from memtrace.runs import Run
+
+
+@click.command()
+@click.argument("runs", type=Store(), required=False)
+@click.option("--suite", help="Only this suite of RUNS.")
+@click.option("--model", help="Only this model of RUNS; every model found if left out.")
+@click.option(
+    "--multiplicity",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the table of multiplicities: how the hazard grows with that of the prefix.",
+)
+@click.option(
+    "--evals",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the evaluation harness's JSON files, at any depth, instead of RUNS.",
+)
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.5,
+    help="With --evals: fraction of its gain that a curve has to make.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the simulations.")
+@json_option
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for emergence.json, the figures (PNG and SVG) and, of RUNS, sequences.parquet: a "
+    "row for each sequence that was ever memorized.",
+)
+def emergence(
+    runs: Path | None,
+    suite: str | None,
+    model: str | None,
+    multiplicity: Path | None,
+    evals: Path | None,
+    level: float,
+    seed: int,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """When in training does it happen: the memory of a sequence, or an ability?
+
+    RUNS is the folder that `memtrace scan` wrote, with several checkpoints of a model. Scan with
+    --include-unexposed to tell memories from what is extractable without having been seen.
+
+    \b
+    memtrace emergence runs
+    memtrace emergence runs --model 1.4b --output figures
+    memtrace emergence --evals pythia/evals --level 0.5 --json
+    """
+    if (runs is None) == (evals is None):
+        raise click.UsageError(
+            "give either RUNS, a folder of scans, or --evals, one of evaluations"
+        )
+    if evals is not None:
+        if suite or model or multiplicity:
+            raise click.UsageError(
+                "--suite, --model and --multiplicity choose from RUNS, not --evals"
+            )
+        _abilities(evals, level, seed, as_json, output)
+    elif runs is not None:
+        fits = _memorization(runs, suite, model, multiplicity, seed)
+        documents = [fit.to_dict() for fit in fits]
+        if output is not None:
+            _write(output, fits, documents)
+        answer = documents[0] if len(documents) == 1 else documents
+        print_answer(answer, as_json, lambda: _text(fits))
+
+
+def _abilities(evals: Path, level: float, seed: int, as_json: bool, output: Path | None) -> None:
+    from memtrace.evaluations.report import emergence_of_abilities
+
+    from .output import write_answer
+
+    answer = emergence_of_abilities(evals, level, seed)
+    if output is not None:
+        write_answer(output, "emergence", answer.to_dict(), answer.plot())
+    print_answer(answer.to_dict(), as_json, answer.summary)
+
+
+def _memorization(
+    runs: Path, suite: str | None, model: str | None, multiplicity: Path | None, seed: int
+) -> "list[EmergenceFit]":
+    """Fit each model of a folder."""
+    from memtrace.emergence import fit_emergence
+    from memtrace.runs import find_runs
+
+    models: dict[tuple[str, str], list[Run]] = {}
+    for run in find_runs(runs, suite=suite, model=model):
+        models.setdefault((run.suite, run.model), []).append(run)
+    fits = []
+    for (_, name), group in models.items():
+        total = sum(run.configuration.stop - run.configuration.start for run in group)
+        with show_progress(f"reading {name}", total, "scores") as advance:
+            fits.append(
+                fit_emergence(group, multiplicity=multiplicity, seed=seed, on_progress=advance)
+            )
+    return fits
+
+
+def _text(fits: "list[EmergenceFit]") -> str:
+    from memtrace.point_process.summary import rendered
+
+    # click removes the colours where stdout is no terminal.
+    return "\n\n\n".join(rendered(fit.page(), colour=True) for fit in fits)
+
+
+def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, Any]]) -> None:
+    """Write the documents, tables and figures, in a folder for each model if there are several."""
+    import json
+
+    from memtrace.errors import RunError
+    from memtrace.plots.emergence import save_emergence
+
+    try:
+        for fit, document in zip(fits, documents, strict=True):
+            found = fit.histories
+            folder = output / f"{found.suite}-{found.model}" if len(fits) > 1 else output
+            folder.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+            (folder / "emergence.json").write_text(text, encoding="utf-8")
+            fit.sequence_table().write_parquet(folder / "sequences.parquet")
+            save_emergence(fit, folder)
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {output}: {error.strerror or error}; choose another --output"
+        ) from error

@@ -1,0 +1,17 @@
+"""When in training does it happen: memorization of a sequence, and an ability of the model.
+
+It reads scores and evaluations from disk and knows neither models nor corpora.
+"""
+
+from memtrace.emergence.intervals import Histories, read_histories
+from memtrace.emergence.report import EmergenceFit, fit_emergence
+from memtrace.emergence.turnbull import Turnbull, turnbull
+
+__all__ = [
+    "EmergenceFit",
+    "Histories",
+    "Turnbull",
+    "fit_emergence",
+    "read_histories",
+    "turnbull",
+]

@@ -1,0 +1,285 @@
+"""The distribution of a time known only to lie in half-open intervals, without a law for it.
+
+Non-parametric maximum likelihood (Peto 1973; Turnbull 1976) with delayed entry. It knows times;
+what emerges at them is the caller's affair.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from memtrace.emergence.product_limit import log_log_interval
+from memtrace.errors import ApproximationWarning, FitError
+from memtrace.point_process.model import UNDEFINED, Interval
+
+Int64Array = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+TOLERANCE = 1e-6
+ROUGH = 1e-3
+"""Of the subsamples: far below their own error."""
+STEPS = 20_000
+NOTHING = 1e-6
+DRAWS = 100
+WHOLE, END, OPEN = range(3)
+"""What stands at a time, in order: an exact time [x, x], an end R], a beginning (L."""
+
+
+@dataclass(frozen=True, eq=False)
+class Turnbull:
+    """Masses on the innermost intervals; inside one of them the distribution is undefined."""
+
+    left: FloatArray
+    """Left ends of the innermost intervals (left, right], ascending, shape (J,)."""
+    right: FloatArray
+    """Right ends; infinite for the mass of times that nobody waited for."""
+    mass: FloatArray
+    """Probability of each, shape (J,); sums to 1."""
+    log_likelihood: float
+    n: float
+    """Total weight of the observations."""
+    kkt: float
+    """Largest relative gain of likelihood by moving mass, at most 1 + 1e-6 at the maximum."""
+    shared_grid: bool
+    """Whether each interval with an end holds one innermost interval: then the masses are those of
+    a multinomial law, or a product limit, and have intervals of the usual kind."""
+    at_risk: FloatArray
+    """Expected number entered and still waiting at each innermost interval, shape (J,)."""
+
+    @property
+    def exact(self) -> npt.NDArray[np.bool_]:
+        """Return which of them are single times [x, x]."""
+        found: npt.NDArray[np.bool_] = self.left == self.right
+        return found
+
+    @property
+    def cumulative(self) -> FloatArray:
+        """Return the probability of a time up to each right end, shape (J,)."""
+        total: FloatArray = np.minimum(np.cumsum(self.mass), 1.0)
+        return total
+
+    def share_by(self, time: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return the least and the largest probability of a time up to `time`, elementwise.
+
+        They differ inside an innermost interval.
+        """
+        t = np.asarray(time, float)
+        share = np.concatenate(([0.0], self.cumulative))
+        least = share[np.searchsorted(self.right, t, side="right")]
+        begun = np.searchsorted(self.left, t, side="left")
+        return least, np.maximum(share[begun], least)
+
+    def quantile(self, share: float) -> Interval:
+        """Return the innermost interval in which the distribution passes `share`; NaN if never.
+
+        (inf, inf) stands for a share that is not reached at any finite time.
+        """
+        place = np.searchsorted(self.cumulative, share * (1 - 1e-12))
+        if math.isnan(share) or place == len(self.mass):
+            return UNDEFINED
+        right = float(self.right[place])
+        return (math.inf, math.inf) if math.isinf(right) else (float(self.left[place]), right)
+
+
+def turnbull(
+    left: npt.ArrayLike,
+    right: npt.ArrayLike,
+    *,
+    weights: npt.ArrayLike | None = None,
+    entry: npt.ArrayLike | None = None,
+    tolerance: float = TOLERANCE,
+) -> Turnbull:
+    """Maximise the likelihood of times in (left, right], or equal to them where left == right.
+
+    With delayed entry an observation is there only because its time is after `entry`: it
+    contributes P(left < T <= right) / P(T > entry) (Turnbull 1976; Alioum and Commenges 1996 for
+    the innermost intervals). EM on the hazards, whose M step is the product limit, accelerated by
+    SQUAREM (Varadhan and Roland 2008); it stops on the Karush-Kuhn-Tucker conditions.
+
+    Args:
+        left: Left ends, minus infinity where nothing is known, shape (n,).
+        right: Right ends, infinite where the time was not waited for, shape (n,).
+        weights: How many observations each stands for, shape (n,); 1 if left out.
+        entry: Times at which each came under observation, shape (n,); none if left out.
+        tolerance: Relative gain of likelihood that is left where it stops.
+
+    Raises:
+        FitError: There is no observation, or an interval ends before it begins or before entry.
+    """
+    low, high = np.asarray(left, float), np.asarray(right, float)
+    w = np.ones(len(low)) if weights is None else np.asarray(weights, float)
+    since = np.full(len(low), -np.inf) if entry is None else np.asarray(entry, float)
+    wrong = np.flatnonzero((low > high) | (since > low) | np.isnan(low + since) | (w < 0))
+    if w.sum() <= 0 or len(wrong):
+        which = f"; number {wrong[0]} is ({low[wrong[0]]}, {high[wrong[0]]}]" if len(wrong) else ""
+        raise FitError(f"{len(low)} intervals must ascend, after their entry, and weigh{which}")
+    q, p, likelihood = _innermost(low, high, w, since)
+    hazard, kkt = _maximise(likelihood, tolerance)
+    mass, before = masses(hazard)
+    spans = likelihood.stop - likelihood.start
+    waited = np.isfinite(high) & (w > 0)
+    # What is left of a mass that vanishes: less than a millionth of an observation.
+    held = mass * w.sum() > NOTHING
+    return Turnbull(
+        left=q[held],
+        right=p[held],
+        mass=mass[held],
+        log_likelihood=likelihood.value(hazard),
+        n=float(w.sum()),
+        kkt=kkt,
+        shared_grid=bool((spans[waited] == 1).all()),
+        at_risk=likelihood.expected(mass, before)[1][held],
+    )
+
+
+def share_band(
+    found: Turnbull,
+    observations: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+    seed: int,
+    draws: int = DRAWS,
+) -> tuple[FloatArray, FloatArray]:
+    """Return pointwise 95% intervals of `cumulative`, two arrays of shape (J,).
+
+    On a shared grid by the product limit's variance (log-log Greenwood). Otherwise the estimate
+    converges only as n^(1/3) (Groeneboom and Wellner 1992) and the bootstrap is inconsistent (Sen
+    and Xu 2015), so subsamples of m of the n observations are drawn without replacement and their
+    deviations shrunk by (m / n)^(1/3) (Politis, Romano and Wolf 1999). Where many observations
+    share their intervals the true rate is faster and these intervals are too wide, never too short.
+
+    Args:
+        found: The estimate.
+        observations: The `left`, `right`, `weights` (whole numbers) and `entry` it came from.
+        seed: Of the subsamples.
+        draws: Number of subsamples.
+    """
+    if found.shared_grid:
+        events = found.mass / np.maximum(1 - found.cumulative + found.mass, 1e-300) * found.at_risk
+        survival = 1 - found.cumulative
+        low, high = log_log_interval(survival, found.at_risk, events)
+        return 1 - high, 1 - low
+    left, right, weights, entry = observations
+    counts = weights.astype(np.int64)
+    # What carries information is the times that were seen, not the many that never came.
+    seen = counts[np.isfinite(right)].sum()
+    m = max(1, int(counts.sum() * max(float(seen), 1.0) ** -0.25))
+    rng, deviations = np.random.default_rng(seed), []
+    for _ in range(draws):
+        drawn = rng.multivariate_hypergeometric(counts, m, method="marginals")
+        kept = drawn > 0
+        sub = (left[kept], right[kept])
+        one = turnbull(*sub, weights=drawn[kept], entry=entry[kept], tolerance=ROUGH)
+        # Inside an interval where nothing is known, the middle of what is possible.
+        share = np.mean(one.share_by(np.minimum(found.right, right[np.isfinite(right)].max())), 0)
+        deviations.append(share - found.cumulative)
+    scale = (m / counts.sum()) ** (1 / 3)
+    high, low = np.quantile(deviations, (0.025, 0.975), axis=0) * scale
+    return np.clip(found.cumulative - low, 0, 1), np.clip(found.cumulative - high, 0, 1)
+
+
+def masses(hazard: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the probability of each cell, and of reaching it, from hazards; shapes (J,)."""
+    before = np.concatenate(([1.0], np.cumprod(1 - hazard)[:-1]))
+    return hazard * before, before
+
+
+@dataclass(frozen=True, eq=False)
+class _Likelihood:
+    """Observations as ranges [start, stop) of cells, entered at cell `entry`, with weights."""
+
+    start: Int64Array
+    stop: Int64Array
+    entry: Int64Array
+    weight: FloatArray
+    entered: FloatArray
+    """Weight entered by each cell, shape (J,)."""
+
+    def _inside(self, mass: FloatArray, before: FloatArray) -> FloatArray:
+        share = np.concatenate(([0.0], np.cumsum(mass)))
+        # The tail is what is left, which a difference of sums near 1 would lose.
+        tail = np.concatenate((before, [0.0]))[self.start]
+        found = np.where(self.stop == len(mass), tail, share[self.stop] - share[self.start])
+        return np.maximum(found, 1e-300)
+
+    def value(self, hazard: FloatArray) -> float:
+        mass, before = masses(hazard)
+        entering = np.maximum(before[self.entry], 1e-300)
+        return float(self.weight @ (np.log(self._inside(mass, before)) - np.log(entering)))
+
+    def expected(self, mass: FloatArray, before: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return how many times are expected in each cell, and how many wait at it."""
+        events = mass * self._gradient(self._inside(mass, before), len(mass))
+        risk = self.entered - np.concatenate(([0.0], np.cumsum(events)[:-1]))
+        return events, np.maximum(risk, events)
+
+    def kkt(self, hazard: FloatArray) -> float:
+        """Return 1 + the largest derivative by a mass, over n."""
+        mass, before = masses(hazard)
+        gain = self._gradient(self._inside(mass, before), len(mass))
+        entering = self.weight / np.maximum(before[self.entry], 1e-300)
+        cost = np.cumsum(np.bincount(self.entry, entering, len(mass)))
+        return 1 + float((gain - cost).max()) / float(self.weight.sum())
+
+    def step(self, hazard: FloatArray) -> FloatArray:
+        events, risk = self.expected(*masses(hazard))
+        return np.divide(events, risk, out=np.zeros_like(events), where=risk > 0)
+
+    def _gradient(self, inside: FloatArray, cells: int) -> FloatArray:
+        each = self.weight / inside
+        change = np.bincount(self.start, each, cells + 1) - np.bincount(self.stop, each, cells + 1)
+        total: FloatArray = np.cumsum(change)[:-1]
+        return np.maximum(total, 0.0)
+
+
+def _innermost(
+    left: FloatArray, right: FloatArray, weights: FloatArray, entry: FloatArray
+) -> tuple[FloatArray, FloatArray, _Likelihood]:
+    """Return the ends of the innermost intervals and the observations in terms of them."""
+    values = np.unique(np.concatenate((left, right, entry)))
+    exact = left == right
+    begins = 3 * np.searchsorted(values, left) + np.where(exact, WHOLE, OPEN)
+    ends = 3 * np.searchsorted(values, right) + END
+    enters = 3 * np.searchsorted(values, entry) + OPEN
+    # The end of what an entry rules out counts as a right end.
+    closing = np.union1d(ends, enters - OPEN + END)
+    opening = np.unique(begins)
+    every = np.union1d(opening, closing)
+    is_end = every % 3 == END
+    place = np.flatnonzero(~is_end[:-1] & is_end[1:])
+    q, p = every[place], every[place + 1]
+    start, stop = np.searchsorted(q, begins), np.searchsorted(p, ends, side="right")
+    first = np.minimum(np.searchsorted(q, enters), len(q) - 1)
+    entered = np.cumsum(np.bincount(first, weights, len(q)), dtype=float)
+    likelihood = _Likelihood(start, stop, first, weights, entered)
+    return values[q // 3], values[p // 3], likelihood
+
+
+def _maximise(likelihood: _Likelihood, tolerance: float) -> tuple[FloatArray, float]:
+    cells = len(likelihood.entered)
+    hazard = 1 / np.arange(cells, 0, -1.0)
+    kkt = math.inf
+    for number in range(STEPS):
+        one = likelihood.step(hazard)
+        two = likelihood.step(one)
+        if number % 8 == 0 and (kkt := likelihood.kkt(two)) <= 1 + tolerance:
+            return two, kkt
+        hazard = _leap(likelihood, hazard, one, two)
+    message = f"{cells} intervals did not converge (KKT {kkt:.3g}); use a coarser grid of times"
+    warnings.warn(message, ApproximationWarning, stacklevel=3)
+    return hazard, kkt
+
+
+def _leap(
+    likelihood: _Likelihood, zero: FloatArray, one: FloatArray, two: FloatArray
+) -> FloatArray:
+    """Extrapolate two EM steps as far as the likelihood grows."""
+    first, second = one - zero, two - 2 * one + zero
+    curvature = float(np.linalg.norm(second))
+    if curvature == 0:
+        return two
+    length = max(1.0, float(np.linalg.norm(first)) / curvature)
+    far = zero + 2 * length * first + length**2 * second
+    # A hazard that once is 0 stays so: come close, no closer.
+    far = likelihood.step(np.clip(far, two / 100, 1 - (1 - two) / 100))
+    return far if likelihood.value(far) >= likelihood.value(two) else two

@@ -1,0 +1,252 @@
+"""Curves of abilities: which metric tells of a task, its chance level, and when the gain was made.
+
+It knows tables of evaluations and the manifests' sizes; the estimate itself is that of
+`emergence.curves`.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from memtrace.emergence.curves import Crossing, EvaluationCurve, emergence_time
+from memtrace.evaluations.harness import Evaluations
+from memtrace.evaluations.names import Training, size_and_family, trainings_of
+from memtrace.point_process.contrasts import adjust_p_values
+
+SIGNIFICANT = 0.05
+UNKNOWN = "in no manifest"
+"""Family of the models that no manifest has."""
+Z95 = 1.959964
+_ACCURACY = ("acc", "exact_match", "em", "f1", "exact_match,strict-match", "acc_norm", "mcc")
+PERPLEXITY = ("ppl", "perplexity", "word_perplexity")
+# Of guessing: one over the number of answers. ARC has a few questions of three or five.
+_CHANCE = {
+    r"piqa|winogrande|wsc|wsc273|boolq|copa|rte|wic|storycloze.*|truthfulqa_mc": 1 / 2,
+    r"arc_(easy|challenge)|sciq|logiqa|hellaswag|openbookqa|race": 1 / 4,
+    r"hendrycksTest-.*|mmlu.*": 1 / 4,
+    r"lambada.*|triviaqa|nq_open|gsm8k|num_reasoning.*": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class AbilityCurve:
+    """One task of one model along training, and when it emerged."""
+
+    model: str
+    family: str
+    """What follows the size in the model's name, such as `deduped`; empty where nothing does."""
+    parameters: int | None
+    """None if no manifest has the model."""
+    shots: int
+    task: str
+    metric: str
+    main: bool
+    """Whether this metric stands for the task; perplexities stand beside it."""
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+    """As published."""
+    errors: tuple[float, ...]
+    chance: float | None
+    """Level of guessing; None if not known, or if the metric has none."""
+    gain: float
+    """From step 0 to the last checkpoint, towards better; of perplexities in nats."""
+    p_value: float
+    p_value_holm: float
+    """Adjusted for the tasks of the same model, shots and kind of metric."""
+    last_step: int
+    """Steps of the whole training; the last one evaluated where no manifest says."""
+    emergence: Crossing | None
+    reason: str | None
+    """Why there is no emergence time."""
+    note: str | None
+    """What to know of the emergence time, such as why it has no interval."""
+
+    @property
+    def above_chance(self) -> bool | None:
+        """Return whether the last level is significantly above guessing; None if not known."""
+        if self.chance is None or math.isnan(self.errors[-1]):
+            return None
+        return self.values[-1] - self.chance > Z95 * self.errors[-1]
+
+    @property
+    def emerged(self) -> bool:
+        """Return whether there is an emergence time, of a level that is not that of guessing.
+
+        An untrained model may fall below the level of guessing, by giving one answer throughout: a
+        curve that rises to it has gained, but no ability.
+        """
+        return self.emergence is not None and self.above_chance is not False
+
+
+def ability_curves(evaluations: Evaluations, level: float, seed: int) -> list[AbilityCurve]:
+    """Return the curves of all tasks that have an accuracy or a perplexity, runs as published.
+
+    Baselines and intervened runs are left out: they are other runs of the same models.
+
+    Args:
+        evaluations: What was read of a folder.
+        level: Fraction of the gain that must have been made.
+        seed: Of the draws for the intervals; each curve has its own stream, so that its interval
+            does not depend on what else is in the folder.
+    """
+    curves = list(_curves(evaluations.table.filter(run="standard")))
+    families: dict[tuple[str, int, bool], list[int]] = {}
+    for i, (one, _, _) in enumerate(curves):
+        families.setdefault((one.model, one.shots, one.main), []).append(i)
+    adjusted = np.array([one.p_value for one, _, _ in curves])
+    for members in families.values():
+        if len(members) > 1:
+            adjusted[members] = adjust_p_values(adjusted[members])
+    return [
+        _emerged(replace(one, p_value_holm=float(p)), curve, training, level, seed)
+        for (one, curve, training), p in zip(curves, adjusted, strict=True)
+    ]
+
+
+def chance_level(task: str, metric: str) -> float | None:
+    """Return the accuracy of guessing, or None if it is not known."""
+    if metric in PERPLEXITY:
+        return None
+    return next((p for pattern, p in _CHANCE.items() if re.fullmatch(pattern, task)), None)
+
+
+def mean_z(curves: list[AbilityCurve]) -> float:
+    """Return the mean gain in units of the last checkpoint's standard error; 0 if not known."""
+    z = [one.gain / one.errors[-1] if one.errors[-1] > 0 else 0.0 for one in curves]
+    return sum(z) / len(z)
+
+
+def _curves(table: pl.DataFrame) -> Iterator[tuple[AbilityCurve, EvaluationCurve, Training | None]]:
+    trainings = trainings_of(table["model"].unique())
+    by = ["model", "shots", "task"]
+    for key, of_task in table.sort(*by, "step").group_by(by, maintain_order=True):
+        model, shots, task = str(key[0]), int(str(key[1])), str(key[2])
+        there = set(of_task["metric"])
+        accuracy = [metric for metric in _ACCURACY if metric in there][:1]
+        for metric in accuracy + [metric for metric in PERPLEXITY if metric in there]:
+            rows = of_task.filter(metric=metric)
+            curve, training = _towards_better(rows), trainings[model]
+            yield (
+                AbilityCurve(
+                    model=model,
+                    family=size_and_family(model)[1] if training else UNKNOWN,
+                    parameters=training.parameters if training else None,
+                    shots=shots,
+                    task=task,
+                    metric=metric,
+                    main=metric in accuracy,
+                    steps=curve.steps,
+                    values=tuple(rows["value"]),
+                    errors=tuple(rows["stderr"].fill_null(math.nan)),
+                    chance=chance_level(task, metric),
+                    gain=curve.gain,
+                    p_value=curve.gain_p_value if len(curve.steps) > 1 else math.nan,
+                    p_value_holm=math.nan,
+                    last_step=max(training.last_step if training else 0, curve.steps[-1]),
+                    emergence=None,
+                    reason=None,
+                    note=None,
+                ),
+                curve,
+                training,
+            )
+
+
+def _towards_better(rows: pl.DataFrame) -> EvaluationCurve:
+    """Return a curve in which more is better; perplexities as the log of their inverse."""
+    values, errors = (rows[c].fill_null(math.nan).to_numpy() for c in ("value", "stderr"))
+    if rows["metric"][0] in PERPLEXITY:
+        # By the delta method the error of a logarithm is the relative error.
+        values, errors = -np.log(values), errors / values
+    elif not rows["higher_is_better"][0]:
+        values = -values
+    steps = tuple(int(step) for step in rows["step"])
+    return EvaluationCurve(steps, tuple(values.tolist()), tuple(errors.tolist()))
+
+
+def _emerged(
+    one: AbilityCurve,
+    curve: EvaluationCurve,
+    training: Training | None,
+    level: float,
+    seed: int,
+) -> AbilityCurve:
+    reason = _why_not(one)
+    if reason:
+        return replace(one, reason=reason)
+    name = f"{one.model} {one.shots} {one.task} {one.metric}"
+    found = emergence_time(
+        curve,
+        level=level,
+        last_step=one.last_step,
+        rng=np.random.default_rng([seed, *name.encode()]),
+        tokens_per_step=training.tokens_per_step if training else 0,
+        parameters=one.parameters,
+    )
+    return replace(one, emergence=found, note=_note(one, found))
+
+
+def _why_not(one: AbilityCurve) -> str | None:
+    """Return why a curve has no emergence time, or None."""
+    if one.steps[0] != 0:
+        return f"not evaluated at step 0, where the gain begins; the first is step {one.steps[0]}"
+    if len(one.steps) < 2:
+        return "evaluated at step 0 only"
+    if not math.isfinite(one.gain):
+        return "a value has no finite logarithm"
+    if one.p_value_holm > SIGNIFICANT:
+        p = f"p = {one.p_value:.2g}, {one.p_value_holm:.2g} adjusted"
+        return f"the gain of {one.gain:+.3g} is not significant ({p})"
+    if one.gain <= 0:
+        return f"no gain: the last checkpoint is {-one.gain:.3g} worse than step 0"
+    return None
+
+
+def _note(one: AbilityCurve, found: Crossing) -> str | None:
+    notes = []
+    if math.isnan(one.p_value):
+        notes.append("standard errors are missing: neither a test of the gain nor an interval")
+    elif found.step_ci95 is None:
+        notes.append("no interval: in more than 2.5% of the draws the curve does not rise")
+    if one.above_chance is False:
+        notes.append(f"the last level, {one.values[-1]:.3g}, is not above guessing, {one.chance}")
+    if one.steps[-1] < one.last_step:
+        notes.append(f"evaluated until step {one.steps[-1]:,} of {one.last_step:,}: gain till then")
+    return "; ".join(notes) or None
+
+
+def curve_document(one: AbilityCurve) -> dict[str, Any]:
+    """Return the curve and its emergence as they stand in the JSON document."""
+    final, error = one.values[-1], one.errors[-1]
+    width = Z95 * error
+    return {
+        "model": one.model,
+        "parameters": one.parameters,
+        "shots": one.shots,
+        "task": one.task,
+        "metric": one.metric,
+        "stands_for_task": one.main,
+        "chance_level": one.chance,
+        "final_level": final,
+        "final_ci95": (final - width, final + width),
+        "above_chance": one.above_chance,
+        "gain": one.gain,
+        "gain_p_value": one.p_value,
+        "gain_p_value_holm": one.p_value_holm,
+        "emergence_step": one.emergence and one.emergence.step,
+        "emergence_step_ci95": one.emergence and one.emergence.step_ci95,
+        "normalized_emergence": one.emergence and one.emergence.share,
+        "normalized_emergence_ci95": one.emergence and one.emergence.share_ci95,
+        "log_step_emergence": one.emergence and one.emergence.log_share,
+        "log_step_emergence_ci95": one.emergence and one.emergence.log_share_ci95,
+        "tokens_per_parameter": one.emergence and one.emergence.tokens_per_parameter,
+        "training_steps": one.last_step,
+        "reason": one.reason,
+        "note": one.note,
+        "curve": {"step": one.steps, "value": one.values, "stderr": one.errors},
+    }

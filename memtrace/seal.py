@@ -1,0 +1,83 @@
+"""The seal of a score file: a sha256 of the whole file, kept inside it.
+
+It knows bytes, and of Parquet only that the values of its key-value metadata lie in the file as
+they are. So a damaged file is told before a parser sees it, which one flipped bit can crash.
+
+The digest is taken with its own place filled with zeros, as the checksum of a tar header is.
+"""
+
+import hashlib
+from io import BytesIO
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO
+
+SEAL = "file_sha256"
+"""Key of the digest in the metadata of the file."""
+OPEN_SEAL = "0" * 64
+"""Value with which a file is written, before it is sealed."""
+
+_MARK = SEAL.encode() + b"\x18\x40"  # Thrift: the next field, a string of 64 bytes
+_TAIL = 1 << 18  # the metadata lie in the last bytes, behind the row groups
+_BLOCK = 1 << 22
+
+
+def seal(path: Path) -> None:
+    """Put the digest of a freshly written file into its place.
+
+    Raises:
+        ValueError: The file was not written with an open seal.
+        OSError: It cannot be read or written.
+    """
+    with path.open("rb+") as file:
+        place = _place(file)
+        if place is None:
+            raise ValueError(f"{path} was written without {SEAL} in its metadata")
+        digest = _digest(file, place)
+        file.seek(place)
+        file.write(digest)
+
+
+def is_intact(source: Path | BytesIO) -> bool:
+    """Return whether every bit of a sealed file is as it was written; False where it has no seal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if isinstance(source, BytesIO):
+        return _matches(BytesIO(source.getbuffer()))  # the reader's own place stays where it is
+    with source.open("rb") as file:
+        return _matches(file)
+
+
+def _matches(file: BinaryIO) -> bool:
+    place = _place(file)
+    if place is None:
+        return False
+    file.seek(place)
+    found = file.read(len(OPEN_SEAL))
+    return found == _digest(file, place)
+
+
+def _place(file: BinaryIO) -> int | None:
+    """Return where in the file the digest is, None where there is none."""
+    size = file.seek(0, 2)
+    start = file.seek(max(0, size - _TAIL))
+    tail = file.read()
+    at = tail.rfind(_MARK) + len(_MARK)
+    fits = at >= len(_MARK) and at + len(OPEN_SEAL) <= len(tail)
+    return start + at if fits else None
+
+
+def _digest(file: BinaryIO, place: int) -> bytes:
+    digest = hashlib.sha256()
+    file.seek(0)
+    for start in count(0, _BLOCK):
+        block = bytearray(file.read(_BLOCK))
+        if not block:
+            break
+        low, high = max(place - start, 0), min(place + len(OPEN_SEAL) - start, len(block))
+        if low < high:
+            block[low:high] = b"0" * (high - low)
+        digest.update(block)
+    return digest.hexdigest().encode()

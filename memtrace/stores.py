@@ -1,0 +1,208 @@
+"""Where runs are kept: a local folder, or an address such as `s3://bucket/runs` through fsspec.
+
+It knows names and bytes; what a run is, and what its files say, is known by `runs` and `scores`.
+
+A local place is a `pathlib.Path`. An address is a path of universal_pathlib, which has the same
+methods. Wherever it is, a file exists whole or not at all: on a local disk it is written under
+a temporary name, flushed and renamed; an object store publishes an upload when it is complete; on
+other remote file systems it is uploaded under a temporary name and renamed.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+import polars as pl
+
+from memtrace.errors import MemtraceError, RunError, first_line
+
+OBJECT_STORES = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss"), "adlfs"),
+    "hf": "huggingface-hub",
+}
+"""Protocols whose uploads appear under their name at once and complete, and what speaks them."""
+_CONNECTIONS = 16
+
+
+def open_store(place: str | Path) -> Path:
+    """Return the path of a folder of runs, local or at an address.
+
+    Raises:
+        RunError: The package that speaks the protocol is missing, or the store cannot be reached.
+    """
+    protocol, is_address, rest = str(place).partition("://")
+    if not is_address:
+        return Path(place)
+    if protocol == "file":
+        return Path(rest)
+    from upath import UPath
+
+    # Other workers write there too: a listing that is kept is soon out of date.
+    options = {"use_listings_cache": False} if protocol in OBJECT_STORES else {}
+    path: Any = None
+    try:
+        path = UPath(str(place), protocol=protocol, **options)
+        _remote_names(path)
+    except FileNotFoundError:
+        pass  # it is empty
+    except ImportError as error:
+        package = OBJECT_STORES.get(protocol)
+        how = f"pip install {package}" if package else str(error)
+        raise RunError(f"cannot use {place}: nothing here speaks {protocol}://; {how}") from error
+    except Exception as error:  # a store raises what its transport raises
+        raise _unreachable(place, error) from error
+    found: Path = path
+    return found
+
+
+def list_names(folder: Path) -> frozenset[str]:
+    """Return the names in a folder, asking nothing about each; none where it does not exist.
+
+    Raises:
+        RunError: It cannot be read.
+    """
+    try:
+        if isinstance(folder, Path):
+            # Names alone, not a Path of each: a folder of runs has a million score files.
+            return frozenset(os.listdir(folder))  # noqa: PTH208
+        return _remote_names(folder)
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise RunError(f"cannot read {folder}: {reason}; choose another --runs folder") from error
+
+
+def _remote_names(folder: Any) -> frozenset[str]:
+    folder.fs.invalidate_cache(folder.path)
+    listed = folder.fs.ls(folder.path, detail=False)
+    return frozenset(name.rstrip("/").rpartition("/")[2] for name in listed)
+
+
+def source(path: Path) -> Path | BytesIO:
+    """Return what a reader of Parquet takes: a local path, or the bytes of a remote file.
+
+    Raises:
+        OSError: The remote file cannot be read.
+    """
+    return path if isinstance(path, Path) else BytesIO(path.read_bytes())
+
+
+def sources(paths: Sequence[Path]) -> list[Path] | list[IO[bytes]]:
+    """Return what a reader of several Parquet files takes; remote ones are fetched side by side.
+
+    Raises:
+        OSError: A remote file cannot be read.
+    """
+    if all(isinstance(path, Path) for path in paths):
+        return list(paths)
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        return list(pool.map(_fetch, paths))
+
+
+def _fetch(path: Path) -> IO[bytes]:
+    return BytesIO(path.read_bytes())
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON document so that it exists whole or not at all.
+
+    Raises:
+        RunError: It cannot be written there.
+    """
+    # In ASCII: the name of a folder need not be text in any encoding.
+    content = (json.dumps(value, indent=2) + "\n").encode("ascii")
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    replace_atomically(path, write)
+
+
+def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file on this machine, and give it its final name.
+
+    Raises:
+        RunError: Nothing can be written there.
+    """
+    try:
+        if isinstance(path, Path):
+            _rename_into_place(path, write)
+        else:
+            _upload(path, write)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        # Polars wraps the system's error in one of its own.
+        raise RunError(
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}; "
+            "choose another folder with --runs or make room, then repeat the command"
+        ) from error
+
+
+def _temporary(path: Path) -> Path:
+    """Return a name that no reader's glob sees and that no process anywhere has.
+
+    Containers on two machines write the same shard with the same process id.
+    """
+    return path.with_name(f".{path.name}.{token_hex(6)}.tmp")
+
+
+def _rename_into_place(path: Path, write: Callable[[Path], None]) -> None:
+    temporary = _temporary(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _upload(path: Any, write: Callable[[Path], None]) -> None:
+    with TemporaryDirectory() as folder:
+        whole = Path(folder) / path.name
+        write(whole)
+        try:
+            if path.protocol in OBJECT_STORES:
+                path.fs.put_file(str(whole), path.path)
+            else:
+                _upload_and_rename(whole, path)
+        except MemtraceError:
+            raise
+        except Exception as error:  # a store raises what its transport raises
+            raise _unreachable(path, error) from error
+
+
+def _upload_and_rename(whole: Path, path: Any) -> None:
+    temporary: Any = _temporary(path)
+    path.fs.makedirs(path.parent.path, exist_ok=True)
+    path.fs.put_file(str(whole), temporary.path)
+    path.fs.mv(temporary.path, path.path)
+
+
+def _unreachable(place: Any, error: Exception) -> RunError:
+    return RunError(
+        f"cannot use {place}: {first_line(error)}; check the address, the network and the "
+        "credentials, then repeat the command"
+    )

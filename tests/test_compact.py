@@ -1,0 +1,189 @@
+"""Merged runs: equal content in one file, nothing read twice, nothing deleted unproven."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from test_runs import CONFIGURATION, finish
+
+from memtrace.compact import compact
+from memtrace.errors import RunError
+from memtrace.runs import begin_run, open_run
+from memtrace.scores import load_scores, read_metadata, write_scores
+from memtrace.seal import is_intact
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = begin_run(tmp_path, CONFIGURATION, {"command": ["memtrace", "scan"]})
+    for shard in run.shards():
+        finish(run, shard)
+    return run
+
+
+def names(run):
+    return sorted(path.name for path in (run.folder / "scores").iterdir())
+
+
+def test_the_content_is_equal_and_in_one_sealed_file(run, tmp_path):
+    rows, before = run.scores().collect(), read_metadata(run.path(run.shards()[0]))
+    sizes = sum(path.stat().st_size for path in (run.folder / "scores").iterdir())
+    done = compact(run)
+    assert names(run) == ["whole.parquet"]
+    assert (done.parts, done.bytes_before) == (3, sizes)
+    assert done.bytes_after == run.whole_path.stat().st_size
+    assert run.scores().collect().equals(rows)
+    assert load_scores(tmp_path, model="demo", step=512).collect().equals(rows)
+    assert pl.read_parquet(run.whole_path)["sequence_index"].is_sorted()
+    assert is_intact(run.whole_path)
+    after = read_metadata(run.whole_path)
+    assert {key: after[key] for key in run.configuration.metadata()} == {
+        key: before[key] for key in run.configuration.metadata()
+    }
+
+
+def test_a_merged_run_is_finished(run):
+    compact(run)
+    again = begin_run(run.folder.parents[2], CONFIGURATION, {})
+    assert again.shards_left() == []
+    assert all(map(again.is_done, again.shards()))
+
+
+def test_twice_is_once(run):
+    compact(run)
+    content = run.whole_path.read_bytes()
+    done = compact(run)
+    assert done.parts == 0
+    assert done.bytes_before == done.bytes_after
+    assert run.whole_path.read_bytes() == content
+
+
+def test_equal_runs_give_equal_bytes(run, tmp_path):
+    other = begin_run(tmp_path / "other", CONFIGURATION, {})
+    for shard in reversed(other.shards()):
+        finish(other, shard)
+    compact(run)
+    compact(other)
+    assert run.whole_path.read_bytes() == other.whole_path.read_bytes()
+
+
+def test_parts_that_are_still_there_are_not_read_twice(run):
+    """What a kill between the new name and the last deletion leaves behind."""
+    rows = run.scores().collect()
+    kept = {path: path.read_bytes() for path in map(run.path, run.shards())}
+    compact(run)
+    for path, content in list(kept.items())[1:]:
+        path.write_bytes(content)
+    assert run.scores().collect().equals(rows)
+    assert compact(run).parts == 2
+    assert names(run) == ["whole.parquet"]
+
+
+def test_an_unfinished_run_is_refused(run):
+    run.path(run.shards()[1]).unlink()
+    with pytest.raises(RunError, match="1 shards are left"):
+        compact(run)
+    assert len(names(run)) == 2
+
+
+@pytest.mark.parametrize("column", ["sequence_index", "matched_tokens"])
+def test_a_merged_file_that_differs_costs_nothing(run, monkeypatch, column):
+    """A library that writes one wrong value is caught before a part is deleted."""
+    sink = pl.LazyFrame.sink_parquet
+
+    def wrong(self, *arguments, **options):
+        changed = pl.when(pl.col("sequence_index") == 57).then(pl.col(column) + 1)
+        sink(
+            self.with_columns(changed.otherwise(pl.col(column)).alias(column)),
+            *arguments,
+            **options,
+        )
+
+    monkeypatch.setattr(pl.LazyFrame, "sink_parquet", wrong)
+    before = names(run)
+    with pytest.raises(RunError, match=r"differs from .*shard-00001-of-00003"):
+        compact(run)
+    assert names(run) == before
+
+
+def test_rows_too_many_are_found(run, monkeypatch):
+    sink = pl.LazyFrame.sink_parquet
+
+    def more(self, *arguments, **options):
+        sink(pl.concat([self, self.tail(1)]), *arguments, **options)
+
+    monkeypatch.setattr(pl.LazyFrame, "sink_parquet", more)
+    with pytest.raises(RunError, match="has not the 100 rows"):
+        compact(run)
+    assert len(names(run)) == 3
+
+
+def test_a_folder_that_may_not_be_changed_gives_one_line(run, monkeypatch):
+    def refused(path, missing_ok=False):
+        raise PermissionError(13, "Permission denied")
+
+    rows = run.scores().collect()
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.unlink", refused)
+        with pytest.raises(RunError, match="Permission denied; no scores are lost"):
+            compact(run)
+    assert run.scores().collect().equals(rows)
+    compact(run)
+    assert run.scores().collect().equals(rows)
+
+
+def test_accuracy_and_missing_values_stay(tmp_path):
+    run = begin_run(tmp_path, CONFIGURATION, {})
+    for shard in run.shards():
+        n = shard.stop - shard.start
+        matched = pl.Series([32, None] * (n // 2), dtype=pl.UInt8)
+        accuracy = np.linspace(0, 1, n, dtype=np.float32)
+        rows = np.arange(shard.start, shard.stop)
+        write_scores(run.path(shard), rows, matched, run.configuration.metadata(), accuracy)
+    rows = pl.concat([pl.read_parquet(run.path(shard)) for shard in run.shards()])
+    compact(run)
+    assert pl.read_parquet(run.whole_path).equals(rows)
+    assert rows.schema["accuracy"] == pl.Float32
+
+
+def test_a_checkpoint_that_has_seen_nothing(tmp_path):
+    run = begin_run(tmp_path, replace(CONFIGURATION, step=0, stop=0, exposed_rows=0), {})
+    assert compact(run).parts == 0
+    assert run.scores().collect().height == 0
+
+
+def test_the_command_says_sizes_and_leaves_the_unfinished(run, tmp_path, memtrace_cli):
+    other = begin_run(
+        tmp_path, replace(CONFIGURATION, step=64), {"command": ["memtrace", "scan", "--step", "64"]}
+    )
+    finish(other, other.shards()[0])
+    text = memtrace_cli("runs", "compact", tmp_path)
+    assert text.exit_code == 0, text.output
+    assert "64 not finished" in text.stdout
+    assert "To finish: memtrace scan --step 64" in text.stdout
+    assert names(run) == ["whole.parquet"]
+    assert len(names(other)) == 1
+    unfinished, done = json.loads(memtrace_cli("runs", "compact", tmp_path, "--json").stdout)
+    assert (unfinished["finished"], unfinished["parts"]) == (False, None)
+    assert (done["finished"], done["parts"]) == (True, 0)
+    one = memtrace_cli("runs", "compact", tmp_path, "--step", "512", "--json")
+    assert [document["step"] for document in json.loads(one.stdout)] == [512]
+    assert memtrace_cli("runs", "compact", tmp_path, "--step", "x").exit_code == 2
+    assert memtrace_cli("runs", "compact", tmp_path / "nothing").exit_code == 1
+
+
+def test_dry_run_and_status_know_a_merged_run(neox_folder, tmp_path, memtrace_cli):
+    np.save(tmp_path / "tokens.npy", np.full((6, 64), 3, np.uint16))
+    command = ["--quiet", "scan", "--model", neox_folder, "--corpus", tmp_path / "tokens.npy"]
+    command += ["--runs", tmp_path / "runs", "--shard-size", 2, "--dtype", "float32"]
+    assert memtrace_cli(*command).exit_code == 0
+    (folder,) = (tmp_path / "runs").glob("*/*/*")
+    compact(open_run(folder))
+    assert json.loads(memtrace_cli(*command, "--dry-run", "--json").stdout)["shards_left"] == 0
+    assert json.loads(memtrace_cli("status", tmp_path / "runs", "--json").stdout)[0]["finished"]
+    assert memtrace_cli(*command).exit_code == 0
+    assert names(open_run(folder)) == ["whole.parquet"]
+    fitted = memtrace_cli("fit-poisson", tmp_path / "runs", "--json")
+    assert json.loads(fitted.stdout)["coverage"]["seen"] == 6

@@ -1,0 +1,299 @@
+"""Histories of sequences over checkpoints, against a plain loop over every sequence."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtrace.emergence.clocks import CLOCKS, observations
+from memtrace.emergence.histories import Block, Tables
+from memtrace.emergence.intervals import (
+    Histories,
+    emergence_interval,
+    normalized,
+    read_histories,
+)
+from memtrace.errors import FitError
+from memtrace.runs import Configuration, Run, begin_run, find_runs
+from memtrace.scores import write_scores
+
+PER_STEP = 4
+STEPS = (0, 2, 5, 8, 16, 25)
+ROWS = 100
+MISSING = -1
+
+
+def configuration(step: int, **changes: object) -> Configuration:
+    made = Configuration(
+        suite="demo",
+        model="small",
+        step=step,
+        start=0,
+        stop=ROWS,
+        exposed_rows=min(PER_STEP * step, ROWS),
+        corpus_rows=ROWS,
+        sequences_per_step=PER_STEP,
+        shard_size=16,
+        prompt_tokens=32,
+        continuation_tokens=32,
+        eos_rule="none",
+        dtype="float32",
+        weight_digest=str(step),
+        corpus_digest="c",
+    )
+    return replace(made, **changes)
+
+
+def write_runs(folder: Path, seen: np.ndarray, steps: tuple[int, ...] = STEPS) -> list[Run]:
+    """Write the looks of a matrix (sequences, checkpoints) of 1, 0 and MISSING as runs."""
+    runs = []
+    for k, step in enumerate(steps):
+        c = configuration(step)
+        run = begin_run(folder, c, {"command": ["memtrace", "scan"]})
+        for shard in run.shards():
+            looked = seen[shard.start : shard.stop, k]
+            if (looked == MISSING).all():
+                continue  # a shard that is not done
+            there = np.flatnonzero(looked != MISSING)
+            matched = np.where(looked[there] == 1, 32, 7)
+            write_scores(run.path(shard), there + shard.start, matched, c.metadata())
+        runs.append(run)
+    return runs
+
+
+def random_looks(rng: np.random.Generator, n: int = ROWS, k: int = len(STEPS)) -> np.ndarray:
+    """Sequences with habits of their own, looks missing at random, and whole shards missing."""
+    seen = (rng.random((n, k)) < rng.choice([0.0, 0.1, 0.6], (n, 1))).astype(int)
+    seen[rng.random((n, k)) < 0.2] = MISSING
+    seen[16:32, 3] = seen[48:64, 1] = MISSING
+    return seen
+
+
+class Plain:
+    """What a loop over sequences finds."""
+
+    def __init__(self, seen: np.ndarray) -> None:
+        self.memorized: dict[int, tuple] = {}
+        self.never, self.risk, self.events = Counter(), Counter(), Counter()
+        self.transitions, self.steady, self.control = Counter(), Counter(), Counter()
+        for row, looks in enumerate(seen):
+            self._follow(row, row // PER_STEP, [(c, x) for c, x in enumerate(looks) if x >= 0])
+
+    def _follow(self, row: int, exposure: int, looks: list[tuple[int, int]]) -> None:
+        before = [(c, x) for c, x in looks if STEPS[c] <= exposure]
+        after = [(c, x) for c, x in looks if STEPS[c] > exposure]
+        for i, ((c, x), (d, y)) in enumerate(pairwise(before)):
+            if not any(x for _, x in before[: i + 1]):
+                self.control[c, d] += np.array([1, y])
+        if any(x for _, x in before):
+            first = next(c for c, x in before if x)
+            self.memorized[row] = (STEPS[first], True)
+            return
+        states = [x for _, x in after]
+        first = states.index(1) if 1 in states else None
+        if first is None:
+            if after:
+                self.never[STEPS[after[-1][0]], bool(before)] += 1
+        else:
+            last = [c for c, _ in before + after[:first]][-1:]
+            ends = states[first:]
+            spell = ends.index(0) if 0 in ends else len(ends)
+            end = 0 if 0 not in ends else 2 if 1 in ends[spell:] else 1
+            self.memorized[row] = (
+                STEPS[after[first][0]], False, bool(before), STEPS[last[0]] if last else None,
+                spell, end, bool(states[-1]),
+            )  # fmt: skip
+        for i, (c, x) in enumerate(after):
+            start = STEPS[after[i - 1][0]] if i else None
+            if 1 not in states[:i]:
+                self.risk[start, STEPS[c]] += 1
+                self.events[start, STEPS[c]] += x
+            if i:
+                then = states[i - 1]
+                history = (i > 1 and states[i - 2] == 1) if then else 1 in states[:i]
+                self.transitions[after[i - 1][0], c, int(history), then, x] += 1
+            if i > 1:
+                pair, now = states[i - 2] & states[i - 1], states[i - 1] & x
+                self.steady[after[i - 2][0], after[i - 1][0], pair, now] += 1
+
+
+def as_counter(table: np.ndarray) -> Counter:
+    return Counter({tuple(map(int, at)): int(table[tuple(at)]) for at in np.argwhere(table)})
+
+
+def check(found: Histories, plain: Plain) -> None:
+    rows = found.memorized.sort("sequence_index")
+    assert rows["sequence_index"].to_list() == sorted(plain.memorized)
+    columns = ("first_with", "before_exposure", "looked_before", "last_without", "spell_looks",
+               "spell_end", "held")  # fmt: skip
+    for row in rows.iter_rows(named=True):
+        expected = plain.memorized[row["sequence_index"]]
+        assert tuple(row[name] for name in columns[: len(expected)]) == expected
+    never = found.never.group_by("last_look", "looked_before").agg(pl.col("count").sum())
+    assert {row[:2]: row[2] for row in never.iter_rows()} == plain.never
+    risk = found.risk.group_by("start", "look").agg(pl.col("at_risk", "events").sum())
+    assert {row[:2]: row[2] for row in risk.iter_rows()} == plain.risk
+    assert {row[:2]: row[3] for row in risk.iter_rows()} == plain.events
+    assert as_counter(found.tables.transitions) == plain.transitions
+    assert as_counter(found.tables.steady) == plain.steady
+    for (c, d), counts in plain.control.items():
+        assert found.tables.control[c, d].tolist() == counts.tolist()
+    assert found.tables.control.sum() == sum(counts.sum() for counts in plain.control.values())
+
+
+@pytest.mark.parametrize("block", [1 << 20, 16, 23])
+def test_histories_are_those_of_a_loop_over_sequences(tmp_path, block) -> None:
+    seen = random_looks(np.random.default_rng(block))
+    runs = write_runs(tmp_path, seen)
+
+    check(read_histories(runs[::-1], block=block), Plain(seen))
+
+
+@given(seed=st.integers(0, 2**32 - 1), cuts=st.lists(st.integers(1, ROWS - 1), max_size=3))
+def test_blocks_add_up(seed, cuts) -> None:
+    """However the sequences are cut into blocks, the same is counted."""
+    seen = random_looks(np.random.default_rng(seed))
+    whole, parts = Tables.empty(len(STEPS)), Tables.empty(len(STEPS))
+    one = fold(seen, 0, ROWS, whole)
+    several = [
+        fold(seen, low, high, parts)
+        for low, high in zip([0, *sorted(cuts)], [*sorted(cuts), ROWS], strict=True)
+        if high > low
+    ]
+    assert pl.concat(block.memorized() for block in several).equals(one.memorized())
+    for name in ("shares", "transitions", "steady", "control"):
+        assert (getattr(whole, name) == getattr(parts, name)).all()
+
+
+def fold(seen: np.ndarray, low: int, high: int, tables: Tables) -> Block:
+    index = np.arange(low, high)
+    since = np.searchsorted(STEPS, index // PER_STEP, side="right")
+    block = Block(low, since, np.zeros(len(index), np.int64), len(STEPS))
+    for c in range(len(STEPS)):
+        rows = np.flatnonzero(seen[low:high, c] != MISSING)
+        block.look(c, rows, seen[low:high, c][rows] == 1, tables)
+    return block
+
+
+def test_shares_count_both_sides_of_exposure(tmp_path) -> None:
+    seen = random_looks(np.random.default_rng(5))
+    found = read_histories(write_runs(tmp_path, seen))
+    for k, step in enumerate(STEPS):
+        exposed, unexposed = (
+            part[part != MISSING] for part in np.split(seen[:, k], [min(PER_STEP * step, ROWS)])
+        )
+        n, hits, _, others, extractable = found.tables.shares[k]
+        assert (n, hits) == (len(exposed), exposed.sum())
+        assert (others, extractable) == (len(unexposed), unexposed.sum())
+
+
+def test_a_sample_counts_only_what_was_drawn(tmp_path) -> None:
+    runs = []
+    for step in (8, 25):
+        c = configuration(step, sample_size=20, sample_seed=3)
+        run = begin_run(tmp_path, c, {})
+        for shard in run.shards():
+            rows = run.rows(shard)
+            write_scores(run.path(shard), rows, np.where(rows % 5 == 0, 32, 0), c.metadata())
+        runs.append(run)
+    found = read_histories(runs)
+    drawn = np.concatenate([runs[0].rows(shard) for shard in runs[0].shards()])
+    exposed_or_hit = found.never["count"].sum() + len(found.memorized)
+
+    assert exposed_or_hit == len(drawn) == 20
+    assert set(found.memorized["sequence_index"]) == {row for row in drawn if row % 5 == 0}
+
+
+def test_multiplicity_divides_the_counts(tmp_path) -> None:
+    seen = random_looks(np.random.default_rng(9))
+    runs = write_runs(tmp_path / "runs", seen)
+    times = np.array([1, 2, 50, 1], np.uint32)[np.arange(ROWS) % 4]
+    folder = tmp_path / "table"
+    folder.mkdir()
+    table = {"sequence_index": np.arange(ROWS, dtype=np.uint64), "multiplicity": times}
+    pl.DataFrame(table).write_parquet(folder / "multiplicity-00000-of-00001.parquet")
+    found, plain = read_histories(runs, multiplicity=folder, block=23), read_histories(runs)
+
+    assert found.multiplicities == (1.0, 2.0, 50.0)
+    kinds = found.memorized.select(pl.col("sequence_index") % 4, "stratum").unique()
+    assert set(kinds.rows()) == {(0, 0), (1, 1), (2, 2), (3, 0)}
+    assert found.risk["at_risk"].sum() == plain.risk["at_risk"].sum()
+    assert found.risk["events"].sum() == plain.risk["events"].sum()
+
+
+def test_intervals_hold_the_time_on_every_clock(tmp_path) -> None:
+    """Whatever is grouped or widened, the interval of the truth lies inside."""
+    rng = np.random.default_rng(1)
+    exposure = np.arange(ROWS) // PER_STEP
+    time = exposure + rng.exponential(8, ROWS)
+    seen = (time[:, None] <= np.array(STEPS)).astype(int)
+    found = read_histories(write_runs(tmp_path, seen))
+    total = found.total_steps
+    truths = {"training": time, "exposure": time - exposure}
+    truths["share"] = (time - exposure) / (total - exposure)
+    for clock in CLOCKS:
+        seen_by = observations(found, clock)
+        assert seen_by.weights.sum() == found.classes["count"].sum()
+        looked = exposure < STEPS[-1]
+        inside = (seen_by.left < truths[clock][looked][:, None]) & (
+            truths[clock][looked][:, None] <= seen_by.right
+        )
+        assert inside.any(axis=1).all()
+
+
+def test_bounds_are_those_of_the_definition() -> None:
+    left, right = emergence_interval([100, 700, 900], [512, np.nan, 1000], [512, 1000])
+
+    assert left.tolist() == [100, 1000, 900]
+    assert right.tolist() == [512, np.inf, 1000]
+    low, high = normalized(left, right, [100, 700, 900], 1100)
+    assert low.tolist() == [0, 0.75, 0]
+    assert high.tolist() == pytest.approx([0.412, np.inf, 0.5])
+
+
+def test_runs_that_do_not_belong_together_are_refused(tmp_path) -> None:
+    runs = write_runs(tmp_path / "a", random_looks(np.random.default_rng(0)))
+    with pytest.raises(FitError, match="at least 2 checkpoints"):
+        read_histories(runs[:1])
+    other = begin_run(tmp_path / "b", configuration(25, corpus_digest="d"), {})
+    with pytest.raises(FitError, match="differ in corpus_digest"):
+        read_histories([runs[0], other])
+    other = begin_run(tmp_path / "c", configuration(25, model="large"), {})
+    with pytest.raises(FitError, match="two models"):
+        read_histories([runs[0], other])
+    unknown = [
+        begin_run(tmp_path / "d", configuration(step, sequences_per_step=None), {})
+        for step in (8, 25)
+    ]
+    with pytest.raises(FitError, match="no manifest tells"):
+        read_histories(unknown)
+    nothing = write_runs(tmp_path / "e", np.full((ROWS, len(STEPS)), MISSING))
+    with pytest.raises(FitError, match="nothing of demo/small step 0 is scanned yet"):
+        read_histories(nothing)
+
+
+def test_merged_score_files_are_read_too(tmp_path) -> None:
+    seen = random_looks(np.random.default_rng(2))
+    seen[seen == MISSING] = 0
+    write_runs(tmp_path, seen)
+    before = read_histories(find_runs(tmp_path))
+    for run in find_runs(tmp_path):
+        scores = run.scores().collect()
+        write_scores(
+            run.whole_path,
+            scores["sequence_index"].to_numpy(),
+            scores["matched_tokens"],
+            run.configuration.metadata(),
+        )
+        for shard in run.shards():
+            run.path(shard).unlink()
+
+    after = read_histories(find_runs(tmp_path), block=16)
+    assert after.memorized.sort("sequence_index").equals(before.memorized.sort("sequence_index"))
+    assert (after.tables.transitions == before.tables.transitions).all()

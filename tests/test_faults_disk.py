@@ -1,0 +1,202 @@
+"""Disks that are full, read-only, gone or lying: one clear error, and the repeated command ends."""
+
+import shutil
+import subprocess
+from contextlib import contextmanager, suppress
+
+import numpy as np
+import polars as pl
+import pytest
+from transformers import AutoModelForCausalLM
+
+import memtrace
+from memtrace.compact import compact
+from memtrace.errors import DataWarning, RunError
+from memtrace.runs import find_runs
+from memtrace.scores import SCHEMA, read_metadata
+
+SEQUENCES, SHARD = 90, 30
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory, neox_folder, remembered):
+    """What to scan."""
+    sequences, _ = remembered(AutoModelForCausalLM.from_pretrained(neox_folder), SEQUENCES)
+    path = tmp_path_factory.mktemp("disk") / "tokens.npy"
+    np.save(path, sequences.astype(np.uint16))
+    options = {"corpus": str(path), "dtype": "float32", "shard_size": SHARD}
+    return {"model": str(neox_folder), **options}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(job, tmp_path_factory):
+    return memtrace.scan(**job, runs=tmp_path_factory.mktemp("undisturbed"))
+
+
+def score_bytes(run):
+    return {p.name: p.read_bytes() for p in (run.folder / "scores").glob("*.parquet")}
+
+
+def temporary_files(folder):
+    return [path for path in folder.rglob("*") if path.name.endswith(".tmp")]
+
+
+@contextmanager
+def mounted(folder, options):
+    """A small file system of its own, where this user may mount one."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        done = False
+    if not done:
+        pytest.skip("no file system may be mounted here: a full disk cannot be made")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(path):
+    """Take all the space that there is."""
+    with path.open("ab", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+@pytest.mark.parametrize("shard", range(3))
+def test_disk_full(job, undisturbed, tmp_path, monkeypatch, shard):
+    """Full at any shard; what was finished stays, and with room the command ends as if nothing."""
+    import memtrace.shard
+
+    with mounted(tmp_path / "small", "size=256k") as small:
+        write, calls = memtrace.shard.write_scores, iter(range(100))
+
+        def filling(*arguments):
+            if next(calls) == shard:
+                fill(small / "ballast")
+            write(*arguments)
+
+        monkeypatch.setattr("memtrace.shard.write_scores", filling)
+        with pytest.raises(RunError, match=r"No space left on device.*make room"):
+            memtrace.scan(**job, runs=small / "runs")
+        (run,) = find_runs(small / "runs")
+        kept = score_bytes(run)
+        assert len(kept) == shard
+        assert kept.items() <= score_bytes(undisturbed).items()
+        assert not temporary_files(small)
+        (small / "ballast").unlink()
+        assert score_bytes(memtrace.scan(**job, runs=small / "runs")) == score_bytes(undisturbed)
+
+
+def test_disk_full_before_anything(job, tmp_path):
+    with mounted(tmp_path / "small", "size=64k") as small:
+        fill(small / "ballast")
+        with pytest.raises(RunError, match="No space left on device"):
+            memtrace.scan(**job, runs=small / "runs")
+        (small / "ballast").unlink()
+        assert not memtrace.scan(**job, runs=small / "runs").shards_left()
+
+
+def test_disk_full_while_compacting(undisturbed, tmp_path):
+    with mounted(tmp_path / "small", "size=256k") as small:
+        shutil.copytree(undisturbed.folder.parents[2], small / "runs")
+        (run,) = find_runs(small / "runs")
+        rows = run.scores().collect()
+        fill(small / "ballast")
+        with pytest.raises(RunError, match="No space left on device"):
+            compact(run)
+        assert run.scores().collect().equals(rows)
+        assert not temporary_files(small)
+        (small / "ballast").unlink()
+        compact(run)
+        assert run.scores().collect().equals(rows)
+
+
+def test_read_only_while_scanning(job, undisturbed, tmp_path, monkeypatch):
+    import memtrace.shard
+
+    with mounted(tmp_path / "small", "size=256k") as small:
+        write, calls = memtrace.shard.write_scores, iter(range(100))
+
+        def freezing(*arguments):
+            if next(calls) == 1:
+                remount(small, "ro")
+            write(*arguments)
+
+        monkeypatch.setattr("memtrace.shard.write_scores", freezing)
+        with pytest.raises(RunError, match="Read-only file system"):
+            memtrace.scan(**job, runs=small / "runs")
+        (run,) = find_runs(small / "runs")
+        assert len(score_bytes(run)) == 1
+        with pytest.raises(RunError, match="Read-only file system"):
+            memtrace.scan(**job, runs=small / "runs")
+        remount(small, "rw")
+        assert score_bytes(memtrace.scan(**job, runs=small / "runs")) == score_bytes(undisturbed)
+
+
+def remount(folder, how):
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("gone", ["runs", "run", "scores"])
+def test_a_folder_that_vanishes_while_scanning(job, undisturbed, tmp_path, monkeypatch, gone):
+    """What was done is gone, and the scan says so: no record calls it complete."""
+    import memtrace.shard
+
+    write, calls = memtrace.shard.write_scores, iter(range(100))
+
+    def vanishing(path, *arguments):
+        if next(calls) == 2:
+            folder = {"runs": tmp_path / "runs", "run": path.parents[1], "scores": path.parent}
+            shutil.rmtree(folder[gone])
+        write(path, *arguments)
+
+    monkeypatch.setattr("memtrace.shard.write_scores", vanishing)
+    with pytest.raises(RunError, match="lost 2 score files while it was scanned"):
+        memtrace.scan(**job, runs=tmp_path / "runs")
+    again = memtrace.scan(**job, runs=tmp_path / "runs")
+    assert score_bytes(again) == score_bytes(undisturbed)
+    assert again.record["sequences_done"] == SEQUENCES
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "zeros"])
+@pytest.mark.parametrize("compacted", [False, True], ids=["shards", "compacted"])
+def test_a_damaged_score_file_is_told_and_made_again(job, undisturbed, tmp_path, damage, compacted):
+    shutil.copytree(undisturbed.folder.parents[2], tmp_path / "runs")
+    (run,) = find_runs(tmp_path / "runs")
+    rows = run.scores().collect()
+    if compacted:
+        compact(run)
+    path = sorted((run.folder / "scores").iterdir())[-1]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 4
+    changed = {"flip": content, "cut": content[:-9], "empty": b"", "zeros": bytes(len(content))}
+    path.write_bytes(changed[damage])
+    with pytest.warns(DataWarning, match=rf"{path.name} is damaged .*: memtrace scan"):
+        read = run.scores().collect()
+    assert read.height == (0 if compacted else SEQUENCES - SHARD)  # left out, and never zeros
+    with pytest.warns(DataWarning, match="is damaged"):
+        again = memtrace.scan(**job, runs=tmp_path / "runs")
+    if compacted:
+        with pytest.warns(DataWarning, match="is damaged"):
+            compact(again)
+    assert again.scores().collect().equals(rows)
+
+
+def test_every_damage_is_found_before_a_parser_sees_it(undisturbed, tmp_path):
+    """A flipped bit in a Parquet file can end the process that parses it, so none may get there."""
+    whole = next(iter(score_bytes(undisturbed).values()))
+    rng = np.random.default_rng(3)
+    for at in rng.integers(0, 8 * len(whole), 300):
+        content = bytearray(whole)
+        content[at // 8] ^= 1 << at % 8
+        (tmp_path / "a.parquet").write_bytes(content)
+        assert read_metadata(tmp_path / "a.parquet") is None
+
+
+def test_a_table_without_a_seal_is_not_believed(tmp_path):
+    table = pl.DataFrame({"sequence_index": [0], "matched_tokens": [0]}, schema=SCHEMA)
+    table.write_parquet(tmp_path / "a.parquet")
+    assert read_metadata(tmp_path / "a.parquet") is None

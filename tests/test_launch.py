@@ -1,0 +1,338 @@
+"""Who does the shards, and what ends them, changes nothing: equal bytes, and complete records."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM
+
+from memtrace.errors import CorpusError, ModelError, RunError
+from memtrace.jobs import Assignments, Job, Tally, cut, left_of
+from memtrace.launch import run_job
+from memtrace.plan import find_checkpoints, plan_scan
+from memtrace.runs import Shard, find_runs, open_run, plan_shards
+
+PER_STEP, ROWS, STEPS, SHARD = 20, 100, (0, 2, 5), 10
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory, neox_folder, remembered):
+    """A manifest of one model with three checkpoints, of which the first has seen nothing."""
+    folder = tmp_path_factory.mktemp("launch")
+    sequences, _ = remembered(AutoModelForCausalLM.from_pretrained(neox_folder), ROWS)
+    np.save(folder / "tokens.npy", sequences.astype(np.uint16))
+    for step in STEPS:
+        model = AutoModelForCausalLM.from_pretrained(neox_folder)
+        model.gpt_neox.final_layer_norm.bias.data += step / 1000  # other bytes in each
+        model.save_pretrained(folder / f"step{step}")
+    model = {"name": "tiny", "path": "step{step}", "architecture": "gpt-neox", "layers": 2}
+    model |= {"width": 32, "heads": 4, "vocab_size": 96, "parameters": 31_680, "dtype": "float32"}
+    manifest = {"schema": 1, "suite": "toy", "title": "toy", "sequences_per_step": PER_STEP}
+    manifest |= {
+        "steps": list(STEPS),
+        "corpora": {},
+        "models": [model | {"corpus": None, "corpus_note": "own"}],
+    }
+    (folder / "toy.yaml").write_text(yaml.safe_dump(manifest))
+    return folder
+
+
+def make_job(suite, runs, step="all", **options):
+    checkpoints = find_checkpoints("tiny", step, manifest=suite / "toy.yaml")
+    options = {
+        "corpus": str(suite / "tokens.npy"),
+        "shard_size": SHARD,
+        "dtype": "float32",
+    } | options
+    plans = [plan_scan(each, runs=runs, **options) for each in checkpoints]
+    return Job(tuple(plans), command=("memtrace", "scan", "--model", "tiny"))
+
+
+def score_bytes(runs):
+    return {str(p.relative_to(runs)): p.read_bytes() for p in runs.rglob("*.parquet")}
+
+
+def check(runs, expected):
+    """Equal bytes, nothing lost, and every record complete."""
+    assert score_bytes(runs) == expected
+    found = find_runs(runs)
+    assert [run.step for run in found] == list(STEPS)
+    for run in found:
+        assert run.record["sequences_done"] == run.scores().collect().height == run.step * PER_STEP
+
+
+@pytest.fixture(scope="module")
+def undisturbed(suite, tmp_path_factory):
+    """The score files of a scan by one process that nothing interrupted."""
+    runs = tmp_path_factory.mktemp("undisturbed")
+    run_job(make_job(suite, runs), ["cpu"])
+    found = score_bytes(runs)
+    assert len(found) == (2 + 5) * PER_STEP // SHARD
+    check(runs, found)
+    return found
+
+
+@given(st.lists(st.integers(0, 60), max_size=5), st.integers(1, 7), st.integers(1, 3))
+def test_parts_of_members_and_their_processes_are_everything_once(lengths, members, processes):
+    part = [(place, plan_shards(0, n, 7)) for place, n in enumerate(lengths)]
+    pieces = [
+        cut(cut(part, i, members), j, processes) for i in range(members) for j in range(processes)
+    ]
+    flat = [(place, shard) for piece in pieces for place, shards in piece for shard in shards]
+    assert flat == [(place, shard) for place, shards in part for shard in shards]
+    sizes = [sum(len(shards) for _, shards in cut(part, i, members)) for i in range(members)]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_processes_of_one_machine(suite, undisturbed, tmp_path, workers):
+    progress = []
+    run_job(make_job(suite, tmp_path), ["cpu"] * workers, on_progress=progress.append)
+    check(tmp_path, undisturbed)
+    assert sum(progress) == 7 * PER_STEP
+    assert min(progress) > 0
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3)))[1::2])
+def test_three_members_in_any_order(suite, undisturbed, tmp_path, order):
+    for member in order:
+        run_job(make_job(suite, tmp_path), ["cpu"], worker=(member, 3))
+    check(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize("member", range(3))
+def test_any_member_alone_finishes_everything(suite, undisturbed, tmp_path, member):
+    run_job(make_job(suite, tmp_path), ["cpu"], worker=(member, 3))
+    check(tmp_path, undisturbed)
+
+
+def test_members_and_plain_scans_at_once(suite, undisturbed, tmp_path):
+    """In threads, so that they meet at every moment; all write the same files."""
+    errors = []
+
+    def member(worker):
+        try:
+            run_job(make_job(suite, tmp_path), ["cpu"], worker=worker)
+        except Exception as error:
+            errors.append(error)
+
+    members = [(0, 3), (1, 3), (2, 3), (0, 1), (0, 1)]
+    threads = [threading.Thread(target=member, args=(worker,)) for worker in members]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    check(tmp_path, undisturbed)
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
+    for run in find_runs(tmp_path):  # what each did is known, whoever wrote the record last
+        assert (
+            sum(sitting["sequences"] for sitting in run.record["sittings"]) >= run.step * PER_STEP
+        )
+
+
+def test_a_member_does_its_own_part_first(suite, tmp_path, monkeypatch):
+    import memtrace.launch
+
+    scanned, scan_shard = [], memtrace.launch.scan_shard
+
+    def watched(run, shard, *rest):
+        scanned.append((run.step, shard.number))
+        return scan_shard(run, shard, *rest)
+
+    monkeypatch.setattr("memtrace.launch.scan_shard", watched)
+    job = make_job(suite, tmp_path)
+    run_job(job, ["cpu"], worker=(1, 3))
+    own = [(STEPS[place], shard.number) for place, shards in job.part(1, 3) for shard in shards]
+    assert scanned[: len(own)] == own
+    assert len(scanned) == len(set(scanned)) == 14
+
+
+def test_what_a_killed_process_did_is_recorded(suite, tmp_path, monkeypatch):
+    import memtrace.launch
+
+    calls, scan_shard = iter(range(100)), memtrace.launch.scan_shard
+
+    def ending(*arguments):
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return scan_shard(*arguments)
+
+    monkeypatch.setattr("memtrace.launch.scan_shard", ending)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(make_job(suite, tmp_path, 5), ["cpu"])
+    run = open_run(tmp_path / "suite=toy/model=tiny/step=5")
+    assert [sitting["sequences"] for sitting in run.record["sittings"]] == [3 * SHARD]
+    (run,) = run_job(make_job(suite, tmp_path, 5), ["cpu"])
+    assert [sitting["sequences"] for sitting in run.record["sittings"]] == [30, 70]
+    written = json.loads((run.folder / "run.json").read_text())
+    assert written == run.record  # complete without the notes beside it
+
+
+def test_a_damaged_note_costs_no_run(suite, tmp_path):
+    (run,) = run_job(make_job(suite, tmp_path, 2), ["cpu"])
+    (run.folder / "sittings" / "0-0-a.json").write_text("{")
+    (run.folder / "sittings" / ".b.json").write_text("{}")
+    assert open_run(run.folder).record == run.record
+
+
+def test_an_error_in_one_process_ends_all(suite, undisturbed, tmp_path):
+    """One of the tokens is outside the vocabulary; what was finished before it is kept."""
+    tokens = np.load(suite / "tokens.npy")
+    tokens[87, 3] = 96
+    np.save(tmp_path / "tokens.npy", tokens)
+    job = make_job(suite, tmp_path / "runs", 5, corpus=str(tmp_path / "tokens.npy"))
+    with pytest.raises(CorpusError, match="token id 96 is outside") as caught:
+        run_job(job, ["cpu", "cpu"])
+    assert "\n" not in str(caught.value)
+    assert not multiprocessing.active_children()
+    kept = [path.name for path in (tmp_path / "runs").rglob("*.parquet")]
+    assert "shard-00008-of-00010.parquet" not in kept
+    assert left_of(job.plans[0])
+
+
+def test_a_process_that_is_killed_is_missed(suite, undisturbed, tmp_path):
+    def kill():
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.01)
+        children[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(RunError, match=r"ended with code -9 .* repeat the command"):
+        run_job(make_job(suite, tmp_path), ["cpu", "cpu"])
+    killer.join()
+    assert not multiprocessing.active_children()
+    run_job(make_job(suite, tmp_path), ["cpu"])
+    check(tmp_path, undisturbed)
+
+
+SCAN = """
+import sys
+from pathlib import Path
+import memtrace.launch
+from memtrace.cli.main import main
+if sys.argv[1] == "2":
+    import memtrace.models
+    memtrace.models.visible_devices = lambda _: ["cpu", "cpu"]
+if __name__ == "__main__":
+    main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("processes", "sent"), [(1, signal.SIGTERM), (2, signal.SIGTERM), (2, signal.SIGINT)]
+)
+def test_signals_end_a_scan_cleanly(suite, undisturbed, tmp_path, processes, sent):
+    """The command ends with 130, all its processes with it, and no half-written file is left."""
+    (tmp_path / "scan.py").write_text(SCAN)
+    command = [sys.executable, str(tmp_path / "scan.py"), str(processes), "scan", "--model", "tiny"]
+    command += ["--manifest", str(suite / "toy.yaml"), "--corpus", str(suite / "tokens.npy")]
+    command += ["--step", "all", "--runs", str(tmp_path / "runs"), "--dtype", "float32"]
+    command += ["--shard-size", str(SHARD)]
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd=Path(__file__).parent,
+    )
+    while process.poll() is None and not list(tmp_path.rglob("*.parquet")):
+        time.sleep(0.01)
+    if sent == signal.SIGINT:
+        os.killpg(process.pid, sent)  # as a terminal does
+    else:
+        process.send_signal(sent)
+    _, told = process.communicate()  # until every process has closed stderr: all have ended
+    assert process.returncode in (0, 130), told  # 0: it was faster
+    assert "Traceback" not in told
+    if process.returncode == 130:
+        assert told.splitlines()[-1].startswith("Interrupted")
+    assert score_bytes(tmp_path / "runs").items() <= undisturbed.items()
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
+    run_job(make_job(suite, tmp_path / "runs"), ["cpu"])
+    check(tmp_path / "runs", undisturbed)
+
+
+def test_equal_weights_of_two_steps_scanned_at_once_are_found_at_the_end(
+    suite, tmp_path, monkeypatch
+):
+    """Neither was there when the other one began."""
+    job = make_job(suite, tmp_path)
+    same = replace(job.plans[2].checkpoint, source=job.plans[1].checkpoint.source)
+    with monkeypatch.context() as patch:
+        patch.setattr("memtrace.launch.refuse_identical_weights", lambda *_: None)
+        run_job(replace(job, plans=(job.plans[1],)), ["cpu"])
+        run_job(replace(job, plans=(replace(job.plans[2], checkpoint=same),)), ["cpu"])
+    run = open_run(job.plans[2].folder)
+    run.update(sequences_done=0)
+    with pytest.raises(ModelError, match="byte-identical to those of step 2"):
+        run_job(replace(job, plans=(replace(job.plans[2], checkpoint=same),)), ["cpu"])
+
+
+@pytest.mark.parametrize("text", ["1", "3/3", "-1/3", "1/0", "a/b", "1/2/3", "0.5/2", ""])
+def test_members_that_cannot_be(memtrace_cli, text):
+    result = memtrace_cli("scan", "--model", "demo", "--worker", text)
+    assert result.exit_code == 2
+    assert "0 <= I < N" in result.stderr
+
+
+def test_members_that_cannot_be_in_the_library(suite, tmp_path):
+    with pytest.raises(RunError, match="worker 3/3"):
+        run_job(make_job(suite, tmp_path), ["cpu"], worker=(3, 3))
+
+
+def test_the_command_that_finishes_it_is_no_members(suite, memtrace_cli, tmp_path):
+    command = ["scan", "--model", "tiny", "--manifest", suite / "toy.yaml", "--worker", " 1/2"]
+    command += ["--step", "2", "--corpus", suite / "tokens.npy", "--runs", tmp_path]
+    result = memtrace_cli("--quiet", *command)
+    assert result.exit_code == 0, result.output
+    (run,) = find_runs(tmp_path)
+    assert "--worker" not in run.command
+    assert "--step 2" in run.command
+
+
+def test_a_tally_counts_each_sequence_once(suite, tmp_path):
+    job, told = make_job(suite, tmp_path), []
+    tally = Tally(job.plans, told.append)
+    shard = job.plans[2].shards()[3]
+    for sequences in (4, 4, 4, SHARD):
+        tally(2, shard, sequences)
+    assert told == [4, 4, 2]
+
+
+def test_assignments_are_everything_once(suite, tmp_path):
+    """Whatever fails and is given back, whoever asks next."""
+    job, rng = make_job(suite, tmp_path), np.random.default_rng(3)
+    shards: list[tuple[int, Shard | None]] = [(0, None)]
+    shards += [(place, shard) for place in (1, 2) for shard in job.plans[place].shards()]
+    for _ in range(50):
+        assignments = Assignments(job, Tally(job.plans, lambda _: None))
+        out, done, ended = [], [], []
+        while out or len(done) < len(shards):
+            if taken := assignments.take(int(rng.integers(-1, 3))):
+                out.append(taken)
+            if out and rng.random() < 0.6:
+                one = out.pop(rng.integers(len(out)))
+                if rng.random() < 0.3:
+                    assignments.give_back(one)
+                    continue
+                done.append(one)
+                if assignments.finish(one):
+                    ended.append(one[0])
+        assert sorted(done, key=str) == sorted(shards, key=str)
+        assert sorted(ended) == [0, 1, 2]
+        assert assignments.take(0) is None

@@ -1,0 +1,68 @@
+"""Every figure and table says which run it came from: model, step, weights and corpus."""
+
+import json
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from test_runs import CONFIGURATION
+
+from memtrace import plots
+from memtrace.plots.pages import small_multiples
+from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.runs import begin_run
+from memtrace.scores import write_scores
+
+WEIGHTS, CORPUS = "3fa2c1d0e5b7" + "0" * 52, "91abcdef0123" + "0" * 52
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two checkpoints of one model."""
+    for step, digest in ((512, WEIGHTS), (64, "imported " + WEIGHTS[::-1])):
+        own = {"step": step, "stop": 20_000, "exposed_rows": 20_000, "corpus_rows": 20_000}
+        own |= {"weight_digest": digest, "corpus_digest": CORPUS, "shard_size": 20_000}
+        run = begin_run(tmp_path / "runs", replace(CONFIGURATION, **own), {})
+        rows = np.arange(20_000)
+        matched = np.where(np.random.default_rng(step).random(20_000) < 0.01, 32, 3)
+        write_scores(run.path(run.shards()[0]), rows, matched, run.configuration.metadata())
+    return tmp_path / "runs"
+
+
+SOURCES = (
+    "demo/demo step 64, weights 000000000000, corpus 91abcdef0123",
+    "demo/demo step 512, weights 3fa2c1d0e5b7, corpus 91abcdef0123",
+)
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(plt.Text)]
+
+
+def test_summary_document_page_and_files(runs, tmp_path, memtrace_cli):
+    result = memtrace_cli("fit-poisson", runs, "--step", "all", "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    documents = json.loads((tmp_path / "out" / "fit.json").read_text())
+    assert [document["source"] for document in documents] == list(SOURCES)
+    html = (tmp_path / "out" / "report.html").read_text()
+    for source in SOURCES:
+        assert f"From {source}" in result.stdout
+        assert source in html
+    assert len(list((tmp_path / "out").glob("*.png"))) > 10
+
+
+def test_every_figure(runs):
+    from memtrace.runs import find_runs
+
+    fits = [fit_poisson(EventSequence.from_run(run), seed=0) for run in find_runs(runs)]
+    assert SOURCES[1] in texts(plots.page(fits[1]))
+    assert "\n".join(SOURCES) in texts(small_multiples(fits))
+    plt.close("all")
+
+
+def test_events_of_ones_own_have_no_run():
+    events = EventSequence.from_positions([5, 50, 500], n=1000)
+    fit = fit_poisson(events, seed=0)
+    assert fit.to_dict()["source"] == "given positions, not a run"
+    assert "From " not in fit.summary()

@@ -1,0 +1,289 @@
+"""`memtrace status` and its library: every state, what is left, and the cost of looking."""
+
+import builtins
+import json
+import os
+import re
+import shutil
+import time
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_runs import CONFIGURATION, finish
+
+from memtrace.errors import RunError
+from memtrace.manifests import find_suite
+from memtrace.runs import begin_run, plan_shards
+from memtrace.sampling import Sample
+from memtrace.status import FLOOR_RATE, STALE_SECONDS, hours_left, survey
+
+COMMAND = ["memtrace", "scan", "--model", "demo", "--step", "all"]
+
+
+def begin(runs, *, done=0, record=(), **changes):
+    """A run of which so many shards are done."""
+    run = begin_run(runs, replace(CONFIGURATION, **changes), {"command": COMMAND, **dict(record)})
+    for shard in run.shards()[:done]:
+        finish(run, shard)
+    return run
+
+
+def age(run, seconds):
+    for path in (run.folder / "run.json", run.folder / "scores"):
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+def only(runs):
+    (status,) = survey(runs)
+    return status
+
+
+def test_done_and_partial(tmp_path):
+    run = begin(tmp_path, done=2)
+    found = only(tmp_path)
+    assert (found.state, found.shards, found.shards_left) == ("partial", 3, 1)
+    assert (found.sequences, found.sequences_left) == (100, 20)
+    assert found.bytes_to_read == 20 * 64 * 2
+    assert found.command == "memtrace scan --model demo --step all"
+    finish(run, run.shards()[2])
+    found = only(tmp_path)
+    assert (found.state, found.sequences_left, found.command) == ("done", 0, None)
+
+
+def test_stale_after_a_day_without_a_file(tmp_path):
+    run = begin(tmp_path, done=2)
+    age(run, STALE_SECONDS - 60)
+    assert only(tmp_path).state == "partial"
+    age(run, STALE_SECONDS + 60)
+    assert only(tmp_path).state == "stale"
+    assert "24 hours" in only(tmp_path).reason
+    finish(run, run.shards()[2])
+    assert only(tmp_path).state == "done"
+
+
+def test_a_clock_that_was_set_back_makes_nothing_stale(tmp_path):
+    run = begin(tmp_path, done=1)
+    age(run, -10 * STALE_SECONDS)
+    assert only(tmp_path).state == "partial"
+
+
+def test_stale_where_another_schema_began_it(tmp_path):
+    begin(tmp_path, done=1).update(schema_version="0")
+    assert only(tmp_path).state == "stale"
+    assert "schema 0" in only(tmp_path).reason
+
+
+def test_failed_where_the_last_sitting_did(tmp_path):
+    failed = {"sequences": 0, "seconds": 1.0, "error": "cannot write: No space left on device"}
+    fine = {"sequences": 40, "seconds": 2.0}
+    run = begin(tmp_path, done=1).update(sittings=[fine, failed])
+    assert only(tmp_path).state == "failed"
+    assert only(tmp_path).reason == failed["error"]
+    assert only(tmp_path).speed == 20
+    run.update(sittings=[failed, fine])
+    assert only(tmp_path).state == "partial"
+
+
+def test_a_scan_that_fails_says_so_in_its_record(neox_folder, tmp_path, memtrace_cli):
+    """End to end: token ids beyond the vocabulary in the second of three shards."""
+    tokens = np.full((6, 64), 3, np.uint16)
+    tokens[3, 40] = 96
+    np.save(tmp_path / "tokens.npy", tokens)
+    command = ["--quiet", "scan", "--model", neox_folder, "--corpus", tmp_path / "tokens.npy"]
+    command += ["--runs", tmp_path / "runs", "--shard-size", 2, "--dtype", "float32"]
+    assert memtrace_cli(*command).exit_code == 1
+    found = only(tmp_path / "runs")
+    assert found.state == "failed"
+    assert "vocabulary" in found.reason
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"configuration": {"suite": 5}}'])
+def test_an_unreadable_record_does_not_hide_the_others(tmp_path, content):
+    begin(tmp_path, done=3)
+    (begin(tmp_path, step=64).folder / "run.json").write_text(content)
+    shutil.rmtree(begin(tmp_path, step=128).folder / "scores", ignore_errors=True)
+    (begin(tmp_path, step=256).folder / "run.json").unlink()
+    states = {found.step: found.state for found in survey(tmp_path)}
+    assert states == {64: "failed", 128: "partial", 256: "failed", 512: "done"}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    start=st.integers(0, 200),
+    length=st.integers(0, 300),
+    size=st.integers(1, 90),
+    share=st.floats(0.02, 1) | st.none(),
+    data=st.data(),
+)
+def test_what_is_left_is_what_the_plan_says(tmp_path_factory, start, length, size, share, data):
+    """Counted from names alone, and equal to the sum over the shards that are not there."""
+    n = None if share is None or length < 2 else max(1, round(share * length))
+    sampled = {} if n is None else {"sample_size": n, "sample_seed": 1}
+    changes = {"start": start, "stop": start + length, "corpus_rows": 1000, "shard_size": size}
+    run = begin(tmp_path_factory.mktemp("runs"), **changes, **sampled)
+    shards = plan_shards(start, start + length, size, Sample(n, 1) if n else None)
+    done = data.draw(st.sets(st.sampled_from(shards))) if shards else set()
+    (run.folder / "scores").mkdir()
+    for shard in done:
+        run.path(shard).touch()
+    found = only(run.folder.parents[2])
+    left = [shard for shard in shards if shard not in done]
+    assert (found.shards, found.shards_left) == (len(shards), len(left))
+    assert found.sequences_left == sum(shard.sequences for shard in left)
+    assert found.sequences == sum(shard.sequences for shard in shards)
+    assert (found.state == "done") == (not left)
+
+
+def test_hours_are_measured_where_they_can_be(tmp_path):
+    sitting = {"sequences": 80, "seconds": 4.0}
+    begin(tmp_path, done=2, record={"sittings": [sitting]})
+    begin(tmp_path, done=1, step=64)  # the speed of the other checkpoint
+    begin(tmp_path, done=1, suite="pythia", model="70m")  # never timed
+    begin(tmp_path, done=1, suite="own", model="own")  # nor known
+    other, measured, own, floor = hours_left(survey(tmp_path))
+    assert measured.source == other.source == "measured"
+    assert measured.hours == pytest.approx(20 / 20 / 3600)
+    assert other.hours == pytest.approx(60 / 20 / 3600)
+    assert own is None
+    # 2 P k + 2 d V, P the weights without embedding and output matrix
+    operations = 2 * (70_426_624 - 2 * 512 * 50_304) * 32 + 2 * 512 * 50_304
+    assert floor.source == "floor"
+    assert floor.hours == pytest.approx(60 * operations / FLOOR_RATE / 3600)
+
+
+def test_a_whole_suite_costs_a_few_calls_a_run(tmp_path, monkeypatch):
+    """No call for a score file: with more of them the same are made."""
+
+    def calls(shards):
+        runs = tmp_path / str(shards)
+        for step in (64, 128, 512):
+            run = begin(runs, step=step, stop=shards, corpus_rows=shards, shard_size=1)
+            (run.folder / "scores").mkdir()
+            for shard in run.shards()[1:]:
+                run.path(shard).touch()
+        made = []
+        with monkeypatch.context() as patch:
+            for owner, name in [(os, "stat"), (os, "listdir"), (os, "scandir"), (os, "open")]:
+                patch.setattr(owner, name, counted(getattr(owner, name), made))
+            patch.setattr(builtins, "open", counted(builtins.open, made))
+            patch.setattr("io.open", counted(open, made))
+            assert [found.sequences_left for found in survey(runs)] == [1, 1, 1]
+        return len(made)
+
+    def counted(function, made):
+        def call(*arguments, **options):
+            made.append(function)
+            return function(*arguments, **options)
+
+        return call
+
+    few = calls(3)
+    assert calls(100) == few <= 3 * 8
+
+
+@pytest.fixture
+def pythia(tmp_path):
+    """Two models at all checkpoints, one of them begun only."""
+    suite = find_suite("pythia")
+    for model in ("160m", "70m"):
+        for step in suite.steps:
+            run = begin(
+                tmp_path / "runs",
+                suite="pythia",
+                model=model,
+                step=step,
+                stop=5,
+                record={"command": ["memtrace", "scan", "--model", model, "--step", "all"]},
+            )
+            if model == "70m" or step < 5000:
+                (run.folder / "scores").mkdir()
+                run.path(run.shards()[0]).touch()
+    return tmp_path / "runs"
+
+
+def test_the_page_shows_every_checkpoint_within_100_columns(pythia, memtrace_cli):
+    text = memtrace_cli("status", pythia).stdout
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    rows = {model: [] for model in ("70m", "160m")}
+    for line in lines:
+        if match := re.fullmatch(r"(70m|160m) +([#+~!.]+)", line):
+            rows[match[1]].append(match[2])
+    assert "".join(rows["70m"]) == "#" * 154
+    assert "".join(rows["160m"]) == "#" * 15 + "+" * 139
+    assert lines.index(next(line for line in lines if line.startswith("70m"))) < lines.index(
+        next(line for line in lines if line.startswith("160m"))
+    )
+    assert "5,000 to 143,000 (139)" in text
+    assert text.count("To finish:") == 1
+    assert "To finish: memtrace scan --model 160m --step all" in text
+
+
+def test_steps_that_were_not_begun_are_shown(tmp_path, memtrace_cli):
+    begin(tmp_path, done=3)
+    assert "demo  ..........#" in memtrace_cli("status", tmp_path).stdout
+    shutil.rmtree(tmp_path / "suite=demo")
+    begin(tmp_path, done=3, suite="local", model="my model")
+    assert "my model  #" in memtrace_cli("status", tmp_path).stdout
+
+
+def test_json_has_what_is_needed_to_plan(tmp_path, memtrace_cli):
+    begin(tmp_path, done=2)
+    (document,) = json.loads(memtrace_cli("status", tmp_path, "--json").stdout)
+    names = "suite model step run shards shards_left sequences sequences_left finished command"
+    assert set(names.split()) < document.keys()
+    assert document["state"] == "partial"
+    assert document["hours_from"] == "floor"
+    assert not document["finished"]
+
+
+def test_long_commands_are_not_cut(tmp_path, memtrace_cli):
+    command = ["memtrace", "scan", "--model", "demo", "--corpus", "x" * 300]
+    begin(tmp_path, record={"command": command})
+    assert f"To finish: {' '.join(command)}\n" in memtrace_cli("status", tmp_path).stdout
+
+
+def test_watching_begins_before_there_is_a_folder(tmp_path, memtrace_cli, monkeypatch):
+    """It looks again and again; Ctrl-C ends it with 130."""
+    looks = []
+
+    def sleep(seconds):
+        looks.append(seconds)
+        if len(looks) == 1:
+            begin(tmp_path / "runs", done=2)
+        elif len(looks) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    result = memtrace_cli("status", tmp_path / "runs", "--watch")
+    assert result.exit_code == 130, result.output
+    assert "demo  ..........+" in result.stdout
+    assert len(looks) == 2
+
+
+def test_watch_and_json_exclude_each_other(tmp_path, memtrace_cli):
+    assert memtrace_cli("status", tmp_path, "--watch", "--json").exit_code == 2
+
+
+def test_a_folder_that_cannot_be_read(tmp_path, memtrace_cli):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(RunError, match="cannot read"):
+        survey(tmp_path / "runs")
+    assert memtrace_cli("status", tmp_path / "runs").exit_code == 2
+
+
+def test_a_compacted_run_is_done(tmp_path):
+    run = begin(tmp_path)
+    (run.folder / "scores").mkdir()
+    run.whole_path.touch()
+    assert only(tmp_path).state == "done"
+
+
+def test_records_are_small(tmp_path):
+    """What is read of each run: a page or two, whatever the number of its shards."""
+    run = begin(tmp_path, stop=146_432_000, corpus_rows=146_432_000, shard_size=131_072)
+    assert (run.folder / "run.json").stat().st_size < 8192
+    assert asdict(run.configuration) == run.record["configuration"]
