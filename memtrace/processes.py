@@ -67,7 +67,7 @@ def _hear(connection: Connection, process: BaseProcess, device: str, report: Rep
     """Pass on one message of a member; return whether more are to come."""
     try:
         message = connection.recv()
-    except EOFError:
+    except (EOFError, OSError):
         process.join(_PATIENCE)
         raise RunError(
             f"the process on {device} ended with code {process.exitcode} and without a word (a "

@@ -20,6 +20,8 @@ from memtrace.jobs import Assignment, Assignments, Job, Tally
 from memtrace.launch import Sitting, complete_record
 from memtrace.runs import Run, open_run
 
+ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Variable of Ray that is 0 where it is to listen on 127.0.0.1 alone, on any system."""
 MOST_DEATHS = 3
 """Actors that may die over one shard, before it is the shard that is suspected."""
 
@@ -59,7 +61,8 @@ def run_on_ray(
         nodes = sum(node["Alive"] for node in ray.nodes())
         cpus = int(ray.cluster_resources().get("CPU", 1))
         count = actors or gpus or nodes
-        options = {"num_gpus": 1} if gpus else {"num_gpus": 0, "num_cpus": max(1, cpus // count)}
+        share = cpus // count or cpus / count  # Ray takes a fraction only below 1
+        options = {"num_gpus": 1} if gpus else {"num_gpus": 0, "num_cpus": share}
         remote = ray.remote(**options)(Actor)
         assignments = Assignments(job, Tally(job.plans, on_progress))
         crew = _Crew(ray, lambda: remote.remote(job, "cuda:0" if gpus else "cpu"), assignments)
@@ -75,7 +78,12 @@ def run_on_ray(
 
 @contextmanager
 def _connected(address: str | None) -> Iterator[Any]:
-    """Use the cluster at an address, or one of this machine's own that nothing else can reach."""
+    """Use the cluster at an address, or one of this machine's own that no other one can reach."""
+    address = address or os.environ.get("RAY_ADDRESS")
+    if not address:
+        # Read when Ray is imported. Without it Ray listens on every interface, to anyone: it takes
+        # 127.0.0.1, where it is asked for, for the machine's outer address.
+        os.environ.setdefault(ALONE, "0")
     try:
         import ray
     except ImportError as error:
@@ -85,18 +93,20 @@ def _connected(address: str | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    where: dict[str, Any] = {"address": address or os.environ.get("RAY_ADDRESS")}
-    if not where["address"]:
-        where = {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
         # Ray takes SIGTERM for itself; here it ends the scan as Ctrl-C does.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)
     except (OSError, ValueError, RuntimeError) as error:
         raise RunError(
-            f"no Ray cluster at {where['address']}: {first_line(error)}; check --address"
+            f"no Ray cluster at {address or 'local'}: {first_line(error)}; check --address"
         ) from error
     try:
         yield ray

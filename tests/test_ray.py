@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import warnings
+from importlib.util import find_spec
 
 import pytest
 from test_launch import PER_STEP, check, make_job, score_bytes, suite, undisturbed  # noqa: F401
@@ -11,18 +12,21 @@ from test_launch import PER_STEP, check, make_job, score_bytes, suite, undisturb
 from memtrace import ray_engine
 from memtrace.errors import CapacityWarning, CorpusError, RunError
 
-ALONE = {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
-
 
 @pytest.fixture(scope="module")
 def cluster():
-    """One cluster for all tests, which nothing outside this machine can reach."""
-    ray = pytest.importorskip("ray", reason="Ray is missing: pip install 'memtrace-llm[ray]'")
-    with warnings.catch_warnings():
+    """One cluster for all tests, as the scan starts it where no address is given."""
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'memtrace-llm[ray]'")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.delenv("RAY_ADDRESS", raising=False)
         warnings.simplefilter("ignore")  # of Ray's own
-        ray.init(**ALONE, num_cpus=4, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
+        with ray_engine._connected(None) as ray:
+            yield ray
+
+
+def test_nothing_outside_this_machine_can_reach_it(cluster):
+    assert [node["NodeManagerAddress"] for node in cluster.nodes()] == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("actors", [2, 4])
