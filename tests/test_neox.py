@@ -14,6 +14,7 @@ from transformers import (
 )
 
 import memtrace.greedy.neox as neox
+import memtrace.greedy.tiles as tiles
 from memtrace.greedy.cascade import Forward
 from memtrace.greedy.generic import GenericForward
 from memtrace.greedy.neox import NeoXForward
@@ -124,9 +125,37 @@ def test_contenders_are_closer_than_the_logits(tokens: torch.Tensor) -> None:
 def test_tiles_change_nothing(tokens: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = NeoXForward(random_neox(), torch.float32, LENGTH)
     whole, _ = forward.prompt(tokens, keep=2)
-    monkeypatch.setitem(neox.TILE_TOKENS, "cpu", 2 * LENGTH)
+    monkeypatch.setitem(tiles.TILE_TOKENS, "cpu", 2 * LENGTH)
     tiled, _ = forward.prompt(tokens, keep=2)
     torch.testing.assert_close(tiled, whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cores_side_by_side_compute_what_one_does(
+    tokens: torch.Tensor, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    monkeypatch.setitem(tiles.TILE_TOKENS, "cpu", LENGTH)
+    alone, cache = NeoXForward(random_neox(), dtype, LENGTH).prompt(tokens, keep=2)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        forward = NeoXForward(random_neox(), dtype, LENGTH)
+        for _ in range(20):
+            together, shared = forward.prompt(tokens, keep=2)
+            torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(shared.keys, cache.keys, rtol=1e-5, atol=1e-5)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 31, 64, 341, 1024])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_tiles_are_every_sequence_once(n: int, device: str) -> None:
+    cut = tiles.cut(n, 32, torch.device(device))
+    assert [i for tile in cut for i in range(tile.start, tile.stop)] == list(range(n))
+    sizes = [tile.stop - tile.start for tile in cut]
+    assert max(sizes) - min(sizes) <= 1
 
 
 @pytest.mark.parametrize("name", ["pythia", "sequential residual", "one layer"])

@@ -14,10 +14,8 @@ from transformers import GPTNeoXForCausalLM
 from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXLayer
 
 from memtrace.greedy.products import Product, product
+from memtrace.greedy.tiles import cut, side_by_side
 from memtrace.greedy.tokenwise import TokenTable
-
-TILE_TOKENS = {"cpu": 1024}
-"""Tokens read at once, so that what a product writes is in the cache when the next reads it."""
 
 TABLE_BUDGET = 512 << 20
 """Bytes that a table of the first layer may take."""
@@ -115,10 +113,14 @@ class NeoXForward:
         shape = (len(self._sources), n, self._heads[0], k, self._heads[1])
         if self._prompt_cache.keys.shape != shape:
             self._prompt_cache = Cache.empty(shape, self.dtype, self.device)
-        step = max(1, TILE_TOKENS.get(self.device.type, n * k) // k)
-        tiles = [slice(start, start + step) for start in range(0, n, step)]
         cache = self._prompt_cache
-        features = [self._run(tokens[tile], cache.view(tile), keep) for tile in tiles]
+        if self._table is not None:
+            self._table.learn(tokens)  # so that tiles only read it
+
+        def read(tile: slice) -> Tensor:
+            return self._run(tokens[tile], cache.view(tile), keep)
+
+        features = side_by_side(read, cut(n, k, self.device))
         return torch.cat(features), cache
 
     def extend(self, tokens: Tensor, cache: Cache, rows: Tensor) -> tuple[Tensor, Cache]:

@@ -35,11 +35,15 @@ class TokenTable:
         self._compute, self._columns = compute, columns
         self._known = torch.zeros(vocabulary, dtype=torch.bool, device=columns[0].device)
 
-    def __call__(self, tokens: Tensor) -> list[Tensor]:
-        """Rows `(..., width)` of tokens `(...)`."""
+    def learn(self, tokens: Tensor) -> None:
+        """Compute the rows of tokens that were not met before."""
         met = torch.unique(tokens)
         for new in met[~self._known[met]].split(ROWS_AT_ONCE):
             for column, rows in zip(self._columns, self._compute(new), strict=True):
                 column[new] = rows.to(column.dtype)
             self._known[new] = True
+
+    def __call__(self, tokens: Tensor) -> list[Tensor]:
+        """Rows `(..., width)` of tokens `(...)`."""
+        self.learn(tokens)
         return [F.embedding(tokens, column) for column in self._columns]
