@@ -313,7 +313,16 @@ def test_the_command_writes_what_it_prints(runs, tmp_path, memtrace_cli) -> None
     assert {"page.png", "memorized.svg", "flows.png", "time-exposure.png"} <= names
     table = pl.read_parquet(output / "sequences.parquet")
     assert table.height == document["outcomes"]["ever"]
-    assert "Hazard" in run(memtrace_cli, "emergence", runs).stdout
+    text = run(memtrace_cli, "emergence", runs).stdout
+    assert "Hazard" in text
+    # Each answer says which runs it came from.
+    first, last = (find_runs(runs)[place].provenance for place in (0, -1))
+    assert document["sources"][0] == first
+    assert document["sources"][-1] == last
+    folded = " ".join(text.split())
+    source = f"{len(document['sources'])} runs, {first} to {last}"
+    assert f"From {source}" in folded
+    assert source in (output / "memorized.svg").read_text(encoding="utf-8")
 
 
 def test_exactly_one_source_is_asked_for(runs, tmp_path, memtrace_cli) -> None:

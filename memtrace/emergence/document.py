@@ -27,6 +27,7 @@ def document(fit: "EmergenceFit") -> dict[str, Any]:
             "kind": "memorization",
             "suite": found.suite,
             "model": found.model,
+            "sources": list(found.sources),
             "total_steps": found.total_steps,
             "sequences": fit.sequences,
             "seed": fit.seed,

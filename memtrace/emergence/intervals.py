@@ -67,6 +67,13 @@ class Histories:
     exposure itself), `look`, `at_risk`, `events`, `confirmed` (events that the next look
     confirmed)."""
     tables: Tables
+    sources: tuple[str, ...]
+    """What each run says of its checkpoint, its weights and its corpus."""
+
+    @property
+    def source(self) -> str:
+        """Return what a figure or a table says of the runs that it came from."""
+        return f"{len(self.sources)} runs, {self.sources[0]} to {self.sources[-1]}"
 
     @property
     def label(self) -> str:
@@ -305,6 +312,7 @@ def _gather(
         never=_summed(never, "count"),
         risk=_with_events(_summed(risk, "at_risk"), memorized),
         tables=tables,
+        sources=tuple(run.provenance for run in runs),
     )
 
 

@@ -106,6 +106,7 @@ def page(fit: "EmergenceFit") -> "RenderableType":
         blocks.append(("Beware", _table([("of all intervals but the factors", _together(fit))])))
     for heading, table in blocks:
         parts += [Text(""), Text(heading, style="bold"), Padding(table, (0, 0, 0, 2))]
+    parts += [Text(""), Text(f"From {found.source}", style="dim")]
     return Group(*parts)
 
 

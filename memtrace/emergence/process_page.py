@@ -51,6 +51,7 @@ def document(fit: "EmergenceProcess") -> dict[str, Any]:
             "label": fit.label,
             "suite": found.suite,
             "model": found.model,
+            "sources": list(found.sources),
             "step": int(found.checkpoints[-1]),
             "events": fit.n_events,
             "events_left_out": fit.left_out,
@@ -117,6 +118,7 @@ def page(fit: "EmergenceProcess") -> "RenderableType":
     parts: list[Any] = [box]
     for heading, table in (("Emergences", _numbers(fit)), ("Models of the rate", _models(fit))):
         parts += [Text(""), Text(heading, style="bold"), Padding(table, (0, 0, 0, 2))]
+    parts += [Text(""), Text(f"From {fit.histories.source}", style="dim")]
     return Group(*parts)
 
 

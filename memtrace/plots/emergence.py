@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from memtrace.emergence.clocks import Clock
     from memtrace.emergence.hazard import Rate
+    from memtrace.emergence.intervals import Histories
     from memtrace.emergence.process import EmergenceProcess
     from memtrace.emergence.report import EmergenceFit
     from memtrace.point_process.events import FloatArray
@@ -148,6 +149,7 @@ def emergence_page(fit: "EmergenceFit") -> "Figure":
             draw(fit, ax)
         text = f"{fit.histories.label}\n{textwrap.fill(fit.verdict, 140)}"
         figure.suptitle(text, x=0.01, ha="left", fontsize=11)
+        _write_source(figure, fit.histories)
     return figure
 
 
@@ -164,8 +166,14 @@ def save_emergence(fit: "EmergenceFit", folder: Path) -> None:
             figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
             draw(fit, ax)
             figure.suptitle(fit.histories.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
+            _write_source(figure, fit.histories)
         write_figure(figure, folder / name)
     write_figure(emergence_page(fit), folder / "page")
+
+
+def _write_source(figure: "Figure", found: "Histories") -> None:
+    """Write at the foot of a figure which runs it came from."""
+    figure.supxlabel(found.source, x=0.99, ha="right", fontsize=6, color=GREY)
 
 
 def _boxes(fit: "EmergenceFit", name: str, title: str, ax: "Axes | None") -> "Axes":
@@ -246,6 +254,7 @@ def process_figure(fit: "EmergenceProcess") -> "Figure":
         figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
         emergence_rate(fit, ax)
         figure.suptitle(fit.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
+        _write_source(figure, fit.histories)
     return figure
 
 
