@@ -244,11 +244,12 @@ class Sitting:
             each = partial(report, self._place, shard)
             corpus = self._plan.corpus
             written = scan_shard(self.run, shard, corpus, self._engine, self._writer, each)
-            self.settle()
-            self._writing = shard, written
+            last, self._writing = self._writing, (shard, written)
+            self._settle(last)
         except BaseException as error:
             with suppress(RunError):  # where the folder can be written at all
                 self.settle()
+            with suppress(RunError):
                 if isinstance(error, Exception):
                     self._note(error=str(error))
             raise
@@ -259,12 +260,15 @@ class Sitting:
         Raises:
             RunError: They cannot be written.
         """
-        if self._writing is None:
-            return
-        (shard, written), self._writing = self._writing, None
-        written.result()
-        self._done.append(shard)
-        self._note()
+        last, self._writing = self._writing, None
+        self._settle(last)
+
+    def _settle(self, writing: tuple[Shard, Future[None]] | None) -> None:
+        if writing is not None:
+            shard, written = writing
+            written.result()
+            self._done.append(shard)
+            self._note()
 
     def complete(self) -> bool:
         """Write into the record that everything is done, where it is.

@@ -77,7 +77,8 @@ def test_show_has_source_corpus_counts_and_faults():
     assert "https://github.com/EleutherAI/pythia/issues/206" in text
 
 
-def test_show_step_says_what_is_wrong_with_it():
+def test_show_step_says_what_is_wrong_with_it(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")  # a narrower card folds the line
     sound = run("show", "12b", "--step", "49000")
     faulty = run("show", "12b", "--step", "50000")
     assert "EleutherAI/pythia-12b@step49000, which has seen 50,176,000 sequences" in sound

@@ -150,11 +150,12 @@ def test_a_folder_that_vanishes_while_scanning(job, undisturbed, tmp_path, monke
     def vanishing(path, *arguments):
         if next(calls) == 2:
             folder = {"runs": tmp_path / "runs", "run": path.parents[1], "scores": path.parent}
-            shutil.rmtree(folder[gone])
+            folder[gone].rename(tmp_path / "elsewhere")  # at once, as nothing else can be
         write(path, *arguments)
 
     monkeypatch.setattr("memtrace.shard.write_scores", vanishing)
-    with pytest.raises(RunError, match="lost 2 score files while it was scanned"):
+    # Whichever is first: to count what is there, or to note what was done.
+    with pytest.raises(RunError, match=r"lost 2 score files while it was scanned|cannot write"):
         memtrace.scan(**job, runs=tmp_path / "runs")
     again = memtrace.scan(**job, runs=tmp_path / "runs")
     assert score_bytes(again) == score_bytes(undisturbed)

@@ -257,7 +257,8 @@ def test_fit_poisson_works_on_imported_runs_unchanged(toy, tmp_path, memtrace_cl
     direct = EventSequence.from_positions(truth(), n=ROWS, sequences_per_step=STEP_ROWS)
     ours = fit_poisson(events, window=16).to_dict()
     theirs = fit_poisson(direct, window=16).to_dict()
-    assert json.dumps({**ours, "label": 0}) == json.dumps({**theirs, "label": 0})
+    names = {"label": 0, "source": 0}
+    assert json.dumps({**ours, **names}) == json.dumps({**theirs, **names})
     result = memtrace_cli("fit-poisson", tmp_path / "runs", "--window", "16", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["events"] == len(truth())
