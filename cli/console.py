@@ -53,6 +53,11 @@ def set_up(level: int) -> None:
     warnings.showwarning = show  # type: ignore[assignment]  # where and when are left out
 
 
+def one_or_list(documents: list[dict[str, Any]]) -> Any:
+    """One answer makes one document, several make a list."""
+    return documents[0] if len(documents) == 1 else documents
+
+
 def print_answer(value: Any, as_json: bool, text: Callable[[], str]) -> None:
     """Print `value` as one JSON document, or else what `text()` makes of it, on stdout."""
     click.echo(json.dumps(value, indent=2, allow_nan=False) if as_json else text())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Store, json_option, print_answer, show_progress
+from .console import Store, json_option, one_or_list, print_answer, show_progress
+from .output import write_answer, write_document, writing_to
 
 if TYPE_CHECKING:
     from memtrace.emergence import EmergenceFit
@@ -79,14 +80,11 @@ def emergence(
         documents = [fit.to_dict() for fit in fits]
         if output is not None:
             _write(output, fits, documents)
-        answer = documents[0] if len(documents) == 1 else documents
-        print_answer(answer, as_json, lambda: _text(fits))
+        print_answer(one_or_list(documents), as_json, lambda: _text(fits))
 
 
 def _abilities(evals: Path, level: float, seed: int, as_json: bool, output: Path | None) -> None:
     from memtrace.evaluations.report import emergence_of_abilities
-
-    from .output import write_answer
 
     answer = emergence_of_abilities(evals, level, seed)
     if output is not None:
@@ -123,21 +121,13 @@ def _text(fits: "list[EmergenceFit]") -> str:
 
 def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, Any]]) -> None:
     """Write the documents, tables and figures, in a folder for each model if there are several."""
-    import json
-
-    from memtrace.errors import RunError
     from memtrace.plots.emergence import save_emergence
 
-    try:
+    with writing_to(output):
         for fit, document in zip(fits, documents, strict=True):
             found = fit.histories
             folder = output / f"{found.suite}-{found.model}" if len(fits) > 1 else output
-            folder.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-            (folder / "emergence.json").write_text(text, encoding="utf-8")
+            folder.mkdir(exist_ok=True)
+            write_document(folder / "emergence.json", document)
             fit.sequence_table().write_parquet(folder / "sequences.parquet")
             save_emergence(fit, folder)
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {output}: {error.strerror or error}; choose another --output"
-        ) from error

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Store, estimate_text, json_option, print_answer
+from .console import Store, estimate_text, json_option, one_or_list, print_answer
+from .output import write_answer, write_document, writing_to
 
 if TYPE_CHECKING:
     from memtrace.point_process import EventSequence, PoissonFit
@@ -108,7 +109,7 @@ def fit_poisson(
     _adjust(documents, fits)
     if output is not None:
         _write(output, documents, chosen, fits)
-    print_answer(_answer(documents), as_json, lambda: _text(documents, fits))
+    print_answer(one_or_list(documents), as_json, lambda: _text(documents, fits))
 
 
 def _fit_emergence(
@@ -123,8 +124,6 @@ def _fit_emergence(
     from memtrace.emergence import read_histories
     from memtrace.emergence.process import fit_emergence_process
     from memtrace.point_process import EventSequence
-
-    from .output import write_answer
 
     models: dict[tuple[str, str], list[Run]] = {}
     for run in chosen:
@@ -141,7 +140,9 @@ def _fit_emergence(
         for (suite, model), fit, document in zip(models, fits, documents, strict=True):
             name = "fit" if len(fits) == 1 else f"{suite}-{model}-fit"
             write_answer(output, name, document, fit.plot())
-    print_answer(_answer(documents), as_json, lambda: "\n\n\n".join(fit.summary() for fit in fits))
+    print_answer(
+        one_or_list(documents), as_json, lambda: "\n\n\n".join(fit.summary() for fit in fits)
+    )
 
 
 def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) -> "list[Cut]":
@@ -251,25 +252,15 @@ def _last_finished(found: "list[Run]") -> "list[Run]":
     return list(reversed(last.values()))
 
 
-def _answer(documents: list[dict[str, Any]]) -> Any:
-    """One fit makes one document, several make a list."""
-    return documents[0] if len(documents) == 1 else documents
-
-
 def _write(
     output: Path, documents: list[dict[str, Any]], chosen: "list[Run]", fits: "list[PoissonFit]"
 ) -> None:
     """Write fit.json, report.html and the figures, named by model and step if there are several."""
-    import json
-
     from memtrace import plots
-    from memtrace.errors import RunError
     from memtrace.point_process.html import html_report
 
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(_answer(documents), indent=2, allow_nan=False) + "\n"
-        (output / "fit.json").write_text(text, encoding="utf-8")
+    with writing_to(output):
+        write_document(output / "fit.json", one_or_list(documents))
         (output / "report.html").write_text(
             html_report(fits, [d["strata"] for d in documents]), encoding="utf-8"
         )
@@ -278,7 +269,3 @@ def _write(
         for run, fit in zip(chosen, fits, strict=True):
             prefix = f"{run.suite}-{run.model}-step{run.step}-" if len(fits) > 1 else ""
             plots.save(fit, output, prefix)
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {output}: {error.strerror or error}; choose another --output"
-        ) from error

@@ -3,7 +3,9 @@
 It knows nothing of what is in them.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,16 +30,30 @@ def write_answer(folder: Path, name: str, document: dict[str, Any], figure: "Fig
     Raises:
         RunError: The folder cannot be written.
     """
-    import json
-
-    from memtrace.errors import RunError
     from memtrace.plots import write_figure
+
+    with writing_to(folder):
+        write_document(folder / f"{name}.json", document)
+        write_figure(figure, folder / name)
+
+
+def write_document(path: Path, document: Any) -> None:
+    """Write a JSON document, in which nothing is NaN."""
+    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Make the folder, and tell in one line what goes wrong while it is written to.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    from memtrace.errors import RunError
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
-        write_figure(figure, folder / name)
+        yield
     except OSError as error:
         raise RunError(
             f"cannot write to {folder}: {error.strerror or error}; choose another --output"

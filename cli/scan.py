@@ -18,6 +18,7 @@ from .console import (
     estimate_text,
     json_option,
     manifest_option,
+    one_or_list,
     print_answer,
     show_progress,
 )
@@ -188,7 +189,7 @@ def scan(
     need = check_checkpoints(own, keep_weights=keep_weights)
     if dry_run:
         documents = [_dry_document(plan) for plan in plans]
-        print_answer(_unwrap(documents), as_json, lambda: _dry_text(documents, need))
+        print_answer(one_or_list(documents), as_json, lambda: _dry_text(documents, need))
         return
     if need and need.checkpoints:
         logger.info("%s", _disk_text(need))
@@ -205,7 +206,7 @@ def scan(
             devices = visible_devices(device)
             runs = run_job(job, devices, worker=worker or (0, 1), on_progress=advance)
     documents = [_document(run) for run in runs]
-    print_answer(_unwrap(documents), as_json, lambda: _text(documents))
+    print_answer(one_or_list(documents), as_json, lambda: _text(documents))
 
 
 def _check_launch(
@@ -226,11 +227,6 @@ def _title(model: str, plans: "list[ScanPlan]") -> str:
     if len(plans) == 1:
         return f"{model} step {plans[0].checkpoint.step}"
     return f"{model}, {len(plans)} checkpoints"
-
-
-def _unwrap(documents: list[dict[str, Any]]) -> Any:
-    """One checkpoint makes one document, several make a list."""
-    return documents[0] if len(documents) == 1 else documents
 
 
 def _document(run: "Run") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from memtrace.emergence.hazard import HazardModel, Rate
 from memtrace.emergence.panel import Panel
 from memtrace.emergence.parametric import Parametric
 from memtrace.point_process.model import Interval
+from memtrace.point_process.summary import named_values
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from memtrace.emergence.report import EmergenceFit
 
 Rows = list[tuple[str, str]]
+WIDTH = 32
+"""Of the names in a table, so that those of several lie below each other."""
 LEGEND = "(generic: extractable before; control: of those not yet trained on)"
 TOGETHER = 2.0
 MOST_ROWS = 14
@@ -94,16 +97,21 @@ def page(fit: "EmergenceFit") -> "RenderableType":
     box = Box(Text(fit.verdict), title=Text(title), title_align="left", border_style="blue")
     blocks: list[tuple[str, Table]] = [
         (f"Memorized by checkpoint {LEGEND}", _by_checkpoint(fit)),
-        ("Sequences", _table(_outcomes(fit))),
+        ("Sequences", named_values(_outcomes(fit), WIDTH)),
         ("Time of emergence, of those that emerge (non-parametric)", _clocks(fit)),
         ("Hazard: emergences per million sequences not yet memorized, per step", _hazards(fit)),
-        ("What moves the hazard (factor)", _table(_regression(fit))),
-        ("Learning and forgetting, per million sequences and step", _table(_panels(fit))),
-        ("Laws of the time since exposure", _table(_laws(fit))),
+        ("What moves the hazard (factor)", named_values(_regression(fit), WIDTH)),
+        (
+            "Learning and forgetting, per million sequences and step",
+            named_values(_panels(fit), WIDTH),
+        ),
+        ("Laws of the time since exposure", named_values(_laws(fit), WIDTH)),
     ]
     parts: list[Any] = [box]
     if fit.bursts.index > TOGETHER and fit.bursts.p_value < 0.05:
-        blocks.append(("Beware", _table([("of all intervals but the factors", _together(fit))])))
+        blocks.append(
+            ("Beware", named_values([("of all intervals but the factors", _together(fit))], WIDTH))
+        )
     for heading, table in blocks:
         parts += [Text(""), Text(heading, style="bold"), Padding(table, (0, 0, 0, 2))]
     parts += [Text(""), Text(f"From {found.source}", style="dim")]
@@ -116,17 +124,6 @@ def _together(fit: "EmergenceFit") -> str:
         "they take sequences as independent, but here many emerge together, as copies and "
         f"boilerplate do: think of them as up to {factor:.1f} times as wide"
     )
-
-
-def _table(rows: Rows) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(min_width=32, style="cyan")
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, value.replace("[", "\\["))
-    return table
 
 
 def _columns(first: str, names: Sequence[str]) -> "Table":

@@ -15,7 +15,6 @@ from scipy import stats
 
 from memtrace.emergence.hazard import Cells, cells_of
 from memtrace.emergence.intervals import Histories
-from memtrace.errors import FitError
 from memtrace.point_process.changepoint import ChangePoint, grid_gains
 from memtrace.point_process.count_models import negative_binomial, poisson_counts
 from memtrace.point_process.dispersion import Dispersion, dispersion
@@ -25,7 +24,7 @@ from memtrace.point_process.piecewise import Cut
 from memtrace.point_process.poisson import garwood_interval
 from memtrace.point_process.regression import fit_rates
 from memtrace.point_process.spline import DEGREE, KNOTS, basis
-from memtrace.point_process.trend import Equivalence
+from memtrace.point_process.trend import Equivalence, check_margin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,8 +70,7 @@ class Drift:
         Raises:
             FitError: The margin is not above 1.
         """
-        if not 1 < margin < math.inf:
-            raise FitError(f"margin {margin} must be a rate ratio above 1, such as 1.05")
+        check_margin(margin)
         if self.reason:
             return Equivalence(margin, None, math.nan)
         slack = math.log(margin) - abs(self.theta)

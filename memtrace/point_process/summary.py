@@ -52,10 +52,10 @@ def page(fit: "PoissonFit") -> "RenderableType":
     title = fit.events.label or "Poisson fit"
     panel = Panel(Text(fit.verdict), title=Text(title), title_align="left", border_style="blue")
     blocks = [
-        ("Events", _table(_events(fit))),
-        ("Order: the primary end point", _table(_order(fit))),
-        ("Order: descriptive, unadjusted", _table(_described(fit))),
-        (f"Windows of {fit.window:,} sequences", _table(_windows(fit))),
+        ("Events", named_values(_events(fit))),
+        ("Order: the primary end point", named_values(_order(fit))),
+        ("Order: descriptive, unadjusted", named_values(_described(fit))),
+        (f"Windows of {fit.window:,} sequences", named_values(_windows(fit))),
         ("Models of the rate", _models(fit, "positions")),
         ("Models of the window counts", _models(fit, "window counts")),
     ]
@@ -105,11 +105,12 @@ def strata_page(strata: Sequence[dict[str, Any]]) -> "RenderableType":
     return table
 
 
-def _table(rows: Rows) -> "Table":
+def named_values(rows: Rows, width: int = 28) -> "Table":
+    """Return a table of names, at least `width` wide, and values."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(min_width=28, style="cyan")
+    table.add_column(min_width=width, style="cyan")
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, value.replace("[", "\\["))

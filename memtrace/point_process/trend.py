@@ -27,6 +27,16 @@ SIGNIFICANT = 0.05
 """Level at which dispersion about the trend widens its intervals."""
 
 
+def check_margin(margin: float) -> None:
+    """Refuse a margin that is no rate ratio above 1.
+
+    Raises:
+        FitError: It is not.
+    """
+    if not 1 < margin < math.inf:
+        raise FitError(f"margin {margin} must be a rate ratio above 1, such as 1.05")
+
+
 @dataclass(frozen=True)
 class Equivalence:
     """Two one-sided tests that the rate ratio lies within (1 / margin, margin)."""
@@ -133,8 +143,7 @@ class Trend:
         Raises:
             FitError: The margin is not above 1.
         """
-        if not 1 < margin < math.inf:
-            raise FitError(f"margin {margin} must be a rate ratio above 1, such as 1.05")
+        check_margin(margin)
         if self.reason:
             return Equivalence(margin, None, math.nan)
         low, high = self.pivot(-math.log(margin)), -self.pivot(math.log(margin))
