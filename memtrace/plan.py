@@ -12,7 +12,7 @@ from memtrace.configuration import Configuration
 from memtrace.corpus import Corpus, open_corpus, open_named
 from memtrace.errors import CorpusError, ManifestError, ModelError, RunError
 from memtrace.greedy import EOS_RULES, Rules
-from memtrace.manifests import ModelManifest, Suite, find_model
+from memtrace.manifests import ModelManifest, Suite, find_model, load_suites
 from memtrace.models import Weights
 from memtrace.runs import Shard, open_run, plan_shards, run_folder, run_folders
 from memtrace.sampling import Int64Array, Sample, stratify
@@ -126,7 +126,8 @@ def find_checkpoints(
     """Find the checkpoints that a model name and a list of steps mean.
 
     Args:
-        model: Short name from a manifest, a local folder, or a Hub `repository[@revision]`.
+        model: Short name from a manifest, a local folder, or a Hub `repository[@revision]`; a
+            folder of the same name as a model needs a slash (`./demo`).
         step: A step, or a text such as `1000,2000`, `1000:143000:1000`, `all`, `last`.
         suite: The suite, where two have a model of that name.
         manifest: A manifest file of the user's own.
@@ -134,8 +135,8 @@ def find_checkpoints(
     Raises:
         ManifestError: No manifest names the model or the step, and it is no folder or repository.
     """
-    is_path = Path(model).is_dir() or "/" in model
-    if is_path and suite is None:
+    is_folder = Path(model).is_dir() and not _is_named(model, manifest)
+    if suite is None and ("/" in model or is_folder):
         return [_local_checkpoint(model, step)]
     found = find_model(model, suite=suite, manifest=manifest)
     steps = parse_steps(str("last" if step is None else step), found[0].steps)
@@ -143,6 +144,11 @@ def find_checkpoints(
         Checkpoint(found[0].suite, found[1].name, each, *_source(found[1], each), found)
         for each in steps
     ]
+
+
+def _is_named(model: str, manifest: Path | None) -> bool:
+    """Return whether a manifest has a model of that name, which then is no folder of that name."""
+    return any(each.name == model for suite in load_suites(manifest) for each in suite.models)
 
 
 def _source(model: ModelManifest, step: int) -> tuple[str, str | None]:

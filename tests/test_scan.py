@@ -265,3 +265,13 @@ def test_floor_of_the_work(suite):
     plan = plan_scan(checkpoint, corpus=None, runs=Path("unused"))
     trunk = 31_680 - 2 * 32 * 96
     assert plan.floor_operations() == 144 * (2 * trunk * 32 + 2 * 32 * 96)
+
+
+def test_a_folder_with_the_name_of_a_model_is_not_it(tmp_path, monkeypatch):
+    """Whoever keeps results in a folder `demo` still means the suite; `./demo` is the folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "mine").mkdir()
+    assert {each.suite for each in find_checkpoints("demo", "all")} == {"demo"}
+    for name in ("./demo", "mine"):
+        assert [each.suite for each in find_checkpoints(name)] == ["local"]
