@@ -17,7 +17,7 @@ from memtrace.errors import RunError
 from memtrace.runs import Run
 from memtrace.scores import read_metadata
 from memtrace.seal import OPEN_SEAL, SEAL, seal
-from memtrace.stores import replace_atomically, source, sources
+from memtrace.stores import remove, replace_atomically, source, sources
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def compact(run: Run) -> Compaction:
 
 
 def _compact(run: Run) -> Compaction:
-    paths = [path for shard in run.shards() if (path := run.path(shard)).is_file()]
+    there = run.file_names()
+    paths = [run.path(shard) for shard in run.shards() if shard.file_name in there]
     before = sum(path.stat().st_size for path in paths)
     if not run.is_whole():
         if left := len(run.shards_left()):
@@ -65,7 +66,7 @@ def _compact(run: Run) -> Compaction:
     if not run.is_whole():
         raise RunError(f"{run.whole_path} is damaged; its parts are kept: repeat the command")
     for path in paths:
-        path.unlink(missing_ok=True)
+        remove(path)
     return Compaction(len(paths), before, run.whole_path.stat().st_size)
 
 

@@ -28,7 +28,7 @@ from memtrace.plan import (
     plan_scan,
     refuse_identical_weights,
 )
-from memtrace.runs import Run, Shard, begin_run, open_run
+from memtrace.runs import WHOLE, Run, Shard, begin_run, open_run
 from memtrace.shard import scan_shard
 from memtrace.sittings import name_process, write_sitting
 from memtrace.stores import open_store
@@ -179,10 +179,10 @@ def _do(
     left = sitting.run.shards_left(shards)
     for shard in set(shards).difference(left):
         report(place, shard, shard.sequences)
-    # A damaged file is there before, one that another member has finished meanwhile is not.
-    damaged = [shard for shard in left if sitting.run.path(shard).is_file()]
+    # A damaged file is there before, one that another member finishes meanwhile is not.
+    before = sitting.run.file_names()
     for shard in left:
-        if shard not in damaged and sitting.run.path(shard).is_file():
+        if {shard.file_name, WHOLE} & (sitting.run.file_names() - before):
             report(place, shard, shard.sequences)
         else:
             sitting.scan(shard, report)

@@ -176,65 +176,73 @@ class Run:
         """Return where the scores of all shards are once they have been merged."""
         return self.folder / "scores" / WHOLE
 
+    def file_names(self) -> frozenset[str]:
+        """Return the names of the score files that are there now; reads none of them.
+
+        Raises:
+            RunError: The folder cannot be read.
+        """
+        return list_names(self.folder / "scores")
+
     def is_whole(self) -> bool:
         """Return whether the scores of all shards are there, merged into one file, and intact.
 
         Raises:
-            RunError: As `is_done`.
-        """
-        return self._holds(self.whole_path)
-
-    def is_done(self, shard: Shard) -> bool:
-        """Return whether the shard's scores are there, intact, and of this run.
-
-        Raises:
             RunError: A readable score file of another run lies in its place.
         """
-        return self._holds(self.path(shard)) or self.is_whole()
+        return self._holds(WHOLE, self.file_names())
 
-    def _holds(self, path: Path) -> bool:
+    def _holds(self, name: str, there: frozenset[str]) -> bool:
         """Return whether a score file is there, intact, and of this run."""
-        if not path.is_file():
+        if name not in there:
             return False
+        path = self.folder / "scores" / name
         found = read_metadata(path)
         if found is None:
-            warnings.warn(
-                f"{path} is damaged (not the bytes that were written): it counts as not done; "
-                f"to scan it again: {self.command}",
-                DataWarning,
-                stacklevel=3,
-            )
+            if path.is_file():  # where it was not merged and deleted meanwhile
+                warnings.warn(
+                    f"{path} is damaged (not the bytes that were written): it counts as not done; "
+                    f"to scan it again: {self.command}",
+                    DataWarning,
+                    stacklevel=3,
+                )
             return False
-        for name, expected in self._expected_metadata.items():
+        for key, expected in self._expected_metadata.items():
             # Another release may finish a run: the definition, not the version, fixes the answer.
-            if name != "memtrace_version" and found.get(name) != expected:
+            if key != "memtrace_version" and found.get(key) != expected:
                 raise RunError(
-                    f"{path} belongs to another run ({name}: {found.get(name)}, "
+                    f"{path} belongs to another run ({key}: {found.get(key)}, "
                     f"expected {expected}); move it away and repeat the command"
                 )
         return True
 
     def shards_left(self, among: Sequence[Shard] | None = None) -> list[Shard]:
-        """Return the shards that are not done, of all or of some; reads every score file."""
-        if self.is_whole():
+        """Return the shards that are not done, of all or of some; reads every score file.
+
+        Raises:
+            RunError: As `is_whole`.
+        """
+        there = self.file_names()
+        if self._holds(WHOLE, there):
             return []
         shards = self.shards() if among is None else among
-        return [shard for shard in shards if not self._holds(self.path(shard))]
+        return [shard for shard in shards if not self._holds(shard.file_name, there)]
 
     def shards_missing(self) -> list[Shard]:
         """Return the shards that have no score file; lists one folder and reads no file."""
-        there = list_names(self.folder / "scores")
+        there = self.file_names()
         if WHOLE in there:
             return []
         return [shard for shard in self.shards() if shard.file_name not in there]
 
     def scores(self) -> pl.LazyFrame:
         """Return the scores of all finished shards, lazily, in training order."""
+        there = self.file_names()
         # Merged scores first: until their parts are deleted the same rows are there twice.
-        if self.is_whole():
+        if self._holds(WHOLE, there):
             return scan_scores([self.whole_path])
-        paths = [self.path(shard) for shard in self.shards()]
-        return scan_scores([path for path in paths if self._holds(path)])
+        shards = [shard for shard in self.shards() if self._holds(shard.file_name, there)]
+        return scan_scores([self.path(shard) for shard in shards])
 
     @property
     def command(self) -> str:
@@ -284,7 +292,7 @@ def begin_run(runs: Path, configuration: Configuration, record: Mapping[str, Any
     """
     c = configuration
     folder = run_folder(runs, c.suite, c.model, c.step)
-    if not (folder / "run.json").exists():
+    if "run.json" not in list_names(folder):
         Run(folder, {}).update(
             schema_version=SCHEMA_VERSION, configuration=asdict(configuration), **record
         )
@@ -335,7 +343,7 @@ def run_folders(
             for name in sorted(list_names(folder))
             if (name == wanted if value not in (None, "") else name.startswith(wanted))
         ]
-    return [folder for folder in folders if (folder / "run.json").is_file()]
+    return [folder for folder in folders if "run.json" in list_names(folder)]
 
 
 def find_runs(

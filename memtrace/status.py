@@ -163,7 +163,7 @@ def _status(folder: Path, now: float) -> RunStatus:
 
 def _of_record(run: Run, now: float) -> RunStatus:
     c = run.configuration
-    shards, missing = _missing(run, list_names(run.folder / "scores"))
+    shards, missing = _missing(run, run.file_names())
     left = _sequences(run, missing)
     sat = [each for each in run.record.get("sittings", []) if isinstance(each, dict)]
     state, reason = _state(run, sat, bool(missing), now)

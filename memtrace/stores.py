@@ -128,6 +128,23 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     replace_atomically(path, write)
 
 
+def remove(path: Path) -> None:
+    """Delete a file; one that is gone already is no error.
+
+    Raises:
+        OSError, RunError: It cannot be deleted.
+    """
+    if isinstance(path, Path):
+        path.unlink(missing_ok=True)
+        return
+    try:
+        # Of the file system: some of its paths have no `unlink`.
+        path.fs.rm_file(path.path)
+    except Exception as error:  # a store raises what its transport raises
+        if path.name in list_names(path.parent):
+            raise _unreachable(path, error) from error
+
+
 def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file on this machine, and give it its final name.
 

@@ -1,16 +1,29 @@
 """A web server on 127.0.0.1 that serves byte ranges, plays the Hub, and misbehaves when told to."""
 
+import base64
 import hashlib
 import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
 def commit_of(repository: str, revision: str) -> str:
     return hashlib.sha1(f"{repository}@{revision}".encode()).hexdigest()
+
+
+def file_entry(path: str, content: bytes) -> dict[str, object]:
+    """What the Hub says of a file in a listing."""
+    size, digest = len(content), hashlib.sha256(content).hexdigest()
+    return {
+        "type": "file",
+        "path": path,
+        "size": size,
+        "oid": hashlib.sha1(content).hexdigest(),
+        "lfs": {"oid": digest, "size": size, "pointerSize": 130},
+    }
 
 
 class RangeServer:
@@ -51,6 +64,17 @@ class RangeServer:
             self.files[f"/store/{name}/{commit}/{path}"] = content
         return commit
 
+    def commit(self, kind, name, revision, lines) -> None:
+        """Do what a commit to the fake Hub asks for: files that are added or deleted."""
+        files = self.repositories[kind, name, revision]
+        store = f"/store/{name}/{commit_of(name, revision)}/"
+        for line in lines:
+            path = line["value"].get("path")
+            if line["key"] == "file":
+                files[path] = self.files[store + path] = base64.b64decode(line["value"]["content"])
+            elif line["key"] == "deletedFile":
+                del files[path], self.files[store + path]
+
     @property
     def bytes_sent(self) -> int:
         return sum(size for _, size in self.requests)
@@ -72,45 +96,73 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self):
+        url = urlsplit(self.path)
         with suppress(BrokenPipeError, ConnectionResetError):
-            self._answer(unquote(urlsplit(self.path).path))
+            self._answer(unquote(url.path), "true" in parse_qs(url.query).get("recursive", []))
 
-    def _answer(self, path):
+    def do_POST(self):
+        kind, *name, what, revision = unquote(urlsplit(self.path).path).split("/")[2:]
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if what == "preupload":
+            paths = [each["path"] for each in json.loads(body)["files"]]
+            self._send_json(
+                {
+                    "files": [
+                        {"path": path, "uploadMode": "regular", "shouldIgnore": False}
+                        for path in paths
+                    ]
+                }
+            )
+        elif what == "commit":
+            lines = [json.loads(line) for line in body.splitlines()]
+            try:
+                self.server_state.commit(kind.rstrip("s"), "/".join(name), revision, lines)
+            except KeyError:
+                self._send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
+                return
+            url = f"{self.server_state.url}/datasets/{'/'.join(name)}/commit/{'0' * 40}"
+            self._send_json({"commitUrl": url, "commitOid": "0" * 40})
+
+    def _answer(self, path, recursive):
         parts = path.strip("/").split("/")
         if path in self.server_state.files:
             self._send_file(path)
         elif parts[0] == "api" and len(parts) >= 4:
             what, revision = parts[4:6] or ("revision", "main")
-            self._send_api(parts[1].rstrip("s"), "/".join(parts[2:4]), what, revision, parts[6:])
+            repository = parts[1].rstrip("s"), "/".join(parts[2:4]), revision
+            self._send_api(*repository, what == "tree", "/".join(parts[6:]), recursive)
         elif "resolve" in parts:
             self._redirect(parts)
         else:
             self._send(404, b"", {"X-Error-Message": "not found"})
 
-    def _send_api(self, kind, name, what, revision, folder):
+    def _send_api(self, kind, name, revision, is_tree, folder, recursive):
         files = self.server_state.repositories.get((kind, name, revision))
         if files is None:
             known = any(key[:2] == (kind, name) for key in self.server_state.repositories)
             code = "RevisionNotFound" if known else "RepoNotFound"
             self._send(404, b"{}", {"X-Error-Code": code})
+        elif is_tree:
+            self._send_tree(files, folder + "/" if folder else "", recursive)
+        else:
+            sha = revision if len(revision) == 40 else commit_of(name, revision)
+            self._send_json({"id": name, "sha": sha, "siblings": []})
+
+    def _send_tree(self, files, folder, recursive):
+        inside = {path: content for path, content in files.items() if path.startswith(folder)}
+        if folder and not inside:
+            self._send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
             return
-        entries = [
-            {
-                "type": "file",
-                "path": path,
-                "size": len(content),
-                "oid": hashlib.sha1(content).hexdigest(),
-                "lfs": {
-                    "oid": hashlib.sha256(content).hexdigest(),
-                    "size": len(content),
-                    "pointerSize": 130,
-                },
-            }
-            for path, content in files.items()
-            if path.startswith("/".join(folder))
+        folders = {path[:i] for path in inside for i in range(len(path)) if path[i] == "/"}
+        entries = [file_entry(*file) for file in inside.items()] + [
+            {"type": "directory", "path": path, "oid": "0" * 40}
+            for path in folders
+            if path.startswith(folder)
         ]
-        sha = revision if len(revision) == 40 else commit_of(name, revision)
-        document = entries if what == "tree" else {"id": name, "sha": sha, "siblings": []}
+        depth = folder.count("/")
+        self._send_json([e for e in entries if recursive or e["path"].count("/") == depth])
+
+    def _send_json(self, document):
         self._send(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
     def _redirect(self, parts):

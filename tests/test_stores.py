@@ -2,6 +2,7 @@
 
 import json
 import sys
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +18,7 @@ from memtrace.errors import DataWarning, RunError
 from memtrace.launch import run_job
 from memtrace.runs import find_run, find_runs
 from memtrace.status import survey
-from memtrace.stores import list_names, open_store, replace_atomically
+from memtrace.stores import list_names, open_store, remove, replace_atomically
 
 
 class ObjectStore(AbstractFileSystem):
@@ -59,7 +60,7 @@ class ObjectStore(AbstractFileSystem):
             raise FileNotFoundError(path) from None
 
     def _rm(self, path):
-        del self.objects[path]
+        self.objects.pop(path, None)
 
 
 @pytest.fixture
@@ -78,7 +79,14 @@ def memory(monkeypatch):
     return "memory://runs"
 
 
-@pytest.fixture(params=["bucket", "memory"])
+@pytest.fixture
+def dataset(hub, monkeypatch):
+    """A repository on the Hub: a file appears with the commit that brings it."""
+    hub.add_repository("dataset", "someone/some-runs", "main", {})
+    return "hf://datasets/someone/some-runs/runs"
+
+
+@pytest.fixture(params=["bucket", "memory", "dataset"])
 def address(request):
     return request.getfixturevalue(request.param)
 
@@ -127,13 +135,10 @@ def test_lost_and_damaged_files_are_made_again(suite, undisturbed, address):  # 
     run_job(make_job(suite, open_store(address)), ["cpu"])
     folder = open_store(address) / "suite=toy/model=tiny/step=5/scores"
     names = sorted(list_names(folder))
-    (folder / names[0]).unlink()
-    content = (folder / names[3]).read_bytes()
-    store = folder.fs.objects if address.startswith("s3") else None
-    if store is None:
-        (folder / names[3]).write_bytes(content[:-9])
-    else:
-        store[(folder / names[3]).path] = content[:-9]
+    for _ in range(2):  # the second time it is gone
+        remove(folder / names[0])
+    damaged = (folder / names[3]).read_bytes()[:-9]
+    replace_atomically(folder / names[3], lambda temporary: temporary.write_bytes(damaged))
     with pytest.warns(DataWarning, match=f"{names[3]} is damaged"):
         run_job(make_job(suite, open_store(address)), ["cpu"])
     assert scores_of(address) == undisturbed
@@ -198,3 +203,24 @@ def test_local_places_are_plain_paths(tmp_path):
     assert type(open_store(str(tmp_path))) is type(tmp_path)
     assert open_store(f"file://{tmp_path}") == tmp_path
     assert open_store("runs/a b") == Path("runs/a b")
+
+
+def test_what_other_members_do_is_seen(suite, dataset, hub):  # noqa: F811
+    """The Hub's client keeps listings, and what others write is not in them."""
+    (run,) = run_job(make_job(suite, open_store(dataset), 5), ["cpu"])
+    shard = run.shards()[3]
+    path = run.path(shard).path.removeprefix("datasets/someone/some-runs/")
+    content = hub.repositories["dataset", "someone/some-runs", "main"][path]
+    assert not run.shards_left()
+    hub.commit("dataset", "someone/some-runs", "main", [delete(path)])
+    assert run.shards_left() == run.shards_missing() == [shard]
+    hub.commit("dataset", "someone/some-runs", "main", [add(path, content)])
+    assert run.shards_left() == run.shards_missing() == []
+
+
+def delete(path):
+    return {"key": "deletedFile", "value": {"path": path}}
+
+
+def add(path, content):
+    return {"key": "file", "value": {"path": path, "content": b64encode(content)}}
