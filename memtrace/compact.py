@@ -105,5 +105,9 @@ def _shared_metadata(paths: Sequence[Path]) -> dict[str, str]:
         raise RunError(f"{paths[0].parent} is being changed by another process: repeat the command")
     versions = sorted({each["memtrace_version"] for each in every})
     dropped = (SEAL, "ARROW:schema")  # of the file, not of the scores
+    filled = [each["sequences"].split(":") for each in every if each["rows"] != "0"]
+    sequences = f"{filled[0][0]}:{filled[-1][1]}" if filled else "0:0"
+    rows = str(sum(int(each["rows"]) for each in every))
     first = {key: value for key, value in every[0].items() if key not in dropped}
-    return {**first, "memtrace_version": ", ".join(versions)}
+    merged = {"memtrace_version": ", ".join(versions), "sequences": sequences, "rows": rows}
+    return {**first, **merged}

@@ -57,17 +57,16 @@ def cut(part: Part, member: int, members: int) -> Part:
 
 
 def left_of(plan: ScanPlan) -> list[Shard] | None:
-    """Return the shards of a plan that have no scores, None where the run is complete.
+    """Return the shards of a plan that are not done, None where the run is complete.
 
-    It asks for names, and reads the files only where all are there and no record says so.
+    It reads every score file: a damaged one may be that of a member which is gone.
     """
     try:
         run = open_run(plan.folder)
     except RunError:
         return plan.shards()
-    if missing := run.shards_missing():
-        return missing
-    return None if run.record.get("sequences_done") == plan.sequences else run.shards_left()
+    left = run.shards_left()
+    return None if not left and run.record.get("sequences_done") == plan.sequences else left
 
 
 class Tally:

@@ -153,7 +153,22 @@ def run_job(
 
         parts = [cut(own, i, len(useful)) for i in range(len(useful))]
         work_in_processes(job, parts, member * len(useful), useful, report)
-    return [open_run(plan.folder) for plan in job.plans]
+    return [_complete(plan) for plan in job.plans]
+
+
+def _complete(plan: ScanPlan) -> Run:
+    """Return the run of a plan that has been done.
+
+    Raises:
+        RunError: It is not complete after all.
+    """
+    run = open_run(plan.folder)
+    if run.record.get("sequences_done") != plan.sequences:
+        raise RunError(
+            f"{run.folder} is not complete, though all its shards were done: another process has "
+            "deleted or damaged score files; finished shards are kept: repeat the command"
+        )
+    return run
 
 
 def work(job: Job, own: Part, member: int, device: str, report: Report) -> None:
@@ -240,6 +255,7 @@ class Sitting:
         """
         try:
             if self._engine is None:
+                self.run.remove_damaged_whole()
                 self._engine = self._load_engine()
             each = partial(report, self._place, shard)
             corpus = self._plan.corpus

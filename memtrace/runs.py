@@ -11,7 +11,6 @@ It knows paths and records; it reads no corpus and loads no model.
 
 import json
 import shlex
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -22,11 +21,12 @@ import numpy as np
 import polars as pl
 
 from memtrace.configuration import Configuration, read_configuration
-from memtrace.errors import DataWarning, RunError
+from memtrace.errors import RunError
+from memtrace.held import Held, is_held
 from memtrace.sampling import Int64Array, Sample
-from memtrace.scores import SCHEMA_VERSION, read_metadata, scan_scores
+from memtrace.scores import SCHEMA_VERSION, scan_scores
 from memtrace.sittings import merge_sittings
-from memtrace.stores import list_names, write_json
+from memtrace.stores import list_names, remove, write_json
 
 WHOLE = "whole.parquet"
 """Name of the score file that stands for all shards of a run."""
@@ -167,10 +167,6 @@ class Run:
         """Return where the scores of `shard` are or will be."""
         return self.folder / "scores" / shard.file_name
 
-    @cached_property
-    def _expected_metadata(self) -> dict[str, str]:
-        return self.configuration.metadata()
-
     @property
     def whole_path(self) -> Path:
         """Return where the scores of all shards are once they have been merged."""
@@ -190,31 +186,39 @@ class Run:
         Raises:
             RunError: A readable score file of another run lies in its place.
         """
-        return self._holds(WHOLE, self.file_names())
+        return self._intact([]) == [WHOLE]
 
-    def _holds(self, name: str, there: frozenset[str]) -> bool:
-        """Return whether a score file is there, intact, and of this run."""
-        if name not in there:
-            return False
-        path = self.folder / "scores" / name
-        found = read_metadata(path)
-        if found is None:
-            if path.is_file():  # where it was not merged and deleted meanwhile
-                warnings.warn(
-                    f"{path} is damaged (not the bytes that were written): it counts as not done; "
-                    f"to scan it again: {self.command}",
-                    DataWarning,
-                    stacklevel=3,
-                )
-            return False
-        for key, expected in self._expected_metadata.items():
-            # Another release may finish a run: the definition, not the version, fixes the answer.
-            if key != "memtrace_version" and found.get(key) != expected:
-                raise RunError(
-                    f"{path} belongs to another run ({key}: {found.get(key)}, "
-                    f"expected {expected}); move it away and repeat the command"
-                )
-        return True
+    def _intact(self, shards: Sequence[Shard]) -> list[str]:
+        """Return the names of what is there and intact: the merged file, else those of shards."""
+        c, holds = self.configuration, self._holds
+        n = c.stop - c.start if c.sample_size is None else c.sample_size
+        while True:
+            there = self.file_names()
+            if WHOLE in there and holds(WHOLE, c.start, c.stop, n):
+                return [WHOLE]
+            left = [shard for shard in shards if shard.file_name in there]
+            found = [s.file_name for s in left if holds(s.file_name, s.start, s.stop, s.sequences)]
+            # Merged meanwhile, the parts may be gone that were there a moment ago.
+            if WHOLE in there or WHOLE not in self.file_names():
+                return found
+
+    def _holds(self, name: str, start: int, stop: int, n: int) -> bool:
+        held = Held(start, stop, n, partly="import" in self.record)
+        remedy = f"to scan it again: {self.command}"
+        return is_held(self.folder / "scores" / name, held, self._metadata, remedy)
+
+    @cached_property
+    def _metadata(self) -> dict[str, str]:
+        return self.configuration.metadata()
+
+    def remove_damaged_whole(self) -> None:
+        """Delete a merged file that is damaged, before the shards of which it was made are redone.
+
+        Raises:
+            OSError, RunError: It cannot be deleted.
+        """
+        if WHOLE in self.file_names() and not self.is_whole():
+            remove(self.whole_path)
 
     def shards_left(self, among: Sequence[Shard] | None = None) -> list[Shard]:
         """Return the shards that are not done, of all or of some; reads every score file.
@@ -222,11 +226,9 @@ class Run:
         Raises:
             RunError: As `is_whole`.
         """
-        there = self.file_names()
-        if self._holds(WHOLE, there):
-            return []
         shards = self.shards() if among is None else among
-        return [shard for shard in shards if not self._holds(shard.file_name, there)]
+        intact = self._intact(shards)
+        return [] if intact == [WHOLE] else [s for s in shards if s.file_name not in intact]
 
     def shards_missing(self) -> list[Shard]:
         """Return the shards that have no score file; lists one folder and reads no file."""
@@ -237,12 +239,8 @@ class Run:
 
     def scores(self) -> pl.LazyFrame:
         """Return the scores of all finished shards, lazily, in training order."""
-        there = self.file_names()
         # Merged scores first: until their parts are deleted the same rows are there twice.
-        if self._holds(WHOLE, there):
-            return scan_scores([self.whole_path])
-        shards = [shard for shard in self.shards() if self._holds(shard.file_name, there)]
-        return scan_scores([self.path(shard) for shard in shards])
+        return scan_scores([self.folder / "scores" / name for name in self._intact(self.shards())])
 
     @property
     def command(self) -> str:

@@ -34,7 +34,7 @@ def write_scores(
         matched_tokens: `(n,)` leading continuation tokens that greedy decoding returns; null where
             all that is known is that they are not all.
         metadata: Key-value pairs stored in the file; no clock and no host, so that equal work gives
-            equal bytes.
+            equal bytes. `sequences` (A:B, the range they lie in) and `rows` are added.
         accuracy: `(n,)` share of the continuation that free-running greedy decoding gets right.
 
     Raises:
@@ -45,7 +45,15 @@ def write_scores(
         table = pl.DataFrame(columns, schema=SCHEMA)
     else:
         table = pl.DataFrame({**columns, "accuracy": accuracy}, schema=WITH_ACCURACY)
+    metadata = {**metadata, **extent(sequence_index)}
     replace_atomically(path, lambda temporary: _write_parquet(table, temporary, metadata))
+
+
+def extent(sequence_index: npt.NDArray[np.integer] | pl.Series) -> dict[str, str]:
+    """Return what a score file says of its rows, so that it is not taken for another shard."""
+    n = len(sequence_index)
+    start, stop = (sequence_index[0], sequence_index[-1] + 1) if n else (0, 0)
+    return {"sequences": f"{start}:{stop}", "rows": f"{n}"}
 
 
 def _write_parquet(table: pl.DataFrame, path: Path, metadata: Mapping[str, str]) -> None:

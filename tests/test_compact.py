@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import polars as pl
@@ -48,6 +49,23 @@ def test_a_merged_run_is_finished(run):
     compact(run)
     again = begin_run(run.folder.parents[2], CONFIGURATION, {})
     assert again.shards_left() == []
+
+
+@pytest.mark.parametrize("reads", [1, 2, 3])
+def test_rows_are_not_lost_to_who_reads_meanwhile(run, monkeypatch, reads):
+    """The parts that were listed are gone when they are read; the merged file is there then."""
+    rows, turn = run.scores().collect(), count(1)
+
+    def merged_meanwhile(path):
+        if next(turn) == reads:
+            compact(run)
+        return read_metadata(path)
+
+    monkeypatch.setattr("memtrace.held.read_metadata", merged_meanwhile)
+    assert run.scores().collect().equals(rows)
+    monkeypatch.undo()
+    assert list(run.file_names()) == ["whole.parquet"]
+    assert not run.shards_left()
 
 
 def test_twice_is_once(run):

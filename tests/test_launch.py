@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from memtrace.errors import CorpusError, ModelError, RunError
+from memtrace.compact import compact
+from memtrace.errors import CorpusError, DataWarning, ModelError, RunError
 from memtrace.jobs import Assignments, Job, Tally, cut, left_of
 from memtrace.launch import run_job
 from memtrace.plan import find_checkpoints, plan_scan
@@ -116,6 +117,30 @@ def test_three_members_in_any_order(suite, undisturbed, tmp_path, order):
 @pytest.mark.parametrize("member", range(3))
 def test_any_member_alone_finishes_everything(suite, undisturbed, tmp_path, member):
     run_job(make_job(suite, tmp_path), ["cpu"], worker=(member, 3))
+    check(tmp_path, undisturbed)
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("member", range(3))
+def test_any_member_alone_repairs_everything(suite, undisturbed, tmp_path, member, merged):
+    """Also what is damaged of members that never come back, where the record says all is done."""
+    runs = run_job(make_job(suite, tmp_path), ["cpu"])
+    for run in runs[1:]:
+        paths = [run.path(shard) for shard in run.shards()]
+        if merged:
+            compact(run)
+            paths = [run.whole_path]
+        flip_a_bit(paths[0])
+        for path in paths[3:5]:
+            path.unlink()
+    with pytest.warns(DataWarning, match="is damaged"):
+        run_job(make_job(suite, tmp_path), ["cpu"], worker=(member, 3))
     check(tmp_path, undisturbed)
 
 

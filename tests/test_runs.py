@@ -92,6 +92,22 @@ def test_a_shard_of_another_run_is_refused(tmp_path):
         run.shards_left()
 
 
+def test_scores_of_other_rows_are_refused(tmp_path):
+    """Under the right name: a copy of another shard, and what an older plan has left."""
+    run = begin_run(tmp_path / "a", CONFIGURATION, {})
+    finish(run, run.shards()[0])
+    copy = run.path(run.shards()[1])
+    copy.write_bytes(run.path(run.shards()[0]).read_bytes())
+    with pytest.raises(RunError, match=r"sequences: 40 in 0:40, expected 40 in 40:80\); move it"):
+        run.shards_left()
+    copy.unlink()
+    other = begin_run(tmp_path / "b", replace(CONFIGURATION, shard_size=35), {})
+    (other.folder / "scores").mkdir()
+    run.path(run.shards()[0]).rename(other.path(other.shards()[0]))
+    with pytest.raises(RunError, match="sequences: 40 in 0:40, expected 35 in 0:35"):
+        other.scores()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"configuration": {"suite": "demo"}}'])
 def test_a_damaged_record_gives_one_line(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
