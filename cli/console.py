@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("memtrace")
 
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
+    "--json", "json", is_flag=True, help="Print one JSON document instead of text."
 )
 manifest_option = click.option(
     "--manifest",
@@ -112,7 +112,7 @@ def command_line(ctx: click.Context, without: Collection[str] = ()) -> list[str]
         name = param.name or ""
         if ctx.get_parameter_source(name) == ParameterSource.DEFAULT:
             continue
-        if name in ("as_json", *without):
+        if name in ("json", *without):
             continue
         value = ctx.params[name]
         if isinstance(param, click.Argument):

@@ -42,7 +42,7 @@ def corpus() -> None:
     "--sample", type=click.IntRange(min=1), default=10_000, help="Rows to look at, at random."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the sample.")
-@click.option("--all", "every", is_flag=True, help="Look at every row.")
+@click.option("--all", is_flag=True, help="Look at every row.")
 @click.option("--sequences", type=SequenceRange(), help="Look at rows A to B-1 only.")
 @manifest_option
 @json_option
@@ -50,10 +50,10 @@ def info(
     source: str,
     sample: int,
     seed: int,
-    every: bool,
+    all: bool,
     sequences: tuple[int, int] | None,
     manifest: Path | None,
-    as_json: bool,
+    json: bool,
 ) -> None:
     """Show what a corpus is and what its rows hold.
 
@@ -69,8 +69,8 @@ def info(
 
     opened = open_corpus(source, manifest=manifest)
     start, stop = sequences or (0, len(opened))
-    rows = np.arange(start, stop) if every else draw(start, stop, min(sample, stop - start), seed)
-    whole = every and sequences is None
+    rows = np.arange(start, stop) if all else draw(start, stop, min(sample, stop - start), seed)
+    whole = all and sequences is None
     with show_progress(f"Reading {source}", len(rows), "rows") as advance:
         contents = look_at(opened, None if whole else rows, advance)
     document = {
@@ -85,7 +85,7 @@ def info(
         "digest": opened.digest,
         "looked_at": asdict(contents) | {"eod_occurs": contents.eod_tokens > 0},
     }
-    print_answer(document, as_json, lambda: _info_text(document))
+    print_answer(document, json, lambda: _info_text(document))
 
 
 @corpus.command()
@@ -95,7 +95,7 @@ def info(
 )
 @manifest_option
 @json_option
-def verify(source: str, published_as: str | None, manifest: Path | None, as_json: bool) -> None:
+def verify(source: str, published_as: str | None, manifest: Path | None, json: bool) -> None:
     """Compare the files of a corpus or pack with their sizes and digests; exit 1 if one is bad.
 
     A pack is compared with its own record. Other files are compared with a SHA256SUMS beside them,
@@ -108,7 +108,7 @@ def verify(source: str, published_as: str | None, manifest: Path | None, as_json
     from memtrace.errors import CorpusError
 
     checks = _verify(source, published_as, manifest)
-    print_answer([asdict(check) for check in checks], as_json, lambda: _verify_text(checks))
+    print_answer([asdict(check) for check in checks], json, lambda: _verify_text(checks))
     if bad := [check.name for check in checks if check.is_bad]:
         raise CorpusError(
             f"{len(bad)} of {len(checks)} files are not as they should be ({', '.join(bad[:3])}): "
@@ -133,7 +133,7 @@ def pack(
     sequences: tuple[int, int] | None,
     dry_run: bool,
     manifest: Path | None,
-    as_json: bool,
+    json: bool,
 ) -> None:
     """Write the first 64 tokens of every row into a prefix pack: 3% of the bytes.
 
@@ -144,7 +144,7 @@ def pack(
     """
     from memtrace.corpus import open_corpus
 
-    _pack(open_corpus(source, manifest=manifest), output, sequences, dry_run, as_json)
+    _pack(open_corpus(source, manifest=manifest), output, sequences, dry_run, json)
 
 
 @corpus.command()
@@ -164,7 +164,7 @@ def fetch(
     output: Path | None,
     dry_run: bool,
     manifest: Path | None,
-    as_json: bool,
+    json: bool,
 ) -> None:
     """Make the prefix pack of a corpus straight from the Hub, without storing the corpus.
 
@@ -179,7 +179,7 @@ def fetch(
 
     suite, named = find_corpus(name, manifest=manifest)
     rows = steps and (steps[0] * suite.sequences_per_step, steps[1] * suite.sequences_per_step)
-    _pack(open_named(named), output or Path("packs", name), rows, dry_run, as_json)
+    _pack(open_named(named), output or Path("packs", name), rows, dry_run, json)
 
 
 @corpus.command()
@@ -187,7 +187,7 @@ def fetch(
 @click.option("--output", type=folder_type, required=True, help="Folder of the table.")
 @manifest_option
 @json_option
-def multiplicity(source: str, output: Path, manifest: Path | None, as_json: bool) -> None:
+def multiplicity(source: str, output: Path, manifest: Path | None, json: bool) -> None:
     """Write how often each sequence's 64 tokens occur in the corpus, and where first and last.
 
     A Parquet table, one row a sequence, to join with scores on sequence_index.
@@ -204,7 +204,7 @@ def multiplicity(source: str, output: Path, manifest: Path | None, as_json: bool
     document = {"table": str(output), **count_repeated(output)}
     print_answer(
         document,
-        as_json,
+        json,
         lambda: (
             "{sequences:,} sequences, {distinct:,} distinct; {repeated:,} occur more than once, "
             "the commonest {largest:,} times\nTable: {table}".format_map(document)
@@ -247,7 +247,7 @@ def count(
     steps: str,
     output: Path,
     manifest: Path | None,
-    as_json: bool,
+    json: bool,
 ) -> None:
     """Count terms in what each checkpoint has seen: a table of term, step, count.
 
@@ -282,7 +282,7 @@ def count(
         "tokens_of_a_row": opened.row_tokens,
         "prefixes_only": opened.source_digest is not None,
     }
-    print_answer(document, as_json, lambda: _count_text(document))
+    print_answer(document, json, lambda: _count_text(document))
 
 
 def _suite_of(source: str, suite: str | None, manifest: Path | None) -> "Suite":
@@ -316,7 +316,7 @@ def _pack(
     output: Path,
     rows: tuple[int, int] | None,
     dry_run: bool,
-    as_json: bool,
+    json: bool,
 ) -> None:
     from memtrace.corpus.packing import estimate_pack, write_pack
 
@@ -329,7 +329,7 @@ def _pack(
     text: Callable[[], str] = lambda: (  # noqa: E731 (a def would need a docstring to say less)
         _estimate_text(estimate) if dry_run else f"Pack: {output}"
     )
-    print_answer(document, as_json, text)
+    print_answer(document, json, text)
 
 
 def _estimate_text(estimate: "Estimate") -> str:

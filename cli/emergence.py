@@ -52,7 +52,7 @@ def emergence(
     evals: Path | None,
     level: float,
     seed: int,
-    as_json: bool,
+    json: bool,
     output: Path | None,
 ) -> None:
     """When in training does it happen: the memory of a sequence, or an ability?
@@ -74,22 +74,22 @@ def emergence(
             raise click.UsageError(
                 "--suite, --model and --multiplicity choose from RUNS, not --evals"
             )
-        _abilities(evals, level, seed, as_json, output)
+        _abilities(evals, level, seed, json, output)
     elif runs is not None:
         fits = _memorization(runs, suite, model, multiplicity, seed)
         documents = [fit.to_dict() for fit in fits]
         if output is not None:
             _write(output, fits, documents)
-        print_answer(one_or_list(documents), as_json, lambda: _text(fits))
+        print_answer(one_or_list(documents), json, lambda: _text(fits))
 
 
-def _abilities(evals: Path, level: float, seed: int, as_json: bool, output: Path | None) -> None:
+def _abilities(evals: Path, level: float, seed: int, json: bool, output: Path | None) -> None:
     from memtrace.evaluations.report import emergence_of_abilities
 
     answer = emergence_of_abilities(evals, level, seed)
     if output is not None:
         write_answer(output, "emergence", answer.to_dict(), answer.plot())
-    print_answer(answer.to_dict(), as_json, answer.summary)
+    print_answer(answer.to_dict(), json, answer.summary)
 
 
 def _memorization(

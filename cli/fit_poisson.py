@@ -73,7 +73,7 @@ def fit_poisson(
     cuts: str | None,
     multiplicity: Path | None,
     clock: str,
-    as_json: bool,
+    json: bool,
     output: Path | None,
 ) -> None:
     """Is memorization a Poisson process in training order?
@@ -94,7 +94,7 @@ def fit_poisson(
     if clock == "emergence":
         if multiplicity is not None:
             raise click.UsageError("--multiplicity has no meaning with --clock emergence")
-        _fit_emergence(_choose(found, step or "all"), margin, seed, cuts, as_json, output)
+        _fit_emergence(_choose(found, step or "all"), margin, seed, cuts, json, output)
         return
     chosen = _choose(found, step)
     fits = []
@@ -109,7 +109,7 @@ def fit_poisson(
     _adjust(documents, fits)
     if output is not None:
         _write(output, documents, chosen, fits)
-    print_answer(one_or_list(documents), as_json, lambda: _text(documents, fits))
+    print_answer(one_or_list(documents), json, lambda: _text(documents, fits))
 
 
 def _fit_emergence(
@@ -117,7 +117,7 @@ def _fit_emergence(
     margin: float,
     seed: int,
     cuts: str | None,
-    as_json: bool,
+    json: bool,
     output: Path | None,
 ) -> None:
     """Fit the process of emergence times of each model."""
@@ -140,9 +140,7 @@ def _fit_emergence(
         for (suite, model), fit, document in zip(models, fits, documents, strict=True):
             name = "fit" if len(fits) == 1 else f"{suite}-{model}-fit"
             write_answer(output, name, document, fit.plot())
-    print_answer(
-        one_or_list(documents), as_json, lambda: "\n\n\n".join(fit.summary() for fit in fits)
-    )
+    print_answer(one_or_list(documents), json, lambda: "\n\n\n".join(fit.summary() for fit in fits))
 
 
 def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) -> "list[Cut]":

@@ -33,7 +33,7 @@ def import_runs(
     corpus: str | None,
     runs: Path,
     manifest: Path | None,
-    as_json: bool,
+    json: bool,
 ) -> None:
     """Turn a published evaluation into a run, which fit-poisson then takes as any other.
 
@@ -69,7 +69,7 @@ def import_runs(
         "memorized": counts["memorized"],
         "findings": asdict(findings),
     }
-    print_answer(document, as_json, lambda: "\n".join([_text(document), *describe(findings)]))
+    print_answer(document, json, lambda: "\n".join([_text(document), *describe(findings)]))
 
 
 def _text(document: dict[str, Any]) -> str:

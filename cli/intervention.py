@@ -21,7 +21,7 @@ from .output import output_option, write_answer
 )
 @json_option
 @output_option("intervention")
-def intervention(evals: Path, as_json: bool, output: Path | None) -> None:
+def intervention(evals: Path, json: bool, output: Path | None) -> None:
     """Compare intervened runs with their baselines: bias, and what it cost.
 
     A run is intervened if its model's name says so, such as pythia-intervention-1.4b-deduped; its
@@ -36,4 +36,4 @@ def intervention(evals: Path, as_json: bool, output: Path | None) -> None:
     answer = compare_interventions(evals)
     if output is not None:
         write_answer(output, "intervention", answer.to_dict(), answer.plot())
-    print_answer(answer.to_dict(), as_json, answer.summary)
+    print_answer(answer.to_dict(), json, answer.summary)

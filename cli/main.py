@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from memtrace.errors import MemtraceError
+from memtrace.errors import MemtraceError, first_line
 
+from .console import ended_by_sigterm, set_up
 from .corpus import corpus
 from .emergence import emergence
 from .fit_poisson import fit_poisson
@@ -29,9 +30,17 @@ class ErrorBoundary(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand; map its failures to exit codes."""
         try:
-            return super().invoke(ctx)
+            with ended_by_sigterm():
+                return super().invoke(ctx)
         except MemtraceError as error:
             raise click.ClickException(str(error)) from error
+        except FileNotFoundError as error:
+            if "scores" not in str(error):
+                raise
+            raise click.ClickException(
+                f"{first_line(error)}: score files were merged or deleted while they were read; "
+                "repeat the command"
+            ) from error
         except KeyboardInterrupt:
             click.echo(
                 "Interrupted: finished shards are kept; repeat the command to go on.", err=True
@@ -58,8 +67,6 @@ def main(verbose: bool, quiet: bool) -> None:
     memtrace fit-poisson runs                   is memorization a Poisson process in training order?
     memtrace emergence runs                     how early is a sequence memorized, and is it kept?
     """
-    from .console import set_up
-
     set_up(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
 
 

@@ -30,7 +30,7 @@ def models() -> None:
 @suite_option
 @manifest_option
 @json_option
-def list_models(suite: str | None, manifest: Path | None, as_json: bool) -> None:
+def list_models(suite: str | None, manifest: Path | None, json: bool) -> None:
     """List every model that has a name here.
 
     \b
@@ -40,7 +40,7 @@ def list_models(suite: str | None, manifest: Path | None, as_json: bool) -> None
 
     suites = load_suites(manifest) if suite is None else [find_suite(suite, manifest=manifest)]
     rows = [_row(owner, model) for owner in suites for model in owner.models]
-    print_answer(rows, as_json, lambda: "\n\n".join(map(_table, suites)))
+    print_answer(rows, json, lambda: "\n\n".join(map(_table, suites)))
 
 
 @models.command("show")
@@ -50,7 +50,7 @@ def list_models(suite: str | None, manifest: Path | None, as_json: bool) -> None
 @manifest_option
 @json_option
 def show_model(
-    name: str, step: int | None, suite: str | None, manifest: Path | None, as_json: bool
+    name: str, step: int | None, suite: str | None, manifest: Path | None, json: bool
 ) -> None:
     """Show all that is known of one model.
 
@@ -65,7 +65,7 @@ def show_model(
     if step is not None:
         parse_steps(str(step), owner.steps)
         card["checkpoint"] = _checkpoint(owner, model, step)
-    print_answer(card, as_json, lambda: _text(card))
+    print_answer(card, json, lambda: _text(card))
 
 
 @models.command("verify")
@@ -83,7 +83,7 @@ def verify_model(
     cached: bool,
     suite: str | None,
     manifest: Path | None,
-    as_json: bool,
+    json: bool,
 ) -> None:
     """Compare the weight files of a model's checkpoints; exit 1 if one is not what its step says.
 
@@ -108,7 +108,7 @@ def verify_model(
     if not verdicts:
         raise ModelError(f"none of these checkpoints of {name} is in the Hub's local cache")
     documents = [_verdict(verdict) for verdict in verdicts]
-    print_answer(documents, as_json, lambda: _verdicts_text(verdicts))
+    print_answer(documents, json, lambda: _verdicts_text(verdicts))
     if flagged := [verdict.step for verdict in verdicts if verdict.is_flagged]:
         raise ModelError(
             f"{len(flagged)} of {len(verdicts)} checkpoints of {name} are not to be trusted "

@@ -31,9 +31,7 @@ def runs() -> None:
     "--step", help="Only these checkpoints: 1000 or 1000,2000 or 1000:143000:1000 (end included)."
 )
 @json_option
-def compact(
-    runs: Path, suite: str | None, model: str | None, step: str | None, as_json: bool
-) -> None:
+def compact(runs: Path, suite: str | None, model: str | None, step: str | None, json: bool) -> None:
     """Merge the score files of each finished checkpoint into one.
 
     The merged file is compared with its parts, row by row, before they are deleted. Unfinished
@@ -53,7 +51,7 @@ def compact(
             sizes = dict.fromkeys(("parts", "bytes_before", "bytes_after"))
             documents.append(_document(run, left) | (sizes if left else vars(merge(run))))
             advance(1)
-    print_answer(documents, as_json, lambda: _text(documents))
+    print_answer(documents, json, lambda: _text(documents))
 
 
 def _choose(runs: Path, suite: str | None, model: str | None, step: str | None) -> "list[Run]":

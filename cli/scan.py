@@ -14,7 +14,6 @@ import click
 from .console import (
     Store,
     command_line,
-    ended_by_sigterm,
     estimate_text,
     json_option,
     manifest_option,
@@ -67,7 +66,7 @@ class Worker(click.ParamType[tuple[int, int]]):
         """Parse the two numbers."""
         if isinstance(value, tuple):
             return value
-        match = re.fullmatch(r"([0-9]+)/([0-9]+)", value.strip())
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", value.strip())
         if match is None or not int(match[1]) < int(match[2]):
             self.fail(f"{value!r} is not I/N with 0 <= I < N, such as 0/8 to 7/8", param, ctx)
         return int(match[1]), int(match[2])
@@ -158,7 +157,7 @@ def scan(
     engine: str,
     address: str | None,
     dry_run: bool,
-    as_json: bool,
+    json: bool,
     **selection: Any,
 ) -> None:
     """Decide for every training sequence whether a checkpoint has memorized it.
@@ -175,6 +174,8 @@ def scan(
     from memtrace.plan import find_checkpoints, plan_scan
 
     _check_launch(engine, address, worker, keep_weights)
+    if selection["stratified"] and not selection["sample"]:
+        raise click.UsageError("--stratified is how a sample is drawn: add --sample N")
     try:
         checkpoints = find_checkpoints(model, step, suite=suite, manifest=manifest)
     except ValueError as error:
@@ -189,12 +190,12 @@ def scan(
     need = check_checkpoints(own, keep_weights=keep_weights)
     if dry_run:
         documents = [_dry_document(plan) for plan in plans]
-        print_answer(one_or_list(documents), as_json, lambda: _dry_text(documents, need))
+        print_answer(one_or_list(documents), json, lambda: _dry_text(documents, need))
         return
     if need and need.checkpoints:
         logger.info("%s", _disk_text(need))
     total = sum(plan.sequences for plan in plans)
-    with show_progress(_title(model, plans), total) as advance, ended_by_sigterm():
+    with show_progress(_title(model, plans), total) as advance:
         if engine == "ray":
             from memtrace.ray_engine import run_on_ray
 
@@ -206,7 +207,7 @@ def scan(
             devices = visible_devices(device)
             runs = run_job(job, devices, worker=worker or (0, 1), on_progress=advance)
     documents = [_document(run) for run in runs]
-    print_answer(one_or_list(documents), as_json, lambda: _text(documents))
+    print_answer(one_or_list(documents), json, lambda: _text(documents))
 
 
 def _check_launch(
@@ -288,8 +289,12 @@ def _dry_document(plan: "ScanPlan") -> dict[str, Any]:
         "shards": len(shards),
         "shards_left": len(shards) - len(done),
         "bytes_to_read": left * tokens * plan.corpus.dtype.itemsize,
-        "floor_operations": plan.floor_operations(),
+        "floor_operations": _share(plan.floor_operations(), left, plan.sequences),
     }
+
+
+def _share(work: int | None, left: int, sequences: int) -> int | None:
+    return work and work * left // max(sequences, 1)
 
 
 def _dry_text(documents: list[dict[str, Any]], need: "DiskNeed | None") -> str:

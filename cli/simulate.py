@@ -68,7 +68,7 @@ def simulate(
     window: int,
     margin: float,
     seed: int,
-    as_json: bool,
+    json: bool,
     output: Path | None,
 ) -> None:
     """Draw memorized sequences and count how often each test says that order matters.
@@ -105,7 +105,7 @@ def simulate(
     if output is not None:
         _write(output, kept)
     answer = {**asdict(power), "margin": margin, "window": window, "seed": seed}
-    print_answer(_defined(answer), as_json, lambda: _text(power, margin))
+    print_answer(_defined(answer), json, lambda: _text(power, margin))
 
 
 def _like_a_run(

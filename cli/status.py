@@ -38,7 +38,7 @@ Found = Sequence[tuple["RunStatus", "Hours | None"]]
 @click.argument("runs", type=Store(), default="runs")
 @click.option("--watch", is_flag=True, help="Look again every few seconds, until Ctrl-C.")
 @json_option
-def status(runs: Path, watch: bool, as_json: bool) -> None:
+def status(runs: Path, watch: bool, json: bool) -> None:
     """Show what is done and what is left in a folder of runs.
 
     One symbol for each checkpoint: done, partial, stale (unfinished, and nothing written for a day,
@@ -50,7 +50,7 @@ def status(runs: Path, watch: bool, as_json: bool) -> None:
     memtrace status runs --watch
     memtrace status runs --json
     """
-    if watch and as_json:
+    if watch and json:
         raise click.UsageError("--watch shows a page, --json prints one document: choose one")
     if watch:
         _watch(runs)
@@ -61,7 +61,7 @@ def status(runs: Path, watch: bool, as_json: bool) -> None:
     if not found:
         raise RunError(f"{runs} holds no run at all: make one with `memtrace scan`")
     documents = [_document(run, hours) for run, hours in found]
-    print_answer(documents, as_json, lambda: _text(found))
+    print_answer(documents, json, lambda: _text(found))
 
 
 def _survey(runs: Path) -> "Found":

@@ -24,7 +24,7 @@ from .output import output_option, write_answer
 @json_option
 @output_option("terms")
 def term_frequency(
-    accuracy: Path, counts: Path, seed: int, as_json: bool, output: Path | None
+    accuracy: Path, counts: Path, seed: int, json: bool, output: Path | None
 ) -> None:
     """Relate accuracy by term to counts of terms: how strongly, and since which checkpoint.
 
@@ -41,4 +41,4 @@ def term_frequency(
     answer = relate_terms(read_term_accuracy(accuracy), read_counts(counts), seed)
     if output is not None:
         write_answer(output, "terms", answer.to_dict(), answer.plot())
-    print_answer(answer.to_dict(), as_json, answer.summary)
+    print_answer(answer.to_dict(), json, answer.summary)

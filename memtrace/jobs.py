@@ -8,8 +8,9 @@ done; a shard that two members take at once is decided twice, and written twice 
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from memtrace.errors import RunError
 from memtrace.models import Weights
@@ -54,6 +55,20 @@ def cut(part: Part, member: int, members: int) -> Part:
     for place, shard in flat[start:stop]:
         pieces.setdefault(place, []).append(shard)
     return list(pieces.items())
+
+
+def command_of(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the command that does what a call of `memtrace.scan` with these options does.
+
+    Where the runs lie is known from their folder; who does them does not matter.
+    """
+    words = ["memtrace", "scan"]
+    for name, value in options.items():
+        if name not in ("runs", "devices", "worker") and value is not None:
+            words.append("--" + name.replace("_", "-"))
+            if value is not True:
+                words.append(":".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    return tuple(words)
 
 
 def left_of(plan: ScanPlan) -> list[Shard] | None:

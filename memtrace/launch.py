@@ -19,7 +19,7 @@ import numpy as np
 from memtrace import __version__
 from memtrace.downloads import check_checkpoints, drop_weights, fetch_ahead
 from memtrace.errors import ManifestError, ModelError, RunError
-from memtrace.jobs import Job, Part, Report, Tally, cut, left_of
+from memtrace.jobs import Job, Part, Report, Tally, command_of, cut, left_of
 from memtrace.models import Weights, choose_device, describe_device, load_model, visible_devices
 from memtrace.plan import (
     SHARD_SIZE,
@@ -93,6 +93,8 @@ def scan(
         ModelError: The weights are missing, damaged or known to be wrong.
         RunError: The run folder cannot be written or holds another configuration.
     """
+    usual = scan.__kwdefaults__ or {}
+    given = {name: value for name, value in locals().items() if value != usual.get(name)}
     checkpoints = find_checkpoints(model, step, suite=suite, manifest=manifest)
     if len(checkpoints) != 1:
         raise ManifestError(
@@ -114,7 +116,7 @@ def scan(
         manifest=manifest,
     )
     check_checkpoints([plan])
-    job = Job((plan,), batch_size=batch_size)
+    job = Job((plan,), batch_size, command_of(given))
     return run_job(job, devices or visible_devices(device), worker=worker)[0]
 
 

@@ -3,6 +3,7 @@
 It knows manifests, corpora and weights; it loads no model and writes nothing.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from memtrace.configuration import Configuration
 from memtrace.corpus import Corpus, open_corpus, open_named
-from memtrace.errors import CorpusError, ManifestError, ModelError, RunError
+from memtrace.errors import CorpusError, DataWarning, ManifestError, ModelError, RunError
 from memtrace.greedy import EOS_RULES, Rules
 from memtrace.manifests import ModelManifest, Suite, find_model, load_suites
 from memtrace.models import Weights
@@ -254,7 +255,14 @@ def _selection(
         return 0, limit
     start, stop = sequences
     if not 0 <= start < stop <= rows:
-        raise CorpusError(f"sequences {start}:{stop} are not a range within the corpus, 0:{rows}")
+        raise CorpusError(
+            f"sequences {start}:{stop} are not a range within the corpus: choose A:B in 0:{rows}"
+        )
+    if start >= limit > 0:
+        raise CorpusError(
+            f"sequences {start}:{stop} were not yet seen by this checkpoint, which has seen "
+            f"0:{limit}: choose others, or add --include-unexposed"
+        )
     return min(start, limit), min(stop, limit)
 
 
@@ -284,12 +292,18 @@ def _refuse_known_bad(checkpoint: Checkpoint) -> None:
 def refuse_identical_weights(runs: Path, configuration: Configuration) -> None:
     """Refuse weights that another step's run in the same folder had; steps 0 and 1 may be equal.
 
+    A run whose record cannot be read is passed over, with a warning.
+
     Raises:
         ModelError: Two steps have the same weights, so one of them is mislabelled.
     """
     c = configuration
     for folder in run_folders(runs, c.suite, c.model):
-        other = open_run(folder).configuration
+        try:
+            other = open_run(folder).configuration
+        except RunError as error:
+            warnings.warn(str(error), DataWarning, stacklevel=2)
+            continue
         if other.weight_digest != c.weight_digest or other.step == c.step:
             continue
         # A learning-rate warm-up from 0 leaves the first update without effect.

@@ -10,6 +10,7 @@ It knows paths and records; it reads no corpus and loads no model.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from memtrace.configuration import Configuration, read_configuration
-from memtrace.errors import RunError
+from memtrace.errors import RunError, first_line
 from memtrace.held import Held, is_held
 from memtrace.sampling import Int64Array, Sample
 from memtrace.scores import SCHEMA_VERSION, scan_scores
@@ -91,12 +92,19 @@ class Run:
             RunError: The record has none that fits.
         """
         try:
-            return read_configuration(self.record.get("configuration"))
+            found = read_configuration(self.record.get("configuration"))
         except ValueError as error:
             raise RunError(
                 f"{self.folder / 'run.json'} is not a run record of this version ({error}); "
                 "scan again into another --runs folder"
             ) from error
+        place = (f"suite={found.suite}", f"model={found.model}", f"step={found.step}")
+        if self.folder.name.startswith("step=") and self.folder.parts[-3:] != place:
+            raise RunError(
+                f"{self.folder / 'run.json'} is the record of {'/'.join(place)}: a run may be "
+                "moved or copied with its three folders only; put it back under these names"
+            )
+        return found
 
     @property
     def suite(self) -> str:
@@ -244,9 +252,13 @@ class Run:
 
     @property
     def command(self) -> str:
-        """Return the command line that began the run and that finishes it."""
-        words = self.record.get("command") or ["memtrace", "scan"]
-        return shlex.join(map(str, words))
+        """Return the command line that finishes the run where it lies now."""
+        words = [str(word) for word in self.record.get("command") or ["memtrace", "scan"]]
+        if "--runs" in words:
+            at = words.index("--runs")
+            words[at : at + 2] = []
+        runs = str(self.folder.parents[2])
+        return shlex.join(words + ([] if runs == "runs" else ["--runs", runs]))
 
     def update(self, **entries: Any) -> "Run":
         """Write `run.json` again with these entries and return the run as it is then."""
@@ -298,8 +310,8 @@ def begin_run(runs: Path, configuration: Configuration, record: Mapping[str, Any
     run = open_run(folder)
     if differences := configuration.differences(run.record.get("configuration", {})):
         raise RunError(
-            f"{folder} holds a run of another configuration ({'; '.join(differences)}); "
-            "choose another --runs folder, or repeat the recorded command: " + run.command
+            f"{folder} holds a run of another configuration ({'; '.join(differences)}); choose "
+            f"another --runs folder, or take again what it was begun with: {run.command}"
         )
     return run
 
@@ -313,15 +325,21 @@ def open_run(folder: Path) -> Run:
     path = folder / "run.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read the run record {path}: {error}") from error
-    except RecursionError:
-        record = None
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(path, first_line(error)) from error
     if not isinstance(record, dict) or not isinstance(record.get("command", []), list):
-        raise RunError(f"cannot read the run record {path}: it is not what memtrace writes")
-    if sittings := merge_sittings(folder, record.get("sittings")):
-        record["sittings"] = sittings
+        raise _unreadable(path, "it is not what memtrace writes")
+    record["sittings"] = merge_sittings(folder, record.get("sittings"))
     return Run(folder, record)
+
+
+def _unreadable(path: Path, reason: str) -> RunError:
+    return RunError(
+        f"cannot read the run record {path}: {reason}; if it is damaged, delete it and repeat the "
+        "scan: score files are kept"
+    )
 
 
 def run_folders(
@@ -332,16 +350,31 @@ def run_folders(
     Raises:
         RunError: The folder cannot be read.
     """
+    folders = step_folders(runs, suite, model, step)
+    return [folder for folder in folders if "run.json" in list_names(folder)]
+
+
+def step_folders(
+    runs: Path, suite: str | None = None, model: str | None = None, step: int | None = None
+) -> list[Path]:
+    """Return the folders `suite=*/model=*/step=*` below `runs`, whether they hold a run or not.
+
+    A copy such as `step=64.bak` is none of them.
+
+    Raises:
+        RunError: The folder cannot be read.
+    """
     folders = [runs]
     for key, value in (("suite", suite), ("model", model), ("step", step)):
-        wanted = f"{key}={'' if value is None else value}"
+        named = "[0-9]+" if key == "step" else ".+"
+        wanted = named if value in (None, "") else re.escape(str(value))
         folders = [
             folder / name
             for folder in folders
             for name in sorted(list_names(folder))
-            if (name == wanted if value not in (None, "") else name.startswith(wanted))
+            if re.fullmatch(f"{key}={wanted}", name)
         ]
-    return [folder for folder in folders if "run.json" in list_names(folder)]
+    return folders
 
 
 def find_runs(

@@ -6,7 +6,7 @@ by the scan that goes on, or by whoever reads it.
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memtrace.errors import ManifestError, RunError
-from memtrace.runs import WHOLE, Run, Shard, open_run
+from memtrace.runs import WHOLE, Run, Shard, open_run, step_folders
 from memtrace.scores import SCHEMA_VERSION
-from memtrace.stores import list_names
 
 if TYPE_CHECKING:
     from memtrace.manifests import ModelManifest, Suite
@@ -79,7 +78,7 @@ def survey(runs: Path) -> list[RunStatus]:
         RunError: The folder cannot be read.
     """
     now = time.time()
-    found = [_status(folder, now) for folder in _run_folders(runs)]
+    found = [_status(folder, now) for folder in step_folders(runs)]
     order = _manifest_order(run.suite for run in found)
     return sorted(
         found, key=lambda r: (r.suite, order.get((r.suite, r.model), len(order)), r.model, r.step)
@@ -142,17 +141,6 @@ def _suite(name: str) -> "Suite | None":
         return None
 
 
-def _run_folders(runs: Path) -> Iterator[Path]:
-    """Yield every folder `suite=*/model=*/step=*`."""
-    for suite in _named(runs, "suite="):
-        for model in _named(suite, "model="):
-            yield from _named(model, "step=")
-
-
-def _named(folder: Path, prefix: str) -> list[Path]:
-    return [folder / name for name in list_names(folder) if name.startswith(prefix)]
-
-
 def _status(folder: Path, now: float) -> RunStatus:
     try:
         run = open_run(folder)
@@ -191,7 +179,7 @@ def _unreadable(folder: Path, reason: str) -> RunStatus:
     return RunStatus(
         suite=suite,
         model=model,
-        step=int(step) if step.isdecimal() else -1,
+        step=int(step),
         folder=folder,
         state="failed",
         reason=reason,
@@ -278,7 +266,10 @@ def _speed(sittings: Sequence[Mapping[str, Any]]) -> float | None:
         and all(isinstance(sitting.get(key), int | float) for key in ("sequences", "seconds"))
     ]
     sequences, seconds = (sum(values) for values in zip(*timed, strict=True)) if timed else (0, 0)
-    return sequences / seconds if sequences > 0 and seconds > 0 else None
+    with suppress(OverflowError):  # of a damaged record
+        if sequences > 0 and seconds > 0 and math.isfinite(speed := sequences / seconds):
+            return float(speed)
+    return None
 
 
 def _itemsize(run: Run) -> int:

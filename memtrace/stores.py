@@ -65,7 +65,7 @@ def open_store(place: str | Path) -> Path:
 
 
 def list_names(folder: Path) -> frozenset[str]:
-    """Return the names in a folder, asking nothing about each; none where it does not exist.
+    """Return the names in a folder, asking nothing about each; none where there is no folder.
 
     Raises:
         RunError: It cannot be read.
@@ -75,7 +75,7 @@ def list_names(folder: Path) -> frozenset[str]:
             # Names alone, not a Path of each: a folder of runs has a million score files.
             return frozenset(os.listdir(folder))  # noqa: PTH208
         return _remote_names(folder)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return frozenset()
     except OSError as error:
         reason = error.strerror or first_line(error)

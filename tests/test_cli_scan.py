@@ -5,8 +5,10 @@ import os
 import shlex
 import subprocess
 
+import click
 import numpy as np
 import pytest
+from memtrace.cli.main import main
 from transformers import AutoModelForCausalLM
 
 
@@ -78,8 +80,19 @@ def test_status_names_what_is_left_and_the_command_that_finishes_it(scan, memtra
 
 
 def test_options_from_the_environment(scan, monkeypatch):
+    monkeypatch.setenv("MEMTRACE_SCAN_JSON", "1")
     monkeypatch.setenv("MEMTRACE_SCAN_SEQUENCES", "3:13")
-    assert json.loads(scan("--json").stdout)["sequences"] == 10
+    assert json.loads(scan().stdout)["sequences"] == 10
+
+
+def test_every_option_has_the_environment_variable_of_its_name():
+    def options(command, words=()):
+        for name, each in getattr(command, "commands", {}).items():
+            yield from options(each, (*words, name))
+        yield from ((words, each) for each in command.params if isinstance(each, click.Option))
+
+    for words, option in options(main):
+        assert f"--{option.name.replace('_', '-')}" in option.opts, words
 
 
 def assert_one_line(result, code, *words):
@@ -92,6 +105,19 @@ def assert_one_line(result, code, *words):
         assert word in lines[0]
     if code == 1:
         assert result.stderr.strip() == lines[0]
+
+
+def test_sequences_that_the_checkpoint_has_not_seen(memtrace_cli, tmp_path):
+    given = ["scan", "--model", "demo", "--step", "1", "--runs", tmp_path]
+    result = memtrace_cli(*given, "--sequences", "5000:6000")
+    assert_one_line(result, 1, "5000:6000", "has seen 0:64", "--include-unexposed")
+    assert_one_line(memtrace_cli(*given, "--sequences", "0:99999999"), 1, "choose A:B in 0:32768")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", [["--stratified"], ["--worker", "1/" + "9" * 5000]])
+def test_options_that_cannot_be(memtrace_cli, options):
+    assert memtrace_cli("scan", "--model", "demo", *options).exit_code == 2
 
 
 def test_unknown_model(memtrace_cli):

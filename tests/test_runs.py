@@ -58,7 +58,7 @@ def test_run_goes_on_where_it_stopped(tmp_path):
     finish(run, run.shards()[1])
     again = begin_run(tmp_path, CONFIGURATION, {})
     assert [shard.number for shard in again.shards_left()] == [0, 2]
-    assert again.command == "memtrace scan --model 'a b'"
+    assert again.command == f"memtrace scan --model 'a b' --runs {tmp_path}"
     assert again.scores().collect()["sequence_index"].to_list() == list(range(40, 80))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from transformers import AutoModelForCausalLM
 import memtrace
 from memtrace.errors import CorpusError, DataWarning, ManifestError, ModelError, RunError
 from memtrace.plan import find_checkpoints, plan_scan
+from memtrace.runs import open_run
 
 SEQUENCES_PER_STEP = 16
 ROWS = 150
@@ -257,6 +259,16 @@ def test_names_and_steps_that_do_not_exist(suite, tmp_path):
         scan_toy(suite, tmp_path, step=3)
     with pytest.raises(ManifestError, match="step 'last' of a model that no manifest names"):
         find_checkpoints(str(tmp_path), "last")
+
+
+def test_the_command_of_a_run_of_the_library_finishes_it(suite, tmp_path, memtrace_cli):
+    run = scan_toy(suite, tmp_path / "my runs", sequences=(3, 90), shard_size=40, batch_size=8)
+    before = score_bytes(run)
+    run.path(run.shards()[1]).unlink()
+    moved = (tmp_path / "my runs").rename(tmp_path / "moved") / Path(*run.folder.parts[-3:])
+    words = shlex.split(open_run(moved).command)
+    assert memtrace_cli(*words[1:]).exit_code == 0
+    assert score_bytes(open_run(moved)) == before
 
 
 def test_floor_of_the_work(suite):

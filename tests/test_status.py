@@ -16,7 +16,7 @@ from test_runs import CONFIGURATION, finish
 
 from memtrace.errors import RunError
 from memtrace.manifests import find_suite
-from memtrace.runs import begin_run, plan_shards
+from memtrace.runs import begin_run, find_runs, open_run, plan_shards
 from memtrace.sampling import Sample
 from memtrace.status import FLOOR_RATE, STALE_SECONDS, hours_left, survey
 
@@ -47,7 +47,7 @@ def test_done_and_partial(tmp_path):
     assert (found.state, found.shards, found.shards_left) == ("partial", 3, 1)
     assert (found.sequences, found.sequences_left) == (100, 20)
     assert found.bytes_to_read == 20 * 64 * 2
-    assert found.command == "memtrace scan --model demo --step all"
+    assert found.command == f"memtrace scan --model demo --step all --runs {tmp_path}"
     finish(run, run.shards()[2])
     found = only(tmp_path)
     assert (found.state, found.sequences_left, found.command) == ("done", 0, None)
@@ -207,7 +207,7 @@ def pythia(tmp_path):
 def test_the_page_shows_every_checkpoint_within_100_columns(pythia, memtrace_cli):
     text = memtrace_cli("status", pythia).stdout
     lines = text.splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(len(line) for line in lines if not line.startswith("To finish:")) <= 100
     rows = {model: [] for model in ("70m", "160m")}
     for line in lines:
         if match := re.fullmatch(r"(70m|160m) +([#+~!.]+)", line):
@@ -243,6 +243,7 @@ def test_json_has_what_is_needed_to_plan(tmp_path, memtrace_cli):
 def test_long_commands_are_not_cut(tmp_path, memtrace_cli):
     command = ["memtrace", "scan", "--model", "demo", "--corpus", "x" * 300]
     begin(tmp_path, record={"command": command})
+    command += ["--runs", str(tmp_path)]
     assert f"To finish: {' '.join(command)}\n" in memtrace_cli("status", tmp_path).stdout
 
 
@@ -268,11 +269,52 @@ def test_watch_and_json_exclude_each_other(tmp_path, memtrace_cli):
     assert memtrace_cli("status", tmp_path, "--watch", "--json").exit_code == 2
 
 
-def test_a_folder_that_cannot_be_read(tmp_path, memtrace_cli):
+def test_a_file_in_the_place_of_the_folder(tmp_path, memtrace_cli):
     (tmp_path / "runs").write_text("")
-    with pytest.raises(RunError, match="cannot read"):
-        survey(tmp_path / "runs")
     assert memtrace_cli("status", tmp_path / "runs").exit_code == 2
+
+
+def test_stray_files_and_copies_are_no_runs(tmp_path, memtrace_cli):
+    """Nor are they in the way of the runs beside them."""
+    run = begin(tmp_path, done=3)
+    shutil.copytree(run.folder, run.folder.with_name("step=512.bak"))
+    shutil.copytree(run.folder, run.folder.with_name("step=\N{SUPERSCRIPT TWO}"))
+    for name in ("notes.txt", "suite=demo/notes.txt", "suite=demo/model=demo/step=7.tar"):
+        (tmp_path / name).touch()
+    (tmp_path / "suite=stray").touch()
+    assert [found.step for found in survey(tmp_path)] == [512]
+    assert [found.step for found in find_runs(tmp_path)] == [512]
+    (run.folder.parent / "step=7").touch()
+    assert [found.step for found in find_runs(tmp_path)] == [512]
+    assert memtrace_cli("runs", "compact", tmp_path).exit_code == 0
+
+
+def test_a_run_under_the_name_of_another(tmp_path):
+    run = begin(tmp_path, done=3)
+    moved = run.folder.rename(run.folder.with_name("step=64"))
+    assert only(tmp_path).state == "failed"
+    with pytest.raises(RunError, match=r"the record of suite=demo/model=demo/step=512: .* put it"):
+        open_run(moved).configuration  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "sittings",
+    [
+        5,
+        None,
+        "x",
+        [{"sequences": float("inf"), "seconds": 1}],
+        [{"sequences": 5, "seconds": 1e-320}],
+        [{"sequences": 10**400, "seconds": 1}],
+        [{"sequences": float("nan"), "seconds": float("nan")}],
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_damaged_sittings_cost_no_answer(tmp_path, memtrace_cli, sittings):
+    begin(tmp_path, done=2, record={"sittings": sittings})
+    for options in ([], ["--json"]):
+        result = memtrace_cli("status", tmp_path, *options)
+        assert result.exit_code == 0, result.output
 
 
 def test_a_compacted_run_is_done(tmp_path):

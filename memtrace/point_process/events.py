@@ -158,6 +158,8 @@ class EventSequence:
         Raises:
             FitError: No shard of the run is finished.
         """
+        if not run.shards():
+            raise FitError(f"{run.label} has seen no sequence: choose a later step")
         if len(run.shards_left()) == len(run.shards()):
             raise FitError(f"nothing of {run.label} is scanned yet; finish it with: {run.command}")
         events = cls.from_scores(
