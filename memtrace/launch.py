@@ -93,8 +93,8 @@ def scan(
         ModelError: The weights are missing, damaged or known to be wrong.
         RunError: The run folder cannot be written or holds another configuration.
     """
+    given = dict(locals())  # first of all, while there is nothing else
     usual = scan.__kwdefaults__ or {}
-    given = {name: value for name, value in locals().items() if value != usual.get(name)}
     checkpoints = find_checkpoints(model, step, suite=suite, manifest=manifest)
     if len(checkpoints) != 1:
         raise ManifestError(
@@ -116,7 +116,8 @@ def scan(
         manifest=manifest,
     )
     check_checkpoints([plan])
-    job = Job((plan,), batch_size, command_of(given))
+    changed = {name: value for name, value in given.items() if value != usual.get(name)}
+    job = Job((plan,), batch_size, command_of(changed))
     return run_job(job, devices or visible_devices(device), worker=worker)[0]
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from memtrace.configuration import Configuration
 from memtrace.corpus import Corpus, open_corpus, open_named
 from memtrace.errors import CorpusError, DataWarning, ManifestError, ModelError, RunError
+from memtrace.folders import run_folder, run_folders
 from memtrace.greedy import EOS_RULES, Rules
 from memtrace.manifests import ModelManifest, Suite, find_model, load_suites
 from memtrace.models import Weights
-from memtrace.runs import Shard, open_run, plan_shards, run_folder, run_folders
+from memtrace.runs import Shard, open_run, plan_shards
 from memtrace.sampling import Int64Array, Sample, stratify
 from memtrace.steps import parse_steps
 

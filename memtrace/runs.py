@@ -1,4 +1,4 @@
-"""Run folders: where they lie, the plan of shards, the run record, what is done and what is left.
+"""Runs: the plan of shards, the run record, what is done and what is left.
 
 It knows paths and records; it reads no corpus and loads no model.
 
@@ -10,7 +10,6 @@ It knows paths and records; it reads no corpus and loads no model.
 """
 
 import json
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ import polars as pl
 
 from memtrace.configuration import Configuration, read_configuration
 from memtrace.errors import RunError, first_line
+from memtrace.folders import run_folder, run_folders
 from memtrace.held import Held, is_held
 from memtrace.sampling import Int64Array, Sample
 from memtrace.scores import SCHEMA_VERSION, scan_scores
@@ -31,8 +31,6 @@ from memtrace.stores import list_names, remove, write_json
 
 WHOLE = "whole.parquet"
 """Name of the score file that stands for all shards of a run."""
-LONGEST_NAME = 120
-"""Bytes in the name of a suite or a model, which becomes the name of a folder."""
 
 
 @dataclass(frozen=True)
@@ -267,32 +265,6 @@ class Run:
         return Run(self.folder, record)
 
 
-def run_folder(runs: Path, suite: str, model: str, step: int) -> Path:
-    """Return where the run of this model and checkpoint lies.
-
-    Raises:
-        RunError: A name that is no name of a folder, or that would lead out of `runs`.
-    """
-    for name in (suite, model):
-        if not _is_folder_name(name):
-            raise RunError(
-                f"{name[:LONGEST_NAME]!r} cannot be the name of a folder in {runs}: a suite or a "
-                f"model has a name of 1 to {LONGEST_NAME} bytes without slashes; rename it"
-            )
-    if str(runs).encode(errors="replace").decode() != str(runs):
-        raise RunError(
-            f"{str(runs)!a} is no text in UTF-8, and Polars could not read from there: choose "
-            "another --runs folder (where the locale is none of UTF-8, PYTHONUTF8=1 may do)"
-        )
-    return runs / f"suite={suite}" / f"model={model}" / f"step={step}"
-
-
-def _is_folder_name(name: str) -> bool:
-    """Return whether a suite or a model of this name has a folder, and in the folder of runs."""
-    plain = name.isprintable() and name.strip(".") and not {"/", "\\"} & set(name)
-    return bool(plain) and len(name.encode()) <= LONGEST_NAME
-
-
 def begin_run(runs: Path, configuration: Configuration, record: Mapping[str, Any]) -> Run:
     """Create the run with its record, or open it to go on.
 
@@ -340,41 +312,6 @@ def _unreadable(path: Path, reason: str) -> RunError:
         f"cannot read the run record {path}: {reason}; if it is damaged, delete it and repeat the "
         "scan: score files are kept"
     )
-
-
-def run_folders(
-    runs: Path, suite: str | None = None, model: str | None = None, step: int | None = None
-) -> list[Path]:
-    """Return the folders below `runs` that hold a run, of one suite, model or step, or of all.
-
-    Raises:
-        RunError: The folder cannot be read.
-    """
-    folders = step_folders(runs, suite, model, step)
-    return [folder for folder in folders if "run.json" in list_names(folder)]
-
-
-def step_folders(
-    runs: Path, suite: str | None = None, model: str | None = None, step: int | None = None
-) -> list[Path]:
-    """Return the folders `suite=*/model=*/step=*` below `runs`, whether they hold a run or not.
-
-    A copy such as `step=64.bak` is none of them.
-
-    Raises:
-        RunError: The folder cannot be read.
-    """
-    folders = [runs]
-    for key, value in (("suite", suite), ("model", model), ("step", step)):
-        named = "[0-9]+" if key == "step" else ".+"
-        wanted = named if value in (None, "") else re.escape(str(value))
-        folders = [
-            folder / name
-            for folder in folders
-            for name in sorted(list_names(folder))
-            if re.fullmatch(f"{key}={wanted}", name)
-        ]
-    return folders
 
 
 def find_runs(

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memtrace.errors import ManifestError, RunError
-from memtrace.runs import WHOLE, Run, Shard, open_run, step_folders
+from memtrace.folders import step_folders
+from memtrace.runs import WHOLE, Run, Shard, open_run
 from memtrace.scores import SCHEMA_VERSION
 
 if TYPE_CHECKING:
