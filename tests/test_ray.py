@@ -1,6 +1,7 @@
 """A scan on a Ray cluster of this machine: equal bytes, and actors that are lost are replaced."""
 
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -55,10 +56,7 @@ def test_actors_of_which_one_is_killed(suite, undisturbed, cluster, tmp_path, mo
 
 
 def test_a_shard_that_ends_every_actor(suite, cluster, tmp_path, monkeypatch):  # noqa: F811
-    class Mortal:
-        def __init__(self, *_):
-            pass
-
+    class Mortal(ray_engine.Actor):
         def scan(self, assignment):
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -71,10 +69,7 @@ def test_a_shard_that_ends_every_actor(suite, cluster, tmp_path, monkeypatch):  
 
 
 def test_what_an_actor_raises_or_warns_of_is_told_here(suite, cluster, tmp_path, monkeypatch):  # noqa: F811
-    class Complaining:
-        def __init__(self, *_):
-            pass
-
+    class Complaining(ray_engine.Actor):
         def scan(self, assignment):
             if assignment[1].number == 1:
                 raise CorpusError("token id 96 is outside")
@@ -84,6 +79,15 @@ def test_what_an_actor_raises_or_warns_of_is_told_here(suite, cluster, tmp_path,
     with pytest.warns(CapacityWarning, match="too small"):
         with pytest.raises(CorpusError, match=r"^token id 96 is outside$"):
             ray_engine.run_on_ray(make_job(suite, tmp_path, 2), device="cpu", actors=1)
+
+
+def test_other_weights_than_those_of_a_complete_run(suite, cluster, tmp_path):  # noqa: F811
+    """A local folder is hashed again, as without Ray."""
+    changed = shutil.copytree(suite, tmp_path / "suite")
+    ray_engine.run_on_ray(make_job(changed, tmp_path / "runs", 2), device="cpu", actors=1)
+    shutil.copy(changed / "step5" / "model.safetensors", changed / "step2")
+    with pytest.raises(RunError, match=r"another configuration \(weight_digest: "):
+        ray_engine.run_on_ray(make_job(changed, tmp_path / "runs", 2), device="cpu", actors=1)
 
 
 def test_gpus_that_the_cluster_has_not(suite, cluster, tmp_path):  # noqa: F811
