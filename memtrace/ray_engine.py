@@ -249,8 +249,8 @@ class _Crew:
     def _suspect(self, assignment: Assignment | None, error: Exception) -> RunError:
         if assignment is None:
             return RunError(
-                f"{MOST_DEATHS} actors in a row have ended before they began ({first_line(error)}):"
-                " see whether every node has memtrace and its Python, then repeat the command"
+                f"{MOST_DEATHS} actors in a row have ended before they began "
+                f"({first_line(error)}): see whether the nodes are short of memory or lack memtrace"
             )
         checkpoint = self._assignments.plans[assignment[0]].checkpoint
         shard = assignment[1].file_name if assignment[1] else "the beginning"
