@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memtrace.downloads import fetch_ahead
 from memtrace.errors import RunError
-from memtrace.models import Weights
 from memtrace.plan import ScanPlan
 from memtrace.runs import Run, Shard, begin_run, open_run
 
@@ -111,6 +111,7 @@ class Assignments:
         """Find what is left, and report what is done.
 
         Raises:
+            ModelError: A model's folder, of which there is a run, has no weights.
             RunError: A run folder holds another configuration.
         """
         self.plans = job.plans
@@ -142,6 +143,10 @@ class Assignments:
         self._under_way[assignment[0]] -= 1
         self._left[assignment[0]].appendleft(assignment)
 
+    def count(self) -> int:
+        """Return how many are left to hand out."""
+        return sum(map(len, self._left.values()))
+
     def finish(self, assignment: Assignment) -> bool:
         """Count one as done; return whether it was the last of its checkpoint."""
         place, shard = assignment
@@ -154,8 +159,9 @@ class Assignments:
 def _begun(plan: ScanPlan) -> Run | None:
     """Return the run of a plan, None where it has not begun."""
     try:
-        run = open_run(plan.folder)
+        open_run(plan.folder)
     except RunError:
         return None
-    weights = Weights(run.folder, run.record.get("weights", {}), run.record.get("hub_commit"))
+    # Of no shards: what comes from the Hub is not fetched here, whoever scans with it compares it.
+    (weights,) = fetch_ahead([plan], [[]])
     return begin_run(plan.runs, plan.configure(weights), {})
