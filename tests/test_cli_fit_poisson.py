@@ -111,7 +111,7 @@ def test_without_a_finished_run_the_command_that_finishes_one_is_named(tmp_path,
     result = command(tmp_path)
 
     assert isinstance(result.exception, RunError)
-    assert "`memtrace scan --model small`" in str(result.exception)
+    assert f"`memtrace scan --model small --runs {tmp_path}`" in str(result.exception)
 
 
 @pytest.mark.parametrize("step", ["x", "1:2:3:4", "1:9:0"])

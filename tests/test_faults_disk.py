@@ -180,10 +180,11 @@ def test_a_damaged_score_file_is_told_and_made_again(job, undisturbed, tmp_path,
     assert read.height == (0 if compacted else SEQUENCES - SHARD)  # left out, and never zeros
     with pytest.warns(DataWarning, match="is damaged"):
         again = memtrace.scan(**job, runs=tmp_path / "runs")
-    if compacted:
-        with pytest.warns(DataWarning, match="is damaged"):
-            compact(again)
+    assert not run.whole_path.exists()
     assert again.scores().collect().equals(rows)
+    if compacted:
+        assert compact(again).parts == len(again.shards())
+        assert again.scores().collect().equals(rows)
 
 
 def test_every_damage_is_found_before_a_parser_sees_it(undisturbed, tmp_path):
