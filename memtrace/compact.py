@@ -15,7 +15,7 @@ import polars as pl
 
 from memtrace.errors import RunError
 from memtrace.runs import Run
-from memtrace.scores import read_metadata
+from memtrace.scores import extent, read_metadata
 from memtrace.seal import OPEN_SEAL, SEAL, seal
 from memtrace.stores import remove, replace_atomically, source, sources
 
@@ -106,8 +106,7 @@ def _shared_metadata(paths: Sequence[Path]) -> dict[str, str]:
     versions = sorted({each["memtrace_version"] for each in every})
     dropped = (SEAL, "ARROW:schema")  # of the file, not of the scores
     filled = [each["sequences"].split(":") for each in every if each["rows"] != "0"]
-    sequences = f"{filled[0][0]}:{filled[-1][1]}" if filled else "0:0"
-    rows = str(sum(int(each["rows"]) for each in every))
+    start, stop = (filled[0][0], filled[-1][1]) if filled else (0, 0)
+    rows = extent(start, stop, sum(int(each["rows"]) for each in every))
     first = {key: value for key, value in every[0].items() if key not in dropped}
-    merged = {"memtrace_version": ", ".join(versions), "sequences": sequences, "rows": rows}
-    return {**first, **merged}
+    return {**first, "memtrace_version": ", ".join(versions), **rows}

@@ -156,22 +156,7 @@ def run_job(
 
         parts = [cut(own, i, len(useful)) for i in range(len(useful))]
         work_in_processes(job, parts, member * len(useful), useful, report)
-    return [_complete(plan) for plan in job.plans]
-
-
-def _complete(plan: ScanPlan) -> Run:
-    """Return the run of a plan that has been done.
-
-    Raises:
-        RunError: It is not complete after all.
-    """
-    run = open_run(plan.folder)
-    if run.record.get("sequences_done") != plan.sequences:
-        raise RunError(
-            f"{run.folder} is not complete, though all its shards were done: another process has "
-            "deleted or damaged score files; finished shards are kept: repeat the command"
-        )
-    return run
+    return [completed(plan) for plan in job.plans]
 
 
 def work(job: Job, own: Part, member: int, device: str, report: Report) -> None:
@@ -357,6 +342,21 @@ def complete_record(plan: ScanPlan, *, again: bool = False) -> bool:
         refuse_identical_weights(plan.runs, run.configuration)
     run.update(sequences_done=plan.sequences)
     return True
+
+
+def completed(plan: ScanPlan) -> Run:
+    """Return the run of a plan whose shards have all been done.
+
+    Raises:
+        ModelError: As `complete_record`.
+        RunError: Some of its score files are gone or damaged.
+    """
+    if not complete_record(plan):
+        raise RunError(
+            f"{plan.folder} has lost score files while it was scanned: find out who deletes there, "
+            "then repeat the command"
+        )
+    return open_run(plan.folder)
 
 
 def _first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> Mapping[str, Any]:

@@ -17,8 +17,8 @@ from typing import Any
 from memtrace.downloads import fetch_ahead
 from memtrace.errors import CapacityWarning, RunError, first_line
 from memtrace.jobs import Assignment, Assignments, Job, Tally
-from memtrace.launch import Sitting, complete_record
-from memtrace.runs import Run, open_run
+from memtrace.launch import Sitting, complete_record, completed
+from memtrace.runs import Run
 
 ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Variable of Ray that is 0 where it is to listen on 127.0.0.1 alone, on any system."""
@@ -67,13 +67,7 @@ def run_on_ray(
             ray, lambda: remote.remote(job, "cuda:0" if gpus else "cpu"), assignments, options
         )
         crew.work(count)
-    for plan in job.plans:
-        if not complete_record(plan):
-            raise RunError(
-                f"{plan.folder} has lost score files while it was scanned: find out who deletes "
-                "there, then repeat the command"
-            )
-    return [open_run(plan.folder) for plan in job.plans]
+    return [completed(plan) for plan in job.plans]
 
 
 @contextmanager

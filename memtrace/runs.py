@@ -233,8 +233,8 @@ class Run:
             RunError: As `is_whole`.
         """
         shards = self.shards() if among is None else among
-        intact = self._intact(shards)
-        return [] if intact == [WHOLE] else [s for s in shards if s.file_name not in intact]
+        intact = set(self._intact(shards))
+        return [s for s in shards if intact.isdisjoint((WHOLE, s.file_name))]
 
     def shards_missing(self) -> list[Shard]:
         """Return the shards that have no score file; lists one folder and reads no file."""

@@ -45,14 +45,14 @@ def write_scores(
         table = pl.DataFrame(columns, schema=SCHEMA)
     else:
         table = pl.DataFrame({**columns, "accuracy": accuracy}, schema=WITH_ACCURACY)
-    metadata = {**metadata, **extent(sequence_index)}
+    n = len(sequence_index)
+    start, stop = (sequence_index[0], sequence_index[-1] + 1) if n else (0, 0)
+    metadata = {**metadata, **extent(start, stop, n)}
     replace_atomically(path, lambda temporary: _write_parquet(table, temporary, metadata))
 
 
-def extent(sequence_index: npt.NDArray[np.integer] | pl.Series) -> dict[str, str]:
+def extent(start: int | str, stop: int | str, n: int) -> dict[str, str]:
     """Return what a score file says of its rows, so that it is not taken for another shard."""
-    n = len(sequence_index)
-    start, stop = (sequence_index[0], sequence_index[-1] + 1) if n else (0, 0)
     return {"sequences": f"{start}:{stop}", "rows": f"{n}"}
 
 
