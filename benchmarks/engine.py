@@ -30,8 +30,8 @@ from benchmarks.sequences import (
     cached_sequences,
     random_model,
 )
-from memtrace.greedy import Engine, Rules
-from memtrace.greedy.rungs import name
+from memtrace.engine import Engine, Rules
+from memtrace.engine.stages import name
 
 Answer = Callable[[np.ndarray], np.ndarray]
 

@@ -10,9 +10,9 @@ stated speed: a lower bound, to compare with what `memtrace status` measures. Th
 import argparse
 from collections.abc import Sequence
 
-from memtrace.manifests import ModelManifest, Suite, find_suite
-from memtrace.plan import SHARD_SIZE
-from memtrace.status import SCORE_BYTES
+from memtrace.manifests.lookup import ModelManifest, Suite, find_suite
+from memtrace.runs.status import SCORE_BYTES
+from memtrace.scanning.plan import SHARD_SIZE
 
 SIZES = ("70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b")
 PACKED_BYTES = 128  # the first 64 tokens of a row, as a prefix pack holds them

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from memtrace.corpus.megatron import Layout, open_megatron
-from memtrace.corpus.packing import write_pack
+from memtrace.corpus.pack_writer import write_pack
 
 ROW_TOKENS, FLOOR = 2049, 0.7
 _WRITTEN = 4096  # rows at a time

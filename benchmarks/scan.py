@@ -21,8 +21,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.sequences import LENGTH, VOCABULARY, cached_sequences, random_model
-from memtrace.greedy import Engine, Rules
-from memtrace.scores import load_scores
+from memtrace.engine import Engine, Rules
+from memtrace.runs.scores import load_scores
 
 MADE = 4096  # sequences that are the model's own; the others differ from them after the first miss
 

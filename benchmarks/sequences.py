@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from memtrace.greedy.neox import NeoXForward
+from memtrace.engine.forward.neox import NeoXForward
 
 SHAPES = {"70m": (512, 6, 8), "160m": (768, 12, 12), "410m": (1024, 24, 16)}
 VOCABULARY, PROMPT, LENGTH = 50304, 32, 32

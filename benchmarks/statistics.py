@@ -24,17 +24,17 @@ from typing import Any
 import numpy as np
 
 from memtrace.point_process import EventSequence
-from memtrace.point_process.changepoint import change_point
-from memtrace.point_process.checks import check
 from memtrace.point_process.contrasts import halves_and_ends
-from memtrace.point_process.dispersion import dispersion
-from memtrace.point_process.piecewise import piecewise_constant, tenths
-from memtrace.point_process.poisson import binomial_interval, garwood_interval, homogeneous
+from memtrace.point_process.diagnostics.checks import check
+from memtrace.point_process.diagnostics.dispersion import dispersion
+from memtrace.point_process.models.change_point import change_point
+from memtrace.point_process.models.constant import binomial_interval, garwood_interval, homogeneous
+from memtrace.point_process.models.piecewise import piecewise_constant, tenths
+from memtrace.point_process.models.recency import recency
+from memtrace.point_process.models.spline import spline
+from memtrace.point_process.models.trend import log_linear
 from memtrace.point_process.power import order_p_values
-from memtrace.point_process.recency import recency
 from memtrace.point_process.simulate import from_rate, random_order
-from memtrace.point_process.spline import spline
-from memtrace.point_process.trend import log_linear
 
 SEQUENCES, WINDOW, STEP, LEVEL = 20_000, 256, 64, 0.05
 SHARES = (0.01, 0.1, 0.6)
@@ -162,8 +162,8 @@ def scale() -> None:
 
 def _write_run(runs: Path) -> None:
     """Write a finished run with events in random order, shard by shard."""
-    from memtrace.runs import Configuration, begin_run
-    from memtrace.scores import write_scores
+    from memtrace.runs.run import Configuration, begin_run
+    from memtrace.runs.scores import write_scores
 
     configuration = Configuration(
         suite="pythia",
@@ -220,7 +220,7 @@ def reference_loop(folder: str) -> None:
     import pandas as pd
     import polars as pl
 
-    from memtrace.runs import find_runs
+    from memtrace.runs.run import find_runs
 
     (run,) = find_runs(Path(folder))
     memorized = run.scores().select(pl.col("matched_tokens") == 32).collect()

@@ -80,7 +80,7 @@ class Store(click.ParamType[Path]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:
         """Open the store, which fails where its address cannot be used."""
-        from memtrace.stores import open_store
+        from memtrace.storage.store import open_store
 
         found = open_store(value)
         if isinstance(param, click.Argument) and isinstance(found, Path) and found.is_file():

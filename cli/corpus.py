@@ -16,9 +16,9 @@ from .scan import SequenceRange
 
 if TYPE_CHECKING:
     from memtrace.corpus import Corpus
-    from memtrace.corpus.packing import Estimate
+    from memtrace.corpus.pack_writer import Estimate
     from memtrace.corpus.verify import FileCheck
-    from memtrace.manifests import Suite
+    from memtrace.manifests.lookup import Suite
 
 logger = logging.getLogger("memtrace")
 folder_type = click.Path(file_okay=False, path_type=Path)
@@ -64,8 +64,8 @@ def info(
     import numpy as np
 
     from memtrace.corpus import open_corpus
-    from memtrace.corpus.describe import look_at
-    from memtrace.sampling import draw
+    from memtrace.corpus.info import look_at
+    from memtrace.runs.sampling import draw
 
     opened = open_corpus(source, manifest=manifest)
     start, stop = sequences or (0, len(opened))
@@ -175,7 +175,7 @@ def fetch(
     memtrace corpus fetch pile-standard --dry-run
     """
     from memtrace.corpus import open_named
-    from memtrace.manifests import find_corpus
+    from memtrace.manifests.lookup import find_corpus
 
     suite, named = find_corpus(name, manifest=manifest)
     rows = steps and (steps[0] * suite.sequences_per_step, steps[1] * suite.sequences_per_step)
@@ -196,7 +196,7 @@ def multiplicity(source: str, output: Path, manifest: Path | None, json: bool) -
     memtrace corpus multiplicity packs/pile-standard --output multiplicity
     """
     from memtrace.corpus import open_corpus
-    from memtrace.corpus.multiplicity import count_repeated, write_multiplicity
+    from memtrace.corpus.duplicates import count_repeated, write_multiplicity
 
     opened = open_corpus(source, manifest=manifest)
     with show_progress(f"Counting {source}", len(opened), "rows") as advance:
@@ -260,8 +260,8 @@ def count(
     memtrace corpus count demo --terms ids.txt --steps 512 --output counts.parquet
     """  # noqa: E501
     from memtrace.corpus import open_corpus
-    from memtrace.corpus.counting import token_terms, tokenized_terms, write_counts
-    from memtrace.steps import parse_steps
+    from memtrace.corpus.term_counts import token_terms, tokenized_terms, write_counts
+    from memtrace.manifests.steps import parse_steps
 
     lines = [line for line in terms.read_text(encoding="utf-8").splitlines() if line.strip()]
     wanted = tokenized_terms(lines, tokenizer) if tokenizer else token_terms(lines)
@@ -288,7 +288,7 @@ def count(
 def _suite_of(source: str, suite: str | None, manifest: Path | None) -> "Suite":
     """Return the suite that was asked for, or that of the corpus."""
     from memtrace.errors import ManifestError
-    from memtrace.manifests import find_corpus, find_suite
+    from memtrace.manifests.lookup import find_corpus, find_suite
 
     if suite is not None:
         return find_suite(suite, manifest=manifest)
@@ -318,7 +318,7 @@ def _pack(
     dry_run: bool,
     json: bool,
 ) -> None:
-    from memtrace.corpus.packing import estimate_pack, write_pack
+    from memtrace.corpus.pack_writer import estimate_pack, write_pack
 
     estimate = estimate_pack(source, output, rows=rows)
     if not dry_run:
@@ -352,10 +352,10 @@ def _duration(seconds: float) -> str:
 
 def _verify(source: str, published_as: str | None, manifest: Path | None) -> "list[FileCheck]":
     from memtrace.corpus import open_corpus
-    from memtrace.corpus.locate import published_files
-    from memtrace.corpus.prefixes import PACK_RECORD
+    from memtrace.corpus.open import published_files
+    from memtrace.corpus.prefix_pack import PACK_RECORD
     from memtrace.corpus.verify import verify_corpus, verify_pack
-    from memtrace.manifests import find_corpus
+    from memtrace.manifests.lookup import find_corpus
 
     if (Path(source) / PACK_RECORD).is_file():
         return verify_pack(Path(source))

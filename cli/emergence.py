@@ -13,7 +13,7 @@ from .output import write_answer, write_document, writing_to
 
 if TYPE_CHECKING:
     from memtrace.emergence import EmergenceFit
-    from memtrace.runs import Run
+    from memtrace.runs.run import Run
 
 
 @click.command()
@@ -97,7 +97,7 @@ def _memorization(
 ) -> "list[EmergenceFit]":
     """Fit each model of a folder."""
     from memtrace.emergence import fit_emergence
-    from memtrace.runs import find_runs
+    from memtrace.runs.run import find_runs
 
     models: dict[tuple[str, str], list[Run]] = {}
     for run in find_runs(runs, suite=suite, model=model):
@@ -113,7 +113,7 @@ def _memorization(
 
 
 def _text(fits: "list[EmergenceFit]") -> str:
-    from memtrace.point_process.summary import rendered
+    from memtrace.point_process.text import rendered
 
     # click removes the colours where stdout is no terminal.
     return "\n\n\n".join(rendered(fit.page(), colour=True) for fit in fits)
@@ -121,7 +121,7 @@ def _text(fits: "list[EmergenceFit]") -> str:
 
 def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, Any]]) -> None:
     """Write the documents, tables and figures, in a folder for each model if there are several."""
-    from memtrace.plots.emergence import save_emergence
+    from memtrace.emergence.figures import save_emergence
 
     with writing_to(output):
         for fit, document in zip(fits, documents, strict=True):

@@ -14,8 +14,8 @@ from .output import write_answer, write_document, writing_to
 
 if TYPE_CHECKING:
     from memtrace.point_process import EventSequence, PoissonFit
-    from memtrace.point_process.piecewise import Cut
-    from memtrace.runs import Run
+    from memtrace.point_process.models.piecewise import Cut
+    from memtrace.runs.run import Run
 
 
 @click.command("fit-poisson")
@@ -88,7 +88,7 @@ def fit_poisson(
     """
     from memtrace.point_process import EventSequence
     from memtrace.point_process import fit_poisson as fit
-    from memtrace.runs import find_runs
+    from memtrace.runs.run import find_runs
 
     found = find_runs(runs, suite=suite, model=model)
     if clock == "emergence":
@@ -122,7 +122,7 @@ def _fit_emergence(
 ) -> None:
     """Fit the process of emergence times of each model."""
     from memtrace.emergence import read_histories
-    from memtrace.emergence.process import fit_emergence_process
+    from memtrace.emergence.process.fit import fit_emergence_process
     from memtrace.point_process import EventSequence
 
     models: dict[tuple[str, str], list[Run]] = {}
@@ -145,8 +145,8 @@ def _fit_emergence(
 
 def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) -> "list[Cut]":
     """Return the cuts known of the model and those of the command, which are steps."""
-    from memtrace.point_process.piecewise import Cut, known_cuts
-    from memtrace.steps import parse_steps
+    from memtrace.manifests.steps import parse_steps
+    from memtrace.point_process.models.piecewise import Cut, known_cuts
 
     found = {cut.index: cut for cut in known_cuts(suite, model, events)}
     unit = events.sequences_per_step or 1
@@ -161,7 +161,7 @@ def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) ->
 def _strata(run: "Run", folder: Path | None, margin: float) -> list[dict[str, Any]] | None:
     if folder is None:
         return None
-    from memtrace.corpus.multiplicity import scan_multiplicity
+    from memtrace.corpus.duplicates import scan_multiplicity
     from memtrace.point_process.strata import multiplicity_strata
 
     strata = multiplicity_strata(
@@ -189,7 +189,7 @@ def _adjust(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> None:
 
 def _text(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> str:
     from memtrace.point_process.several import comparison
-    from memtrace.point_process.summary import comparison_page, page, rendered, strata_page
+    from memtrace.point_process.text import comparison_page, page, rendered, strata_page
 
     # click removes the colours where stdout is no terminal.
     pages = []
@@ -207,7 +207,7 @@ def _text(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> str:
 
 
 def _document(run: "Run", fit: "PoissonFit") -> dict[str, Any]:
-    from memtrace.sampling import estimate_run
+    from memtrace.runs.sampling import estimate_run
 
     # Of a sampled scan: what it says of the sequences that were not drawn.
     estimate = estimate_run(run)
@@ -224,7 +224,7 @@ def _document(run: "Run", fit: "PoissonFit") -> dict[str, Any]:
 
 def _choose(found: "list[Run]", step: str | None) -> "list[Run]":
     """Return the runs of the wanted steps, or the last finished one of each model."""
-    from memtrace.steps import parse_steps
+    from memtrace.manifests.steps import parse_steps
 
     if step is None:
         return _last_finished(found)
@@ -254,7 +254,7 @@ def _write(
     output: Path, documents: list[dict[str, Any]], chosen: "list[Run]", fits: "list[PoissonFit]"
 ) -> None:
     """Write fit.json, report.html and the figures, named by model and step if there are several."""
-    from memtrace import plots
+    from memtrace.point_process import figures as plots
     from memtrace.point_process.html import html_report
 
     with writing_to(output):

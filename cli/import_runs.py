@@ -45,9 +45,9 @@ def import_runs(
     memtrace import memorization_12b_143000/
     memtrace import duped.1.4b.parquet --corpus packs/pile-standard
     """
-    from memtrace.imports import import_run
-    from memtrace.published import describe
-    from memtrace.scores import count_memorized
+    from memtrace.runs.scores import count_memorized
+    from memtrace.scanning.import_published import import_run
+    from memtrace.scanning.published import describe
 
     run, findings = import_run(
         source,

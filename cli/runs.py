@@ -11,7 +11,7 @@ import click
 from .console import Store, json_option, print_answer, show_progress
 
 if TYPE_CHECKING:
-    from memtrace.runs import Run
+    from memtrace.runs.run import Run
 
 
 @click.group()
@@ -41,7 +41,7 @@ def compact(runs: Path, suite: str | None, model: str | None, step: str | None, 
     memtrace runs compact runs
     memtrace runs compact runs --model 1.4b --step 143000
     """
-    from memtrace.compact import compact as merge
+    from memtrace.runs.compact import compact as merge
 
     chosen = _choose(runs, suite, model, step)
     with show_progress("compact", len(chosen), "runs") as advance:
@@ -55,8 +55,8 @@ def compact(runs: Path, suite: str | None, model: str | None, step: str | None, 
 
 
 def _choose(runs: Path, suite: str | None, model: str | None, step: str | None) -> "list[Run]":
-    from memtrace.runs import find_runs
-    from memtrace.steps import parse_steps
+    from memtrace.manifests.steps import parse_steps
+    from memtrace.runs.run import find_runs
 
     found = find_runs(runs, suite=suite, model=model)
     if step is None:

@@ -23,9 +23,9 @@ from .console import (
 )
 
 if TYPE_CHECKING:
-    from memtrace.downloads import DiskNeed
-    from memtrace.plan import ScanPlan
-    from memtrace.runs import Run
+    from memtrace.runs.run import Run
+    from memtrace.scanning.downloads import DiskNeed
+    from memtrace.scanning.plan import ScanPlan
 
 
 logger = logging.getLogger("memtrace")
@@ -169,9 +169,9 @@ def scan(
     memtrace scan --model 1.4b --step 143000 --corpus pile/document --dry-run
     memtrace scan --model ./my-model --corpus tokens.npy
     """
-    from memtrace.downloads import check_checkpoints
-    from memtrace.jobs import Job
-    from memtrace.plan import find_checkpoints, plan_scan
+    from memtrace.scanning.downloads import check_checkpoints
+    from memtrace.scanning.jobs import Job
+    from memtrace.scanning.plan import find_checkpoints, plan_scan
 
     _check_launch(engine, address, worker, keep_weights)
     if selection["stratified"] and not selection["sample"]:
@@ -197,12 +197,12 @@ def scan(
     total = sum(plan.sequences for plan in plans)
     with show_progress(_title(model, plans), total) as advance:
         if engine == "ray":
-            from memtrace.ray_engine import run_on_ray
+            from memtrace.scanning.ray import run_on_ray
 
             runs = run_on_ray(job, device=device, address=address, on_progress=advance)
         else:
-            from memtrace.launch import run_job
-            from memtrace.models import visible_devices
+            from memtrace.models.loading import visible_devices
+            from memtrace.scanning.launch import run_job
 
             devices = visible_devices(device)
             runs = run_job(job, devices, worker=worker or (0, 1), on_progress=advance)
@@ -231,8 +231,8 @@ def _title(model: str, plans: "list[ScanPlan]") -> str:
 
 
 def _document(run: "Run") -> dict[str, Any]:
-    from memtrace.sampling import estimate_run
-    from memtrace.scores import count_memorized
+    from memtrace.runs.sampling import estimate_run
+    from memtrace.runs.scores import count_memorized
 
     counts = count_memorized(run.scores(), run.exposed_rows, run.continuation_tokens)
     estimate = estimate_run(run)
@@ -267,8 +267,8 @@ def _text(documents: list[dict[str, Any]]) -> str:
 
 
 def _dry_document(plan: "ScanPlan") -> dict[str, Any]:
-    from memtrace.runs import WHOLE
-    from memtrace.stores import list_names
+    from memtrace.runs.run import WHOLE
+    from memtrace.storage.store import list_names
 
     shards, there = plan.shards(), list_names(plan.folder / "scores")
     done = [s for s in shards if WHOLE in there or s.file_name in there]

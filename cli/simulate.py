@@ -114,7 +114,7 @@ def _like_a_run(
     """Return draws like the last of the runs that fit the options."""
     from memtrace.point_process import EventSequence, fit_poisson
     from memtrace.point_process.simulate import from_model
-    from memtrace.runs import find_runs
+    from memtrace.runs.run import find_runs
 
     run = find_runs(runs, suite=suite, model=model, step=step)[-1]
     events = EventSequence.from_run(run)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from memtrace.status import Hours, RunStatus
+    from memtrace.runs.status import Hours, RunStatus
 
 WIDTH = 100
 CELLS = 77
@@ -65,7 +65,7 @@ def status(runs: Path, watch: bool, json: bool) -> None:
 
 
 def _survey(runs: Path) -> "Found":
-    from memtrace.status import hours_left, survey
+    from memtrace.runs.status import hours_left, survey
 
     statuses = survey(runs)
     return list(zip(statuses, hours_left(statuses), strict=True))
@@ -134,7 +134,7 @@ def _matrix(suite: str, members: "Sequence[RunStatus]") -> "list[RenderableType]
     """Return one row for each model and one symbol for each checkpoint, in lines that fit."""
     from rich.text import Text
 
-    from memtrace.status import known_steps
+    from memtrace.runs.status import known_steps
 
     states = {(run.model, run.step): run.state for run in members}
     models = list(dict.fromkeys(run.model for run in members))
@@ -210,7 +210,7 @@ def _totals(found: "Found") -> "list[RenderableType]":
     """Return what the hours mean, where there are any left."""
     from rich.text import Text
 
-    from memtrace.status import FLOOR_RATE
+    from memtrace.runs.status import FLOOR_RATE
 
     sources = {hours.source for _, hours in found if hours and hours.hours}
     notes = []

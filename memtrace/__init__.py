@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from memtrace.emergence import EmergenceFit, fit_emergence
-    from memtrace.launch import scan
     from memtrace.point_process import EventSequence, PoissonFit, fit_poisson
-    from memtrace.scores import load_scores
+    from memtrace.runs.scores import load_scores
+    from memtrace.scanning.launch import scan
 
     __version__: str
 
@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "scan": "memtrace.launch",
-    "load_scores": "memtrace.scores",
+    "scan": "memtrace.scanning.launch",
+    "load_scores": "memtrace.runs.scores",
     "EventSequence": "memtrace.point_process",
     "PoissonFit": "memtrace.point_process",
     "fit_poisson": "memtrace.point_process",

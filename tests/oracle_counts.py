@@ -8,7 +8,33 @@ from scipy import stats
 
 from memtrace.point_process import Windows
 from memtrace.point_process.contrasts import METHODS, adjust_p_values, rate_equivalence
-from memtrace.point_process.count_models import (
+from memtrace.point_process.detectable import credibility
+from memtrace.point_process.diagnostics.dispersion import dispersion
+from memtrace.point_process.diagnostics.gaps import exponential_gaps, geometric_gaps, spacings
+from memtrace.point_process.diagnostics.overdispersion import overdispersion
+from memtrace.point_process.diagnostics.residuals import (
+    quantile_residuals,
+    rescale_gaps,
+    transform_histogram,
+)
+from memtrace.point_process.diagnostics.second_order import fano_and_allan
+from memtrace.point_process.diagnostics.serial import ljung_box, runs
+from memtrace.point_process.diagnostics.window_counts import (
+    Rootogram,
+    expected_frequencies,
+    fit_of_classes,
+    order_envelope,
+    qq_points,
+)
+from memtrace.point_process.models.constant import (
+    binomial_interval,
+    compare_rates,
+    garwood_interval,
+    homogeneous,
+    poisson_interval,
+    wilson_interval,
+)
+from memtrace.point_process.models.counts import (
     beta_binomial,
     binomial_counts,
     negative_binomial,
@@ -17,34 +43,8 @@ from memtrace.point_process.count_models import (
     zero_inflated_poisson,
     zero_inflation_score,
 )
-from memtrace.point_process.counts import (
-    Rootogram,
-    expected_frequencies,
-    fit_of_classes,
-    order_envelope,
-    qq_points,
-)
-from memtrace.point_process.detectable import credibility
-from memtrace.point_process.dispersion import dispersion
-from memtrace.point_process.gaps import exponential_gaps, geometric_gaps, spacings
-from memtrace.point_process.overdispersion import overdispersion
-from memtrace.point_process.poisson import (
-    binomial_interval,
-    compare_rates,
-    garwood_interval,
-    homogeneous,
-    poisson_interval,
-    wilson_interval,
-)
+from memtrace.point_process.models.spline import basis
 from memtrace.point_process.regression import fit_rates, profile_interval
-from memtrace.point_process.residuals import (
-    quantile_residuals,
-    rescale_gaps,
-    transform_histogram,
-)
-from memtrace.point_process.second_order import fano_and_allan
-from memtrace.point_process.serial import ljung_box, runs
-from memtrace.point_process.spline import basis
 
 
 def from_frequencies(freq: dict[str, int]) -> np.ndarray:

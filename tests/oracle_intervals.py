@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from memtrace.emergence.hazard import closed_form, constant_hazard
-from memtrace.emergence.intervals import emergence_interval, normalized
+from memtrace.emergence.histories import emergence_interval, normalized
 from memtrace.emergence.panel import two_state_panel
 from memtrace.emergence.parametric import fit_parametric
 from memtrace.emergence.product_limit import cumulative_incidence, product_limit

@@ -7,23 +7,23 @@ import numpy as np
 from scipy import stats
 
 from memtrace.point_process import EventSequence, Windows
-from memtrace.point_process.changepoint import (
+from memtrace.point_process.detectable import dispersion_power
+from memtrace.point_process.diagnostics.dispersion import Dispersion, dispersion
+from memtrace.point_process.diagnostics.gaps import lewis_robinson
+from memtrace.point_process.diagnostics.residuals import rescale_gaps
+from memtrace.point_process.diagnostics.second_order import ripley_k
+from memtrace.point_process.diagnostics.uniformity import laplace_z, uniformity
+from memtrace.point_process.models.change_point import (
     change_point,
     grid_gains,
     null_gains,
     segmentations,
 )
-from memtrace.point_process.detectable import dispersion_power
-from memtrace.point_process.dispersion import Dispersion, dispersion
-from memtrace.point_process.gaps import lewis_robinson
-from memtrace.point_process.piecewise import piecewise_constant
-from memtrace.point_process.poisson import binomial_interval, garwood_interval, homogeneous
-from memtrace.point_process.powerlaw import PowerLaw, power_law
+from memtrace.point_process.models.constant import binomial_interval, garwood_interval, homogeneous
+from memtrace.point_process.models.piecewise import piecewise_constant
+from memtrace.point_process.models.power_law import PowerLaw, power_law
+from memtrace.point_process.models.trend import log_linear, log_linear_model
 from memtrace.point_process.regression import fit_rates
-from memtrace.point_process.residuals import rescale_gaps
-from memtrace.point_process.second_order import ripley_k
-from memtrace.point_process.trend import log_linear, log_linear_model
-from memtrace.point_process.uniformity import laplace_z, uniformity
 
 # Times on a continuous axis are indices on an axis so fine that rounding is below 1e-12. On
 # windows of that many indices the binomial law is the Poisson law.

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from memtrace.greedy.certify import closest_rivals, decide_exactly, margins, upper_bound
-from memtrace.greedy.kernels import MATCH, MISS, NOT_FINITE
+from memtrace.engine.kernels import MATCH, MISS, NOT_FINITE
+from memtrace.engine.margins import closest_rivals, decide_exactly, margins, upper_bound
 
 values = st.floats(-4, 4, width=16)
 

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 from memtrace.cli.fit_poisson import fit_poisson
 
 from memtrace.errors import ManifestError, RunError
-from memtrace.runs import Configuration, Run, begin_run
-from memtrace.scores import write_scores
+from memtrace.runs.run import Configuration, Run, begin_run
+from memtrace.runs.scores import write_scores
 
 Command = Callable[..., Result]
 
@@ -145,7 +145,9 @@ def test_figures_of_several_runs_are_named_by_model_and_step(
     runs, command, tmp_path, monkeypatch
 ) -> None:
     prefixes = []
-    monkeypatch.setattr("memtrace.plots.save", lambda fit, folder, prefix: prefixes.append(prefix))
+    monkeypatch.setattr(
+        "memtrace.point_process.figures.save", lambda fit, folder, prefix: prefixes.append(prefix)
+    )
     command(runs, "--model", "small", "--step", "16,32", "--output", tmp_path / "out")
 
     assert prefixes == ["demo-small-step16-", "demo-small-step32-"]

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from memtrace.cli.simulate import simulate
 
 from memtrace.errors import RunError
-from memtrace.runs import Configuration, begin_run
-from memtrace.scores import write_scores
+from memtrace.runs.run import Configuration, begin_run
+from memtrace.runs.scores import write_scores
 
 
 def command(*args: object) -> Result:

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from test_runs import CONFIGURATION, finish
 
-from memtrace.compact import compact
 from memtrace.errors import RunError
-from memtrace.runs import begin_run, open_run
-from memtrace.scores import load_scores, read_metadata, write_scores
-from memtrace.seal import is_intact
+from memtrace.runs.compact import compact
+from memtrace.runs.run import begin_run, open_run
+from memtrace.runs.scores import load_scores, read_metadata, write_scores
+from memtrace.storage.checksum import is_intact
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_rows_are_not_lost_to_who_reads_meanwhile(run, monkeypatch, reads):
             compact(run)
         return read_metadata(path)
 
-    monkeypatch.setattr("memtrace.held.read_metadata", merged_meanwhile)
+    monkeypatch.setattr("memtrace.runs.integrity.read_metadata", merged_meanwhile)
     assert run.scores().collect().equals(rows)
     monkeypatch.undo()
     assert list(run.file_names()) == ["whole.parquet"]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from memtrace.engine import EOS_RULES, Rules
+from memtrace.engine.definition import matched_tokens
 from memtrace.errors import MemtraceError, ModelError
-from memtrace.greedy import EOS_RULES, Rules
-from memtrace.greedy.definition import matched_tokens
 
 shapes = st.tuples(st.integers(0, 4), st.integers(1, 6), st.integers(2, 5))
 few_values = st.sampled_from([-1.0, 0.0, 0.5, 2.0])  # so that ties are common
@@ -79,7 +79,7 @@ def test_rules_refuse_what_has_no_meaning(choice: dict, named: str) -> None:
 
 def test_the_rules_load_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys; from memtrace.greedy import Rules; import memtrace.greedy.definition; "
+        "import sys; from memtrace.engine import Rules; import memtrace.engine.definition; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.emergence.hazard import closed_form, constant_hazard, learning_rate, regress
-from memtrace.emergence.intervals import emergence_interval
+from memtrace.emergence.histories import emergence_interval
 from memtrace.emergence.panel import two_state_panel
 from memtrace.emergence.parametric import fit_parametric
 from memtrace.emergence.product_limit import product_limit

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtrace.emergence.clocks import CLOCKS, observations
-from memtrace.emergence.histories import Block, Tables
-from memtrace.emergence.intervals import (
+from memtrace.emergence.histories import (
     Histories,
     emergence_interval,
     normalized,
     read_histories,
 )
+from memtrace.emergence.tallies import Block, Tables
+from memtrace.emergence.timescales import CLOCKS, observations
 from memtrace.errors import FitError
-from memtrace.runs import Configuration, Run, begin_run, find_runs
-from memtrace.scores import write_scores
+from memtrace.runs.run import Configuration, Run, begin_run, find_runs
+from memtrace.runs.scores import write_scores
 
 PER_STEP = 4
 STEPS = (0, 2, 5, 8, 16, 25)

@@ -13,11 +13,11 @@ from click.testing import Result
 
 from memtrace.emergence import fit_emergence, read_histories
 from memtrace.emergence.hazard import exposure_effect
-from memtrace.emergence.process import Drift, bursts, emergence_windows, fit_emergence_process
+from memtrace.emergence.process.fit import Drift, bursts, emergence_windows, fit_emergence_process
 from memtrace.errors import FitError, RunError
 from memtrace.point_process import Cut, Windows
-from memtrace.runs import Configuration, begin_run, find_runs
-from memtrace.scores import write_scores
+from memtrace.runs.run import Configuration, begin_run, find_runs
+from memtrace.runs.scores import write_scores
 
 PER_STEP, ROWS = 20, 20_000
 STEPS = (0, 10, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)

@@ -19,12 +19,12 @@ from transformers import (
     PreTrainedModel,
 )
 
-import memtrace.greedy.calibrate as calibrate
-import memtrace.greedy.engine as engine_module
+import memtrace.engine.calibrate as calibrate
+import memtrace.engine.engine as engine_module
+from memtrace.engine import Engine, Rules
+from memtrace.engine.cascade import schedule
+from memtrace.engine.definition import matched_tokens
 from memtrace.errors import ApproximationWarning, CapacityWarning, CorpusError, ModelError
-from memtrace.greedy import Engine, Rules
-from memtrace.greedy.cascade import schedule
-from memtrace.greedy.definition import matched_tokens
 
 Case = tuple[PreTrainedModel, np.ndarray, np.ndarray]
 VOCABULARY = 89

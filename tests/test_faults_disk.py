@@ -10,10 +10,10 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 import memtrace
-from memtrace.compact import compact
 from memtrace.errors import DataWarning, RunError
-from memtrace.runs import find_runs
-from memtrace.scores import SCHEMA, read_metadata
+from memtrace.runs.compact import compact
+from memtrace.runs.run import find_runs
+from memtrace.runs.scores import SCHEMA, read_metadata
 
 SEQUENCES, SHARD = 90, 30
 
@@ -68,17 +68,17 @@ def fill(path):
 @pytest.mark.parametrize("shard", range(3))
 def test_disk_full(job, undisturbed, tmp_path, monkeypatch, shard):
     """Full at any shard; what was finished stays, and with room the command ends as if nothing."""
-    import memtrace.shard
+    import memtrace.scanning.shard
 
     with mounted(tmp_path / "small", "size=256k") as small:
-        write, calls = memtrace.shard.write_scores, iter(range(100))
+        write, calls = memtrace.scanning.shard.write_scores, iter(range(100))
 
         def filling(*arguments):
             if next(calls) == shard:
                 fill(small / "ballast")
             write(*arguments)
 
-        monkeypatch.setattr("memtrace.shard.write_scores", filling)
+        monkeypatch.setattr("memtrace.scanning.shard.write_scores", filling)
         with pytest.raises(RunError, match=r"No space left on device.*make room"):
             memtrace.scan(**job, runs=small / "runs")
         (run,) = find_runs(small / "runs")
@@ -115,17 +115,17 @@ def test_disk_full_while_compacting(undisturbed, tmp_path):
 
 
 def test_read_only_while_scanning(job, undisturbed, tmp_path, monkeypatch):
-    import memtrace.shard
+    import memtrace.scanning.shard
 
     with mounted(tmp_path / "small", "size=256k") as small:
-        write, calls = memtrace.shard.write_scores, iter(range(100))
+        write, calls = memtrace.scanning.shard.write_scores, iter(range(100))
 
         def freezing(*arguments):
             if next(calls) == 1:
                 remount(small, "ro")
             write(*arguments)
 
-        monkeypatch.setattr("memtrace.shard.write_scores", freezing)
+        monkeypatch.setattr("memtrace.scanning.shard.write_scores", freezing)
         with pytest.raises(RunError, match="Read-only file system"):
             memtrace.scan(**job, runs=small / "runs")
         (run,) = find_runs(small / "runs")
@@ -143,9 +143,9 @@ def remount(folder, how):
 @pytest.mark.parametrize("gone", ["runs", "run", "scores"])
 def test_a_folder_that_vanishes_while_scanning(job, undisturbed, tmp_path, monkeypatch, gone):
     """What was done is gone, and the scan says so: no record calls it complete."""
-    import memtrace.shard
+    import memtrace.scanning.shard
 
-    write, calls = memtrace.shard.write_scores, iter(range(100))
+    write, calls = memtrace.scanning.shard.write_scores, iter(range(100))
 
     def vanishing(path, *arguments):
         if next(calls) == 2:
@@ -153,7 +153,7 @@ def test_a_folder_that_vanishes_while_scanning(job, undisturbed, tmp_path, monke
             folder[gone].rename(tmp_path / "elsewhere")  # at once, as nothing else can be
         write(path, *arguments)
 
-    monkeypatch.setattr("memtrace.shard.write_scores", vanishing)
+    monkeypatch.setattr("memtrace.scanning.shard.write_scores", vanishing)
     # Whichever is first: to count what is there, or to note what was done.
     with pytest.raises(RunError, match=r"lost 2 score files while it was scanned|cannot write"):
         memtrace.scan(**job, runs=tmp_path / "runs")

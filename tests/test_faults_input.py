@@ -21,9 +21,10 @@ from transformers import AutoModelForCausalLM
 import memtrace
 from memtrace.corpus import open_corpus
 from memtrace.errors import CorpusError, ManifestError, ModelError, RunError
-from memtrace.manifests import load_suite
-from memtrace.models import fetch_weights, load_model
-from memtrace.runs import begin_run, find_runs
+from memtrace.manifests.lookup import load_suite
+from memtrace.models.loading import load_model
+from memtrace.models.weights import fetch_weights
+from memtrace.runs.run import begin_run, find_runs
 
 ROOT = Path(__file__).parents[1]
 LEADING_OUT = ["..", "../x", "../../x", "/etc/x", "a/../../x", "a\\..\\x", "a/b"]

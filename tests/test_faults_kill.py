@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from transformers import AutoModelForCausalLM
 
-from memtrace.compact import compact
-from memtrace.launch import Job, run_job
-from memtrace.plan import find_checkpoints, plan_scan
-from memtrace.runs import find_runs
+from memtrace.runs.compact import compact
+from memtrace.runs.run import find_runs
+from memtrace.scanning.launch import Job, run_job
+from memtrace.scanning.plan import find_checkpoints, plan_scan
 
 ROUNDS = 100
 SEQUENCES, SHARD = 200, 10
@@ -53,9 +53,9 @@ def processes():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         [
-            "memtrace.compact",
-            "memtrace.launch",
-            "memtrace.greedy",
+            "memtrace.runs.compact",
+            "memtrace.scanning.launch",
+            "memtrace.engine",
             "transformers.models.gpt_neox.modeling_gpt_neox",
         ]
     )

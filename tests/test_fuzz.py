@@ -23,13 +23,13 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from test_runs import CONFIGURATION
 
-from memtrace.corpus.arrays import open_array
 from memtrace.corpus.megatron import MAGIC, open_megatron
-from memtrace.corpus.prefixes import PACK_RECORD, open_pack
+from memtrace.corpus.npy import open_array
+from memtrace.corpus.prefix_pack import PACK_RECORD, open_pack
 from memtrace.errors import CorpusError, ManifestError, MemtraceError, RunError
-from memtrace.manifests import load_suite
-from memtrace.runs import open_run
-from memtrace.scores import read_metadata, write_scores
+from memtrace.manifests.lookup import load_suite
+from memtrace.runs.run import open_run
+from memtrace.runs.scores import read_metadata, write_scores
 
 EXAMPLES = int(os.environ.get("MEMTRACE_FUZZ", "40"))
 fuzz = settings(

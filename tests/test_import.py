@@ -11,9 +11,9 @@ import yaml
 
 from memtrace import EventSequence, fit_poisson
 from memtrace.errors import CorpusError, ManifestError, RunError
-from memtrace.imports import guess_checkpoint, import_run
-from memtrace.published import Findings, describe, read_evaluation
-from memtrace.runs import find_run
+from memtrace.runs.run import find_run
+from memtrace.scanning.import_published import guess_checkpoint, import_run
+from memtrace.scanning.published import Findings, describe, read_evaluation
 
 STEP_ROWS, LAST = 16, 20
 ROWS = STEP_ROWS * LAST

@@ -22,8 +22,7 @@ from host_shim.library import KERNELS, build, decide_on_host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memtrace.errors import ModelError
-from memtrace.greedy.kernels import (
+from memtrace.engine.kernels import (
     MATCH,
     MISS,
     NOT_FINITE,
@@ -32,6 +31,7 @@ from memtrace.greedy.kernels import (
     decide,
     matched_tokens,
 )
+from memtrace.errors import ModelError
 
 ROOT = Path(__file__).parents[1]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]

@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from memtrace.compact import compact
 from memtrace.errors import CorpusError, DataWarning, ModelError, RunError
-from memtrace.jobs import Assignments, Job, Tally, cut, left_of
-from memtrace.launch import run_job
-from memtrace.plan import find_checkpoints, plan_scan
-from memtrace.runs import Shard, find_runs, open_run, plan_shards
+from memtrace.runs.compact import compact
+from memtrace.runs.run import Shard, find_runs, open_run, plan_shards
+from memtrace.scanning.jobs import Assignments, Job, Tally, cut, left_of
+from memtrace.scanning.launch import run_job
+from memtrace.scanning.plan import find_checkpoints, plan_scan
 
 PER_STEP, ROWS, STEPS, SHARD = 20, 100, (0, 2, 5), 10
 
@@ -170,15 +170,15 @@ def test_members_and_plain_scans_at_once(suite, undisturbed, tmp_path):
 
 
 def test_a_member_does_its_own_part_first(suite, tmp_path, monkeypatch):
-    import memtrace.launch
+    import memtrace.scanning.launch
 
-    scanned, scan_shard = [], memtrace.launch.scan_shard
+    scanned, scan_shard = [], memtrace.scanning.launch.scan_shard
 
     def watched(run, shard, *rest):
         scanned.append((run.step, shard.number))
         return scan_shard(run, shard, *rest)
 
-    monkeypatch.setattr("memtrace.launch.scan_shard", watched)
+    monkeypatch.setattr("memtrace.scanning.launch.scan_shard", watched)
     job = make_job(suite, tmp_path)
     run_job(job, ["cpu"], worker=(1, 3))
     own = [(STEPS[place], shard.number) for place, shards in job.part(1, 3) for shard in shards]
@@ -187,16 +187,16 @@ def test_a_member_does_its_own_part_first(suite, tmp_path, monkeypatch):
 
 
 def test_what_a_killed_process_did_is_recorded(suite, tmp_path, monkeypatch):
-    import memtrace.launch
+    import memtrace.scanning.launch
 
-    calls, scan_shard = iter(range(100)), memtrace.launch.scan_shard
+    calls, scan_shard = iter(range(100)), memtrace.scanning.launch.scan_shard
 
     def ending(*arguments):
         if next(calls) == 3:
             raise KeyboardInterrupt
         return scan_shard(*arguments)
 
-    monkeypatch.setattr("memtrace.launch.scan_shard", ending)
+    monkeypatch.setattr("memtrace.scanning.launch.scan_shard", ending)
     with pytest.raises(KeyboardInterrupt):
         run_job(make_job(suite, tmp_path, 5), ["cpu"])
     run = open_run(tmp_path / "suite=toy/model=tiny/step=5")
@@ -248,11 +248,11 @@ def test_a_process_that_is_killed_is_missed(suite, undisturbed, tmp_path):
 SCAN = """
 import sys
 from pathlib import Path
-import memtrace.launch
+import memtrace.scanning.launch
 from memtrace.cli.main import main
 if sys.argv[1] == "2":
-    import memtrace.models
-    memtrace.models.visible_devices = lambda _: ["cpu", "cpu"]
+    import memtrace.models.loading
+    memtrace.models.loading.visible_devices = lambda _: ["cpu", "cpu"]
 if __name__ == "__main__":
     main(sys.argv[2:])
 """
@@ -299,7 +299,7 @@ def test_equal_weights_of_two_steps_scanned_at_once_are_found_at_the_end(
     job = make_job(suite, tmp_path)
     same = replace(job.plans[2].checkpoint, source=job.plans[1].checkpoint.source)
     with monkeypatch.context() as patch:
-        patch.setattr("memtrace.launch.refuse_identical_weights", lambda *_: None)
+        patch.setattr("memtrace.scanning.launch.refuse_identical_weights", lambda *_: None)
         run_job(replace(job, plans=(job.plans[1],)), ["cpu"])
         run_job(replace(job, plans=(replace(job.plans[2], checkpoint=same),)), ["cpu"])
     run = open_run(job.plans[2].folder)

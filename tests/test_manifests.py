@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from memtrace import manifests
 from memtrace.errors import ManifestError
-from memtrace.manifests import (
+from memtrace.manifests import lookup as manifests
+from memtrace.manifests.lookup import (
     find_corpus,
     find_model,
     find_suite,

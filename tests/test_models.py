@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from memtrace.errors import ModelError
-from memtrace.models import choose_device, fetch_weights, load_model
+from memtrace.models.loading import choose_device, load_model
+from memtrace.models.weights import fetch_weights
 
 COMMITS = {"step1000": "a" * 40, "main": "b" * 40}
 

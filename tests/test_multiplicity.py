@@ -7,14 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memtrace.corpus import open_corpus
-from memtrace.corpus.describe import look_at
-from memtrace.corpus.multiplicity import (
+from memtrace.corpus.duplicates import (
     MULTIPLICITY_SCHEMA,
     count_repeated,
     hash_prefixes,
     scan_multiplicity,
     write_multiplicity,
 )
+from memtrace.corpus.info import look_at
 from memtrace.errors import CorpusError
 
 

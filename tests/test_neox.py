@@ -13,12 +13,12 @@ from transformers import (
     PreTrainedModel,
 )
 
-import memtrace.greedy.neox as neox
-import memtrace.greedy.tiles as tiles
-from memtrace.greedy.cascade import Forward
-from memtrace.greedy.generic import GenericForward
-from memtrace.greedy.neox import NeoXForward
-from memtrace.greedy.tokenwise import TokenTable
+import memtrace.engine.forward.neox as neox
+import memtrace.engine.forward.parallel as tiles
+from memtrace.engine.cascade import Forward
+from memtrace.engine.forward.neox import NeoXForward
+from memtrace.engine.forward.token_cache import TokenTable
+from memtrace.engine.forward.transformers import GenericForward
 
 PROMPT, LENGTH = 9, 17
 

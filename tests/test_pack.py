@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from memtrace.corpus import open_corpus, open_named, packing
-from memtrace.corpus.ahead import ahead, pieces
-from memtrace.corpus.packing import estimate_pack, plan_pack, write_pack
-from memtrace.corpus.prefixes import ROWS_PER_FILE, PackRecord, open_pack, read_record
+from memtrace.corpus.pack_writer import estimate_pack, plan_pack, write_pack
+from memtrace.corpus.prefix_pack import ROWS_PER_FILE, PackRecord, open_pack, read_record
 from memtrace.corpus.verify import verify_corpus, verify_pack
 from memtrace.errors import CorpusError
+from memtrace.storage.prefetch import ahead, pieces
 
 ROWS, PER_FILE = 1_000, 300
 
@@ -97,7 +97,7 @@ def _times(folder):
 def test_killed_at_any_moment_and_repeated(source, tmp_path):
     program = (
         "import sys; from pathlib import Path; from memtrace.corpus import open_corpus\n"
-        "from memtrace.corpus.packing import write_pack\n"
+        "from memtrace.corpus.pack_writer import write_pack\n"
         "print('ready', flush=True)\n"
         "write_pack(open_corpus(sys.argv[1]), Path(sys.argv[2]), rows_per_file=40)\n"
     )
@@ -251,7 +251,7 @@ def test_ahead_keeps_order_and_raises_in_turn():
 
 def test_packing_over_a_network_resumes(hub, source, rows, undisturbed, tmp_path):
     """What `corpus fetch` does: only the pack is stored, and a lost network loses one file."""
-    from memtrace.manifests import CorpusManifest
+    from memtrace.manifests.lookup import CorpusManifest
 
     raw = rows.tobytes()
     cut = [raw[i : i + 50_000] for i in range(0, len(raw), 50_000)]

@@ -37,13 +37,13 @@ def test_help_of_each_command_loads_nothing_heavy(command):
     [
         ("memtrace.point_process", {"torch", "transformers"}),
         ("memtrace.emergence", {"torch", "transformers"}),
-        ("memtrace.plots", {"torch", "transformers"}),
-        ("memtrace.scores", {"torch", "transformers", "statsmodels"}),
-        ("memtrace.runs", {"torch", "transformers", "statsmodels"}),
-        ("memtrace.manifests", {"torch", "transformers", "statsmodels"}),
+        ("memtrace.point_process.figures", {"torch", "transformers"}),
+        ("memtrace.runs.scores", {"torch", "transformers", "statsmodels"}),
+        ("memtrace.runs.run", {"torch", "transformers", "statsmodels"}),
+        ("memtrace.manifests.lookup", {"torch", "transformers", "statsmodels"}),
         ("memtrace.corpus", {"torch", "transformers", "statsmodels"}),
-        ("memtrace.launch", {"statsmodels", "matplotlib"}),
-        ("memtrace.greedy.engine", {"statsmodels", "matplotlib"}),
+        ("memtrace.scanning.launch", {"statsmodels", "matplotlib"}),
+        ("memtrace.engine.engine", {"statsmodels", "matplotlib"}),
     ],
 )
 def test_halves_stay_apart(module, forbidden):

@@ -9,8 +9,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from memtrace import plots
 from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.point_process import figures as plots
 from memtrace.point_process.simulate import log_linear_drift, random_order
 
 

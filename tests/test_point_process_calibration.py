@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from memtrace.point_process import EventSequence, fit_poisson
-from memtrace.point_process.changepoint import change_point
+from memtrace.point_process.models.change_point import change_point
+from memtrace.point_process.models.recency import recency
+from memtrace.point_process.models.trend import log_linear
 from memtrace.point_process.power import simulate_power
-from memtrace.point_process.recency import recency
 from memtrace.point_process.simulate import log_linear_drift, random_order
-from memtrace.point_process.trend import log_linear
 
 LEVEL = 0.05
 

@@ -16,17 +16,17 @@ from memtrace.point_process.contrasts import (
     rate_equivalence,
 )
 from memtrace.point_process.detectable import credibility, dispersion_power
-from memtrace.point_process.gaps import geometric_gaps, lewis_robinson, spacings
-from memtrace.point_process.overdispersion import overdispersion
-from memtrace.point_process.poisson import homogeneous
-from memtrace.point_process.powerlaw import mil_hdbk_p
-from memtrace.point_process.quadratic import quadratic_sf
-from memtrace.point_process.residuals import count_residuals, rescale_gaps, rescaling
-from memtrace.point_process.second_order import fano_curve, ripley_k
-from memtrace.point_process.serial import ljung_box, runs
+from memtrace.point_process.diagnostics.gaps import geometric_gaps, lewis_robinson, spacings
+from memtrace.point_process.diagnostics.overdispersion import overdispersion
+from memtrace.point_process.diagnostics.quadratic import quadratic_sf
+from memtrace.point_process.diagnostics.residuals import count_residuals, rescale_gaps, rescaling
+from memtrace.point_process.diagnostics.second_order import fano_curve, ripley_k
+from memtrace.point_process.diagnostics.serial import ljung_box, runs
+from memtrace.point_process.diagnostics.uniformity import kuiper_sf, neyman_components
+from memtrace.point_process.models.constant import homogeneous
+from memtrace.point_process.models.power_law import mil_hdbk_p
+from memtrace.point_process.models.trend import log_linear
 from memtrace.point_process.simulate import random_order
-from memtrace.point_process.trend import log_linear
-from memtrace.point_process.uniformity import kuiper_sf, neyman_components
 
 
 def test_ljung_box_agrees_with_statsmodels() -> None:

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from memtrace.point_process import EventSequence, Windows
-from memtrace.point_process.counts import (
+from memtrace.point_process.diagnostics.dispersion import dispersion
+from memtrace.point_process.diagnostics.window_counts import (
     expected_frequencies,
     global_envelope,
     qq_points,
     rootogram,
 )
-from memtrace.point_process.dispersion import dispersion
 from memtrace.point_process.simulate import random_order, window_counts
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from memtrace.errors import FitError
 from memtrace.point_process import EventSequence
-from memtrace.runs import Configuration, begin_run
-from memtrace.scores import write_scores
+from memtrace.runs.run import Configuration, begin_run
+from memtrace.runs.scores import write_scores
 
 
 @st.composite

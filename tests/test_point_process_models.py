@@ -9,20 +9,20 @@ from scipy import stats
 
 from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, Windows
-from memtrace.point_process.changepoint import (
+from memtrace.point_process.models.change_point import (
     change_point,
     change_points_model,
     segmentations,
     split_gain,
 )
-from memtrace.point_process.count_models import beta_binomial, count_models, negative_binomial
-from memtrace.point_process.piecewise import known_cuts, parts, piecewise_constant, tenths
-from memtrace.point_process.poisson import homogeneous
-from memtrace.point_process.powerlaw import power_law, power_law_model
-from memtrace.point_process.recency import last_steps, recency
+from memtrace.point_process.models.constant import homogeneous
+from memtrace.point_process.models.counts import beta_binomial, count_models, negative_binomial
+from memtrace.point_process.models.piecewise import known_cuts, parts, piecewise_constant, tenths
+from memtrace.point_process.models.power_law import power_law, power_law_model
+from memtrace.point_process.models.recency import last_steps, recency
+from memtrace.point_process.models.spline import spline
+from memtrace.point_process.models.trend import log_linear, log_linear_model
 from memtrace.point_process.simulate import random_order
-from memtrace.point_process.spline import spline
-from memtrace.point_process.trend import log_linear, log_linear_model
 
 
 def drawn(rate: np.ndarray, seed: int, **more) -> EventSequence:

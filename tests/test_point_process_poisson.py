@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from memtrace.point_process.poisson import (
+from memtrace.point_process.models.constant import (
     binomial_interval,
     compare_rates,
     garwood_interval,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, fit_poisson
-from memtrace.point_process.piecewise import Cut
+from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.simulate import log_linear_drift, random_order
 
 CONTRACT = {

@@ -7,9 +7,9 @@ from scipy import stats
 
 from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, fit_poisson
-from memtrace.point_process.count_models import poisson_counts
 from memtrace.point_process.html import html_report
-from memtrace.point_process.model import best_model
+from memtrace.point_process.models.counts import poisson_counts
+from memtrace.point_process.models.model import best_model
 from memtrace.point_process.power import simulate_power
 from memtrace.point_process.several import comparison
 from memtrace.point_process.simulate import (
@@ -20,7 +20,7 @@ from memtrace.point_process.simulate import (
     window_counts,
 )
 from memtrace.point_process.strata import multiplicity_strata
-from memtrace.point_process.summary import comparison_page, rendered, strata_page
+from memtrace.point_process.text import comparison_page, rendered, strata_page
 
 
 def test_draws_follow_the_rate() -> None:

@@ -9,8 +9,8 @@ from scipy.integrate import quad
 
 from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, trend
+from memtrace.point_process.models.trend import exponential_moments, log_linear, observed_axis
 from memtrace.point_process.simulate import log_linear_drift, random_order
-from memtrace.point_process.trend import exponential_moments, log_linear, observed_axis
 
 
 @settings(deadline=None)

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 from memtrace.point_process import EventSequence
+from memtrace.point_process.diagnostics.uniformity import uniformity
 from memtrace.point_process.simulate import random_order
-from memtrace.point_process.uniformity import uniformity
 
 
 def test_exact_p_values_are_the_shares_of_all_orders() -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from test_runs import CONFIGURATION
 
-from memtrace import plots
-from memtrace.plots.pages import small_multiples
 from memtrace.point_process import EventSequence, fit_poisson
-from memtrace.runs import begin_run
-from memtrace.scores import write_scores
+from memtrace.point_process import figures as plots
+from memtrace.point_process.figures.pages import small_multiples
+from memtrace.runs.run import begin_run
+from memtrace.runs.scores import write_scores
 
 WEIGHTS, CORPUS = "3fa2c1d0e5b7" + "0" * 52, "91abcdef0123" + "0" * 52
 
@@ -53,7 +53,7 @@ def test_summary_document_page_and_files(runs, tmp_path, memtrace_cli):
 
 
 def test_every_figure(runs):
-    from memtrace.runs import find_runs
+    from memtrace.runs.run import find_runs
 
     fits = [fit_poisson(EventSequence.from_run(run), seed=0) for run in find_runs(runs)]
     assert SOURCES[1] in texts(plots.page(fits[1]))

@@ -13,13 +13,13 @@ import polars as pl
 import pytest
 
 from memtrace.corpus import open_corpus
-from memtrace.corpus.describe import look_at
+from memtrace.corpus.duplicates import scan_multiplicity, write_multiplicity
+from memtrace.corpus.info import look_at
 from memtrace.corpus.megatron import Layout, open_megatron
-from memtrace.corpus.multiplicity import scan_multiplicity, write_multiplicity
-from memtrace.corpus.packing import write_pack
-from memtrace.corpus.prefixes import open_pack
+from memtrace.corpus.pack_writer import write_pack
+from memtrace.corpus.prefix_pack import open_pack
 from memtrace.errors import CorpusError
-from memtrace.manifests import find_corpus, find_model, load_suites
+from memtrace.manifests.lookup import find_corpus, find_model, load_suites
 
 UINT16 = np.dtype("<u2")
 PILE_ROWS, ROW_BYTES, SHARD = 146_432_000, 4098, 30_000_000_000
@@ -200,7 +200,7 @@ def test_a_run_begun_on_the_corpus_is_finished_on_its_pack(tmp_path, neox_folder
 
 def test_published_tables_say_duped_where_the_data_say_standard():
     """pythia-memorized-evals: `duped`; the corpus: `standard`; the models: no suffix."""
-    from memtrace.imports import guess_checkpoint
+    from memtrace.scanning.import_published import guess_checkpoint
 
     name, _ = guess_checkpoint(Path("duped.1.4b"))
     assert find_model(name)[1].corpus == "pile-standard"

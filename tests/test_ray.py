@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 from test_launch import PER_STEP, check, make_job, score_bytes, suite, undisturbed  # noqa: F401
 
-from memtrace import ray_engine
 from memtrace.errors import CapacityWarning, CorpusError, RunError
-from memtrace.jobs import Assignments, Tally
+from memtrace.scanning import ray as ray_engine
+from memtrace.scanning.jobs import Assignments, Tally
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
-"""The README cannot rot: its tree is the files on disk, and its commands are commands."""
+"""The README cannot rot: its commands are commands."""
 
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import click
@@ -10,37 +9,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def tree_paths(text):
-    """Return the paths of an indented tree, and whether each is a folder listed as a whole."""
-    entries = [re.match(r"( *)(\S+)", line).groups() for line in text.strip("\n").splitlines()]
-    paths, parents = [], []
-    for i, (indent, name) in enumerate(entries):
-        depth = len(indent) // 2
-        parents = [*parents[:depth], name]
-        following = len(entries[i + 1][0]) // 2 if i + 1 < len(entries) else 0
-        if not name.endswith("/") or following <= depth:
-            paths.append("".join(parents))
-    return paths
-
-
-def test_tree_is_what_is_on_disk():
-    (block,) = re.findall(r"```text\n(pyproject\.toml.*?)```", README, re.DOTALL)
-    listed = tree_paths(block)
-    assert [path for path in listed if not (ROOT / path).exists()] == []
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if tracked.returncode:
-        pytest.skip("not a git checkout: which files belong to the project is unknown")
-    folders = tuple(path for path in listed if path.endswith("/"))
-    missing = [
-        path
-        for path in tracked.stdout.split()
-        if path not in listed and not path.startswith(folders)
-    ]
-    assert missing == []
 
 
 def commands_in_readme():

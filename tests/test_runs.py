@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.errors import DataWarning, RunError
-from memtrace.runs import Configuration, begin_run, find_run, find_runs, open_run, plan_shards
-from memtrace.scores import write_scores
+from memtrace.runs.run import Configuration, begin_run, find_run, find_runs, open_run, plan_shards
+from memtrace.runs.scores import write_scores
 
 CONFIGURATION = Configuration(
     suite="demo",

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import memtrace
 from memtrace.errors import FitError, RunError
 from memtrace.point_process import EventSequence
-from memtrace.runs import plan_shards
-from memtrace.sampling import Sample, draw, estimate_count, estimate_run, stratify
+from memtrace.runs.run import plan_shards
+from memtrace.runs.sampling import Sample, draw, estimate_count, estimate_run, stratify
 
 
 @given(st.integers(0, 10**8), st.integers(1, 500), st.integers(0, 5), st.data())

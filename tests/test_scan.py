@@ -19,8 +19,8 @@ from transformers import AutoModelForCausalLM
 
 import memtrace
 from memtrace.errors import CorpusError, DataWarning, ManifestError, ModelError, RunError
-from memtrace.plan import find_checkpoints, plan_scan
-from memtrace.runs import open_run
+from memtrace.runs.run import open_run
+from memtrace.scanning.plan import find_checkpoints, plan_scan
 
 SEQUENCES_PER_STEP = 16
 ROWS = 150
@@ -178,7 +178,7 @@ def test_killed_at_any_moment_and_repeated(suite, undisturbed, tmp_path):
 @pytest.mark.parametrize("moment", range(5))
 def test_interrupted_between_any_two_batches(suite, undisturbed, tmp_path, monkeypatch, moment):
     """The same without chance: the engine is interrupted at its n-th call."""
-    import memtrace.greedy.engine as engine
+    import memtrace.engine.engine as engine
 
     calls = iter(range(100))
     decide = engine.Engine.matched_tokens

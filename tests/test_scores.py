@@ -5,14 +5,14 @@ import polars as pl
 import pytest
 
 from memtrace.errors import RunError
-from memtrace.scores import (
+from memtrace.runs.scores import (
     SCHEMA,
     count_memorized,
     read_metadata,
     scan_scores,
     write_scores,
 )
-from memtrace.stores import replace_atomically
+from memtrace.storage.store import replace_atomically
 
 INDEX = np.arange(10, 20, dtype=np.uint64)
 MATCHED = np.array([0, 32, 5, 32, 31, 0, 0, 32, 1, 2], np.uint8)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.errors import ManifestError
-from memtrace.steps import parse_steps
+from memtrace.manifests.steps import parse_steps
 
 STEPS = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
 

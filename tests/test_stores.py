@@ -13,12 +13,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 from test_launch import PER_STEP, make_job, suite, undisturbed  # noqa: F401
 
 import memtrace
-from memtrace.compact import compact
 from memtrace.errors import DataWarning, RunError
-from memtrace.launch import run_job
-from memtrace.runs import find_run, find_runs
-from memtrace.status import survey
-from memtrace.stores import list_names, open_store, remove, replace_atomically
+from memtrace.runs.compact import compact
+from memtrace.runs.run import find_run, find_runs
+from memtrace.runs.status import survey
+from memtrace.scanning.launch import run_job
+from memtrace.storage.store import list_names, open_store, remove, replace_atomically
 
 
 class ObjectStore(AbstractFileSystem):

@@ -12,8 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memtrace.corpus import counting, open_corpus
-from memtrace.corpus.counting import NgramCounter, Term, token_terms, tokenized_terms, write_counts
+from memtrace.corpus import open_corpus, term_counts
+from memtrace.corpus.term_counts import (
+    NgramCounter,
+    Term,
+    token_terms,
+    tokenized_terms,
+    write_counts,
+)
 from memtrace.errors import CorpusError, DataWarning
 
 ROOT = Path(__file__).parents[1]
@@ -90,8 +96,8 @@ def test_counts_grow_with_the_rows_that_each_checkpoint_has_seen(tmp_path, rows)
 def test_pieces_do_not_show(tmp_path, rows, monkeypatch):
     corpus = corpus_of(tmp_path, rows)
     write_counts(corpus, TERMS, [3, 60], 8, tmp_path / "one.parquet")
-    monkeypatch.setattr(counting, "PIECE_ROWS", 7)
-    monkeypatch.setattr(counting, "SAVE_EVERY", 2)
+    monkeypatch.setattr(term_counts, "PIECE_ROWS", 7)
+    monkeypatch.setattr(term_counts, "SAVE_EVERY", 2)
     write_counts(corpus, TERMS, [60, 3, 3], 8, tmp_path / "other.parquet")
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "other.parquet").read_bytes()
     assert not list(tmp_path.glob(".*"))
@@ -101,8 +107,8 @@ def test_pieces_do_not_show(tmp_path, rows, monkeypatch):
 def test_interrupted_anywhere_it_ends_with_the_same_bytes(tmp_path, rows, monkeypatch, fails_at):
     corpus = corpus_of(tmp_path, rows)
     write_counts(corpus, TERMS, [10, 60], 8, tmp_path / "whole.parquet")
-    monkeypatch.setattr(counting, "PIECE_ROWS", 20)
-    monkeypatch.setattr(counting, "SAVE_EVERY", 3)
+    monkeypatch.setattr(term_counts, "PIECE_ROWS", 20)
+    monkeypatch.setattr(term_counts, "SAVE_EVERY", 3)
     seen = []
 
     def interrupt(count):
@@ -126,9 +132,10 @@ def test_killed_it_goes_on(tmp_path):
     rows = np.random.default_rng(1).integers(0, 9, (60_000, 64)).astype(np.uint16)
     np.save(tmp_path / "rows.npy", rows)
     program = (
-        "import sys; from memtrace.corpus import counting, open_corpus\n"
-        "counting.PIECE_ROWS, counting.SAVE_EVERY = 64, 20\n"
-        "counting.write_counts(open_corpus(sys.argv[1]), counting.token_terms(['1 2', '3']),\n"
+        "import sys; from memtrace.corpus import open_corpus, term_counts\n"
+        "term_counts.PIECE_ROWS, term_counts.SAVE_EVERY = 64, 20\n"
+        "terms = term_counts.token_terms(['1 2', '3'])\n"
+        "term_counts.write_counts(open_corpus(sys.argv[1]), terms,\n"
         "    [5, 100], 600, __import__('pathlib').Path(sys.argv[2]))\n"
     )
     output, progress = tmp_path / "c.parquet", tmp_path / ".c.parquet.progress.npz"

@@ -12,11 +12,11 @@ import yaml
 from transformers import AutoModelForCausalLM
 
 import memtrace
-from memtrace.downloads import check_checkpoints
 from memtrace.errors import ModelError
-from memtrace.manifests import load_suite
-from memtrace.plan import find_checkpoints, plan_scan
-from memtrace.weights import verify_checkpoints
+from memtrace.manifests.lookup import load_suite
+from memtrace.models.verify import verify_checkpoints
+from memtrace.scanning.downloads import check_checkpoints
+from memtrace.scanning.plan import find_checkpoints, plan_scan
 
 STEPS = (0, 1, 2, 4, 8)
 
@@ -196,7 +196,7 @@ def test_without_a_network_cached_weights_are_compared_once_loaded(
     """What was not found on the Hub is found beside the other runs."""
     replace(toy, 2, checkpoints[8])
     scan(tmp_path, 2, allow_known_bad=True)
-    monkeypatch.setattr("memtrace.launch.check_checkpoints", lambda plans: None)
+    monkeypatch.setattr("memtrace.scanning.launch.check_checkpoints", lambda plans: None)
     with pytest.raises(ModelError, match="step 8 are byte-identical to those of step 2"):
         scan(tmp_path, 8)
 
@@ -232,7 +232,7 @@ def test_the_next_checkpoint_comes_while_the_current_one_is_scanned(
     toy, tmp_path, memtrace_cli, monkeypatch
 ):
     """The scan of step 0 waits until step 2 is there: it would wait forever without prefetch."""
-    import memtrace.launch as launch
+    import memtrace.scanning.launch as launch
 
     scan_shard, arrived = launch.scan_shard, threading.Event()
 
@@ -259,10 +259,10 @@ def test_disk_estimate_before_the_download(toy, tmp_path, checkpoints, monkeypat
     assert (need.checkpoints, need.total_bytes, need.peak_bytes) == (3, 3 * size, 2 * size)
     scan(tmp_path, 2)
     assert check_checkpoints(plans(tmp_path, "0,1,2")).total_bytes == 2 * size
-    monkeypatch.setattr("memtrace.downloads._free_bytes", lambda: int(1.5 * size))
+    monkeypatch.setattr("memtrace.scanning.downloads._free_bytes", lambda: int(1.5 * size))
     with pytest.raises(ModelError, match="make room"):
         check_checkpoints(plans(tmp_path, "0,1"))
-    monkeypatch.setattr("memtrace.downloads._free_bytes", lambda: int(2.5 * size))
+    monkeypatch.setattr("memtrace.scanning.downloads._free_bytes", lambda: int(2.5 * size))
     with pytest.raises(ModelError, match="--drop-weights"):
         check_checkpoints(plans(tmp_path, "0,1,8"))
     assert check_checkpoints(plans(tmp_path, "0,1,8"), keep_weights=False)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import Part, whole_file
-from memtrace.corpus.rows import Corpus
 from memtrace.errors import CorpusError
 
 MAGIC = b"MMIDIDX\x00\x00"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import FilePart
-from memtrace.corpus.prefixes import PACK_RECORD, file_digest, read_record
+from memtrace.corpus.prefix_pack import PACK_RECORD, file_digest, read_record
 from memtrace.corpus.remote import RemotePart
-from memtrace.corpus.rows import Corpus
 from memtrace.errors import CorpusError
 
 _SUMS = "SHA256SUMS"

@@ -3,8 +3,8 @@
 It reads scores and evaluations from disk and knows neither models nor corpora.
 """
 
-from memtrace.emergence.intervals import Histories, read_histories
-from memtrace.emergence.report import EmergenceFit, fit_emergence
+from memtrace.emergence.fit import EmergenceFit, fit_emergence
+from memtrace.emergence.histories import Histories, read_histories
 from memtrace.emergence.turnbull import Turnbull, turnbull
 
 __all__ = [

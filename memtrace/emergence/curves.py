@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-FloatArray = npt.NDArray[np.float64]
-Interval = tuple[float, float]
+from memtrace.types import FloatArray, Interval
+
 DRAWS = 1000
 
 

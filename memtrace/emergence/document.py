@@ -7,14 +7,14 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from memtrace.emergence.clocks import Clock
 from memtrace.emergence.hazard import HazardModel, Rate
 from memtrace.emergence.panel import Panel
 from memtrace.emergence.parametric import Parametric
+from memtrace.emergence.timescales import Clock
 from memtrace.point_process.document import json_safe
 
 if TYPE_CHECKING:
-    from memtrace.emergence.report import EmergenceFit
+    from memtrace.emergence.fit import EmergenceFit
 
 NOTHING = "nothing emerged"
 

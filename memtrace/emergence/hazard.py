@@ -13,12 +13,10 @@ import numpy.typing as npt
 import polars as pl
 from scipy import optimize, special, stats
 
-from memtrace.emergence.intervals import Histories
-from memtrace.point_process.model import Interval
+from memtrace.emergence.histories import Histories
 from memtrace.point_process.regression import fit_rates
+from memtrace.types import FloatArray, Int64Array, Interval
 
-Int64Array = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 Z95 = 1.959963984540054
 GROUPS = 16
 """Groups of exposure in a regression: cells dense enough for Pearson's dispersion."""

@@ -1,236 +1,361 @@
-"""What a block of sequences went through from checkpoint to checkpoint, as grouped counts.
+"""When was each sequence memorized? The runs of one model at many checkpoints, read once in blocks.
 
-It folds one checkpoint after another into arrays of the length of the block, so that memory grows
-with the block and never with the number of checkpoints; it reads no files and estimates nothing.
+A checkpoint at which a sequence was not looked at is missing: it counts neither for nor against.
+It estimates nothing.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-Int64Array = npt.NDArray[np.int64]
-Rows = slice | Int64Array
-NEVER_LOOKED = -1
-HELD, LOST, AGAIN = 0, 1, 2
-"""How the first spell of memory ended: not yet, for good, or with the sequence learned again."""
+from memtrace.emergence.tallies import Block, Tables
+from memtrace.errors import FitError
+from memtrace.point_process.strata import BOUNDS
+from memtrace.runs.run import Run
+from memtrace.runs.scores import scan_scores
+from memtrace.types import FloatArray, Int64Array
+
+BLOCK = 1 << 20
+"""Sequences at a time: about 60 MB of working memory."""
+BINS = 1024
+"""Bins of the time of exposure, besides the cuts at checkpoints."""
+SAME = ("prompt_tokens", "continuation_tokens", "eos_rule", "corpus_digest", "sequences_per_step")
+NUMBERED = ("last_without", "first_with", "confirmed", "last_look")
+"""Columns that a block gives as numbers of checkpoints, with `start` and `look`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Tables:
-    """Counts that blocks add to; K checkpoints."""
+class Histories:
+    """What the runs of one model say of every sequence, grouped where there are too many.
 
-    shares: Int64Array
-    """Of each checkpoint, shape (K, 5): exposed sequences looked at, those memorized, and those
-    that had been extractable before; unexposed ones looked at, and those extractable."""
-    transitions: Int64Array
-    """From one look to the next, both after exposure, shape (K, K, 2, 2, 2): earlier look, later
-    look, history, state then, state now. History is 1 where a memorized sequence was memorized at
-    the look before too, and where one that is not had been."""
-    steady: Int64Array
-    """The same of pairs of looks, memorized at both or not: earlier pair's first look and second
-    look, state of that pair, state of the next; shape (K, K, 2, 2)."""
-    control: Int64Array
-    """Unexposed sequences not yet extractable at a look, by that look and the next, and those of
-    them that were extractable then, still unexposed; shape (K, K, 2)."""
+    A step of training is the unit of time. Row r is trained on by step e = r // B, its exposure:
+    checkpoints up to e had not seen it, checkpoints from e + 1 on had.
+    """
 
-    @classmethod
-    def empty(cls, k: int) -> "Tables":
-        """Return tables of zeros for k checkpoints."""
-        shapes = (k, 5), (k, k, 2, 2, 2), (k, k, 2, 2), (k, k, 2)
-        return cls(*(np.zeros(shape, np.int64) for shape in shapes))
+    suite: str
+    model: str
+    checkpoints: Int64Array
+    """Steps of the checkpoints, ascending, shape (K,)."""
+    total_steps: int
+    """Steps of the whole training, which the last checkpoint need not reach."""
+    edges: Int64Array
+    """Ends of the bins of exposure in steps, shape (bins + 1,); each checkpoint is one."""
+    strata: tuple[str, ...]
+    """Names of the groups by multiplicity of the prefix; one of all sequences without a table."""
+    multiplicities: tuple[float, ...]
+    """Mean multiplicity in each of them; NaN without a table."""
+    memorized: pl.DataFrame
+    """A row for each sequence that was memorized at some checkpoint:
 
+    `sequence_index`; `exposure_step`; `last_without` and `first_with`, the checkpoints between
+    which it emerged, the first null where there was no look before; `before_exposure`: it was
+    extractable before it was trained on, so it is no memory; `looked_before`: someone had looked;
+    `confirmed`: the first of two looks in a row that found it; `spell_looks`, `spell_end` (0 held,
+    1 lost, 2 lost and learned again) of the first spell; `held` at the `last_look`; `stratum` and
+    `bin`."""
+    never: pl.DataFrame
+    """Exposed sequences that were never memorized: `stratum`, `bin`, `last_look`, `looked_before`,
+    `count`."""
+    risk: pl.DataFrame
+    """Sequences not yet memorized at each look: `stratum`, `bin`, `start` (look before, null for
+    exposure itself), `look`, `at_risk`, `events`, `confirmed` (events that the next look
+    confirmed)."""
+    tables: Tables
+    sources: tuple[str, ...]
+    """What each run says of its checkpoint, its weights and its corpus."""
 
-class Block:
-    """The histories of the sequences [start, start + n) so far."""
+    @property
+    def source(self) -> str:
+        """Return what a figure or a table says of the runs that it came from."""
+        return f"{len(self.sources)} runs, {self.sources[0]} to {self.sources[-1]}"
 
-    def __init__(self, start: int, exposed_from: Int64Array, cells: Int64Array, k: int) -> None:
-        """Begin before the first checkpoint.
+    @property
+    def label(self) -> str:
+        """Return a short name for titles."""
+        return f"{self.suite}/{self.model}"
 
-        Args:
-            start: Index of the first sequence.
-            exposed_from: Number of the first checkpoint that had seen each sequence, k if none
-                had; ascending, shape (n,).
-            cells: Group of each sequence, such as a bin of exposure, counted from 0, shape (n,).
-            k: Number of checkpoints.
+    @property
+    def own(self) -> pl.DataFrame:
+        """Return the memorized sequences without those extractable before exposure."""
+        return self.memorized.filter(~pl.col("before_exposure"))
+
+    @cached_property
+    def classes(self) -> pl.DataFrame:
+        """Return the grouped intervals of exposed sequences not known to be extractable before.
+
+        Columns `stratum`, `exposed_low` and `exposed_high` (first and last step of the bin of
+        exposure), `last_without` (null: none), `first_with` (null: never), `count`.
         """
-        n = len(exposed_from)
-        self.start, self.k = start, k
-        self.exposed_from = exposed_from.astype(np.int16)
-        self.cells, self.n_cells = cells, int(cells.max(initial=0)) + 1
-        # Checkpoint numbers. `first` is k before the first hit, ~c of a hit before exposure.
-        self.first = np.full(n, k, np.int16)
-        self.last_without, self.confirmed = np.full(n, NEVER_LOOKED, np.int16), self.first.copy()
-        self.previous, self.earlier = (np.full(n, NEVER_LOOKED, np.int16) for _ in range(2))
-        self.state, self.earlier_state, self.looked_before = (np.zeros(n, bool) for _ in range(3))
-        self.spell, self.spell_end = np.zeros(n, np.int16), np.zeros(n, np.int8)
-        self._risk: list[tuple[int, Int64Array, Int64Array]] = []
-
-    def look(self, c: int, rows: Int64Array, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
-        """Fold in the scores of checkpoint number c; checkpoints come in order.
-
-        Args:
-            c: Number of the checkpoint.
-            rows: Ascending positions in the block that were looked at.
-            hit: Whether each of them was memorized, same shape.
-            tables: Counts to add to.
-        """
-        exposed = int(np.searchsorted(rows, np.searchsorted(self.exposed_from, c, side="right")))
-        after, before = _compact(rows[:exposed]), _compact(rows[exposed:])
-        self._look_before(c, before, hit[exposed:], tables)
-        self._look_after(c, after, hit[:exposed], tables)
-        for at, x in ((after, hit[:exposed]), (before, hit[exposed:])):
-            self.earlier_state[at], self.earlier[at] = self.state[at], self.previous[at]
-            self.state[at], self.previous[at] = x, c
-
-    def _look_before(self, c: int, at: Rows, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
-        tables.shares[c, 3:] += (len(hit), int(hit.sum()))
-        self.looked_before[at] = True
-        first, start = self.first[at], self.previous[at]
-        risk = (first == self.k) & (start != NEVER_LOOKED)
-        _count_pairs(tables.control[:, c, 0], start[risk])
-        _count_pairs(tables.control[:, c, 1], start[risk & hit])
-        self.first[at] = np.where(hit & (first == self.k), ~np.int16(c), first)
-
-    def _look_after(self, c: int, at: Rows, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
-        first = self.first[at]
-        own = first >= 0
-        tables.shares[c, :3] += (len(hit), int(hit.sum()), int((hit & ~own).sum()))
-        since = self.exposed_from[at]
-        start = np.where(self.previous[at] >= since, self.previous[at], NEVER_LOOKED)
-        risk = first == self.k
-        self._count_risk(c, start[risk], self.cells[at][risk])
-        _count_pairs(tables.transitions[:, c, 0, 0, 0], start[risk & (start >= 0)])
-        pair = own & (self.earlier[at] >= since)
-        _count_triples(tables.steady[..., 0, 0], self.earlier[at][pair], start[pair])
-        # From here on the few that were memorized at some time: all others stayed 0.
-        chosen = np.flatnonzero((risk & hit) | (own & ~risk))
-        self._follow(c, _pick(at, chosen), start[chosen], hit[chosen], pair[chosen], tables)
-
-    def _count_risk(self, c: int, start: npt.NDArray[np.int16], cells: Int64Array) -> None:
-        code = (start.astype(np.int64) + 1) * self.n_cells + cells
-        counts = np.bincount(code)
-        found = np.flatnonzero(counts)
-        self._risk.append((c, found, counts[found]))
-
-    def _follow(
-        self,
-        c: int,
-        rows: Int64Array,
-        start: npt.NDArray[np.int16],
-        hit: npt.NDArray[np.bool_],
-        pair: npt.NDArray[np.bool_],
-        tables: Tables,
-    ) -> None:
-        """Fold in the sequences that are memorized, or were."""
-        state, earlier_state = self.state[rows] & (start >= 0), self.earlier_state[rows] & pair
-        new = self.first[rows] == self.k
-        history = np.where(state, earlier_state, ~new)
-        seen = start >= 0
-        moved, key = tables.transitions[:, c], np.stack((start, history, state, hit))
-        np.add.at(moved, tuple(key[:, seen]), 1)
-        # Those at risk were all counted as staying 0.
-        np.subtract.at(moved[:, 0, 0, 0], start[seen & new], 1)
-        s, then = earlier_state & state, state & hit
-        key = np.stack((self.earlier[rows], start, s, then))[:, pair]
-        np.add.at(tables.steady, tuple(key), 1)
-        np.subtract.at(tables.steady[..., 0, 0], tuple(key[:2]), 1)
-        self._mark(c, rows, new, state, hit)
-
-    def _mark(
-        self,
-        c: int,
-        rows: Int64Array,
-        new: npt.NDArray[np.bool_],
-        state: npt.NDArray[np.bool_],
-        hit: npt.NDArray[np.bool_],
-    ) -> None:
-        """Note first hits, the first two in a row, and how the first spell goes on."""
-        born = rows[new]
-        self.first[born], self.last_without[born] = c, self.previous[born]
-        twice = rows[state & hit & (self.confirmed[rows] == self.k)]
-        self.confirmed[twice] = self.previous[twice]
-        end = self.spell_end[rows]
-        going = ~new & (end == HELD)
-        self.spell[rows[new | (going & hit)]] += 1
-        self.spell_end[rows[going & ~hit]] = LOST
-        self.spell_end[rows[(end == LOST) & hit]] = AGAIN
-
-    def memorized(self) -> pl.DataFrame:
-        """Return a row for each sequence that was memorized at some look; checkpoints by number."""
-        rows = np.flatnonzero(self.first != self.k)
-        first = self.first[rows]
-        return pl.DataFrame(
-            {
-                "sequence_index": (rows + self.start).astype(np.uint64),
-                "cell": self.cells[rows],
-                "last_without": self.last_without[rows],
-                "first_with": np.where(first < 0, ~first, first),
-                "before_exposure": first < 0,
-                "looked_before": self.looked_before[rows],
-                "confirmed": self.confirmed[rows],
-                "spell_looks": self.spell[rows],
-                "spell_end": self.spell_end[rows],
-                "held": self.state[rows],
-                "last_look": self.previous[rows],
-            }
+        key = ["stratum", "bin", "last_without", "first_with"]
+        born = self.own.group_by(key).agg(count=pl.len().cast(pl.Int64))
+        rest = self.never.select(
+            "stratum", "bin", last_without="last_look", first_with=pl.lit(None, pl.Int64),
+            count="count",
+        )  # fmt: skip
+        every = pl.concat([born, rest]).group_by(key).agg(pl.col("count").sum()).sort(key)
+        bins = every["bin"].to_numpy()
+        return every.with_columns(
+            exposed_low=pl.Series(self.edges[bins]),
+            exposed_high=pl.Series(self.edges[bins + 1] - 1),
         )
 
-    def never(self) -> pl.DataFrame:
-        """Return how many exposed sequences were never memorized, by cell and last look."""
-        seen = (self.first == self.k) & (self.previous >= self.exposed_from)
-        shape = (self.n_cells, self.k, 2)
-        key = (self.cells[seen], self.previous[seen], self.looked_before[seen].astype(np.int64))
-        counts = np.bincount(np.ravel_multi_index(key, shape))
-        found = np.flatnonzero(counts)
-        cell, last_look, before = np.unravel_index(found, shape)
-        return pl.DataFrame(
-            {
-                "cell": cell,
-                "last_look": last_look.astype(np.int16),
-                "looked_before": before.astype(bool),
-                "count": counts[found],
-            }
+
+def read_histories(
+    runs: Sequence[Run],
+    *,
+    multiplicity: Path | None = None,
+    block: int = BLOCK,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Histories:
+    """Read the finished shards of the runs of one model, a block of sequences at a time.
+
+    Memory holds a block, the grouped counts and a row for each sequence that was ever memorized.
+
+    Args:
+        runs: At least two checkpoints of one model.
+        multiplicity: Folder of the table of multiplicities, for groups by it.
+        block: Sequences at a time.
+        on_progress: Called with the number of sequences folded in since the last call.
+
+    Raises:
+        FitError: The runs are not of one model and corpus, fewer than two checkpoints are there,
+            nothing of them is scanned, or no manifest tells which step trains on a row.
+    """
+    ordered = sorted(runs, key=lambda run: run.step)
+    per_step = _check(ordered)
+    files = [_files(run) for run in ordered]
+    checkpoints = np.array([run.step for run in ordered], np.int64)
+    total = -(-ordered[-1].corpus_rows // per_step)
+    every = np.linspace(0, total, min(BINS, total) + 1).astype(np.int64)
+    edges = np.union1d(every, checkpoints[checkpoints < total])
+    tables = Tables.empty(len(ordered))
+    parts = []
+    for start, stop in _blocks(ordered, files, block):
+        index = np.arange(start, stop)
+        since = np.searchsorted(checkpoints, index // per_step, side="right")
+        bins = np.searchsorted(edges, index // per_step, side="right") - 1
+        stratum = _strata(multiplicity, start, stop)
+        one = Block(start, since, (bins - bins[0]) * len(BOUNDS) + stratum, len(ordered))
+        for number, (run, shards) in enumerate(zip(ordered, files, strict=True)):
+            rows, hit = _read(run, shards, start, stop)
+            one.look(number, rows, hit, tables)
+            on_progress(len(rows))
+        parts.append([_unfold(t, int(bins[0])) for t in (one.memorized(), one.never(), one.risk())])
+    return _gather(ordered, parts, checkpoints, total, edges, tables, multiplicity)
+
+
+def emergence_interval(
+    exposure: npt.ArrayLike, first: npt.ArrayLike, checkpoints: npt.ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    """Return the half-open intervals (left, right] of emergence of sequences seen at every look.
+
+    Args:
+        exposure: Step that trains on each sequence, shape (n,).
+        first: First checkpoint that has it memorized, NaN for never, shape (n,).
+        checkpoints: All checkpoints, ascending.
+
+    Returns:
+        Left ends: the last checkpoint without, or the exposure if that is later; right ends,
+        infinite for never.
+    """
+    e, right = np.asarray(exposure, float), np.asarray(first, float)
+    steps = np.asarray(checkpoints, float)
+    place = np.where(np.isnan(right), len(steps), np.searchsorted(steps, right))
+    before = np.concatenate(([-np.inf], steps))[place]
+    return np.maximum(before, e), np.where(np.isnan(right), np.inf, right)
+
+
+def normalized(
+    left: npt.ArrayLike, right: npt.ArrayLike, exposure: npt.ArrayLike, total: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return (t - exposure) / (total - exposure) at both ends of intervals of emergence.
+
+    With exposure 0 it is the share of all training. Do not average it over sequences: those seen
+    late have few checkpoints left, and those that never emerge have no right end.
+    """
+    e = np.asarray(exposure, float)
+    low, high = ((np.asarray(end, float) - e) / (total - e) for end in (left, right))
+    return low, high
+
+
+def _check(runs: list[Run]) -> int:
+    if len(runs) < 2:
+        raise FitError(
+            f"emergence needs at least 2 checkpoints of a model and found {len(runs)}; scan more, "
+            "for example with `memtrace scan --step all`"
         )
-
-    def risk(self) -> pl.DataFrame:
-        """Return how many were not yet memorized at each look, by cell and the look before it."""
-        frames = [
-            pl.DataFrame(
-                {
-                    "cell": code % self.n_cells,
-                    "start": (code // self.n_cells - 1).astype(np.int16),
-                    "look": np.full(len(code), c, np.int16),
-                    "at_risk": counts,
-                }
-            )
-            for c, code, counts in self._risk
-        ]
-        return pl.concat(frames) if frames else pl.DataFrame(schema=RISK)
-
-
-RISK = pl.Schema({"cell": pl.Int64, "start": pl.Int16, "look": pl.Int16, "at_risk": pl.Int64})
-
-
-def _compact(rows: Int64Array) -> Rows:
-    """Return a slice where the rows have no gap: it copies nothing."""
-    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
-        return slice(int(rows[0]), int(rows[-1]) + 1)
-    return rows
+    first = runs[0]
+    for run in runs[1:]:
+        if (run.suite, run.model) != (first.suite, first.model):
+            raise FitError(f"{first.label} and {run.label} are two models; choose one with --model")
+        for name in SAME:
+            ours, theirs = (getattr(one.configuration, name) for one in (first, run))
+            if ours != theirs:
+                raise FitError(
+                    f"{first.label} and {run.label} differ in {name} ({ours}, {theirs}), so their "
+                    "scores do not compare; scan one of them again"
+                )
+    if not first.sequences_per_step:
+        raise FitError(
+            f"no manifest tells which step of {first.label} trains on a row, so nothing is known "
+            "of exposure; write one and scan with --manifest"
+        )
+    return first.sequences_per_step
 
 
-def _pick(rows: Rows, chosen: Int64Array) -> Int64Array:
-    return rows[chosen] if isinstance(rows, np.ndarray) else chosen + rows.start
+Files = list[tuple[int, int, Path]]
 
 
-def _count_pairs(table: Int64Array, start: npt.NDArray[np.int16]) -> None:
-    table += np.bincount(start, minlength=len(table))
+def _files(run: Run) -> Files:
+    c = run.configuration
+    if run.is_whole():
+        return [(c.start, c.stop, run.whole_path)]
+    left = {shard.number for shard in run.shards_left()}
+    return [(s.start, s.stop, run.path(s)) for s in run.shards() if s.number not in left]
 
 
-def _count_triples(
-    table: Int64Array, earlier: npt.NDArray[np.int16], start: npt.NDArray[np.int16]
-) -> None:
-    k = len(table)
-    code = earlier.astype(np.int64) * k + start
-    table += np.bincount(code, minlength=k * k).reshape(k, k)
+def _blocks(runs: list[Run], files: list[Files], block: int) -> Iterator[tuple[int, int]]:
+    """Yield the blocks in which something is scanned."""
+    there = [(start, stop) for shards in files for start, stop, _ in shards]
+    if not there:
+        raise FitError(
+            f"nothing of {runs[0].label} is scanned yet; finish it with: {runs[0].command}"
+        )
+    spans = np.unique(np.array(there), axis=0)
+    for start in range(int(spans.min()) // block * block, int(spans.max()), block):
+        inside = spans[(spans[:, 0] < start + block) & (spans[:, 1] > start)]
+        if len(inside):
+            yield max(start, int(inside.min())), min(start + block, int(inside.max()))
+
+
+def _read(
+    run: Run, shards: Files, start: int, stop: int
+) -> tuple[Int64Array, npt.NDArray[np.bool_]]:
+    """Return which rows of a block were looked at, from 0, and whether they were memorized."""
+    paths = [path for low, high, path in shards if low < stop and high > start]
+    index = pl.col("sequence_index")
+    memorized = (pl.col("matched_tokens") == run.continuation_tokens).fill_null(False)
+    found = (
+        scan_scores(paths)
+        .filter(index.is_between(start, stop, closed="left"))
+        .select(index.cast(pl.Int64), hit=memorized)
+        .collect(engine="streaming")
+    )
+    rows = found["sequence_index"].to_numpy() - start
+    if len(rows) > 1 and (np.diff(rows) <= 0).any():
+        raise FitError(
+            f"the scores of {run.label} are not ascending and unique; scan it again into another "
+            "--runs folder"
+        )
+    return rows, found["hit"].to_numpy()
+
+
+def _strata(folder: Path | None, start: int, stop: int) -> Int64Array:
+    if folder is None:
+        return np.zeros(stop - start, np.int64)
+    from memtrace.corpus.duplicates import scan_multiplicity
+
+    index = pl.col("sequence_index")
+    found = (
+        scan_multiplicity(folder)
+        .filter(index.is_between(start, stop, closed="left"))
+        .select("multiplicity")
+        .collect(engine="streaming")["multiplicity"]
+        .to_numpy()
+    )
+    if len(found) != stop - start:
+        raise FitError(
+            f"{folder} has {len(found):,} of the {stop - start:,} sequences [{start}, {stop}); "
+            "make the table of the whole corpus"
+        )
+    return np.searchsorted([low for _, low, _ in BOUNDS], found, side="right") - 1
+
+
+def _unfold(table: pl.DataFrame, first_bin: int) -> pl.DataFrame:
+    cell = pl.col("cell")
+    return table.with_columns(stratum=cell % len(BOUNDS), bin=cell // len(BOUNDS) + first_bin).drop(
+        "cell"
+    )
+
+
+def _gather(
+    runs: list[Run],
+    parts: list[list[pl.DataFrame]],
+    checkpoints: Int64Array,
+    total: int,
+    edges: Int64Array,
+    tables: Tables,
+    multiplicity: Path | None,
+) -> Histories:
+    memorized, never, risk = (
+        _in_steps(pl.concat(tables), checkpoints) for tables in zip(*parts, strict=True)
+    )
+    per_step = runs[0].sequences_per_step or 1
+    exposure = (pl.col("sequence_index") // per_step).cast(pl.Int64)
+    memorized = memorized.with_columns(exposure_step=exposure)
+    named = multiplicity is not None
+    return Histories(
+        suite=runs[0].suite,
+        model=runs[0].model,
+        checkpoints=checkpoints,
+        total_steps=total,
+        edges=edges,
+        strata=tuple(name for name, *_ in BOUNDS) if named else ("all",),
+        multiplicities=_mean_multiplicities(multiplicity),
+        memorized=memorized,
+        never=_summed(never, "count"),
+        risk=_with_events(_summed(risk, "at_risk"), memorized),
+        tables=tables,
+        sources=tuple(run.provenance for run in runs),
+    )
+
+
+def _in_steps(table: pl.DataFrame, checkpoints: Int64Array) -> pl.DataFrame:
+    """Replace numbers of checkpoints by their steps, those of none by null."""
+    steps = pl.Series(checkpoints)
+    columns = [
+        steps.gather(
+            table[name].cast(pl.Int64).set(~table[name].is_between(0, len(steps) - 1), None)
+        ).alias(name)
+        for name in (*NUMBERED, "start", "look")
+        if name in table.columns
+    ]
+    return table.with_columns(columns)
+
+
+def _summed(table: pl.DataFrame, count: str) -> pl.DataFrame:
+    key = [name for name in table.columns if name != count]
+    return table.group_by(key).agg(pl.col(count).sum()).sort(key)
+
+
+def _with_events(risk: pl.DataFrame, memorized: pl.DataFrame) -> pl.DataFrame:
+    """Add to each group at risk how many of it were memorized at the look."""
+    # The look before the first hit; one before exposure is as good as exposure itself.
+    before = pl.col("last_without")
+    start = pl.when(before > pl.col("exposure_step")).then(before)
+    own = memorized.filter(~pl.col("before_exposure"))
+    events = own.group_by("stratum", "bin", start=start, look="first_with").agg(
+        events=pl.len().cast(pl.Int64),
+        confirmed=(pl.col("confirmed") == pl.col("first_with")).fill_null(False).sum(),
+    )
+    key = ["stratum", "bin", "start", "look"]
+    counts = [pl.col(name).fill_null(0).cast(pl.Int64) for name in ("events", "confirmed")]
+    return risk.join(events, on=key, how="left", nulls_equal=True).with_columns(counts)
+
+
+def _mean_multiplicities(folder: Path | None) -> tuple[float, ...]:
+    if folder is None:
+        return (float("nan"),)
+    from memtrace.corpus.duplicates import scan_multiplicity
+
+    times, means = pl.col("multiplicity"), []
+    for _, least, below in BOUNDS:
+        inside = times.filter((times >= least) & (times < (below or 1 << 32))).mean()
+        found = scan_multiplicity(folder).select(inside).collect(engine="streaming").item()
+        means.append(float("nan") if found is None else float(found))
+    return tuple(means)

@@ -13,10 +13,9 @@ import numpy.typing as npt
 from scipy import optimize, special, stats
 
 from memtrace.errors import FitError
-from memtrace.point_process.model import UNDEFINED, Interval
-from memtrace.point_process.poisson import binomial_interval
+from memtrace.point_process.models.constant import binomial_interval
+from memtrace.types import UNDEFINED, FloatArray, Interval
 
-FloatArray = npt.NDArray[np.float64]
 DROP = float(stats.chi2.ppf(0.95, 1)) / 2
 RANGE = (-14.0, 5.0)
 """Logs of the largest and smallest rate looked at, in units of one over the typical distance."""

@@ -14,9 +14,8 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from memtrace.errors import FitError
-from memtrace.point_process.model import Interval
+from memtrace.types import FloatArray, Interval
 
-FloatArray = npt.NDArray[np.float64]
 Z95 = 1.959963984540054
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-FloatArray = npt.NDArray[np.float64]
+from memtrace.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,8 @@ import numpy.typing as npt
 
 from memtrace.emergence.product_limit import log_log_interval
 from memtrace.errors import ApproximationWarning, FitError
-from memtrace.point_process.model import UNDEFINED, Interval
+from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
-Int64Array = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 TOLERANCE = 1e-6
 ROUGH = 1e-3
 """Of the subsamples: far below their own error."""

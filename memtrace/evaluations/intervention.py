@@ -131,13 +131,13 @@ class Intervention:
     def summary(self) -> str:
         """Return the answer as a page of text."""
         from memtrace.evaluations.intervention_page import intervention_page
-        from memtrace.point_process.summary import rendered
+        from memtrace.point_process.text import rendered
 
         return rendered(intervention_page(self))
 
     def plot(self) -> "Figure":
         """Draw the differences along training and at its end, by size of the model."""
-        from memtrace.plots.evaluations import intervention_page
+        from memtrace.evaluations.figures import intervention_page
 
         return intervention_page(self)
 

@@ -89,13 +89,13 @@ class AbilityEmergence:
     def summary(self) -> str:
         """Return the answer as a page of text."""
         from memtrace.evaluations.page import ability_page
-        from memtrace.point_process.summary import rendered
+        from memtrace.point_process.text import rendered
 
         return rendered(ability_page(self))
 
     def plot(self) -> "Figure":
         """Draw curves by size for each task that emerged, and emergence against size."""
-        from memtrace.plots.evaluations import ability_page
+        from memtrace.evaluations.figures import ability_page
 
         return ability_page(self)
 

@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from memtrace.corpus.counting import COUNTS_SCHEMA
+from memtrace.corpus.term_counts import COUNTS_SCHEMA
 from memtrace.errors import FitError
 from memtrace.evaluations.names import Training, model_of, size_and_family, trainings_of
 from memtrace.evaluations.onset import Onset, find_onset
 from memtrace.point_process.contrasts import adjust_p_values
 from memtrace.point_process.document import json_safe
-from memtrace.point_process.events import FloatArray, Int64Array
 from memtrace.point_process.regression import fit_rates
+from memtrace.types import FloatArray, Int64Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,13 +121,13 @@ class TermFrequency:
     def summary(self) -> str:
         """Return the answer as a page of text."""
         from memtrace.evaluations.terms_page import terms_page
-        from memtrace.point_process.summary import rendered
+        from memtrace.point_process.text import rendered
 
         return rendered(terms_page(self))
 
     def plot(self) -> "Figure":
         """Draw accuracy against count, and the slope along training."""
-        from memtrace.plots.evaluations import terms_page
+        from memtrace.evaluations.figures import terms_page
 
         return terms_page(self)
 

@@ -12,10 +12,10 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.rates import confint_poisson_2indep, tost_poisson_2indep
 
-from memtrace.point_process.events import EventSequence, FloatArray
-from memtrace.point_process.model import UNDEFINED, Interval
-from memtrace.point_process.piecewise import parts, tenths
-from memtrace.point_process.poisson import RateComparison
+from memtrace.point_process.events import EventSequence
+from memtrace.point_process.models.constant import RateComparison
+from memtrace.point_process.models.piecewise import parts, tenths
+from memtrace.types import UNDEFINED, FloatArray, Interval
 
 METHODS = {
     "holm": "holm",

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memtrace.point_process.checks import Checks
 from memtrace.point_process.contrasts import adjust_p_values
 from memtrace.point_process.detectable import credibility, dispersion_power
-from memtrace.point_process.dispersion import Dispersion
+from memtrace.point_process.diagnostics.checks import Checks
+from memtrace.point_process.diagnostics.dispersion import Dispersion
 from memtrace.point_process.events import EventSequence
-from memtrace.point_process.poisson import RateComparison
-from memtrace.point_process.trend import Trend
+from memtrace.point_process.models.constant import RateComparison
+from memtrace.point_process.models.trend import Trend
 
 if TYPE_CHECKING:
-    from memtrace.point_process.report import PoissonFit
+    from memtrace.point_process.fit import PoissonFit
 
 MISSING_RANGES_LISTED = 1000
 """A scan of a random sample leaves millions of gaps; the document lists the first ones."""

@@ -12,14 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.errors import FitError
+from memtrace.types import Int64Array
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from memtrace.runs import Run
-
-Int64Array = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+    from memtrace.runs.run import Run
 
 
 @dataclass(frozen=True)

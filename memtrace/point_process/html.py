@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.point_process.several import comparison
-from memtrace.point_process.summary import rendered, strata_page, summary
+from memtrace.point_process.text import rendered, strata_page, summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from memtrace.point_process.report import PoissonFit
+    from memtrace.point_process.fit import PoissonFit
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#22303c}
@@ -83,7 +83,7 @@ def html_report(
 
 
 def _overview(fits: Sequence["PoissonFit"]) -> str:
-    from memtrace.plots import small_multiples
+    from memtrace.point_process.figures import small_multiples
 
     header = "".join(f"<th>{name}</th>" for name in COLUMNS.values())
     rows = "".join(
@@ -101,8 +101,8 @@ def _overview(fits: Sequence["PoissonFit"]) -> str:
 def _section(fit: "PoissonFit", strata: list[dict[str, Any]] | None) -> str:
     import matplotlib.pyplot as plt
 
-    from memtrace.plots import FIGURES
-    from memtrace.plots.style import STYLE as RC
+    from memtrace.point_process.figures import FIGURES
+    from memtrace.report.figures import STYLE as RC
 
     figures = []
     for name, draw in FIGURES.items():
@@ -125,7 +125,7 @@ def _section(fit: "PoissonFit", strata: list[dict[str, Any]] | None) -> str:
 def _image(figure: "Figure", name: str) -> str:
     import matplotlib.pyplot as plt
 
-    from memtrace.plots.style import STYLE as RC
+    from memtrace.report.figures import STYLE as RC
 
     out = io.BytesIO()
     with plt.rc_context(RC):

@@ -12,8 +12,7 @@ from statsmodels.genmod import families
 from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
-from memtrace.point_process.events import FloatArray, Int64Array
-from memtrace.point_process.model import Interval
+from memtrace.types import FloatArray, Int64Array, Interval
 
 TOLERANCE = 1e-13
 """Standard errors use the weights of the last step but one, so it must be a short one."""

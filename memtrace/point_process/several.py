@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from memtrace.point_process.contrasts import adjust_p_values
-from memtrace.point_process.report import PoissonFit
+from memtrace.point_process.fit import PoissonFit
 
 
 def comparison(fits: Sequence[PoissonFit]) -> list[dict[str, Any]]:

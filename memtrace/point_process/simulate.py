@@ -8,8 +8,9 @@ import math
 import numpy as np
 
 from memtrace.errors import FitError
-from memtrace.point_process.events import EventSequence, Int64Array
-from memtrace.point_process.model import Model, Rate
+from memtrace.point_process.events import EventSequence
+from memtrace.point_process.models.model import Model, Rate
+from memtrace.types import Int64Array
 
 GRID = 4097
 NUMPY_LIMIT = 1_000_000_000

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from memtrace.errors import FitError
 from memtrace.point_process.document import json_safe
 from memtrace.point_process.events import EventSequence
-from memtrace.point_process.model import Interval
-from memtrace.point_process.poisson import binomial_interval
-from memtrace.point_process.trend import Equivalence, Trend, log_linear
+from memtrace.point_process.models.constant import binomial_interval
+from memtrace.point_process.models.trend import Equivalence, Trend, log_linear
+from memtrace.types import Interval
 
 if TYPE_CHECKING:
     import polars as pl

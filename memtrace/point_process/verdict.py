@@ -6,8 +6,8 @@ It decides nothing new: it words the results of the fit.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from memtrace.point_process.dispersion import Dispersion
-    from memtrace.point_process.report import PoissonFit
+    from memtrace.point_process.diagnostics.dispersion import Dispersion
+    from memtrace.point_process.fit import PoissonFit
 
 SIGNIFICANT = 0.05
 FEW_EVENTS = 10

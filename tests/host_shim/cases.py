@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from memtrace.greedy.kernels import MATCH, MISS, NOT_FINITE, UNDECIDED, decide
+from memtrace.engine.kernels import MATCH, MISS, NOT_FINITE, UNDECIDED, decide
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from memtrace.greedy.kernels import cuda
+from memtrace.engine.kernels import cuda
 
 KERNELS = ["decide_float32", "decide_float16", "decide_bfloat16", "matched_tokens"]
 

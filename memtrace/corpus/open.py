@@ -1,0 +1,115 @@
+"""Find a corpus by the name that a user gives: a manifest's, a path or an address.
+
+It knows names and places; each format is opened by its own module.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from memtrace.corpus.corpus import Corpus
+from memtrace.corpus.megatron import Layout, assemble, open_megatron
+from memtrace.corpus.npy import open_array
+from memtrace.corpus.prefix_pack import PACK_RECORD, open_pack
+from memtrace.corpus.remote import RemotePart, remote_files
+from memtrace.errors import CorpusError, ManifestError
+from memtrace.manifests.lookup import CorpusManifest, find_corpus
+
+
+def open_corpus(
+    spec: str, *, manifest: Path | None = None, expected: CorpusManifest | None = None
+) -> Corpus:
+    """Open a corpus by name, path or address.
+
+    Args:
+        spec: A name from a manifest; a Megatron prefix (with or without `.bin`), local or with a
+            protocol (`hf://datasets/OWNER/NAME/document`, `https://…`, `s3://…`); a prefix pack; a
+            `.npy` file. A name that a manifest has wins; write `./name` to mean the file.
+        manifest: A manifest of the user's own to look in besides.
+        expected: The corpus of the model's suite: gives the row length where `spec` is a path
+            without `.idx`.
+
+    Raises:
+        CorpusError: There is nothing of that name, or it cannot be read.
+    """
+    try:
+        _, named = find_corpus(spec, manifest=manifest)
+    except ManifestError as unknown:
+        prefix = spec[:-4] if spec.endswith((".bin", ".idx")) else spec
+        if "://" in spec:
+            return _open_remote(spec, prefix, expected)
+        return _open_path(Path(spec), Path(prefix), expected, unknown)
+    return open_named(named)
+
+
+def open_named(manifest: CorpusManifest) -> Corpus:
+    """Open the corpus that a manifest describes, from the Hub by byte ranges if it lies there.
+
+    Raises:
+        CorpusError: Its files cannot be had or do not fit the manifest.
+    """
+    layout, files = _layout(manifest), manifest.local_files
+    if files is not None:
+        prefix = files[0].parent / _prefix(files[0].name)
+        return open_megatron(prefix, layout=layout, name=manifest.name)
+    try:
+        found = published_files(manifest)
+    except CorpusError as error:
+        raise CorpusError(
+            f"corpus {manifest.name} is not on this machine, and the Hub cannot be read ({error}): "
+            f"`memtrace corpus fetch {manifest.name}` where there is a network, or download it all "
+            f"(hf download --repo-type dataset {manifest.hub} --local-dir DIR), then pass "
+            f"--corpus DIR/{_prefix(manifest.files)}"
+        ) from error
+    return assemble(manifest.name, found, _prefix(manifest.files), layout=layout)
+
+
+def published_files(manifest: CorpusManifest) -> dict[str, RemotePart]:
+    """Return the files of a corpus as the Hub has them, by name.
+
+    Raises:
+        CorpusError: It is not on the Hub, or the Hub cannot be reached.
+    """
+    if manifest.hub is None:
+        raise CorpusError(f"corpus {manifest.name} is not on the Hub, but in {manifest.path}")
+    return remote_files(f"hf://datasets/{manifest.hub}/{_prefix(manifest.files)}")
+
+
+def _open_path(
+    path: Path, prefix: Path, expected: CorpusManifest | None, unknown: ManifestError
+) -> Corpus:
+    if path.suffix == ".npy" and path.is_file():
+        return open_array(path)
+    if (path / PACK_RECORD).is_file():
+        return open_pack(path)
+    if not any(prefix.parent.glob(f"{_escape(prefix.name)}*.bin")):
+        raise CorpusError(f"no corpus {str(path)!r}: no such file, and {unknown}")
+    without_index = not Path(f"{prefix}.idx").is_file()
+    return open_megatron(prefix, layout=_layout(expected) if expected and without_index else None)
+
+
+def _open_remote(spec: str, prefix: str, expected: CorpusManifest | None) -> Corpus:
+    files, name = remote_files(prefix), prefix.rpartition("/")[2]
+    if not files:
+        raise CorpusError(
+            f"no corpus {spec!r}: there is no file {prefix}.bin or {prefix}-#####….bin"
+        )
+    without_index = f"{name}.idx" not in files
+    return assemble(
+        spec, files, name, layout=_layout(expected) if expected and without_index else None
+    )
+
+
+def _layout(manifest: CorpusManifest) -> Layout:
+    dtype = np.dtype(manifest.dtype).newbyteorder("<")
+    return Layout(manifest.row_tokens, dtype, manifest.rows)
+
+
+def _prefix(file_name: str) -> str:
+    """Return `document` for `document-{shard:05d}-of-00020.bin` and for `document.bin`."""
+    return file_name.removesuffix(".bin").split("-{shard")[0].split("-00000-of-")[0]
+
+
+def _escape(name: str) -> str:
+    """Return `name` so that glob takes it literally."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

@@ -1,0 +1,239 @@
+"""Write a prefix pack from a corpus, wherever that is: streaming, resumable, each file whole.
+
+It knows files and their order; what a pack is, and how it is read, is said by `prefixes`.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from memtrace.corpus.corpus import Corpus, Tokens
+from memtrace.corpus.prefix_pack import (
+    PACK_RECORD,
+    PACK_TOKENS,
+    ROWS_PER_FILE,
+    PackRecord,
+    read_record,
+)
+from memtrace.errors import CorpusError, RunError
+from memtrace.storage.prefetch import READERS, ahead, pieces
+from memtrace.storage.store import replace_atomically
+
+
+def plan_pack(
+    corpus: Corpus,
+    folder: Path,
+    *,
+    rows: tuple[int, int] | None = None,
+    rows_per_file: int = ROWS_PER_FILE,
+) -> dict[str, tuple[int, int]]:
+    """Return the files that are still to be written for `rows`, by name, with their row ranges.
+
+    Whole files only: a pack has the same files whatever was asked for first.
+
+    Raises:
+        CorpusError: The folder holds a pack of another corpus, or `rows` are outside this one.
+    """
+    first, last = rows or (0, len(corpus))
+    if not 0 <= first < last <= len(corpus):
+        raise CorpusError(f"rows {first}:{last} are not a range within the corpus, 0:{len(corpus)}")
+    record = _begin(corpus, folder, rows_per_file)
+    return {
+        name: (start, stop)
+        for name, (start, stop) in record.ranges().items()
+        if start < last and first < stop and not record.is_done(folder, name)
+    }
+
+
+def write_pack(
+    corpus: Corpus,
+    folder: Path,
+    *,
+    rows: tuple[int, int] | None = None,
+    rows_per_file: int = ROWS_PER_FILE,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Write the files of the pack that hold `rows`, all by default; finished ones are kept.
+
+    Interrupted at any moment it loses at most the file that was being written, and repeating it
+    gives the same bytes as if nothing had happened.
+
+    Args:
+        corpus: Where the rows come from, local or not.
+        folder: The pack.
+        rows: Only files that hold rows of [first, last).
+        rows_per_file: Rows in a file; the default unless for a test.
+        on_progress: Called with the number of rows read since the last call.
+
+    Raises:
+        CorpusError: The corpus cannot be read, the folder cannot be written, holds a pack of
+            another corpus, or is being written by another process.
+    """
+    with _locked(folder):
+        for stale in folder.glob(".*.tmp"):
+            stale.unlink()
+        left = plan_pack(corpus, folder, rows=rows, rows_per_file=rows_per_file)
+        record = _begin(corpus, folder, rows_per_file)
+        tokens = ahead(
+            lambda piece: corpus.read(*piece, record.row_tokens),
+            [piece for file in left.values() for piece in pieces(*file)],
+            READERS,
+        )
+        for name, (start, stop) in left.items():
+            digest = _write_file(folder / name, record, tokens, (start, stop), on_progress)
+            record = replace(record, files=dict(sorted({**record.files, name: digest}.items())))
+            _save(folder, record)
+
+
+def _begin(corpus: Corpus, folder: Path, rows_per_file: int) -> PackRecord:
+    """Return the record of the pack as it is, or as it begins."""
+    tokens = min(PACK_TOKENS, corpus.row_tokens)
+    dtype = corpus.dtype.str
+    new = PackRecord(corpus.name, corpus.digest, len(corpus), tokens, dtype, rows_per_file, {})
+    if not (folder / PACK_RECORD).exists():
+        return new
+    record = read_record(folder)
+    theirs, ours = ({**asdict(r), "files": None, "corpus": None} for r in (record, new))
+    for key in theirs:
+        if theirs[key] != ours[key]:
+            raise CorpusError(
+                f"{folder} is a pack of {record.corpus} ({key}: {theirs[key]}), not of "
+                f"{corpus.name} ({ours[key]}); choose another --output"
+            )
+    return record
+
+
+def _write_file(
+    path: Path,
+    record: PackRecord,
+    upcoming: Iterator[Tokens],
+    rows: tuple[int, int],
+    on_progress: Callable[[int], None],
+) -> str:
+    """Write one file of the pack, whole or not at all, and return its sha256."""
+    header = record.header(rows[1] - rows[0])
+    digest = hashlib.sha256(header)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            file.write(header)
+            for _ in pieces(*rows):
+                tokens = next(upcoming)
+                raw = tokens.astype(record.dtype, copy=False).data
+                digest.update(raw)
+                file.write(raw)
+                on_progress(len(tokens))
+
+    atomically(path, write)
+    return digest.hexdigest()
+
+
+def _save(folder: Path, record: PackRecord) -> None:
+    text = json.dumps(asdict(record), indent=2) + "\n"
+    atomically(folder / PACK_RECORD, lambda path: _write_text(path, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file whole or not at all, as scores are written.
+
+    Raises:
+        CorpusError: Nothing can be written there.
+    """
+    try:
+        replace_atomically(path, write)
+    except RunError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error.__cause__
+        raise CorpusError(
+            f"cannot write {path}: {reason}; make room or choose another --output, then repeat "
+            "the command: finished files are kept"
+        ) from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing the same pack; the lock goes when the process goes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise CorpusError(
+            f"cannot write {folder}: {error.strerror}; choose another --output"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise CorpusError(f"{folder} is being written by another process: wait for it") from None
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What writing a pack will take."""
+
+    files: int
+    """Files still to be written."""
+    rows: int
+    read_bytes: int
+    write_bytes: int
+    free_bytes: int
+    """Space that is left where the pack goes."""
+    seconds: float | None
+    """How long reading takes at the speed just measured; None where nothing is left."""
+
+
+def estimate_pack(
+    corpus: Corpus,
+    folder: Path,
+    *,
+    rows: tuple[int, int] | None = None,
+    rows_per_file: int = ROWS_PER_FILE,
+) -> Estimate:
+    """Say what `write_pack` with the same arguments will read and write, and time its first pieces.
+
+    Raises:
+        CorpusError: As `plan_pack`; and if the space does not suffice.
+    """
+    left = plan_pack(corpus, folder, rows=rows, rows_per_file=rows_per_file)
+    record = _begin(corpus, folder, rows_per_file)
+    count = sum(stop - start for start, stop in left.values())
+    read_bytes = count * corpus.row_bytes
+    estimate = Estimate(
+        files=len(left),
+        rows=count,
+        read_bytes=read_bytes,
+        write_bytes=sum(map(record.file_bytes, left)),
+        free_bytes=free_bytes(folder),
+        seconds=count / _rows_per_second(corpus, next(iter(left.values()))) if left else None,
+    )
+    if estimate.write_bytes > estimate.free_bytes:
+        raise CorpusError(
+            f"{folder} needs {estimate.write_bytes / 1e9:.1f} GB, {estimate.free_bytes / 1e9:.1f} "
+            "GB are free: make room, choose another --output, or fewer --steps"
+        )
+    return estimate
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free space where a folder is or will be."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    return shutil.disk_usage(there).free
+
+
+def _rows_per_second(corpus: Corpus, rows: tuple[int, int]) -> float:
+    """Read a few pieces as they will be read, and return how fast that went."""
+    sample, began = pieces(*rows)[:READERS], time.monotonic()
+    read = sum(map(len, ahead(lambda piece: corpus.read(*piece, 1), sample, READERS)))
+    return read / max(time.monotonic() - began, 1e-6)

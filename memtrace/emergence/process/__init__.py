@@ -1,0 +1,1 @@
+"""Emergence along training as a point process."""

@@ -1,0 +1,237 @@
+"""What a block of sequences went through from checkpoint to checkpoint, as grouped counts.
+
+It folds one checkpoint after another into arrays of the length of the block, so that memory grows
+with the block and never with the number of checkpoints; it reads no files and estimates nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from memtrace.types import Int64Array
+
+Rows = slice | Int64Array
+NEVER_LOOKED = -1
+HELD, LOST, AGAIN = 0, 1, 2
+"""How the first spell of memory ended: not yet, for good, or with the sequence learned again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Counts that blocks add to; K checkpoints."""
+
+    shares: Int64Array
+    """Of each checkpoint, shape (K, 5): exposed sequences looked at, those memorized, and those
+    that had been extractable before; unexposed ones looked at, and those extractable."""
+    transitions: Int64Array
+    """From one look to the next, both after exposure, shape (K, K, 2, 2, 2): earlier look, later
+    look, history, state then, state now. History is 1 where a memorized sequence was memorized at
+    the look before too, and where one that is not had been."""
+    steady: Int64Array
+    """The same of pairs of looks, memorized at both or not: earlier pair's first look and second
+    look, state of that pair, state of the next; shape (K, K, 2, 2)."""
+    control: Int64Array
+    """Unexposed sequences not yet extractable at a look, by that look and the next, and those of
+    them that were extractable then, still unexposed; shape (K, K, 2)."""
+
+    @classmethod
+    def empty(cls, k: int) -> "Tables":
+        """Return tables of zeros for k checkpoints."""
+        shapes = (k, 5), (k, k, 2, 2, 2), (k, k, 2, 2), (k, k, 2)
+        return cls(*(np.zeros(shape, np.int64) for shape in shapes))
+
+
+class Block:
+    """The histories of the sequences [start, start + n) so far."""
+
+    def __init__(self, start: int, exposed_from: Int64Array, cells: Int64Array, k: int) -> None:
+        """Begin before the first checkpoint.
+
+        Args:
+            start: Index of the first sequence.
+            exposed_from: Number of the first checkpoint that had seen each sequence, k if none
+                had; ascending, shape (n,).
+            cells: Group of each sequence, such as a bin of exposure, counted from 0, shape (n,).
+            k: Number of checkpoints.
+        """
+        n = len(exposed_from)
+        self.start, self.k = start, k
+        self.exposed_from = exposed_from.astype(np.int16)
+        self.cells, self.n_cells = cells, int(cells.max(initial=0)) + 1
+        # Checkpoint numbers. `first` is k before the first hit, ~c of a hit before exposure.
+        self.first = np.full(n, k, np.int16)
+        self.last_without, self.confirmed = np.full(n, NEVER_LOOKED, np.int16), self.first.copy()
+        self.previous, self.earlier = (np.full(n, NEVER_LOOKED, np.int16) for _ in range(2))
+        self.state, self.earlier_state, self.looked_before = (np.zeros(n, bool) for _ in range(3))
+        self.spell, self.spell_end = np.zeros(n, np.int16), np.zeros(n, np.int8)
+        self._risk: list[tuple[int, Int64Array, Int64Array]] = []
+
+    def look(self, c: int, rows: Int64Array, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
+        """Fold in the scores of checkpoint number c; checkpoints come in order.
+
+        Args:
+            c: Number of the checkpoint.
+            rows: Ascending positions in the block that were looked at.
+            hit: Whether each of them was memorized, same shape.
+            tables: Counts to add to.
+        """
+        exposed = int(np.searchsorted(rows, np.searchsorted(self.exposed_from, c, side="right")))
+        after, before = _compact(rows[:exposed]), _compact(rows[exposed:])
+        self._look_before(c, before, hit[exposed:], tables)
+        self._look_after(c, after, hit[:exposed], tables)
+        for at, x in ((after, hit[:exposed]), (before, hit[exposed:])):
+            self.earlier_state[at], self.earlier[at] = self.state[at], self.previous[at]
+            self.state[at], self.previous[at] = x, c
+
+    def _look_before(self, c: int, at: Rows, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
+        tables.shares[c, 3:] += (len(hit), int(hit.sum()))
+        self.looked_before[at] = True
+        first, start = self.first[at], self.previous[at]
+        risk = (first == self.k) & (start != NEVER_LOOKED)
+        _count_pairs(tables.control[:, c, 0], start[risk])
+        _count_pairs(tables.control[:, c, 1], start[risk & hit])
+        self.first[at] = np.where(hit & (first == self.k), ~np.int16(c), first)
+
+    def _look_after(self, c: int, at: Rows, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
+        first = self.first[at]
+        own = first >= 0
+        tables.shares[c, :3] += (len(hit), int(hit.sum()), int((hit & ~own).sum()))
+        since = self.exposed_from[at]
+        start = np.where(self.previous[at] >= since, self.previous[at], NEVER_LOOKED)
+        risk = first == self.k
+        self._count_risk(c, start[risk], self.cells[at][risk])
+        _count_pairs(tables.transitions[:, c, 0, 0, 0], start[risk & (start >= 0)])
+        pair = own & (self.earlier[at] >= since)
+        _count_triples(tables.steady[..., 0, 0], self.earlier[at][pair], start[pair])
+        # From here on the few that were memorized at some time: all others stayed 0.
+        chosen = np.flatnonzero((risk & hit) | (own & ~risk))
+        self._follow(c, _pick(at, chosen), start[chosen], hit[chosen], pair[chosen], tables)
+
+    def _count_risk(self, c: int, start: npt.NDArray[np.int16], cells: Int64Array) -> None:
+        code = (start.astype(np.int64) + 1) * self.n_cells + cells
+        counts = np.bincount(code)
+        found = np.flatnonzero(counts)
+        self._risk.append((c, found, counts[found]))
+
+    def _follow(
+        self,
+        c: int,
+        rows: Int64Array,
+        start: npt.NDArray[np.int16],
+        hit: npt.NDArray[np.bool_],
+        pair: npt.NDArray[np.bool_],
+        tables: Tables,
+    ) -> None:
+        """Fold in the sequences that are memorized, or were."""
+        state, earlier_state = self.state[rows] & (start >= 0), self.earlier_state[rows] & pair
+        new = self.first[rows] == self.k
+        history = np.where(state, earlier_state, ~new)
+        seen = start >= 0
+        moved, key = tables.transitions[:, c], np.stack((start, history, state, hit))
+        np.add.at(moved, tuple(key[:, seen]), 1)
+        # Those at risk were all counted as staying 0.
+        np.subtract.at(moved[:, 0, 0, 0], start[seen & new], 1)
+        s, then = earlier_state & state, state & hit
+        key = np.stack((self.earlier[rows], start, s, then))[:, pair]
+        np.add.at(tables.steady, tuple(key), 1)
+        np.subtract.at(tables.steady[..., 0, 0], tuple(key[:2]), 1)
+        self._mark(c, rows, new, state, hit)
+
+    def _mark(
+        self,
+        c: int,
+        rows: Int64Array,
+        new: npt.NDArray[np.bool_],
+        state: npt.NDArray[np.bool_],
+        hit: npt.NDArray[np.bool_],
+    ) -> None:
+        """Note first hits, the first two in a row, and how the first spell goes on."""
+        born = rows[new]
+        self.first[born], self.last_without[born] = c, self.previous[born]
+        twice = rows[state & hit & (self.confirmed[rows] == self.k)]
+        self.confirmed[twice] = self.previous[twice]
+        end = self.spell_end[rows]
+        going = ~new & (end == HELD)
+        self.spell[rows[new | (going & hit)]] += 1
+        self.spell_end[rows[going & ~hit]] = LOST
+        self.spell_end[rows[(end == LOST) & hit]] = AGAIN
+
+    def memorized(self) -> pl.DataFrame:
+        """Return a row for each sequence that was memorized at some look; checkpoints by number."""
+        rows = np.flatnonzero(self.first != self.k)
+        first = self.first[rows]
+        return pl.DataFrame(
+            {
+                "sequence_index": (rows + self.start).astype(np.uint64),
+                "cell": self.cells[rows],
+                "last_without": self.last_without[rows],
+                "first_with": np.where(first < 0, ~first, first),
+                "before_exposure": first < 0,
+                "looked_before": self.looked_before[rows],
+                "confirmed": self.confirmed[rows],
+                "spell_looks": self.spell[rows],
+                "spell_end": self.spell_end[rows],
+                "held": self.state[rows],
+                "last_look": self.previous[rows],
+            }
+        )
+
+    def never(self) -> pl.DataFrame:
+        """Return how many exposed sequences were never memorized, by cell and last look."""
+        seen = (self.first == self.k) & (self.previous >= self.exposed_from)
+        shape = (self.n_cells, self.k, 2)
+        key = (self.cells[seen], self.previous[seen], self.looked_before[seen].astype(np.int64))
+        counts = np.bincount(np.ravel_multi_index(key, shape))
+        found = np.flatnonzero(counts)
+        cell, last_look, before = np.unravel_index(found, shape)
+        return pl.DataFrame(
+            {
+                "cell": cell,
+                "last_look": last_look.astype(np.int16),
+                "looked_before": before.astype(bool),
+                "count": counts[found],
+            }
+        )
+
+    def risk(self) -> pl.DataFrame:
+        """Return how many were not yet memorized at each look, by cell and the look before it."""
+        frames = [
+            pl.DataFrame(
+                {
+                    "cell": code % self.n_cells,
+                    "start": (code // self.n_cells - 1).astype(np.int16),
+                    "look": np.full(len(code), c, np.int16),
+                    "at_risk": counts,
+                }
+            )
+            for c, code, counts in self._risk
+        ]
+        return pl.concat(frames) if frames else pl.DataFrame(schema=RISK)
+
+
+RISK = pl.Schema({"cell": pl.Int64, "start": pl.Int16, "look": pl.Int16, "at_risk": pl.Int64})
+
+
+def _compact(rows: Int64Array) -> Rows:
+    """Return a slice where the rows have no gap: it copies nothing."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
+
+
+def _pick(rows: Rows, chosen: Int64Array) -> Int64Array:
+    return rows[chosen] if isinstance(rows, np.ndarray) else chosen + rows.start
+
+
+def _count_pairs(table: Int64Array, start: npt.NDArray[np.int16]) -> None:
+    table += np.bincount(start, minlength=len(table))
+
+
+def _count_triples(
+    table: Int64Array, earlier: npt.NDArray[np.int16], start: npt.NDArray[np.int16]
+) -> None:
+    k = len(table)
+    code = earlier.astype(np.int64) * k + start
+    table += np.bincount(code, minlength=k * k).reshape(k, k)

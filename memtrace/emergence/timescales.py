@@ -1,0 +1,157 @@
+"""The intervals of emergence on three clocks, and their distribution on each.
+
+`training`: steps of training, at which a sequence comes under observation when it is seen.
+`exposure`: steps since it was seen. `share`: those steps over the steps that were left to it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from memtrace.emergence.histories import Histories
+from memtrace.emergence.turnbull import Turnbull, share_band, turnbull
+from memtrace.errors import FitError
+from memtrace.types import UNDEFINED, FloatArray, Interval
+
+CLOCKS = ("training", "exposure", "share")
+GRID = 64
+"""Points of a clock to which intervals are widened: they still hold the time, and many coincide."""
+FOLLOWED = 0.05
+"""Share of the sequences that must have been followed for so long."""
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Grouped intervals on one clock; arrays of shape (g,)."""
+
+    left: FloatArray
+    right: FloatArray
+    weights: FloatArray
+    entry: FloatArray
+    """When a sequence came under observation; minus infinity where it always was."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """The distribution of the time of emergence on one clock; inside a box it is undefined."""
+
+    name: str
+    left: FloatArray
+    """Left ends of the boxes (left, right], ascending, shape (J,)."""
+    right: FloatArray
+    share: FloatArray
+    """Share of the sequences that emerge up to each right end, shape (J,)."""
+    low: FloatArray
+    """95% interval of `share`, pointwise, shape (J,)."""
+    high: FloatArray
+    found: Turnbull
+    """The estimate behind it."""
+
+    @property
+    def emerged(self) -> float:
+        """Return the share that emerges within the time for which enough were followed."""
+        return float(self.share[-1]) if len(self.share) else 0.0
+
+    @property
+    def emerged_ci95(self) -> Interval:
+        """Return its interval."""
+        return (float(self.low[-1]), float(self.high[-1])) if len(self.share) else UNDEFINED
+
+    def among_emerged(self, part: float) -> Interval:
+        """Return the box in which this part of those that emerge have; NaN if none does."""
+        if not self.emerged > 0:
+            return UNDEFINED
+        place = int(np.searchsorted(self.share, part * self.emerged * (1 - 1e-12)))
+        return float(self.left[place]), float(self.right[place])
+
+
+def fit_clock(histories: Histories, name: str, seed: int) -> Clock:
+    """Estimate the distribution of the time of emergence on one clock, with its intervals.
+
+    On the training clock it is shown between checkpoints only: that within such an interval, which
+    ends for all at the same look, some are exposed later tells little of when.
+
+    Raises:
+        FitError: The clock is none of `CLOCKS`, or no sequence was looked at after exposure.
+    """
+    seen = observations(histories, name)
+    found = turnbull(seen.left, seen.right, weights=seen.weights, entry=seen.entry)
+    given = (seen.left, seen.right, seen.weights, seen.entry)
+    low, high = share_band(found, given, seed)
+    within = found.right[found.right <= horizon(histories, name)]
+    ends = np.concatenate(([0.0], within))
+    if name == "training":
+        ends = np.union1d([0.0], histories.checkpoints)
+    begun = np.searchsorted(found.right, ends[1:], side="right")
+    share, low, high = (np.append(0.0, values)[begun] for values in (found.cumulative, low, high))
+    left = ends[:-1] if name == "training" else found.left[begun - 1]
+    return Clock(name, left, ends[1:], share, low, high, found)
+
+
+def observations(histories: Histories, name: str) -> Observations:
+    """Return the intervals (left, right] of emergence of all exposed sequences on one clock.
+
+    Without those known to be extractable before. The left end is the last checkpoint without, or
+    exposure if that is later; the right end is infinite where it never was memorized. On the
+    training clock exposures are gathered in bins that count as their middle; on the others
+    intervals are widened to hold whichever of the bin it was.
+    """
+    if name not in CLOCKS:
+        raise FitError(f"no clock {name!r}; choose one of {', '.join(CLOCKS)}")
+    table = histories.classes
+    if table.is_empty():
+        raise FitError(f"no sequence of {histories.label} was looked at after it was trained on")
+    without, with_ = (
+        table[column].cast(pl.Float64).fill_null(fill).to_numpy()
+        for column, fill in (("last_without", -np.inf), ("first_with", np.inf))
+    )
+    early, late = (table[f"exposed_{end}"].to_numpy().astype(float) for end in ("low", "high"))
+    weights, total = table["count"].to_numpy().astype(float), float(histories.total_steps)
+    if name == "training":
+        cuts = np.union1d(np.linspace(0, total, GRID + 1), histories.checkpoints)
+        place = np.searchsorted(cuts, early, side="right")
+        entry = (cuts[place - 1] + np.append(cuts, total)[place] - 1) / 2
+        return _grouped(np.maximum(without, entry), with_, weights, entry)
+    left, right = np.maximum(without - late, 0.0), with_ - early
+    if name == "share":
+        # The steps since exposure over those left, at whichever end of the bin is further out.
+        left, right = np.maximum((without - late) / (total - late), 0.0), right / (total - early)
+    grid = _grid(histories, name)
+    left = grid[np.searchsorted(grid, left, side="right") - 1]
+    above = np.minimum(np.searchsorted(grid, right, side="left"), len(grid) - 1)
+    right = np.where(np.isinf(right), np.inf, grid[above])
+    return _grouped(left, right, weights, np.full(len(left), -np.inf))
+
+
+def _grid(histories: Histories, name: str) -> FloatArray:
+    if name == "share":
+        return np.linspace(0, 1, GRID + 1)
+    total = float(histories.total_steps)
+    return np.union1d(np.linspace(0, total, GRID + 1), np.geomspace(1, total, GRID // 2))
+
+
+def horizon(histories: Histories, name: str) -> float:
+    """Return up to when enough sequences were followed for their share to mean something.
+
+    One event among the last few sequences that are followed seems to be the fate of all of them.
+    """
+    table, last = histories.classes, float(histories.checkpoints[-1])
+    if name == "training":
+        return last
+    late, weights = (table[column].to_numpy() for column in ("exposed_high", "count"))
+    followed = np.maximum(last - late, 0.0)
+    if name == "share":
+        followed = followed / (histories.total_steps - late)
+    order = np.argsort(-followed)
+    enough = np.searchsorted(np.cumsum(weights[order]), FOLLOWED * weights.sum())
+    grid = _grid(histories, name)
+    return float(grid[np.searchsorted(grid, followed[order][enough], side="right") - 1])
+
+
+def _grouped(
+    left: FloatArray, right: FloatArray, weights: FloatArray, entry: FloatArray
+) -> Observations:
+    rows, which = np.unique(np.column_stack((left, right, entry)), axis=0, return_inverse=True)
+    total = np.asarray(np.bincount(which.ravel(), weights), float)
+    return Observations(rows[:, 0], rows[:, 1], total, rows[:, 2])

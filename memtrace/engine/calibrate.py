@@ -1,0 +1,201 @@
+"""Fit the rungs to a model and a corpus: precision, tolerances, chunks, batch size, all measured.
+
+It decides no sequence for anyone: what it finds is in the rungs that it returns.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import GPTNeoXForCausalLM, PreTrainedModel
+
+from memtrace.engine.cascade import Forward, schedule
+from memtrace.engine.definition import Rules
+from memtrace.engine.forward.neox import NeoXForward
+from memtrace.engine.forward.transformers import GenericForward
+from memtrace.engine.kernels import MISS, UNDECIDED
+from memtrace.engine.margins import closest_rivals, margins
+from memtrace.engine.stages import ExactRung, Rung, ToleranceRung, on_device
+
+LOGITS_BUDGET = 256 << 20  # bytes
+CACHE_BUDGET = 128 << 20  # bytes; twice that makes it 1% faster and takes 300 MB more
+LARGEST_BATCH = 1024
+MARGIN_SEQUENCES = 16
+EXACT_SEQUENCES = 4
+TIMED_SEQUENCES = 64
+FLOAT32_SAFETY = 4.0  # times the largest difference seen
+FLOAT32_FLOOR = 2.0**-20  # of the largest logit
+HALF_SAFETY = 1.5  # times the largest difference seen, and at least
+HALF_DEVIATIONS = 6.0  # times the root mean square of the differences
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """What one precision says of the same decisions, `(r,)` each, in float64."""
+
+    plain: Tensor
+    """From the logits as they come."""
+    fine: Tensor
+    """Among a few contenders, computed more precisely; in standard deviations of the logits."""
+    largest_logit: float
+
+
+def build_rungs(
+    model: PreTrainedModel, rules: Rules, sample: np.ndarray, dtype: str, batch_size: int | None
+) -> tuple[list[ToleranceRung], ExactRung]:
+    """The rungs for a model, from the fastest to the exact one.
+
+    Args:
+        model: In float32, on its device.
+        rules: Lengths and EOS rule.
+        sample: `(m, k + l)` token ids of the corpus, m at least 1.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto`: the fastest, rechecks included.
+        batch_size: The most sequences in a batch; None for as many as are good.
+
+    Returns:
+        One or two rungs with tolerances, and the exact one.
+    """
+    exact = ExactRung(
+        forward=_forward(model, torch.float64, rules),
+        length=rules.continuation_tokens,
+        mask_eos=rules.eos_rule == "mask-eos",
+    )
+    full = _with_tolerance(_rung(model, torch.float32, rules, batch_size), exact, sample)
+    ladders = [
+        [_with_tolerance(_rung(model, half, rules, batch_size), full, sample), full]
+        for half in _half_types(dtype, model.device)
+    ]
+    if dtype in ("auto", "float32"):
+        ladders.append([full])
+    fastest = ladders[0] if len(ladders) == 1 else min(ladders, key=lambda x: _cost(x, sample))
+    stops = _stops(fastest[0], sample)
+    return [replace(rung, stops=stops) for rung in fastest], exact
+
+
+def _forward(model: PreTrainedModel, dtype: torch.dtype, rules: Rules) -> Forward:
+    """Our own forward pass where there is one for the model, else that of Transformers."""
+    if type(model) is GPTNeoXForCausalLM:
+        return NeoXForward(model, dtype, rules.sequence_tokens)
+    return GenericForward(model, dtype)
+
+
+def _half_types(dtype: str, device: torch.device) -> list[torch.dtype]:
+    names = {
+        "float32": [],
+        "auto": ["bfloat16"] if device.type == "cpu" else ["float16", "bfloat16"],
+    }
+    return [getattr(torch, name) for name in names.get(dtype, [dtype])]
+
+
+def _rung(
+    model: PreTrainedModel, dtype: torch.dtype, rules: Rules, batch_size: int | None
+) -> ToleranceRung:
+    """A rung as large as its budgets allow, with tolerances and chunks still to be set."""
+    forward = _forward(model, dtype, rules)
+    config = model.config.get_text_config()
+    logits_budget, cache_budget = LOGITS_BUDGET, CACHE_BUDGET
+    if model.device.type == "cuda":
+        free = torch.cuda.mem_get_info(model.device)[0]
+        logits_budget, cache_budget = free // 8, free // 4
+    rows = max(1, logits_budget // (forward.vocabulary * dtype.itemsize))
+    cached = (
+        2 * config.num_hidden_layers * config.hidden_size * dtype.itemsize * rules.prompt_tokens
+    )
+    most = max(1, min(rows, cache_budget // cached))
+    stops = tuple(min(2**i, rules.continuation_tokens) for i in range(9))
+    return ToleranceRung(
+        forward=forward,
+        length=rules.continuation_tokens,
+        mask_eos=rules.eos_rule == "mask-eos",
+        batch_size=min(most, batch_size or LARGEST_BATCH),
+        stops=stops,
+        max_rows=rows,
+        tolerance=0.0,
+    )
+
+
+def _with_tolerance(rung: ToleranceRung, reference: Rung, sample: np.ndarray) -> ToleranceRung:
+    """Set the tolerances of a rung from how far its margins are from those of the one below it."""
+    if rung.forward.dtype == torch.float32:
+        sample = sample[:EXACT_SEQUENCES]
+        ours, true = _measure(rung, sample, len(sample)), _measure(reference, sample, 1)
+        error = FLOAT32_SAFETY * _largest(ours.plain - true.plain)
+        return replace(rung, tolerance=max(error, FLOAT32_FLOOR * true.largest_logit))
+    sample = sample[:MARGIN_SEQUENCES]
+    ours, true = (
+        _measure(rung, sample, EXACT_SEQUENCES),
+        _measure(reference, sample, EXACT_SEQUENCES),
+    )
+    return replace(
+        rung,
+        tolerance=_bound(ours.plain - true.plain),
+        fine_tolerance=_bound(ours.fine - true.fine),
+    )
+
+
+def _measure(rung: Rung, sample: np.ndarray, at_once: int) -> Margins:
+    """All margins of teacher-forced sequences, `at_once` sequences in a pass."""
+    forward, length = rung.forward, rung.length
+    plain, fine, largest = [], [], 0.0
+    with forward.precision():
+        for start in range(0, len(sample), at_once):
+            tokens = on_device(sample[start : start + at_once], forward.device)
+            kept, _ = forward.prompt(tokens[:, :-1], keep=length)
+            features, targets = kept.flatten(0, 1), tokens[:, -length:].flatten()
+            logits = forward.logits(features)
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            plain.append(margins(logits, targets, rung.mask_eos).double())
+            few = forward.contenders(features, closest_rivals(logits, targets, rung.mask_eos))
+            fine.append(((few[:, 0] - few[:, 1:].amax(1)) / logits.std(1)).double())
+            largest = max(largest, _largest(logits))
+    return Margins(torch.cat(plain), torch.cat(fine), largest)
+
+
+def _largest(values: Tensor) -> float:
+    """The largest finite magnitude; what is not finite is found, and named, when it is decided."""
+    finite = values[values.isfinite()]
+    return float(finite.abs().max()) if len(finite) else 0.0
+
+
+def _bound(errors: Tensor) -> float:
+    errors = errors[errors.isfinite()]
+    if not len(errors):
+        return 0.0
+    return max(
+        HALF_DEVIATIONS * float(errors.square().mean().sqrt()), HALF_SAFETY * _largest(errors)
+    )
+
+
+def _cost(rungs: Sequence[ToleranceRung], sample: np.ndarray) -> float:
+    """Seconds to decide the first token of some sequences, the doubts of each rung by the next."""
+    sample = sample[:TIMED_SEQUENCES]
+    seconds, share = 0.0, 1.0
+    for rung in rungs:
+        spent, outcomes = _time_first_token(rung, sample)
+        seconds += share * spent
+        share *= float((outcomes[:, 0] >= UNDECIDED).mean())
+    return seconds
+
+
+def _time_first_token(rung: ToleranceRung, sample: np.ndarray) -> tuple[float, np.ndarray]:
+    open_decisions = np.zeros((len(sample), rung.length), bool)
+    open_decisions[:, 0] = True
+    rung.outcomes(sample, open_decisions)  # the first call prepares kernels
+    start = time.perf_counter()
+    outcomes = rung.outcomes(sample, open_decisions)
+    return time.perf_counter() - start, outcomes
+
+
+def _stops(rung: ToleranceRung, sample: np.ndarray) -> tuple[int, ...]:
+    """The cheapest chunks for the survival of the sample and the measured costs of a step."""
+    outcomes = rung.outcomes(sample, np.ones((len(sample), rung.length), bool))
+    right = np.logical_and.accumulate(outcomes != MISS, axis=1)
+    survival = (right.sum(axis=0) + 0.5) / (len(sample) + 1)
+    timed = sample[:TIMED_SEQUENCES]
+    seconds, _ = _time_first_token(rung, timed)
+    prompt = timed.shape[1] - rung.length
+    step, _ = _time_first_token(rung, timed[:1])
+    return schedule(survival, step, seconds / (len(timed) * prompt) * rung.batch_size)

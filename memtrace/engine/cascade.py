@@ -1,0 +1,117 @@
+"""The cascade: decide the first token of all, then go on with the sequences that are still right.
+
+It knows neither how a forward pass computes nor how certain a decision has to be.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memtrace.engine.kernels import MATCH, MISS
+
+
+class Forward(Protocol):
+    """A model in one precision that reads prompts, then more tokens on the cached ones."""
+
+    dtype: torch.dtype
+    device: torch.device
+    vocabulary: int
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Where the other methods may be called."""
+        ...
+
+    def prompt(self, tokens: Tensor, keep: int) -> tuple[Tensor, Any]:
+        """Read `(n, k)` tokens; return the features `(n, keep, d)` of the last ones and a cache."""
+        ...
+
+    def extend(self, tokens: Tensor, cache: Any, rows: Tensor) -> tuple[Tensor, Any]:
+        """Read `(m, c)` more tokens of the cached sequences `rows`: features `(m, c, d)`, cache."""
+        ...
+
+    def logits(self, features: Tensor) -> Tensor:
+        """The logits `(r, V)` that follow `(r, d)` features."""
+        ...
+
+    def contenders(self, features: Tensor, ids: Tensor) -> Tensor:
+        """The logits of a few `(r, m)` token ids, as precisely as the features allow."""
+        ...
+
+
+Decide = Callable[[Tensor, Tensor], Tensor]
+
+
+def cascade(
+    forward: Forward,
+    decide: Decide,
+    tokens: Tensor,
+    open_decisions: Tensor,
+    stops: tuple[int, ...],
+    max_rows: int,
+) -> Tensor:
+    """Decide continuation tokens in growing chunks; a sequence leaves at its first miss.
+
+    A decision that stays undecided counts as a match here: the sequence goes on, and all its
+    doubts are settled together elsewhere.
+
+    Args:
+        forward: The model.
+        decide: Features `(r, d)` and targets `(r,)` to outcomes `(r,)`.
+        tokens: `(n, k + l)` token ids.
+        open_decisions: `(n, l)`, which decisions to make; the others count as matches.
+        stops: The chunks: decisions [0, 1), [1, stops[1]), ..., the last stop being l.
+        max_rows: The most rows of logits in one step; chunks are cut to it.
+
+    Returns:
+        Outcomes `(n, l)`, uint8; MATCH where no decision was made.
+    """
+    n, length = open_decisions.shape
+    prompt = tokens.shape[1] - length
+    outcomes = torch.full_like(open_decisions, MATCH, dtype=torch.uint8)
+    alive = torch.arange(n, device=tokens.device)
+    features, cache = forward.prompt(tokens[:, :prompt], keep=1)
+    start, stop = 0, 1
+    while True:
+        row, column = open_decisions[alive, start:stop].nonzero(as_tuple=True)
+        where = alive[row], column + start
+        targets = tokens[where[0], prompt + where[1]]
+        if len(targets):
+            outcomes[where] = decide(features[row, column], targets)
+        going = (outcomes[alive, start:stop] != MISS).all(1) & open_decisions[alive, stop:].any(1)
+        rows = going.nonzero()[:, 0]
+        if not len(rows):
+            return outcomes
+        alive = alive[rows]
+        start, stop = stop, next(s for s in stops if s > stop)
+        stop = min(stop, start + max(1, max_rows // len(alive)))
+        read = tokens[alive, prompt + start - 1 : prompt + stop - 1]
+        features, cache = forward.extend(read, cache, rows)
+
+
+def schedule(survival: np.ndarray, step_cost: float, token_cost: float) -> tuple[int, ...]:
+    """The chunks that cost least in expectation.
+
+    A chunk [i, j) costs `step_cost + token_cost * survival[i - 1] * (j - i)`: what every step costs
+    however few sequences are left, and what reading j - i tokens of the survivors costs.
+
+    Args:
+        survival: `(l,)`, the share of sequences that are still right after decisions 0..j.
+        step_cost: Seconds of a step with hardly any token.
+        token_cost: Seconds to read one token of all sequences of a batch.
+
+    Returns:
+        Ascending ends of the chunks, from 1 to l.
+    """
+    length = len(survival)
+    # best[i]: cost and ends of the chunks from decision i on.
+    best: list[tuple[float, tuple[int, ...]]] = [(0.0, ())] * (length + 1)
+    for i in range(length - 1, 0, -1):
+        best[i] = min(
+            (step_cost + token_cost * survival[i - 1] * (j - i) + best[j][0], (j, *best[j][1]))
+            for j in range(i + 1, length + 1)
+        )
+    return (1, *best[1][1])

@@ -1,0 +1,199 @@
+"""The engine: sequences in, exact matched tokens out, whatever else was in the batch.
+
+It knows no files and no shards.
+"""
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from memtrace.engine.calibrate import build_rungs
+from memtrace.engine.definition import Rules
+from memtrace.engine.forward.transformers import vocabulary
+from memtrace.engine.kernels.cuda import import_cupy
+from memtrace.engine.margins import upper_bound
+from memtrace.engine.stages import Rung, ToleranceRung, descend, name
+from memtrace.errors import ApproximationWarning, CapacityWarning, CorpusError, ModelError
+
+AUDIT_SHARE = 1 / 256
+AUDIT_LEAST = 16  # sequences in a call
+
+
+class Engine:
+    """Decides sequences with one causal language model.
+
+    Half precision decides first; what its error could have turned is decided again in float32, and
+    what float32 leaves in doubt in float64, one sequence at a time. So no answer depends on the
+    precision asked for, nor on batches. A random sample of what half precision was certain of is
+    decided again too: the audit.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        rules: Rules,
+        *,
+        calibration: np.ndarray,
+        dtype: str = "auto",
+        batch_size: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Calibrate to the model.
+
+        Args:
+            model: A causal language model in float32, on its device, in eval mode.
+            rules: Lengths of prompt and continuation, and the EOS rule.
+            calibration: `(m, k + l)` token ids of the corpus, some 256, to measure errors and
+                survival on.
+            dtype: `float32`, `bfloat16`, `float16`, or `auto` for the fastest.
+            batch_size: Sequences in a batch; None for as many as are good.
+            seed: Of the audit's sample.
+
+        Raises:
+            CorpusError: No calibration sequences, or token ids outside the vocabulary.
+            ModelError: The model is on a CUDA device, and CuPy is not installed.
+        """
+        if model.device.type == "cuda":
+            import_cupy()  # so that it is missed now, not at the first decision
+        self._rules = rules
+        self._vocabulary = vocabulary(model)
+        self._random = np.random.default_rng(seed)
+        self._audited = self._wrong = self._widened = 0
+        self._sequences = self._distinct = self._rechecked = 0
+        if not len(calibration):
+            raise CorpusError("no sequences to calibrate with: give the engine some of the corpus")
+        sample = self._checked(calibration)
+        with torch.inference_mode():
+            rungs, exact = build_rungs(model, rules, sample, dtype, batch_size)
+        self._first = rungs[0]
+        self._below: list[Rung] = [*rungs[1:], exact]
+
+    @torch.inference_mode()
+    def matched_tokens(self, sequences: np.ndarray) -> np.ndarray:
+        """Count the leading continuation tokens that greedy decoding returns.
+
+        Args:
+            sequences: `(n, k + l)` token ids of any integer type; any n.
+
+        Returns:
+            `(n,)` UInt8, each 0 to l.
+
+        Raises:
+            CorpusError: A wrong shape, or a token id outside the vocabulary.
+            ModelError: The model gives logits that are not finite, or does not fit into memory.
+        """
+        distinct, positions, copies = _distinct(self._checked(sequences))
+        every_decision = np.ones((len(distinct), self._rules.continuation_tokens), bool)
+        while True:
+            rungs: list[Rung] = [self._first, *self._below]
+            try:
+                matched, first, doubts = descend(rungs, distinct, every_decision, positions)
+                if len(rungs) == 2 or self._audit(distinct, first, doubts, positions):
+                    break
+                continue
+            except torch.OutOfMemoryError as error:
+                told = str(error)  # halved below: while the error lives, its frames hold memory
+            self._halve_batches(told)
+        self._sequences += len(sequences)
+        self._distinct += len(distinct)
+        self._rechecked += int(doubts.any(axis=1).sum())
+        return np.asarray(matched[copies], np.uint8)
+
+    def record(self) -> dict[str, Any]:
+        """What a run record says of the engine; JSON-safe."""
+        rung = self._first
+        return {
+            "dtype": name(rung.forward.dtype),
+            "batch_size": rung.batch_size,
+            "schedule": list(rung.stops),
+            "tolerance": {
+                "logits": rung.tolerance,
+                "contenders_in_standard_deviations": rung.fine_tolerance,
+            },
+            "audit": {
+                "n": self._audited,
+                "wrong": self._wrong,
+                "upper95": upper_bound(self._audited, self._wrong),
+                "widened": self._widened,
+            },
+            "sequences": self._sequences,
+            "distinct": self._distinct,
+            "rechecked": self._rechecked,
+        }
+
+    def _checked(self, sequences: np.ndarray) -> np.ndarray:
+        tokens = self._rules.sequence_tokens
+        if sequences.ndim != 2 or sequences.shape[1] != tokens:
+            raise CorpusError(f"sequences of shape {sequences.shape}: expected (n, {tokens})")
+        if sequences.size:
+            for token in (int(sequences.max()), int(sequences.min())):
+                if not 0 <= token < self._vocabulary:
+                    raise CorpusError(
+                        f"token id {token} is outside the model's vocabulary of "
+                        f"{self._vocabulary}: the corpus was tokenized for another model"
+                    )
+        return sequences
+
+    def _audit(
+        self, sequences: np.ndarray, first: np.ndarray, doubts: np.ndarray, positions: np.ndarray
+    ) -> bool:
+        """Decide a sample of the first rung's certain decisions again; widen it after an error."""
+        n = len(sequences)
+        size = min(n, max(AUDIT_LEAST, round(n * AUDIT_SHARE)))
+        rows = np.sort(self._random.choice(n, size, replace=False))
+        certain = (np.arange(doubts.shape[1]) <= first[rows, None]) & ~doubts[rows]
+        again, _, _ = descend(self._below, sequences[rows], certain, positions[rows])
+        wrong = int((again != first[rows]).sum())
+        self._audited += int(certain.sum())
+        self._wrong += wrong
+        if wrong:
+            self._widen()
+        return wrong == 0
+
+    def _halve_batches(self, told: str) -> None:
+        size = self._first.batch_size
+        if size == 1:
+            raise ModelError(
+                f"out of memory with one sequence at a time ({told.splitlines()[0]}); "
+                "take a larger device, or end what else runs on it"
+            )
+        self._first = _halved(self._first)
+        self._below = [_halved(r) if isinstance(r, ToleranceRung) else r for r in self._below]
+        if self._first.forward.device.type == "cuda":
+            torch.cuda.empty_cache()
+        warnings.warn(
+            f"out of memory with {size} sequences at once: going on with {size // 2}; "
+            f"--batch-size {size // 2} begins with so many",
+            CapacityWarning,
+            stacklevel=3,
+        )
+
+    def _widen(self) -> None:
+        rung, self._widened = self._first, self._widened + 1
+        fine = None if rung.fine_tolerance is None else 2 * rung.fine_tolerance
+        self._first = replace(rung, tolerance=2 * rung.tolerance, fine_tolerance=fine)
+        warnings.warn(
+            f"the audit found a wrong decision in {name(rung.forward.dtype)} beyond the tolerance "
+            f"of {rung.tolerance:.3g}: it is doubled, and these sequences are decided again",
+            ApproximationWarning,
+            stacklevel=4,
+        )
+
+
+def _halved(rung: ToleranceRung) -> ToleranceRung:
+    """The rung with half as many sequences, and rows of logits, at once."""
+    return replace(
+        rung, batch_size=max(1, rung.batch_size // 2), max_rows=max(1, rung.max_rows // 2)
+    )
+
+
+def _distinct(sequences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct sequences, where each is first, and which of them each sequence is."""
+    rows = np.ascontiguousarray(sequences)
+    keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
+    _, positions, copies = np.unique(keys, return_index=True, return_inverse=True)
+    return rows[positions], positions, copies

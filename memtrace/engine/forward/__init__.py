@@ -1,0 +1,1 @@
+"""Forward passes: GPT-NeoX's own, and any causal model through Transformers."""

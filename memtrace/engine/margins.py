@@ -1,0 +1,64 @@
+"""How certain a decision is: margins, contenders, ties, and the bound that an audit gives.
+
+It knows neither models nor batches.
+"""
+
+import torch
+from torch import Tensor
+
+from memtrace.engine.kernels import MATCH, MISS, NOT_FINITE
+
+CONTENDERS = 8
+FLOAT64_NOISE = 2.0**-40  # of the largest logit: two that are closer are one number, computed twice
+
+
+def margins(logits: Tensor, targets: Tensor, mask_eos: bool) -> Tensor:
+    """By how much each target `(r,)` leads the best other token of its logits `(r, V)`."""
+    others = _others(logits, targets, mask_eos)
+    return logits.gather(1, targets[:, None])[:, 0] - others.amax(1)
+
+
+def closest_rivals(logits: Tensor, targets: Tensor, mask_eos: bool) -> Tensor:
+    """Token ids `(r, 1 + m)`: each target, and the m other tokens with the largest logits."""
+    others = _others(logits, targets, mask_eos)
+    rivals = others.topk(min(CONTENDERS, others.shape[1] - 1 - mask_eos), dim=1).indices
+    return torch.cat([targets[:, None], rivals], dim=1)
+
+
+def decide_exactly(logits: Tensor, targets: Tensor, mask_eos: bool) -> Tensor:
+    """Outcomes `(r,)` from float64 logits `(r, V)`; a tie goes to the lowest id.
+
+    Logits that differ by no more than float64's own noise count as tied: equal rows of the output
+    layer need not give equal bits.
+    """
+    if mask_eos:
+        logits[:, 0] = -torch.inf
+    best = logits.amax(1, keepdim=True)
+    chosen = (logits >= best - FLOAT64_NOISE * best.abs()).byte().argmax(1)
+    outcomes = torch.where(chosen == targets, MATCH, MISS)
+    return outcomes.masked_fill(~best[:, 0].isfinite(), NOT_FINITE).byte()
+
+
+def upper_bound(n: int, wrong: int, confidence: float = 0.95) -> float | None:
+    """Clopper and Pearson's exact upper bound on an error rate (Biometrika 26, 1934).
+
+    Args:
+        n: Decisions looked at.
+        wrong: How many of them were wrong.
+        confidence: Of the one-sided bound.
+
+    Returns:
+        The bound; None if nothing was looked at.
+    """
+    from scipy.stats import beta
+
+    if n == 0:
+        return None
+    return 1.0 if wrong == n else float(beta.ppf(confidence, wrong + 1, n - wrong))
+
+
+def _others(logits: Tensor, targets: Tensor, mask_eos: bool) -> Tensor:
+    others = logits.scatter(1, targets[:, None], -torch.inf)
+    if mask_eos:
+        others[:, 0] = -torch.inf
+    return others

@@ -1,0 +1,168 @@
+"""The ladder of precisions: what one rung leaves in doubt, the next one settles.
+
+It knows neither where tolerances come from nor how a forward pass computes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memtrace.engine.cascade import Forward, cascade
+from memtrace.engine.kernels import MATCH, MISS, NOT_FINITE, UNDECIDED, decide
+from memtrace.engine.margins import closest_rivals, decide_exactly
+from memtrace.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class ToleranceRung:
+    """A precision whose decisions are believed where the margin is beyond its tolerance."""
+
+    forward: Forward
+    length: int
+    mask_eos: bool
+    batch_size: int
+    stops: tuple[int, ...]
+    """Ends of the chunks of decisions, 1 to l."""
+    max_rows: int
+    """The most rows of logits at once."""
+    tolerance: float
+    """In logits, for the logits as the forward pass gives them."""
+    fine_tolerance: float | None = None
+    """In standard deviations of a row's logits, for a few contenders computed more precisely."""
+
+    def outcomes(self, sequences: np.ndarray, open_decisions: np.ndarray) -> np.ndarray:
+        """Batches through the cascade; each sequence up to its first certain miss."""
+        outcomes = np.full(open_decisions.shape, MATCH, np.uint8)
+        with self.forward.precision():
+            starts = range(0, len(sequences), self.batch_size)
+            batches = [slice(start, start + self.batch_size) for start in starts]
+            cut = ((sequences[batch], open_decisions[batch]) for batch in batches)
+            moved = on_device_ahead(cut, self.forward.device)
+            for batch, (tokens, open_batch) in zip(batches, moved, strict=True):
+                decided = cascade(
+                    self.forward, self._decide, tokens, open_batch, self.stops, self.max_rows
+                )
+                outcomes[batch] = decided.cpu().numpy()
+        return outcomes
+
+    def _decide(self, features: Tensor, targets: Tensor) -> Tensor:
+        logits = self.forward.logits(features)
+        outcomes: Tensor = decide(logits, targets, self.tolerance, mask_eos=self.mask_eos)
+        rows = (outcomes == UNDECIDED).nonzero()[:, 0]
+        if self.fine_tolerance is not None and len(rows):
+            near, targets = logits[rows].float(), targets[rows]
+            ids = closest_rivals(near, targets, self.mask_eos)
+            few = self.forward.contenders(features[rows], ids)
+            tolerance = self.fine_tolerance * near.std(1)
+            outcomes[rows] = decide(few, torch.zeros_like(targets), tolerance, mask_eos=False)
+        return outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class ExactRung:
+    """The last resort: float64, one sequence at a time and always of one shape; no doubts."""
+
+    forward: Forward
+    length: int
+    mask_eos: bool
+
+    def outcomes(self, sequences: np.ndarray, open_decisions: np.ndarray) -> np.ndarray:
+        """Every open decision, whatever the earlier ones were."""
+        outcomes = np.full(open_decisions.shape, MATCH, np.uint8)
+        with self.forward.precision():
+            for i in range(len(sequences)):
+                tokens = on_device(sequences[i : i + 1], self.forward.device)
+                features, _ = self.forward.prompt(tokens[:, :-1], keep=self.length)
+                logits = self.forward.logits(features[0])
+                decided = decide_exactly(logits, tokens[0, -self.length :], self.mask_eos)
+                outcomes[i] = decided.cpu().numpy()
+        outcomes[~open_decisions] = MATCH
+        return outcomes
+
+
+Rung = ToleranceRung | ExactRung
+Batch = tuple[np.ndarray, np.ndarray]
+Moved = tuple[Tensor, Tensor]
+
+
+def name(dtype: torch.dtype) -> str:
+    """`float32` for torch.float32."""
+    return str(dtype).removeprefix("torch.")
+
+
+def on_device(sequences: np.ndarray, device: torch.device) -> Tensor:
+    """Token ids as int64 on a device."""
+    return torch.from_numpy(sequences.astype(np.int64)).to(device)
+
+
+def on_device_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Moved]:
+    """Yield token ids and open decisions of each batch on a device, those of the next on their way.
+
+    On CUDA they are copied from pinned memory on a stream of their own, while a batch is decided.
+    """
+    if device.type != "cuda":
+        for tokens, decisions in batches:
+            yield on_device(tokens, device), torch.from_numpy(decisions)
+        return
+    copies: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    moved: list[Moved] = []
+    for tokens, decisions in batches:
+        a, b = (torch.from_numpy(x).pin_memory() for x in (tokens.astype(np.int64), decisions))
+        with torch.cuda.stream(copies):
+            moved.append((a.to(device, non_blocking=True), b.to(device, non_blocking=True)))
+        if len(moved) == 2:
+            yield _arrived(moved.pop(0), copies)
+    for batch in moved:
+        yield _arrived(batch, copies)
+
+
+def _arrived(batch: Moved, copies: torch.cuda.Stream) -> Moved:
+    """The batch, for use on the current stream, which waits for the copies."""
+    current = torch.cuda.current_stream(batch[0].device)
+    current.wait_stream(copies)
+    for part in batch:
+        part.record_stream(current)  # so that its memory is not used again before that is done
+    return batch
+
+
+def descend(
+    rungs: Sequence[Rung], sequences: np.ndarray, open_decisions: np.ndarray, positions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decide with the first rung and settle its doubts with the others.
+
+    Args:
+        rungs: From the fastest to the exact one.
+        sequences: `(n, k + l)` token ids.
+        open_decisions: `(n, l)`, what to decide; anything else counts as matched.
+        positions: `(n,)`, how an error names the sequences.
+
+    Returns:
+        Matched tokens `(n,)`; and what the first rung alone says: matched tokens `(n,)` if all its
+        doubts were matches, and these doubts `(n, l)`.
+
+    Raises:
+        ModelError: A logit is not finite in float32 or float64.
+    """
+    dtype = rungs[0].forward.dtype
+    outcomes = rungs[0].outcomes(sequences, open_decisions)
+    broken = positions[(outcomes == NOT_FINITE).any(axis=1)]
+    if len(broken) and dtype.itemsize >= 4:
+        raise ModelError(
+            f"logits are not finite in {name(dtype)} in {len(broken)} of a batch of "
+            f"{len(outcomes)} sequences, the first at position {broken.min()} of the call: check "
+            "the weights for NaN, infinite or huge values"
+        )
+    length = outcomes.shape[1]
+    missed = outcomes == MISS
+    first = np.where(missed.any(axis=1), missed.argmax(axis=1), length)
+    # What half precision cannot represent is in doubt too.
+    doubts = (outcomes >= UNDECIDED) & (np.arange(length) < first[:, None])
+    matched = first.copy()
+    rows = doubts.any(axis=1).nonzero()[0]
+    if len(rows):
+        settled, _, _ = descend(rungs[1:], sequences[rows], doubts[rows], positions[rows])
+        matched[rows] = np.minimum(matched[rows], settled)
+    return matched, first, doubts

@@ -1,0 +1,1 @@
+"""Suites, their models, corpora and steps, as the manifest files say."""

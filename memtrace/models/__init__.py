@@ -1,0 +1,1 @@
+"""Checkpoints: their weight files, digests, loading and verification."""

@@ -1,0 +1,1 @@
+"""Tests and diagnostics of the order of events."""

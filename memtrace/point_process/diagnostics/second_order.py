@@ -1,0 +1,119 @@
+"""At what distance do events attract or avoid each other? Fano and Allan curves, Ripley's K.
+
+It measures pairs and variances over scales; one rate for all of training is the reference.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from memtrace.point_process.events import EventSequence
+from memtrace.types import FloatArray, Int64Array
+
+HALVINGS, DOUBLINGS = 2, 6
+"""Window lengths from a quarter of the unit to 64 times it."""
+MOST_LAGS = 200
+"""Ripley's K counts pairs by their distance in order; beyond so many the radius is left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class FanoCurve:
+    """Variance over mean of window counts, against the length of the window."""
+
+    length: Int64Array
+    """Sequences in a window, shape (k,)."""
+    windows: Int64Array
+    """Complete windows, shape (k,)."""
+    fano: FloatArray
+    """Variance over mean; 1 - p in random order. NaN where fewer than two windows are complete."""
+    allan: FloatArray
+    """Mean square difference of neighbours over twice the mean."""
+    low: FloatArray
+    """Envelope that holds the whole Fano curve in 95% of random orders, shape (k,)."""
+    high: FloatArray
+    expected: float
+    """1 - p."""
+
+
+@dataclass(frozen=True)
+class RipleyK:
+    """Pairs of events within a distance of each other."""
+
+    radius: int
+    pairs: int
+    """Ordered pairs within the radius."""
+    uncorrected: float
+    """T pairs / (n (n - 1))."""
+    k: float
+    """The same with each pair weighted by T / (T - distance), for what the ends cut off."""
+    expected: float
+    """2 r T / (T - 1): exact for events in random order."""
+
+    @property
+    def ratio(self) -> float:
+        """Return the pairs relative to random order."""
+        return self.k / self.expected
+
+
+def fano_and_allan(counts: Int64Array) -> tuple[float, float]:
+    """Return the Fano factor (variance with W - 1) and the Allan factor of consecutive counts."""
+    if len(counts) < 2 or not counts.sum():
+        return math.nan, math.nan
+    mean = float(counts.mean())
+    allan = float((np.diff(counts) ** 2).mean()) / (2 * mean)
+    return float(counts.var(ddof=1)) / mean, allan
+
+
+def fano_curve(events: EventSequence, unit: int) -> FanoCurve:
+    """Return Fano and Allan factors over windows of unit / 4, unit / 2, ..., 64 units.
+
+    Only windows that were observed as a whole count. The envelope takes chi-squared quantiles at a
+    level divided by the number of lengths.
+    """
+    scaled = unit * 2.0 ** np.arange(-HALVINGS, DOUBLINGS + 1)
+    lengths = np.unique(np.maximum(scaled, 1).astype(np.int64))
+    found = []
+    for length in lengths[lengths <= max(events.n // 4, 1)]:
+        windows = events.windows(int(length))
+        complete = windows.counts[windows.exposures == length]
+        found.append((length, len(complete), *fano_and_allan(complete)))
+    table = np.array(found or np.empty((0, 4)), float)
+    length, number, fano, allan = table.T
+    free, df = 1 - events.fraction, np.maximum(number - 1, 1)
+    level = 0.025 / max(len(table), 1)
+    return FanoCurve(
+        length.astype(np.int64),
+        number.astype(np.int64),
+        fano,
+        allan,
+        free * stats.chi2.ppf(level, df) / df,
+        free * stats.chi2.isf(level, df) / df,
+        free,
+    )
+
+
+def ripley_k(positions: Int64Array, total: int, radius: int) -> RipleyK | None:
+    """Count pairs of events within `radius`; None if they are too many, or fewer than two events.
+
+    Pairs are visited by their distance in order, so the work is that of pairs within the radius.
+
+    Args:
+        positions: Ascending positions or ranks.
+        total: Length of the axis.
+        radius: Largest distance.
+    """
+    n = len(positions)
+    reach = np.searchsorted(positions, positions + radius, side="right") - np.arange(n) - 1
+    lags = int(reach.max(initial=0))
+    if n < 2 or lags > max(MOST_LAGS, 10_000_000 // n):
+        return None
+    pairs, weighted = 0, 0.0
+    for lag in range(1, lags + 1):
+        distance = positions[lag:] - positions[:-lag]
+        distance = distance[distance <= radius]
+        pairs += 2 * len(distance)
+        weighted += 2 * float((total / (total - distance)).sum())
+    scale = total / (n * (n - 1))
+    return RipleyK(radius, pairs, scale * pairs, scale * weighted, 2 * radius * total / (total - 1))

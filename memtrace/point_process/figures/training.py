@@ -1,0 +1,196 @@
+"""Figures along training: the rate, the cumulative count, what a model leaves, the control group.
+
+They compute no statistic that the fit does not offer.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memtrace.report.figures import (
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    RED,
+    axes_for,
+    nothing,
+    position,
+    training_axis,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from memtrace.point_process.fit import PoissonFit
+
+BINS = 50
+CURVE = 2000
+RESIDUALS = 200
+FEW_EVENTS = 20
+
+
+def rate_over_training(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+    """Draw the rate in equal parts with exact 95% intervals, the log-linear fit and the spline.
+
+    The shaded band holds the whole spline at once with 95% confidence; known cuts are dotted.
+    """
+    ax = axes_for(ax, "Rate over training")
+    if not fit.events.exposure:
+        return nothing(ax, "no exposed sequence was scanned")
+    from memtrace.point_process.models.constant import binomial_interval
+
+    events, window = fit.events, fit.window
+    parts = int(np.clip(events.n_events // 20, 5, BINS))
+    bins = events.windows(-(-events.n // parts))
+    rate = bins.counts / bins.exposures * window
+    low, high = (end * window for end in binomial_interval(bins.counts, bins.exposures))
+    stop = np.append(bins.start[1:], events.n)
+    x = position(fit, (bins.start + np.minimum(stop, bins.start + -(-events.n // parts))) / 2)
+    error = np.maximum([rate - low, high - rate], 0.0)
+    ax.errorbar(x, rate, error, fmt="none", ecolor=GREY, elinewidth=1)
+    ax.plot(x, rate, "o", color=INK, ms=4, label=f"{len(rate)} equal parts, exact 95% intervals")
+    ax.axhline(fit.rate_per_window, color=GREY, ls="--", lw=1, label="constant rate")
+    if not fit.trend.reason:
+        _fitted_curves(ax, fit)
+    # Room for the legend above the highest interval.
+    bottom, top = float((rate - error[0]).min()), float((rate + error[1]).max())
+    ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.5 * (top - bottom))
+    training_axis(ax, fit)
+    ax.set_ylabel(f"memorized per {window:,} sequences")
+    ax.legend(loc="upper left")
+    return ax
+
+
+def cumulative_deviation(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+    """Draw how far the cumulative share of events runs ahead of the share of sequences.
+
+    The band is the Kolmogorov-Smirnov bound with the finite-population correction: 95% of random
+    orders stay inside it everywhere.
+    """
+    from memtrace.point_process.diagnostics.uniformity import deviations
+
+    spread, events = fit.uniformity, fit.events
+    ax = axes_for(ax, "Cumulative count against an even spread")
+    if spread.reason:
+        return nothing(ax, spread.reason)
+    before, after = deviations(events.ranks, events.exposure)
+    kept = np.unique(np.linspace(0, events.n_events - 1, CURVE).astype(np.int64))
+    kept = np.union1d(kept, [np.abs(before).argmax(), np.abs(after).argmax()])
+    # Every event is a jump: from just before it to just after it.
+    x = position(fit, np.repeat(events.positions[kept], 2))
+    y = 100 * np.column_stack((before[kept], after[kept])).ravel()
+    bound = 100 * spread.ks_critical95
+    ends = position(fit, np.array([0.0, events.n]))
+    ax.fill_between(ends, -bound, bound, color=PALE, lw=0, alpha=0.6)
+    ax.plot([ends[0], *x, ends[1]], [0.0, *y, 0.0], color=BLUE, lw=1.1)
+    ax.axhline(0, color=INK, lw=0.8)
+    largest = int(np.abs(y).argmax())
+    ax.plot(x[largest], y[largest], "o", color=RED, ms=5)
+    note = f"largest deviation {abs(y[largest]):.3g}% of the events (band: 95% of random orders)"
+    ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5)
+    span = 1.35 * max(bound, np.abs(y).max())
+    ax.set_ylim(-span, span)
+    training_axis(ax, fit)
+    ax.set_ylabel("events ahead (% of all events)")
+    return ax
+
+
+def exposed_and_unexposed(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+    """Draw the rates of the sequences trained on and of the control group, with exact intervals."""
+    from memtrace.point_process.models.constant import binomial_interval
+
+    ax = axes_for(ax, "Trained on, and not yet")
+    events, names = fit.events, ["trained on", "not yet trained on"]
+    if fit.control is None:
+        return nothing(ax, "one of the two groups was not scanned: no control group")
+    counts = np.array([events.n_events, events.unexposed_events or 0])
+    exposures = np.array([events.exposure, events.unexposed_exposure or 0])
+    rate = counts / exposures * fit.window
+    low, high = (end * fit.window for end in binomial_interval(counts, exposures))
+    ax.errorbar(rate, [1, 0], xerr=[rate - low, high - rate], fmt="o", color=BLUE, ecolor=GREY)
+    ax.set_yticks([1, 0], names)
+    ax.set_ylim(-0.8, 1.8)
+    ax.set_xlim(left=0)
+    ends = [end * fit.window for end in fit.control.difference_ci95]
+    added = f"training adds {fit.control.difference * fit.window:.3g} per window"
+    note = f"{added}, 95% interval {ends[0]:.3g} to {ends[1]:.3g}"
+    ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5)
+    ax.set_xlabel(f"memorized per {fit.window:,} sequences")
+    return ax
+
+
+def relative_rate(fit: "PoissonFit", ax: "Axes") -> "Axes":
+    """Draw the rate over its mean in tenths of the axis, with the spline's band: a small panel."""
+    from memtrace.point_process.models.constant import binomial_interval
+
+    ax.set_title(fit.events.label or "fit", loc="left", fontsize=9)
+    if fit.events.n_events < FEW_EVENTS:
+        return nothing(ax, f"{fit.events.n_events} events: too few to draw")
+    events, mean = fit.events, fit.events.fraction
+    tenths = events.windows(-(-events.n // 10))
+    x = position(fit, tenths.start + events.n / 20)
+    rate = tenths.counts / tenths.exposures / mean
+    low, high = (end / mean for end in binomial_interval(tenths.counts, tenths.exposures))
+    error = np.maximum([rate - low, high - rate], 0.0)
+    ax.errorbar(x, rate, error, fmt="o", color=INK, ecolor=GREY, ms=3, elinewidth=1)
+    curve = fit.spline
+    if len(curve.u):
+        u = position(fit, curve.u * events.n)
+        ax.fill_between(u, curve.low / mean, curve.high / mean, color=PALE, lw=0, alpha=0.7)
+        ax.plot(u, curve.rate / mean, color=BLUE, lw=1.4)
+    ax.axhline(1, color=GREY, ls="--", lw=1)
+    ax.tick_params(labelsize=8, labelleft=True)
+    return ax
+
+
+def residuals(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+    """Draw quantile residuals of counts in equal parts of training under the best model.
+
+    A residual is standard normal if the model holds; the dashed lines bound all of them in 95% of
+    cases.
+    """
+    from scipy import stats
+
+    from memtrace.point_process.diagnostics.residuals import count_residuals
+
+    ax = axes_for(ax, f"What the best model ({fit.best.name}) leaves")
+    if fit.trend.reason:
+        return nothing(ax, fit.trend.reason)
+    events = fit.events
+    length = -(-events.n // RESIDUALS)
+    r = np.random.default_rng(fit.seed).random(len(events.windows(length).counts))
+    z = count_residuals(events, fit.best, length, r)
+    x = position(fit, events.windows(length).start + length / 2)
+    bound = float(stats.norm.isf(0.025 / len(z)))
+    ax.vlines(x, 0, z, color=PALE, lw=1)
+    outside = np.abs(z) > bound
+    ax.scatter(x, z, 9, color=np.where(outside, RED, BLUE).tolist())
+    ax.axhline(0, color=INK, lw=0.8)
+    for side in (-bound, bound):
+        ax.axhline(side, color=GREY, lw=1, ls="--")
+    span = 1.25 * max(bound, float(np.abs(z).max()))
+    ax.set_ylim(-span, span)
+    left = fit.checks.rescaling
+    note = (
+        f"gaps rescaled by it: KS {left.ks:.3g} (p = {left.p_value:.2g})\ncorrelation of "
+        f"neighbours {left.autocorrelation:.3f} (p = {left.autocorrelation_p_value:.2g})"
+    )
+    ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5)
+    training_axis(ax, fit)
+    ax.set_ylabel(f"normal score, {len(z)} parts")
+    return ax
+
+
+def _fitted_curves(ax: "Axes", fit: "PoissonFit") -> None:
+    from memtrace.point_process.verdict import interval_text
+
+    curve, u = fit.spline, np.linspace(0, 1, 200)
+    if len(curve.u):
+        x = position(fit, curve.u * fit.events.n)
+        band = (curve.low * fit.window, curve.high * fit.window)
+        ax.fill_between(x, *band, color=PALE, lw=0, alpha=0.7)
+        ax.plot(x, curve.rate * fit.window, color=BLUE, lw=1.8, label="spline, simultaneous band")
+    rate = fit.trend.density(u) / fit.events.n * fit.window
+    x = position(fit, u * fit.events.n)
+    ax.plot(x, rate, color=RED, lw=1.2, label=f"log-linear: {interval_text(fit)}")

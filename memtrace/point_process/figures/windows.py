@@ -1,0 +1,123 @@
+"""Figures of window counts: the paper's Q-Q, the hanging rootogram, the Fano curve.
+
+The first two are blind to the order of the windows, and say so.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_below, axes_for, nothing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from memtrace.point_process.fit import PoissonFit
+    from memtrace.types import Int64Array
+
+
+def qq_window_counts(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+    """Draw sorted window counts against Poisson quantiles, marker area by number of windows.
+
+    This is the construction of the Pythia paper, with the envelope that holds the whole plot in 95%
+    of random orders. It does not change if the windows are permuted.
+    """
+    from memtrace.point_process.diagnostics.window_counts import qq_points
+
+    ax = axes_for(ax, f"Counts in windows of {fit.window:,}: Q-Q against Poisson")
+    if not fit.events.n_events:
+        return nothing(ax, "no events")
+    quantile, count, windows = qq_points(fit.windows.counts).T
+    area = 8 + 260 * windows / windows.max()
+    on = quantile == count
+    for where, colour in ((on, BLUE), (~on, RED)):
+        ax.scatter(quantile[where], count[where], area[where], color=colour, alpha=0.85, lw=0)
+    if fit.dispersion.reason is None:
+        low, high = _bounds(fit, np.unique(quantile))
+        ax.fill_between(np.unique(quantile), low, high, color=PALE, lw=0, alpha=0.6, zorder=0)
+    ends = (min(quantile.min(), count.min()), max(quantile.max(), count.max()))
+    ax.axline((ends[0], ends[0]), slope=1, color=GREY, ls="--", lw=1, zorder=0)
+    off = windows[~on].sum() / windows.sum()
+    note = (
+        f"area: number of windows\n{off:.1%} of windows off the line (red)\n"
+        "sorted: it cannot see in which order the windows came,\n"
+        "only how uneven they are (band: 95% of random orders)"
+    )
+    ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5, color=INK)
+    ax.set_xlabel("Poisson quantile")
+    ax.set_ylabel("events in the window")
+    return ax
+
+
+def hanging_rootogram(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+    """Hang the frequency of each window count from its expectation in random order.
+
+    A second axes below it enlarges the feet of the bars; 95% of random orders stay in its band
+    everywhere. An `ax` that is not part of a grid gets the upper half only.
+    """
+    ax = axes_for(ax, f"Counts in windows of {fit.window:,}: hanging rootogram")
+    root = fit.rootogram
+    if root is None:
+        return nothing(ax, fit.dispersion.reason or "no events")
+    x, width = (root.edges[:-1] + root.edges[1:] - 1) / 2, 0.8 * float(np.diff(root.edges)[0])
+    top = np.sqrt(root.expected)
+    ax.bar(x, -np.sqrt(root.observed), width, top, color=PALE, label="observed, hanging")
+    ax.plot(x, top, "o-", color=BLUE, ms=3, lw=1.2, label="expected in random order")
+    ax.axhline(0, color=INK, lw=0.8)
+    ax.set_ylim(top=1.1 * float(top.max()))
+    ax.set_ylabel("√ windows")
+    ax.legend(loc="upper right")
+    if (feet := axes_below(ax)) is None:
+        ax.set_xlabel("events in the window")
+        return ax
+    feet.axhspan(-root.band95, root.band95, color=PALE, lw=0, alpha=0.6)
+    outside = np.abs(root.hanging) > root.band95
+    feet.bar(x, root.hanging, width, color=np.where(outside, RED, BLUE).tolist())
+    feet.axhline(0, color=INK, lw=0.8)
+    feet.set_ylabel("√ observed\nless √ expected")
+    feet.set_xlabel("events in the window (band: 95% of random orders stay inside)")
+    return ax
+
+
+def fano_curve(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+    """Draw variance over mean of the counts against the length of the window.
+
+    In random order it is 1 - p at every length; a drift makes it grow with the length, shocks to
+    whole steps lift it from one step on. 95% of random orders stay inside the envelope everywhere.
+    """
+    ax = axes_for(ax, "Variance of counts over their mean")
+    curve = fit.checks.fano
+    seen = np.isfinite(curve.fano)
+    if not seen.any():
+        return nothing(ax, "too few windows or no events")
+    x = curve.length[seen] / fit.unit
+    ax.fill_between(x, curve.low[seen], curve.high[seen], color=PALE, lw=0, alpha=0.6)
+    ax.plot(x, curve.fano[seen], "o-", color=BLUE, ms=4, label="Fano factor")
+    ax.plot(x, curve.allan[seen], "s:", color=GREY, ms=3, label="Allan factor")
+    ax.axhline(curve.expected, color=INK, lw=0.8, ls="--", label="random order, 1 - p")
+    ax.set_xscale("log", base=2)
+    ax.set_xlabel("length of the window " + _unit_text(fit))
+    ax.set_ylabel("variance / mean")
+    ax.legend(loc="upper left")
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, top + 0.35 * (top - bottom))
+    return ax
+
+
+def _bounds(fit: "PoissonFit", quantile: "Int64Array") -> "tuple[Int64Array, Int64Array]":
+    """Return the least and largest count inside the envelope at each Poisson quantile."""
+    from scipy import stats
+
+    from memtrace.point_process.diagnostics.window_counts import global_envelope
+
+    fewest, most = global_envelope(fit.windows, np.random.default_rng(fit.seed))
+    total, mean = len(fit.windows.counts), fit.windows.counts.mean()
+    # The order statistics that stand at a quantile, first and last.
+    first = np.floor((total + 1) * stats.poisson.cdf(quantile - 1, mean)) + 1
+    last = np.floor((total + 1) * stats.poisson.cdf(quantile, mean)).clip(max=total)
+    return np.searchsorted(most, first), np.searchsorted(fewest, last)
+
+
+def _unit_text(fit: "PoissonFit") -> str:
+    unit = "an optimizer step" if fit.events.sequences_per_step else "the window"
+    return f"(in units of {unit}: {fit.unit:,} sequences)"

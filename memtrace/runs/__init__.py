@@ -1,0 +1,1 @@
+"""Runs on disk: configuration, score files, what is done and what is left."""

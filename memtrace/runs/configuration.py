@@ -1,0 +1,124 @@
+"""What fixes the answer of a run: model, weights, corpus, which sequences, and the rules.
+
+It knows values; where a run lies and what is done of it is known by `runs`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from memtrace import __version__
+from memtrace.errors import RunError
+from memtrace.runs.sampling import Sample
+from memtrace.runs.scores import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+MOST_SHARDS = 1_000_000
+"""Score files in a run: more of them no folder bears."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What fixes the answer of a run; a run may only be continued with the same one."""
+
+    suite: str
+    """Suite of the model; `local` for a model that no manifest names."""
+    model: str
+    """Short name of the model."""
+    step: int
+    """Checkpoint: optimizer steps done."""
+    start: int
+    """First sequence index of the run."""
+    stop: int
+    """One past the last sequence index of the run."""
+    exposed_rows: int
+    """Rows [0, exposed_rows) of the corpus were seen by this checkpoint."""
+    corpus_rows: int
+    """Rows of the whole corpus."""
+    sequences_per_step: int | None
+    """Rows that one optimizer step consumes; None where no manifest tells."""
+    shard_size: int
+    """Sequences in a shard; shards begin at multiples of it."""
+    prompt_tokens: int
+    continuation_tokens: int
+    eos_rule: str
+    """`none` or `mask-eos`."""
+    dtype: str
+    """Type in which most decisions are made; the answer is that of float32 in any case."""
+    weight_digest: str
+    """sha256 over the names and digests of the weight files."""
+    corpus_digest: str
+    """sha256 over the layout and contents of the corpus, see `Corpus.digest`."""
+    sample_size: int | None = None
+    """Sequences drawn at random from [start, stop); None: all of them are scanned."""
+    sample_seed: int | None = None
+    stratum_rows: int | None = None
+    """Rows in a stratum of the sample; None: a simple random one."""
+
+    def __post_init__(self) -> None:
+        """Check that the numbers make a plan of shards."""
+        ranges = 0 <= self.start <= self.stop <= self.corpus_rows < 2**63
+        sizes = [self.shard_size, self.sample_size, self.stratum_rows]
+        too_small = any(size is not None and size < 1 for size in sizes)
+        if not ranges or too_small or (self.sample_seed or 0) < 0:
+            raise RunError(
+                f"sequences {self.start}:{self.stop} of {self.corpus_rows}, shard size "
+                f"{self.shard_size}, sample {self.sample_size}: these make no plan of shards"
+            )
+        if (count := (self.stop - self.start) // self.shard_size) > MOST_SHARDS:
+            raise RunError(
+                f"{count:,} score files, for shards of {self.shard_size} sequences: at most "
+                f"{MOST_SHARDS:,}; choose a larger --shard-size"
+            )
+
+    @property
+    def sample(self) -> Sample | None:
+        """Return the sampling design, None where every sequence is scanned."""
+        if self.sample_size is None:
+            return None
+        return Sample(self.sample_size, self.sample_seed or 0, self.stratum_rows)
+
+    def metadata(self) -> dict[str, str]:
+        """Return what every score file says of itself."""
+        names = (
+            "suite model step prompt_tokens continuation_tokens eos_rule dtype "
+            "weight_digest corpus_digest"
+        )
+        if self.sample_size is not None:
+            names += " sample_size sample_seed stratum_rows"
+        values = {name: str(getattr(self, name)) for name in names.split()}
+        return {"schema_version": SCHEMA_VERSION, "memtrace_version": __version__, **values}
+
+    def differences(self, other: Mapping[str, Any]) -> list[str]:
+        """Return `name: theirs -> ours` for each field in which a recorded one differs."""
+        ours = asdict(self)
+        return [
+            f"{name}: {other.get(name)} -> {ours.get(name)}"
+            for name in sorted(ours.keys() | other.keys())
+            if ours.get(name) != other.get(name)
+        ]
+
+
+def read_configuration(recorded: Any) -> Configuration:
+    """Return a configuration as a run record has it, every value of its type and none too many.
+
+    Raises:
+        ValueError: It is no configuration; the message is one line.
+    """
+    try:
+        Configuration(**recorded)  # every key is known, which pydantic does not ask
+        # As JSON: only so may a dictionary stand for a dataclass where types are strict.
+        return _validator().validate_json(json.dumps(recorded), strict=True)
+    except (TypeError, ValueError, RunError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+@cache  # it costs a millisecond, and a folder has thousands of runs
+def _validator() -> "TypeAdapter[Configuration]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Configuration)

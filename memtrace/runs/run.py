@@ -1,0 +1,349 @@
+"""Runs: the plan of shards, the run record, what is done and what is left.
+
+It knows paths and records; it reads no corpus and loads no model.
+
+    RUNS/suite=pythia/model=1.4b/step=143000/
+        run.json                               written first, completed at the end
+        sittings/                              what each process did; at the end in run.json too
+        scores/shard-00017-of-01118.parquet    its existence means: done
+        scores/whole.parquet                   all shards in one, in their place
+"""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from memtrace.errors import RunError, first_line
+from memtrace.runs.configuration import Configuration, read_configuration
+from memtrace.runs.integrity import Held, is_held
+from memtrace.runs.paths import run_folder, run_folders
+from memtrace.runs.sampling import Sample
+from memtrace.runs.scores import SCHEMA_VERSION, scan_scores
+from memtrace.runs.worker_log import merge_sittings
+from memtrace.storage.store import list_names, remove, write_json
+from memtrace.types import Int64Array
+
+WHOLE = "whole.parquet"
+"""Name of the score file that stands for all shards of a run."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Sequences [start, stop): the unit of work and of loss."""
+
+    number: int
+    count: int
+    start: int
+    stop: int
+    sampled: int | None = None
+    """Sequences of a sample that lie in it; None: all are scanned."""
+
+    @property
+    def sequences(self) -> int:
+        """Return how many sequences are scanned."""
+        return self.stop - self.start if self.sampled is None else self.sampled
+
+    @property
+    def file_name(self) -> str:
+        """Return the name of the shard's score file."""
+        return f"shard-{self.number:05d}-of-{self.count:05d}.parquet"
+
+
+def plan_shards(
+    start: int, stop: int, shard_size: int, sample: Sample | None = None
+) -> list[Shard]:
+    """Cut [start, stop) at the multiples of `shard_size`.
+
+    The cuts depend on nothing else, so that any number of workers makes the same files. Shards
+    without a row of the sample are left out.
+    """
+    cuts = range(start // shard_size * shard_size, stop, shard_size) if stop > start else range(0)
+    shards = [
+        Shard(i, len(cuts), max(cut, start), min(cut + shard_size, stop))
+        for i, cut in enumerate(cuts)
+    ]
+    if sample is None or not shards:
+        return shards
+    edges = [shard.start for shard in shards] + [stop]
+    counts = np.diff(np.searchsorted(sample.rows(start, stop), edges)).tolist()
+    return [replace(s, sampled=n) for s, n in zip(shards, counts, strict=True) if n]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder with its record."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """Return the recorded configuration.
+
+        Raises:
+            RunError: The record has none that fits.
+        """
+        try:
+            found = read_configuration(self.record.get("configuration"))
+        except ValueError as error:
+            raise RunError(
+                f"{self.folder / 'run.json'} is not a run record of this version ({error}); "
+                "scan again into another --runs folder"
+            ) from error
+        place = (f"suite={found.suite}", f"model={found.model}", f"step={found.step}")
+        if self.folder.name.startswith("step=") and self.folder.parts[-3:] != place:
+            raise RunError(
+                f"{self.folder / 'run.json'} is the record of {'/'.join(place)}: a run may be "
+                "moved or copied with its three folders only; put it back under these names"
+            )
+        return found
+
+    @property
+    def suite(self) -> str:
+        """Return the suite's name."""
+        return self.configuration.suite
+
+    @property
+    def model(self) -> str:
+        """Return the model's short name."""
+        return self.configuration.model
+
+    @property
+    def step(self) -> int:
+        """Return the checkpoint."""
+        return self.configuration.step
+
+    @property
+    def exposed_rows(self) -> int:
+        """Return how many leading rows of the corpus the checkpoint had seen."""
+        return self.configuration.exposed_rows
+
+    @property
+    def corpus_rows(self) -> int:
+        """Return how many rows the corpus has."""
+        return self.configuration.corpus_rows
+
+    @property
+    def sequences_per_step(self) -> int | None:
+        """Return how many rows one optimizer step consumes, None where unknown."""
+        return self.configuration.sequences_per_step
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Return the number of tokens that the model is given."""
+        return self.configuration.prompt_tokens
+
+    @property
+    def continuation_tokens(self) -> int:
+        """Return the number of tokens that greedy decoding has to return."""
+        return self.configuration.continuation_tokens
+
+    @property
+    def label(self) -> str:
+        """Return a short name for titles and messages."""
+        return f"{self.suite}/{self.model} step {self.step}"
+
+    @property
+    def provenance(self) -> str:
+        """Return what a figure or a table says of the run that it came from."""
+        c = self.configuration
+        weights, corpus = (digest.split()[-1][:12] for digest in (c.weight_digest, c.corpus_digest))
+        return f"{self.label}, weights {weights}, corpus {corpus}"
+
+    def shards(self) -> list[Shard]:
+        """Return the plan: every shard of the run, done or not."""
+        c = self.configuration
+        return plan_shards(c.start, c.stop, c.shard_size, c.sample)
+
+    def rows(self, shard: Shard) -> Int64Array:
+        """Return the sequence indices that are scanned in `shard`, ascending."""
+        c = self.configuration
+        if c.sample is None:
+            return np.arange(shard.start, shard.stop)
+        rows = c.sample.rows(c.start, c.stop)
+        return rows[slice(*np.searchsorted(rows, [shard.start, shard.stop]))]
+
+    def path(self, shard: Shard) -> Path:
+        """Return where the scores of `shard` are or will be."""
+        return self.folder / "scores" / shard.file_name
+
+    @property
+    def whole_path(self) -> Path:
+        """Return where the scores of all shards are once they have been merged."""
+        return self.folder / "scores" / WHOLE
+
+    def file_names(self) -> frozenset[str]:
+        """Return the names of the score files that are there now; reads none of them.
+
+        Raises:
+            RunError: The folder cannot be read.
+        """
+        return list_names(self.folder / "scores")
+
+    def is_whole(self) -> bool:
+        """Return whether the scores of all shards are there, merged into one file, and intact.
+
+        Raises:
+            RunError: A readable score file of another run lies in its place.
+        """
+        return self._intact([]) == [WHOLE]
+
+    def _intact(self, shards: Sequence[Shard]) -> list[str]:
+        """Return the names of what is there and intact: the merged file, else those of shards."""
+        c, holds = self.configuration, self._holds
+        n = c.stop - c.start if c.sample_size is None else c.sample_size
+        while True:
+            there = self.file_names()
+            if WHOLE in there and holds(WHOLE, c.start, c.stop, n):
+                return [WHOLE]
+            left = [shard for shard in shards if shard.file_name in there]
+            found = [s.file_name for s in left if holds(s.file_name, s.start, s.stop, s.sequences)]
+            # Merged meanwhile, the parts may be gone that were there a moment ago.
+            if WHOLE in there or WHOLE not in self.file_names():
+                return found
+
+    def _holds(self, name: str, start: int, stop: int, n: int) -> bool:
+        held = Held(start, stop, n, partly="import" in self.record)
+        remedy = f"to scan it again: {self.command}"
+        return is_held(self.folder / "scores" / name, held, self._metadata, remedy)
+
+    @cached_property
+    def _metadata(self) -> dict[str, str]:
+        return self.configuration.metadata()
+
+    def remove_damaged_whole(self) -> None:
+        """Delete a merged file that is damaged, before the shards of which it was made are redone.
+
+        Raises:
+            OSError, RunError: It cannot be deleted.
+        """
+        if WHOLE in self.file_names() and not self.is_whole():
+            remove(self.whole_path)
+
+    def shards_left(self, among: Sequence[Shard] | None = None) -> list[Shard]:
+        """Return the shards that are not done, of all or of some; reads every score file.
+
+        Raises:
+            RunError: As `is_whole`.
+        """
+        shards = self.shards() if among is None else among
+        intact = set(self._intact(shards))
+        return [s for s in shards if intact.isdisjoint((WHOLE, s.file_name))]
+
+    def shards_missing(self) -> list[Shard]:
+        """Return the shards that have no score file; lists one folder and reads no file."""
+        there = self.file_names()
+        if WHOLE in there:
+            return []
+        return [shard for shard in self.shards() if shard.file_name not in there]
+
+    def scores(self) -> pl.LazyFrame:
+        """Return the scores of all finished shards, lazily, in training order."""
+        # Merged scores first: until their parts are deleted the same rows are there twice.
+        return scan_scores([self.folder / "scores" / name for name in self._intact(self.shards())])
+
+    @property
+    def command(self) -> str:
+        """Return the command line that finishes the run where it lies now."""
+        words = [str(word) for word in self.record.get("command") or ["memtrace", "scan"]]
+        if "--runs" in words:
+            at = words.index("--runs")
+            words[at : at + 2] = []
+        runs = str(self.folder.parents[2])
+        return shlex.join(words + ([] if runs == "runs" else ["--runs", runs]))
+
+    def update(self, **entries: Any) -> "Run":
+        """Write `run.json` again with these entries and return the run as it is then."""
+        record = {**self.record, **entries}
+        write_json(self.folder / "run.json", record)
+        return Run(self.folder, record)
+
+
+def begin_run(runs: Path, configuration: Configuration, record: Mapping[str, Any]) -> Run:
+    """Create the run with its record, or open it to go on.
+
+    Raises:
+        RunError: The folder cannot be written, or holds a run of another configuration; the
+            message lists each difference.
+    """
+    c = configuration
+    folder = run_folder(runs, c.suite, c.model, c.step)
+    if "run.json" not in list_names(folder):
+        Run(folder, {}).update(
+            schema_version=SCHEMA_VERSION, configuration=asdict(configuration), **record
+        )
+    # Read again: of two processes that begin it at once, one has written over the other.
+    run = open_run(folder)
+    if differences := configuration.differences(run.record.get("configuration", {})):
+        raise RunError(
+            f"{folder} holds a run of another configuration ({'; '.join(differences)}); choose "
+            f"another --runs folder, or take again what it was begun with: {run.command}"
+        )
+    return run
+
+
+def open_run(folder: Path) -> Run:
+    """Open an existing run folder.
+
+    Raises:
+        RunError: There is no readable run record.
+    """
+    path = folder / "run.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(path, first_line(error)) from error
+    if not isinstance(record, dict) or not isinstance(record.get("command", []), list):
+        raise _unreadable(path, "it is not what memtrace writes")
+    record["sittings"] = merge_sittings(folder, record.get("sittings"))
+    return Run(folder, record)
+
+
+def _unreadable(path: Path, reason: str) -> RunError:
+    return RunError(
+        f"cannot read the run record {path}: {reason}; if it is damaged, delete it and repeat the "
+        "scan: score files are kept"
+    )
+
+
+def find_runs(
+    runs: Path, *, suite: str | None = None, model: str | None = None, step: int | None = None
+) -> list[Run]:
+    """Return every run below `runs` that fits, by suite, model and step.
+
+    Raises:
+        RunError: There is none; the message names those that exist.
+    """
+    found = [open_run(folder) for folder in run_folders(runs, suite, model, step)]
+    if not found:
+        pattern = f"suite={suite or '*'}/model={model or '*'}/step={'*' if step is None else step}"
+        there = ["/".join(folder.parts[-3:]) for folder in run_folders(runs)]
+        if not there:
+            raise RunError(f"{runs} holds no run at all: make one with `memtrace scan`")
+        raise RunError(
+            f"no run {pattern} in {runs}; it holds {', '.join(there[:8])}"
+            f"{' and others' if len(there) > 8 else ''}: choose one of them, or scan that one"
+        )
+    return sorted(found, key=lambda run: (run.suite, run.model, run.step))
+
+
+def find_run(runs: Path, *, suite: str | None = None, model: str, step: int) -> Run:
+    """Return the one run of this model at this step.
+
+    Raises:
+        RunError: There is none, or more than one suite has it.
+    """
+    found = find_runs(runs, suite=suite, model=model, step=step)
+    if len(found) > 1:
+        suites = ", ".join(run.suite for run in found)
+        raise RunError(f"model {model!r} was scanned in several suites ({suites}): name the suite")
+    return found[0]

@@ -1,0 +1,122 @@
+"""The score table: its schema, the metadata in every file, the atomic write and the lazy read.
+
+It does not know how scores come about or what is estimated from them: this table on disk is the
+only thing that the scan and the statistics share.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from memtrace.storage.checksum import OPEN_SEAL, SEAL, is_intact, seal
+from memtrace.storage.store import open_store, replace_atomically, source, sources
+
+SCHEMA_VERSION = "1"
+SCHEMA = pl.Schema({"sequence_index": pl.UInt64, "matched_tokens": pl.UInt8})
+WITH_ACCURACY = pl.Schema([*SCHEMA.items(), ("accuracy", pl.Float32)])
+
+
+def write_scores(
+    path: Path,
+    sequence_index: npt.NDArray[np.integer],
+    matched_tokens: npt.NDArray[np.integer] | pl.Series,
+    metadata: Mapping[str, str],
+    accuracy: npt.NDArray[np.floating] | None = None,
+) -> None:
+    """Write one shard so that the file exists whole or not at all.
+
+    Args:
+        path: Final name of the shard; its existence means that the shard is done.
+        sequence_index: `(n,)` row numbers in the corpus, ascending and unique.
+        matched_tokens: `(n,)` leading continuation tokens that greedy decoding returns; null where
+            all that is known is that they are not all.
+        metadata: Key-value pairs stored in the file; no clock and no host, so that equal work gives
+            equal bytes. `sequences` (A:B, the range they lie in) and `rows` are added.
+        accuracy: `(n,)` share of the continuation that free-running greedy decoding gets right.
+
+    Raises:
+        RunError: The folder cannot be written or the disk is full.
+    """
+    columns = {"sequence_index": sequence_index, "matched_tokens": matched_tokens}
+    if accuracy is None:
+        table = pl.DataFrame(columns, schema=SCHEMA)
+    else:
+        table = pl.DataFrame({**columns, "accuracy": accuracy}, schema=WITH_ACCURACY)
+    n = len(sequence_index)
+    start, stop = (sequence_index[0], sequence_index[-1] + 1) if n else (0, 0)
+    metadata = {**metadata, **extent(start, stop, n)}
+    replace_atomically(path, lambda temporary: _write_parquet(table, temporary, metadata))
+
+
+def extent(start: int | str, stop: int | str, n: int) -> dict[str, str]:
+    """Return what a score file says of its rows, so that it is not taken for another shard."""
+    return {"sequences": f"{start}:{stop}", "rows": f"{n}"}
+
+
+def _write_parquet(table: pl.DataFrame, path: Path, metadata: Mapping[str, str]) -> None:
+    with path.open("wb") as file:
+        table.write_parquet(file, compression="zstd", metadata={**metadata, SEAL: OPEN_SEAL})
+    seal(path)
+
+
+def read_metadata(path: Path) -> dict[str, str] | None:
+    """Return the key-value metadata of a shard, or None where it is not an intact score table."""
+    try:
+        file = source(path)
+        # First: a flipped bit in a Parquet file can end the process that parses it.
+        if not is_intact(file):
+            return None
+        if pl.read_parquet_schema(file) not in (SCHEMA, WITH_ACCURACY):
+            return None
+        return pl.read_parquet_metadata(file)
+    except (pl.exceptions.PolarsError, OSError):
+        return None
+
+
+def scan_scores(files: Sequence[Path]) -> pl.LazyFrame:
+    """Return the rows of these shards, lazily, in the order given."""
+    if not files:
+        return pl.LazyFrame(schema=SCHEMA)
+    tables = pl.scan_parquet(sources(files), extra_columns="ignore", schema=SCHEMA)
+    return tables.select(SCHEMA.names())
+
+
+def count_memorized(
+    scores: pl.LazyFrame, exposed_rows: int, continuation_tokens: int
+) -> dict[str, int]:
+    """Return how many sequences were decided and memorized, exposed and unexposed.
+
+    Returns:
+        `sequences`, `memorized` (both exposed), `unexposed_sequences`, `unexposed_memorized`.
+    """
+    exposed = pl.col("sequence_index") < exposed_rows
+    memorized = pl.col("matched_tokens") == continuation_tokens
+    counts = scores.select(
+        sequences=exposed.sum(),
+        memorized=(exposed & memorized).sum(),
+        unexposed_sequences=(~exposed).sum(),
+        unexposed_memorized=(~exposed & memorized).sum(),
+    )
+    return {
+        name: int(value)
+        for name, value in counts.collect(engine="streaming").row(0, named=True).items()
+    }
+
+
+def load_scores(
+    runs: str | Path, *, model: str, step: int, suite: str | None = None
+) -> pl.LazyFrame:
+    """Return the scores of one model at one checkpoint, as far as they are done.
+
+    Columns: `sequence_index` UInt64 (row number in training order), `matched_tokens` UInt8
+    (0..continuation tokens; equal to it means memorized).
+
+    Raises:
+        RunError: `runs` holds no such run, or runs of that name in several suites.
+    """
+    from memtrace.runs.run import find_run
+
+    return find_run(open_store(runs), suite=suite, model=model, step=step).scores()

@@ -1,0 +1,1 @@
+"""Scan checkpoints: plan, download, decide, on one or many processes or machines."""

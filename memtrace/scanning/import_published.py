@@ -1,0 +1,177 @@
+"""Turn evaluations that others have published into runs, as if they had been scanned here.
+
+It knows runs and manifests; the files themselves are read by `published`.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from memtrace import __version__
+from memtrace.corpus import Corpus, open_corpus
+from memtrace.errors import CorpusError, ManifestError
+from memtrace.manifests.lookup import ModelManifest, Suite, find_model
+from memtrace.runs.configuration import Configuration
+from memtrace.runs.run import Run, Shard, begin_run
+from memtrace.runs.scores import write_scores
+from memtrace.scanning.plan import SHARD_SIZE
+from memtrace.scanning.published import Evaluation, Findings, read_evaluation
+
+PROMPT_TOKENS = CONTINUATION_TOKENS = 32
+# The script generated with min_length 64 and token 0 as end of sequence, which forbids token 0.
+_EOS_RULE, _DTYPE = "mask-eos", "float16"
+# `duped.12b.23000` of the tables, `memorization_12b_23000` of the script's folders.
+_TABLE = re.compile(
+    r"(?P<corpus>de)?duped\.(?P<size>\d+(?:\.\d+)?[mb])(?:\.(?P<step>\d{4,}))?(?!\d)"
+)
+_SCRIPT = re.compile(r"memorization_(?:results_)?(?P<model>[^_]+)_(?P<step>\d+)")
+_CHECKED = 8192  # sequences compared with the corpus at a time
+
+
+def guess_checkpoint(source: Path) -> tuple[str | None, int | None]:
+    """Return the model and the step that the names of published files tell, None where silent."""
+    for name in (source.name, source.absolute().parent.name):
+        if match := _TABLE.search(name):
+            step = int(match["step"]) if match["step"] else None
+            return match["size"] + ("-deduped" if match["corpus"] else ""), step
+        if match := _SCRIPT.search(name):
+            return match["model"], int(match["step"])
+    return None, None
+
+
+def import_run(
+    source: Path,
+    *,
+    model: str | None = None,
+    step: int | None = None,
+    suite: str | None = None,
+    corpus: str | None = None,
+    runs: Path = Path("runs"),
+    shard_size: int = SHARD_SIZE,
+    manifest: Path | None = None,
+    command: Sequence[str] = (),
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> tuple[Run, Findings]:
+    """Import one evaluation of one checkpoint.
+
+    Matched tokens are 32 for a memorized sequence and null for another: accuracy counts right
+    tokens wherever they are, so that only all of them tell how many lead.
+
+    Args:
+        source: A file, or a folder of files; see `published`.
+        model: Short name; where it is not given, what the name of the source tells.
+        step: Checkpoint; likewise, else the last one.
+        suite: The suite, where two have a model of that name.
+        corpus: Compare the imported tokens with this corpus.
+        runs: Folder of runs.
+        shard_size: Sequences in a score file.
+        manifest: A manifest file of your own.
+        command: The command line to record.
+        on_progress: Called with the number of sequences written since the last call.
+
+    Raises:
+        ManifestError: No model is named, or no manifest knows it.
+        CorpusError: The tokens are not those of the corpus.
+        RunError: The files cannot be read, or another run lies where this one goes.
+    """
+    guessed_model, guessed_step = guess_checkpoint(source)
+    name = model or guessed_model
+    if name is None:
+        raise ManifestError(
+            f"the name of {source} does not tell its model: give --model and --step"
+        )
+    owner, found = find_model(name, suite=suite, manifest=manifest)
+    at = next((each for each in (step, guessed_step) if each is not None), owner.last_step)
+    opened = open_corpus(corpus, manifest=manifest) if corpus else None
+    rows = len(opened) if opened else _rows(owner, found)
+    exposed = owner.exposed_rows(at, rows)
+    evaluation = read_evaluation(source, corpus_rows=rows, exposed_rows=exposed)
+    if opened:
+        _compare(evaluation, opened)
+    configuration = Configuration(
+        suite=owner.suite,
+        model=found.name,
+        step=at,
+        start=0,
+        stop=exposed,
+        exposed_rows=exposed,
+        corpus_rows=rows,
+        sequences_per_step=owner.sequences_per_step,
+        shard_size=shard_size,
+        prompt_tokens=PROMPT_TOKENS,
+        continuation_tokens=CONTINUATION_TOKENS,
+        eos_rule=_EOS_RULE,
+        dtype=_DTYPE,
+        weight_digest=f"imported {_digest(evaluation)}",
+        corpus_digest=opened.digest if opened else "unknown",
+    )
+    record = {
+        "command": list(command),
+        "source": str(source),
+        "import": {**asdict(evaluation.findings), "compared_with_corpus": corpus},
+        "versions": {"memtrace": __version__},
+    }
+    run = begin_run(runs, configuration, record)
+    for shard in run.shards_left():
+        on_progress(_write_shard(run, shard, evaluation))
+    done = exposed if evaluation.memorized_only else len(evaluation.index)
+    return run.update(sequences_done=done), evaluation.findings
+
+
+def _rows(suite: Suite, model: ModelManifest) -> int:
+    if model.corpus is None:
+        raise CorpusError(f"no corpus in the training order of {model.name}: {model.corpus_note}")
+    return suite.corpora[model.corpus].rows
+
+
+def _write_shard(run: Run, shard: Shard, evaluation: Evaluation) -> int:
+    """Write the scores of one shard and return how many sequences it has."""
+    chosen = slice(*np.searchsorted(evaluation.index, [shard.start, shard.stop]))
+    found, memorized = evaluation.index[chosen], evaluation.memorized[chosen]
+    rows = np.arange(shard.start, shard.stop) if evaluation.memorized_only else found
+    matched = np.isin(rows, found[memorized])
+    table = pl.select(
+        pl.when(pl.lit(pl.Series(matched))).then(pl.lit(run.continuation_tokens, pl.UInt8))
+    ).to_series()
+    accuracy = None if evaluation.accuracy is None else evaluation.accuracy[chosen]
+    write_scores(run.path(shard), rows, table, run.configuration.metadata(), accuracy)
+    return len(rows)
+
+
+def _compare(evaluation: Evaluation, corpus: Corpus) -> None:
+    """Compare the imported tokens with the corpus, where there are tokens.
+
+    Raises:
+        CorpusError: They differ: another corpus, another order, or labels that are off by one.
+    """
+    if evaluation.tokens is None:
+        return
+    width = min(evaluation.tokens.shape[1], corpus.row_tokens)
+    wrong = 0
+    first: int | None = None
+    for start in range(0, len(evaluation.index), _CHECKED):
+        index = evaluation.index[start : start + _CHECKED]
+        theirs = evaluation.tokens[start : start + _CHECKED, :width]
+        differs = (corpus.take(index, width) != theirs).any(axis=1)
+        wrong += int(differs.sum())
+        if first is None and differs.any():
+            first = int(index[differs][0])
+    if wrong:
+        raise CorpusError(
+            f"{wrong} of {len(evaluation.index)} imported sequences are not what corpus "
+            f"{corpus.name} has at their index (first: {first}): it is another corpus or another "
+            "order; `duped` tables belong to pile-standard, `deduped` ones to pile-deduped"
+        )
+
+
+def _digest(evaluation: Evaluation) -> str:
+    digest = hashlib.sha256(evaluation.index.tobytes())
+    digest.update(evaluation.memorized.tobytes())
+    if evaluation.accuracy is not None:
+        digest.update(evaluation.accuracy.tobytes())
+    return digest.hexdigest()

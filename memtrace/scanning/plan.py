@@ -1,0 +1,316 @@
+"""What a scan of one checkpoint is: names resolved, files found, everything checked, nothing begun.
+
+It knows manifests, corpora and weights; it loads no model and writes nothing.
+"""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from memtrace.corpus import Corpus, open_corpus, open_named
+from memtrace.engine import EOS_RULES, Rules
+from memtrace.errors import CorpusError, DataWarning, ManifestError, ModelError, RunError
+from memtrace.manifests.lookup import ModelManifest, Suite, find_model, load_suites
+from memtrace.manifests.steps import parse_steps
+from memtrace.models.weights import Weights
+from memtrace.runs.configuration import Configuration
+from memtrace.runs.paths import run_folder, run_folders
+from memtrace.runs.run import Shard, open_run, plan_shards
+from memtrace.runs.sampling import Sample, stratify
+from memtrace.types import Int64Array
+
+SHARD_SIZE = 131_072
+"""Default sequences in a shard: 128 steps of Pythia."""
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+"""Types in which decisions can be made first."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model at a step, and what is known of its training."""
+
+    suite: str
+    model: str
+    step: int
+    source: str
+    """Local folder or Hub repository."""
+    revision: str | None
+    manifest: tuple[Suite, ModelManifest] | None
+    """Where the model comes from; None for one that no manifest names."""
+
+
+@dataclass(frozen=True)
+class ScanPlan:
+    """What a scan of one checkpoint will do; nothing is downloaded or written yet."""
+
+    checkpoint: Checkpoint
+    corpus: Corpus
+    runs: Path
+    """Folder of runs."""
+    start: int
+    """First sequence index."""
+    stop: int
+    """One past the last sequence index."""
+    exposed_rows: int
+    sequences_per_step: int | None
+    shard_size: int
+    rules: Rules
+    dtype: str
+    """One of `DTYPES`; recorded as asked, so that machines that resolve `auto` otherwise agree."""
+    allow_known_bad: bool
+    sample: Sample | None
+    """None: every sequence is scanned."""
+
+    @property
+    def sequences(self) -> int:
+        """Return how many sequences the run has in all."""
+        return self.stop - self.start if self.sample is None else self.sample.n
+
+    @property
+    def folder(self) -> Path:
+        """Return the run folder."""
+        c = self.checkpoint
+        return run_folder(self.runs, c.suite, c.model, c.step)
+
+    def shards(self) -> list[Shard]:
+        """Return the shards of the run."""
+        return plan_shards(self.start, self.stop, self.shard_size, self.sample)
+
+    def spread(self, count: int) -> Int64Array:
+        """Return at most `count` sequence indices of the run, evenly spaced over it.
+
+        They do not depend on the shards, nor on which of them are left.
+        """
+        places = np.linspace(0, self.sequences - 1, min(count, self.sequences)).astype(np.int64)
+        if self.sample is None:
+            return self.start + places
+        return self.sample.rows(self.start, self.stop)[places]
+
+    def configure(self, weights: Weights) -> Configuration:
+        """Return what fixes the answer of the run, now that the weights are known."""
+        return Configuration(
+            suite=self.checkpoint.suite,
+            model=self.checkpoint.model,
+            step=self.checkpoint.step,
+            start=self.start,
+            stop=self.stop,
+            exposed_rows=self.exposed_rows,
+            corpus_rows=len(self.corpus),
+            sequences_per_step=self.sequences_per_step,
+            shard_size=self.shard_size,
+            prompt_tokens=self.rules.prompt_tokens,
+            continuation_tokens=self.rules.continuation_tokens,
+            eos_rule=self.rules.eos_rule,
+            dtype=self.dtype,
+            weight_digest=weights.digest,
+            corpus_digest=self.corpus.digest,
+            sample_size=self.sample.n if self.sample else None,
+            sample_seed=self.sample.seed if self.sample else None,
+            stratum_rows=self.sample.stratum_rows if self.sample else None,
+        )
+
+    def floor_operations(self) -> int | None:
+        """Return the fewest operations that decide every sequence, None where unknown."""
+        if self.checkpoint.manifest is None:
+            return None
+        model = self.checkpoint.manifest[1]
+        return self.sequences * model.floor_operations(self.rules.prompt_tokens)
+
+
+def find_checkpoints(
+    model: str,
+    step: int | str | None = None,
+    *,
+    suite: str | None = None,
+    manifest: Path | None = None,
+) -> list[Checkpoint]:
+    """Find the checkpoints that a model name and a list of steps mean.
+
+    Args:
+        model: Short name from a manifest, a local folder, or a Hub `repository[@revision]`; a
+            folder of the same name as a model needs a slash (`./demo`).
+        step: A step, or a text such as `1000,2000`, `1000:143000:1000`, `all`, `last`.
+        suite: The suite, where two have a model of that name.
+        manifest: A manifest file of the user's own.
+
+    Raises:
+        ManifestError: No manifest names the model or the step, and it is no folder or repository.
+    """
+    is_folder = Path(model).is_dir() and not _is_named(model, manifest)
+    if suite is None and ("/" in model or is_folder):
+        return [_local_checkpoint(model, step)]
+    found = find_model(model, suite=suite, manifest=manifest)
+    steps = parse_steps(str("last" if step is None else step), found[0].steps)
+    return [
+        Checkpoint(found[0].suite, found[1].name, each, *_source(found[1], each), found)
+        for each in steps
+    ]
+
+
+def _is_named(model: str, manifest: Path | None) -> bool:
+    """Return whether a manifest has a model of that name, which then is no folder of that name."""
+    return any(each.name == model for suite in load_suites(manifest) for each in suite.models)
+
+
+def _source(model: ModelManifest, step: int) -> tuple[str, str | None]:
+    source, revision = model.source(step)
+    return str(source), revision
+
+
+def _local_checkpoint(model: str, step: int | str | None) -> Checkpoint:
+    """Name a model that no manifest knows after its folder or repository."""
+    source, revision = model, None
+    if not Path(model).is_dir():
+        source, _, at = model.partition("@")
+        revision = at or None
+    try:
+        label = int(step or 0)
+    except ValueError:
+        raise ManifestError(
+            f"step {step!r} of a model that no manifest names only labels the run: give one number"
+        ) from None
+    name = Path(source).resolve().name if Path(source).is_dir() else source.replace("/", "--")
+    return Checkpoint("local", name, label, source, revision, None)
+
+
+def plan_scan(
+    checkpoint: Checkpoint,
+    *,
+    corpus: str | None,
+    runs: Path,
+    sequences: tuple[int, int] | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    stratified: bool = False,
+    include_unexposed: bool = False,
+    dtype: str = "auto",
+    eos_rule: str = "none",
+    shard_size: int = SHARD_SIZE,
+    allow_known_bad: bool = False,
+    manifest: Path | None = None,
+    opened: Corpus | None = None,
+) -> ScanPlan:
+    """Find and check everything that the scan needs, without fetching the model; see `scan`.
+
+    `opened` is the corpus, where another step of the same model has opened it before.
+
+    Raises:
+        ManifestError, CorpusError, ModelError: Something named is missing or does not fit.
+        RunError: An option has a value that a scan does not know.
+    """
+    if dtype not in DTYPES or eos_rule not in EOS_RULES or shard_size < 1:
+        raise RunError(
+            f"dtype {dtype!r}, EOS rule {eos_rule!r}, shard size {shard_size}: expected one of "
+            f"{', '.join(DTYPES)}; one of {', '.join(EOS_RULES)}; at least 1"
+        )
+    rows = opened or _open_corpus(checkpoint, corpus, manifest)
+    exposed, sequences_per_step = _exposure(checkpoint, len(rows))
+    start, stop = _selection(sequences, exposed, len(rows), include_unexposed)
+    if not allow_known_bad:
+        _refuse_known_bad(checkpoint)
+    return ScanPlan(
+        checkpoint=checkpoint,
+        corpus=rows,
+        runs=runs,
+        start=start,
+        stop=stop,
+        exposed_rows=exposed,
+        sequences_per_step=sequences_per_step,
+        shard_size=shard_size,
+        rules=Rules(eos_rule=eos_rule),
+        dtype=dtype,
+        allow_known_bad=allow_known_bad,
+        sample=_design(sample, seed, stratified, stop - start, sequences_per_step),
+    )
+
+
+def _open_corpus(checkpoint: Checkpoint, corpus: str | None, manifest: Path | None) -> Corpus:
+    if checkpoint.manifest is None:
+        if corpus is None:
+            raise CorpusError(f"no manifest tells the corpus of {checkpoint.source}: give --corpus")
+        return open_corpus(corpus, manifest=manifest)
+    suite, model = checkpoint.manifest
+    own = suite.corpora[model.corpus] if model.corpus else None
+    if corpus is not None:
+        return open_corpus(corpus, manifest=manifest, expected=own)
+    if own is None:
+        raise CorpusError(f"no corpus in the training order of {model.name}: {model.corpus_note}")
+    return open_named(own)
+
+
+def _exposure(checkpoint: Checkpoint, rows: int) -> tuple[int, int | None]:
+    """Return how many rows the checkpoint has seen, and how many a step consumes."""
+    if checkpoint.manifest is None:
+        return rows, None
+    suite, _ = checkpoint.manifest
+    return suite.exposed_rows(checkpoint.step, rows), suite.sequences_per_step
+
+
+def _selection(
+    sequences: tuple[int, int] | None, exposed: int, rows: int, include_unexposed: bool
+) -> tuple[int, int]:
+    """Return the range of sequence indices to scan."""
+    limit = rows if include_unexposed else exposed
+    if sequences is None:
+        return 0, limit
+    start, stop = sequences
+    if not 0 <= start < stop <= rows:
+        raise CorpusError(
+            f"sequences {start}:{stop} are not a range within the corpus: choose A:B in 0:{rows}"
+        )
+    if start >= limit > 0:
+        raise CorpusError(
+            f"sequences {start}:{stop} were not yet seen by this checkpoint, which has seen "
+            f"0:{limit}: choose others, or add --include-unexposed"
+        )
+    return min(start, limit), min(stop, limit)
+
+
+def _design(
+    n: int | None, seed: int, stratified: bool, population: int, sequences_per_step: int | None
+) -> Sample | None:
+    """Return the sampling design; a sample of everything, or more, is refused when it is drawn."""
+    if n is None or not population:
+        return None
+    if not stratified:
+        return Sample(n, seed)
+    if sequences_per_step is None:
+        raise RunError("a sample is stratified by training step, and no manifest tells the steps")
+    return stratify(n, seed, population, sequences_per_step)
+
+
+def _refuse_known_bad(checkpoint: Checkpoint) -> None:
+    bad = checkpoint.manifest and checkpoint.manifest[1].known_bad_reason(checkpoint.step)
+    if bad:
+        link = f" ({bad.url})" if bad.url else ""
+        raise ModelError(
+            f"{checkpoint.model} step {checkpoint.step} is known to be wrong: {bad.reason}{link}; "
+            "choose another step, or pass --allow-known-bad"
+        )
+
+
+def refuse_identical_weights(runs: Path, configuration: Configuration) -> None:
+    """Refuse weights that another step's run in the same folder had; steps 0 and 1 may be equal.
+
+    A run whose record cannot be read is passed over, with a warning.
+
+    Raises:
+        ModelError: Two steps have the same weights, so one of them is mislabelled.
+    """
+    c = configuration
+    for folder in run_folders(runs, c.suite, c.model):
+        try:
+            other = open_run(folder).configuration
+        except RunError as error:
+            warnings.warn(str(error), DataWarning, stacklevel=2)
+            continue
+        if other.weight_digest != c.weight_digest or other.step == c.step:
+            continue
+        # A learning-rate warm-up from 0 leaves the first update without effect.
+        if {other.step, c.step} != {0, 1}:
+            raise ModelError(
+                f"the weights of {c.model} step {c.step} are byte-identical to those of step "
+                f"{other.step}: one of them is mislabelled; check both, or pass --allow-known-bad"
+            )

@@ -1,0 +1,55 @@
+"""One shard of a scan: read its sequences, decide them, write its scores.
+
+It knows nothing of other shards, other workers or other checkpoints.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memtrace.corpus import Corpus
+from memtrace.runs.run import Run, Shard
+from memtrace.runs.scores import write_scores
+from memtrace.storage.prefetch import PIECE, ahead
+
+if TYPE_CHECKING:
+    from memtrace.engine import Engine
+
+
+def scan_shard(
+    run: Run,
+    shard: Shard,
+    corpus: Corpus,
+    engine: "Engine",
+    writer: Executor,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Future[None]:
+    """Decide every sequence of a shard and have its score file written, whole or not at all.
+
+    Args:
+        run: The run that the shard belongs to.
+        shard: Which sequences.
+        corpus: Where they are read from.
+        engine: What decides them.
+        writer: What writes the file, while the caller goes on with the next shard.
+        on_progress: Called with the number of sequences decided since the last call.
+
+    Returns:
+        The end of writing; its result raises RunError if the scores cannot be written.
+
+    Raises:
+        CorpusError: The corpus cannot be read or has ids outside the model's vocabulary.
+        ModelError: The model gives logits that are not finite.
+    """
+    tokens, rows = run.prompt_tokens + run.continuation_tokens, run.rows(shard)
+    # Pieces: between two of them progress is reported; the engine cuts its own batches.
+    pieces = [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
+    matched = []
+    for sequences in ahead(lambda piece: corpus.take(piece, tokens), pieces):
+        matched.append(engine.matched_tokens(sequences))
+        on_progress(len(sequences))
+    scores = np.concatenate(matched)
+    metadata = run.configuration.metadata()
+    return writer.submit(write_scores, run.path(shard), rows, scores, metadata)

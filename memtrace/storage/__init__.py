@@ -1,0 +1,1 @@
+"""Files: local or remote stores, digests, checksums, reading ahead."""
