@@ -68,7 +68,7 @@ def main() -> None:
         f"{options.shape}: {platform.processor() or platform.machine()}, {options.threads} threads"
     )
     peaks = {dtype: matrix_peak(dtype, clock) for dtype in (torch.float32, torch.bfloat16)}
-    floors = {dtype: peak / floor_operations(model) for dtype, peak in peaks.items()}
+    floors = {dtype: peak / minimum_flops(model) for dtype, peak in peaks.items()}
     for dtype in peaks:
         peak, floor = peaks[dtype] / 1e9, floors[dtype]
         print(f"{name(dtype)} products: {peak:.0f} GFLOP/s, a floor of {floor:.0f} sequences/s")
@@ -82,7 +82,7 @@ def main() -> None:
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
 
 
-def floor_operations(model: GPTNeoXForCausalLM) -> float:
+def minimum_flops(model: GPTNeoXForCausalLM) -> float:
     """What a sequence that misses at once needs: 32 positions of the trunk, one row of logits."""
     head = model.lm_head.weight.numel()
     trunk = sum(p.numel() for p in model.gpt_neox.parameters()) - head

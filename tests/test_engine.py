@@ -211,9 +211,9 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(
 ) -> None:
     model, sequences, matched = case("neox")
     engine = Engine(model, Rules(), calibration=sequences[:20], dtype=dtype, batch_size=20)
-    for rung in [engine._first, *engine._below[:-1]]:
-        prompt = rung.forward.prompt
-        monkeypatch.setattr(rung.forward, "prompt", out_of_memory_above(6, prompt))
+    for stage in [engine._first, *engine._below[:-1]]:
+        prompt = stage.forward.prompt
+        monkeypatch.setattr(stage.forward, "prompt", out_of_memory_above(6, prompt))
     with pytest.warns(CapacityWarning, match="sequences at once: going on with") as told:
         np.testing.assert_array_equal(engine.matched_tokens(sequences), matched)
     sizes = [re.findall(r"\d+", str(warning.message))[:2] for warning in told]

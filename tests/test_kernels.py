@@ -1,7 +1,4 @@
-"""The decision kernels: one rule in a plain loop, the twin, the CUDA source on the CPU and the GPU.
-
-It knows no model: logits are made up.
-"""
+"""The decision kernels: a plain loop, the array-API reference, the CUDA source on CPU and GPU."""
 
 import ctypes
 import functools
@@ -47,7 +44,7 @@ def test_rule_by_hand():
 @each_dtype
 @some(max_examples=300)
 @given(data=st.data())
-def test_twin_follows_the_rule_in_torch_and_numpy(dtype, data):
+def test_reference_follows_the_rule_in_torch_and_numpy(dtype, data):
     case = data.draw(cases(dtype))
     expected = plain(case)
     assert case.answer().tolist() == expected
@@ -89,10 +86,10 @@ def test_certain_answers_have_an_exact_margin_beyond_the_tolerance(dtype, data):
         outcomes,
         strict=True,
     ):
-        rivals = [x for v, x in enumerate(row) if v != target and (v or not case.mask_eos)]
+        competitors = [x for v, x in enumerate(row) if v != target and (v or not case.mask_eos)]
         masked = case.mask_eos and target == 0
-        if rivals and outcome != UNDECIDED and 0 < tau < np.inf and not masked:
-            margin = Fraction(row[target]) - Fraction(max(rivals))
+        if competitors and outcome != UNDECIDED and 0 < tau < np.inf and not masked:
+            margin = Fraction(row[target]) - Fraction(max(competitors))
             assert (margin > tau) == (outcome == MATCH)
             assert abs(margin) > Fraction(tau)
 
@@ -170,7 +167,7 @@ def host(tmp_path_factory):
 @each_dtype
 @some(max_examples=200)
 @given(data=st.data())
-def test_cuda_source_gives_the_bytes_of_the_twin(host, dtype, data):
+def test_cuda_source_gives_the_bytes_of_the_reference(host, dtype, data):
     case = data.draw(cases(dtype))
     threads = data.draw(st.sampled_from([1, 2, 7, 32]))
     assert decide_on_host(host, case, threads).tolist() == case.answer().tolist()
@@ -197,7 +194,7 @@ def test_cuda_source_answers_a_bug_of_the_caller_loudly(host, target, tau):
 
 
 @pytest.mark.parametrize("threads", [1, 4, 32])
-def test_cuda_source_counts_the_matched_tokens_of_the_twin(host, threads):
+def test_cuda_source_counts_the_matched_tokens_of_the_reference(host, threads):
     rng = np.random.default_rng(threads)
     truth = rng.integers(0, 50304, (57, 32))
     wrong = rng.random(truth.shape) < rng.choice([0, 0.03, 0.5], (57, 1))
@@ -223,8 +220,9 @@ def nvrtc():
     package = find_spec("nvidia.cuda_nvrtc") if find_spec("nvidia") else None
     if package is None:
         pytest.skip("no NVRTC: pip install nvidia-cuda-nvrtc-cu12")
-    (folder,) = package.submodule_search_locations
-    return ctypes.CDLL(str(next(Path(folder, "lib").glob("libnvrtc.so.*"))))
+    folders = package.submodule_search_locations
+    libraries = (path for folder in folders for path in Path(folder, "lib").glob("libnvrtc.so.*"))
+    return ctypes.CDLL(str(next(libraries)))
 
 
 def compile_with(nvrtc, architecture, kind):
@@ -352,7 +350,7 @@ def test_launcher_refuses_logits_that_lie_apart(stand_in):
 @each_dtype
 @some(max_examples=200)
 @given(data=st.data())
-def test_gpu_gives_the_bytes_of_the_twin(dtype, data):
+def test_gpu_gives_the_bytes_of_the_reference(dtype, data):
     case = data.draw(cases(dtype))
     frame, view = case.logits._base.cuda(), case.logits
     logits = frame.as_strided(view.shape, view.stride(), view.storage_offset())

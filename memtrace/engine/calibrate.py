@@ -1,7 +1,4 @@
-"""Fit the rungs to a model and a corpus: precision, tolerances, chunks, batch size, all measured.
-
-It decides no sequence for anyone: what it finds is in the rungs that it returns.
-"""
+"""Fit precision stages to a model and a corpus: tolerances, chunks, batch size, all measured."""
 
 import time
 from collections.abc import Sequence
@@ -17,8 +14,8 @@ from memtrace.engine.definition import Rules
 from memtrace.engine.forward.neox import NeoXForward
 from memtrace.engine.forward.transformers import GenericForward
 from memtrace.engine.kernels import MISS, UNDECIDED
-from memtrace.engine.margins import closest_rivals, margins
-from memtrace.engine.stages import ExactRung, Rung, ToleranceRung, on_device
+from memtrace.engine.margins import margins, top_competitors
+from memtrace.engine.stages import ExactStage, Stage, ToleranceStage, on_device
 
 LOGITS_BUDGET = 256 << 20  # bytes
 CACHE_BUDGET = 128 << 20  # bytes; twice that makes it 1% faster and takes 300 MB more
@@ -39,14 +36,14 @@ class Margins:
     plain: Tensor
     """From the logits as they come."""
     fine: Tensor
-    """Among a few contenders, computed more precisely; in standard deviations of the logits."""
+    """Among the top competitors, more precisely; in standard deviations of the logits."""
     largest_logit: float
 
 
-def build_rungs(
+def build_stages(
     model: PreTrainedModel, rules: Rules, sample: np.ndarray, dtype: str, batch_size: int | None
-) -> tuple[list[ToleranceRung], ExactRung]:
-    """The rungs for a model, from the fastest to the exact one.
+) -> tuple[list[ToleranceStage], ExactStage]:
+    """The precision stages for a model, from the fastest to the exact one.
 
     Args:
         model: In float32, on its device.
@@ -56,23 +53,25 @@ def build_rungs(
         batch_size: The most sequences in a batch; None for as many as are good.
 
     Returns:
-        One or two rungs with tolerances, and the exact one.
+        One or two stages with tolerances, and the exact one.
     """
-    exact = ExactRung(
+    exact = ExactStage(
         forward=_forward(model, torch.float64, rules),
         length=rules.continuation_tokens,
         mask_eos=rules.eos_rule == "mask-eos",
     )
-    full = _with_tolerance(_rung(model, torch.float32, rules, batch_size), exact, sample)
-    ladders = [
-        [_with_tolerance(_rung(model, half, rules, batch_size), full, sample), full]
+    full = _with_tolerance(_stage(model, torch.float32, rules, batch_size), exact, sample)
+    candidates = [
+        [_with_tolerance(_stage(model, half, rules, batch_size), full, sample), full]
         for half in _half_types(dtype, model.device)
     ]
     if dtype in ("auto", "float32"):
-        ladders.append([full])
-    fastest = ladders[0] if len(ladders) == 1 else min(ladders, key=lambda x: _cost(x, sample))
+        candidates.append([full])
+    fastest = (
+        candidates[0] if len(candidates) == 1 else min(candidates, key=lambda x: _cost(x, sample))
+    )
     stops = _stops(fastest[0], sample)
-    return [replace(rung, stops=stops) for rung in fastest], exact
+    return [replace(stage, stops=stops) for stage in fastest], exact
 
 
 def _forward(model: PreTrainedModel, dtype: torch.dtype, rules: Rules) -> Forward:
@@ -90,10 +89,10 @@ def _half_types(dtype: str, device: torch.device) -> list[torch.dtype]:
     return [getattr(torch, name) for name in names.get(dtype, [dtype])]
 
 
-def _rung(
+def _stage(
     model: PreTrainedModel, dtype: torch.dtype, rules: Rules, batch_size: int | None
-) -> ToleranceRung:
-    """A rung as large as its budgets allow, with tolerances and chunks still to be set."""
+) -> ToleranceStage:
+    """A stage as large as its budgets allow, with tolerances and chunks still to be set."""
     forward = _forward(model, dtype, rules)
     config = model.config.get_text_config()
     logits_budget, cache_budget = LOGITS_BUDGET, CACHE_BUDGET
@@ -106,7 +105,7 @@ def _rung(
     )
     most = max(1, min(rows, cache_budget // cached))
     stops = tuple(min(2**i, rules.continuation_tokens) for i in range(9))
-    return ToleranceRung(
+    return ToleranceStage(
         forward=forward,
         length=rules.continuation_tokens,
         mask_eos=rules.eos_rule == "mask-eos",
@@ -117,28 +116,28 @@ def _rung(
     )
 
 
-def _with_tolerance(rung: ToleranceRung, reference: Rung, sample: np.ndarray) -> ToleranceRung:
-    """Set the tolerances of a rung from how far its margins are from those of the one below it."""
-    if rung.forward.dtype == torch.float32:
+def _with_tolerance(stage: ToleranceStage, reference: Stage, sample: np.ndarray) -> ToleranceStage:
+    """Set the tolerances of a stage from how far its margins are from those of the one below it."""
+    if stage.forward.dtype == torch.float32:
         sample = sample[:EXACT_SEQUENCES]
-        ours, true = _measure(rung, sample, len(sample)), _measure(reference, sample, 1)
+        ours, true = _measure(stage, sample, len(sample)), _measure(reference, sample, 1)
         error = FLOAT32_SAFETY * _largest(ours.plain - true.plain)
-        return replace(rung, tolerance=max(error, FLOAT32_FLOOR * true.largest_logit))
+        return replace(stage, tolerance=max(error, FLOAT32_FLOOR * true.largest_logit))
     sample = sample[:MARGIN_SEQUENCES]
     ours, true = (
-        _measure(rung, sample, EXACT_SEQUENCES),
+        _measure(stage, sample, EXACT_SEQUENCES),
         _measure(reference, sample, EXACT_SEQUENCES),
     )
     return replace(
-        rung,
+        stage,
         tolerance=_bound(ours.plain - true.plain),
         fine_tolerance=_bound(ours.fine - true.fine),
     )
 
 
-def _measure(rung: Rung, sample: np.ndarray, at_once: int) -> Margins:
+def _measure(stage: Stage, sample: np.ndarray, at_once: int) -> Margins:
     """All margins of teacher-forced sequences, `at_once` sequences in a pass."""
-    forward, length = rung.forward, rung.length
+    forward, length = stage.forward, stage.length
     plain, fine, largest = [], [], 0.0
     with forward.precision():
         for start in range(0, len(sample), at_once):
@@ -147,8 +146,8 @@ def _measure(rung: Rung, sample: np.ndarray, at_once: int) -> Margins:
             features, targets = kept.flatten(0, 1), tokens[:, -length:].flatten()
             logits = forward.logits(features)
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            plain.append(margins(logits, targets, rung.mask_eos).double())
-            few = forward.contenders(features, closest_rivals(logits, targets, rung.mask_eos))
+            plain.append(margins(logits, targets, stage.mask_eos).double())
+            few = forward.precise_logits(features, top_competitors(logits, targets, stage.mask_eos))
             fine.append(((few[:, 0] - few[:, 1:].amax(1)) / logits.std(1)).double())
             largest = max(largest, _largest(logits))
     return Margins(torch.cat(plain), torch.cat(fine), largest)
@@ -169,33 +168,33 @@ def _bound(errors: Tensor) -> float:
     )
 
 
-def _cost(rungs: Sequence[ToleranceRung], sample: np.ndarray) -> float:
-    """Seconds to decide the first token of some sequences, the doubts of each rung by the next."""
+def _cost(stages: Sequence[ToleranceStage], sample: np.ndarray) -> float:
+    """Seconds to decide some first tokens; what a stage leaves undecided, by the next."""
     sample = sample[:TIMED_SEQUENCES]
     seconds, share = 0.0, 1.0
-    for rung in rungs:
-        spent, outcomes = _time_first_token(rung, sample)
+    for stage in stages:
+        spent, outcomes = _time_first_token(stage, sample)
         seconds += share * spent
         share *= float((outcomes[:, 0] >= UNDECIDED).mean())
     return seconds
 
 
-def _time_first_token(rung: ToleranceRung, sample: np.ndarray) -> tuple[float, np.ndarray]:
-    open_decisions = np.zeros((len(sample), rung.length), bool)
+def _time_first_token(stage: ToleranceStage, sample: np.ndarray) -> tuple[float, np.ndarray]:
+    open_decisions = np.zeros((len(sample), stage.length), bool)
     open_decisions[:, 0] = True
-    rung.outcomes(sample, open_decisions)  # the first call prepares kernels
+    stage.outcomes(sample, open_decisions)  # the first call prepares kernels
     start = time.perf_counter()
-    outcomes = rung.outcomes(sample, open_decisions)
+    outcomes = stage.outcomes(sample, open_decisions)
     return time.perf_counter() - start, outcomes
 
 
-def _stops(rung: ToleranceRung, sample: np.ndarray) -> tuple[int, ...]:
+def _stops(stage: ToleranceStage, sample: np.ndarray) -> tuple[int, ...]:
     """The cheapest chunks for the survival of the sample and the measured costs of a step."""
-    outcomes = rung.outcomes(sample, np.ones((len(sample), rung.length), bool))
+    outcomes = stage.outcomes(sample, np.ones((len(sample), stage.length), bool))
     right = np.logical_and.accumulate(outcomes != MISS, axis=1)
     survival = (right.sum(axis=0) + 0.5) / (len(sample) + 1)
     timed = sample[:TIMED_SEQUENCES]
-    seconds, _ = _time_first_token(rung, timed)
-    prompt = timed.shape[1] - rung.length
-    step, _ = _time_first_token(rung, timed[:1])
-    return schedule(survival, step, seconds / (len(timed) * prompt) * rung.batch_size)
+    seconds, _ = _time_first_token(stage, timed)
+    prompt = timed.shape[1] - stage.length
+    step, _ = _time_first_token(stage, timed[:1])
+    return schedule(survival, step, seconds / (len(timed) * prompt) * stage.batch_size)

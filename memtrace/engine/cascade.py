@@ -1,7 +1,4 @@
-"""The cascade: decide the first token of all, then go on with the sequences that are still right.
-
-It knows neither how a forward pass computes nor how certain a decision has to be.
-"""
+"""The cascade: decide the first token of all, then go on with those that are still right."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -37,7 +34,7 @@ class Forward(Protocol):
         """The logits `(r, V)` that follow `(r, d)` features."""
         ...
 
-    def contenders(self, features: Tensor, ids: Tensor) -> Tensor:
+    def precise_logits(self, features: Tensor, ids: Tensor) -> Tensor:
         """The logits of a few `(r, m)` token ids, as precisely as the features allow."""
         ...
 
@@ -55,8 +52,8 @@ def cascade(
 ) -> Tensor:
     """Decide continuation tokens in growing chunks; a sequence leaves at its first miss.
 
-    A decision that stays undecided counts as a match here: the sequence goes on, and all its
-    doubts are settled together elsewhere.
+    A decision that stays undecided counts as a match here: the sequence goes on, and the next
+    stage settles all its undecided decisions together.
 
     Args:
         forward: The model.

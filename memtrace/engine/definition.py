@@ -1,6 +1,6 @@
 """What a score means: the number of leading continuation tokens that greedy decoding returns.
 
-It knows no model and no engine: every faster way of deciding is tested against this one.
+Every faster way of deciding is tested against this one.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""The engine: sequences in, exact matched tokens out, whatever else was in the batch.
-
-It knows no files and no shards.
-"""
+"""The engine: sequences in, exact matched tokens out, whatever else was in the batch."""
 
 import warnings
 from dataclasses import replace
@@ -11,12 +8,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from memtrace.engine.calibrate import build_rungs
+from memtrace.engine.calibrate import build_stages
 from memtrace.engine.definition import Rules
 from memtrace.engine.forward.transformers import vocabulary
 from memtrace.engine.kernels.cuda import import_cupy
 from memtrace.engine.margins import upper_bound
-from memtrace.engine.stages import Rung, ToleranceRung, descend, name
+from memtrace.engine.stages import Stage, ToleranceStage, name, resolve
 from memtrace.errors import ApproximationWarning, CapacityWarning, CorpusError, ModelError
 
 AUDIT_SHARE = 1 / 256
@@ -27,7 +24,7 @@ class Engine:
     """Decides sequences with one causal language model.
 
     Half precision decides first; what its error could have turned is decided again in float32, and
-    what float32 leaves in doubt in float64, one sequence at a time. So no answer depends on the
+    what float32 leaves undecided in float64, one sequence at a time. So no answer depends on the
     precision asked for, nor on batches. A random sample of what half precision was certain of is
     decided again too: the audit.
     """
@@ -68,9 +65,9 @@ class Engine:
             raise CorpusError("no sequences to calibrate with: give the engine some of the corpus")
         sample = self._checked(calibration)
         with torch.inference_mode():
-            rungs, exact = build_rungs(model, rules, sample, dtype, batch_size)
-        self._first = rungs[0]
-        self._below: list[Rung] = [*rungs[1:], exact]
+            stages, exact = build_stages(model, rules, sample, dtype, batch_size)
+        self._first = stages[0]
+        self._below: list[Stage] = [*stages[1:], exact]
 
     @torch.inference_mode()
     def matched_tokens(self, sequences: np.ndarray) -> np.ndarray:
@@ -89,10 +86,10 @@ class Engine:
         distinct, positions, copies = _distinct(self._checked(sequences))
         every_decision = np.ones((len(distinct), self._rules.continuation_tokens), bool)
         while True:
-            rungs: list[Rung] = [self._first, *self._below]
+            stages: list[Stage] = [self._first, *self._below]
             try:
-                matched, first, doubts = descend(rungs, distinct, every_decision, positions)
-                if len(rungs) == 2 or self._audit(distinct, first, doubts, positions):
+                matched, first, undecided = resolve(stages, distinct, every_decision, positions)
+                if len(stages) == 2 or self._audit(distinct, first, undecided, positions):
                     break
                 continue
             except torch.OutOfMemoryError as error:
@@ -100,19 +97,19 @@ class Engine:
             self._halve_batches(told)
         self._sequences += len(sequences)
         self._distinct += len(distinct)
-        self._rechecked += int(doubts.any(axis=1).sum())
+        self._rechecked += int(undecided.any(axis=1).sum())
         return np.asarray(matched[copies], np.uint8)
 
     def record(self) -> dict[str, Any]:
         """What a run record says of the engine; JSON-safe."""
-        rung = self._first
+        stage = self._first
         return {
-            "dtype": name(rung.forward.dtype),
-            "batch_size": rung.batch_size,
-            "schedule": list(rung.stops),
+            "dtype": name(stage.forward.dtype),
+            "batch_size": stage.batch_size,
+            "schedule": list(stage.stops),
             "tolerance": {
-                "logits": rung.tolerance,
-                "contenders_in_standard_deviations": rung.fine_tolerance,
+                "logits": stage.tolerance,
+                "top_competitors_in_standard_deviations": stage.fine_tolerance,
             },
             "audit": {
                 "n": self._audited,
@@ -139,14 +136,14 @@ class Engine:
         return sequences
 
     def _audit(
-        self, sequences: np.ndarray, first: np.ndarray, doubts: np.ndarray, positions: np.ndarray
+        self, sequences: np.ndarray, first: np.ndarray, undecided: np.ndarray, positions: np.ndarray
     ) -> bool:
-        """Decide a sample of the first rung's certain decisions again; widen it after an error."""
+        """Decide a sample of the first stage's certain decisions again; widen it after an error."""
         n = len(sequences)
         size = min(n, max(AUDIT_LEAST, round(n * AUDIT_SHARE)))
         rows = np.sort(self._random.choice(n, size, replace=False))
-        certain = (np.arange(doubts.shape[1]) <= first[rows, None]) & ~doubts[rows]
-        again, _, _ = descend(self._below, sequences[rows], certain, positions[rows])
+        certain = (np.arange(undecided.shape[1]) <= first[rows, None]) & ~undecided[rows]
+        again, _, _ = resolve(self._below, sequences[rows], certain, positions[rows])
         wrong = int((again != first[rows]).sum())
         self._audited += int(certain.sum())
         self._wrong += wrong
@@ -162,7 +159,7 @@ class Engine:
                 "take a larger device, or end what else runs on it"
             )
         self._first = _halved(self._first)
-        self._below = [_halved(r) if isinstance(r, ToleranceRung) else r for r in self._below]
+        self._below = [_halved(r) if isinstance(r, ToleranceStage) else r for r in self._below]
         if self._first.forward.device.type == "cuda":
             torch.cuda.empty_cache()
         warnings.warn(
@@ -173,21 +170,21 @@ class Engine:
         )
 
     def _widen(self) -> None:
-        rung, self._widened = self._first, self._widened + 1
-        fine = None if rung.fine_tolerance is None else 2 * rung.fine_tolerance
-        self._first = replace(rung, tolerance=2 * rung.tolerance, fine_tolerance=fine)
+        stage, self._widened = self._first, self._widened + 1
+        fine = None if stage.fine_tolerance is None else 2 * stage.fine_tolerance
+        self._first = replace(stage, tolerance=2 * stage.tolerance, fine_tolerance=fine)
         warnings.warn(
-            f"the audit found a wrong decision in {name(rung.forward.dtype)} beyond the tolerance "
-            f"of {rung.tolerance:.3g}: it is doubled, and these sequences are decided again",
+            f"the audit found a wrong decision in {name(stage.forward.dtype)} beyond the tolerance "
+            f"of {stage.tolerance:.3g}: it is doubled, and these sequences are decided again",
             ApproximationWarning,
             stacklevel=4,
         )
 
 
-def _halved(rung: ToleranceRung) -> ToleranceRung:
-    """The rung with half as many sequences, and rows of logits, at once."""
+def _halved(stage: ToleranceStage) -> ToleranceStage:
+    """The stage with half as many sequences, and rows of logits, at once."""
     return replace(
-        rung, batch_size=max(1, rung.batch_size // 2), max_rows=max(1, rung.max_rows // 2)
+        stage, batch_size=max(1, stage.batch_size // 2), max_rows=max(1, stage.max_rows // 2)
     )
 
 

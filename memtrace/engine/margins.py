@@ -1,14 +1,11 @@
-"""How certain a decision is: margins, contenders, ties, and the bound that an audit gives.
-
-It knows neither models nor batches.
-"""
+"""How certain a decision is: margins, top competitors, ties, and the bound of an audit."""
 
 import torch
 from torch import Tensor
 
 from memtrace.engine.kernels import MATCH, MISS, NOT_FINITE
 
-CONTENDERS = 8
+TOP_COMPETITORS = 8
 FLOAT64_NOISE = 2.0**-40  # of the largest logit: two that are closer are one number, computed twice
 
 
@@ -18,11 +15,11 @@ def margins(logits: Tensor, targets: Tensor, mask_eos: bool) -> Tensor:
     return logits.gather(1, targets[:, None])[:, 0] - others.amax(1)
 
 
-def closest_rivals(logits: Tensor, targets: Tensor, mask_eos: bool) -> Tensor:
+def top_competitors(logits: Tensor, targets: Tensor, mask_eos: bool) -> Tensor:
     """Token ids `(r, 1 + m)`: each target, and the m other tokens with the largest logits."""
     others = _others(logits, targets, mask_eos)
-    rivals = others.topk(min(CONTENDERS, others.shape[1] - 1 - mask_eos), dim=1).indices
-    return torch.cat([targets[:, None], rivals], dim=1)
+    competitors = others.topk(min(TOP_COMPETITORS, others.shape[1] - 1 - mask_eos), dim=1).indices
+    return torch.cat([targets[:, None], competitors], dim=1)
 
 
 def decide_exactly(logits: Tensor, targets: Tensor, mask_eos: bool) -> Tensor:
@@ -43,12 +40,12 @@ def upper_bound(n: int, wrong: int, confidence: float = 0.95) -> float | None:
     """Clopper and Pearson's exact upper bound on an error rate (Biometrika 26, 1934).
 
     Args:
-        n: Decisions looked at.
+        n: Decisions audited.
         wrong: How many of them were wrong.
         confidence: Of the one-sided bound.
 
     Returns:
-        The bound; None if nothing was looked at.
+        The bound; None if nothing was audited.
     """
     from scipy.stats import beta
 

@@ -1,7 +1,4 @@
-"""The ladder of precisions: what one rung leaves in doubt, the next one settles.
-
-It knows neither where tolerances come from nor how a forward pass computes.
-"""
+"""Precision stages: what one leaves undecided, the next one resolves."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +9,12 @@ from torch import Tensor
 
 from memtrace.engine.cascade import Forward, cascade
 from memtrace.engine.kernels import MATCH, MISS, NOT_FINITE, UNDECIDED, decide
-from memtrace.engine.margins import closest_rivals, decide_exactly
+from memtrace.engine.margins import decide_exactly, top_competitors
 from memtrace.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
-class ToleranceRung:
+class ToleranceStage:
     """A precision whose decisions are believed where the margin is beyond its tolerance."""
 
     forward: Forward
@@ -31,7 +28,7 @@ class ToleranceRung:
     tolerance: float
     """In logits, for the logits as the forward pass gives them."""
     fine_tolerance: float | None = None
-    """In standard deviations of a row's logits, for a few contenders computed more precisely."""
+    """In standard deviations of a row's logits, for its precise logits."""
 
     def outcomes(self, sequences: np.ndarray, open_decisions: np.ndarray) -> np.ndarray:
         """Batches through the cascade; each sequence up to its first certain miss."""
@@ -40,7 +37,7 @@ class ToleranceRung:
             starts = range(0, len(sequences), self.batch_size)
             batches = [slice(start, start + self.batch_size) for start in starts]
             cut = ((sequences[batch], open_decisions[batch]) for batch in batches)
-            moved = on_device_ahead(cut, self.forward.device)
+            moved = prefetch_to_device(cut, self.forward.device)
             for batch, (tokens, open_batch) in zip(batches, moved, strict=True):
                 decided = cascade(
                     self.forward, self._decide, tokens, open_batch, self.stops, self.max_rows
@@ -54,16 +51,16 @@ class ToleranceRung:
         rows = (outcomes == UNDECIDED).nonzero()[:, 0]
         if self.fine_tolerance is not None and len(rows):
             near, targets = logits[rows].float(), targets[rows]
-            ids = closest_rivals(near, targets, self.mask_eos)
-            few = self.forward.contenders(features[rows], ids)
+            ids = top_competitors(near, targets, self.mask_eos)
+            few = self.forward.precise_logits(features[rows], ids)
             tolerance = self.fine_tolerance * near.std(1)
             outcomes[rows] = decide(few, torch.zeros_like(targets), tolerance, mask_eos=False)
         return outcomes
 
 
 @dataclass(frozen=True, slots=True)
-class ExactRung:
-    """The last resort: float64, one sequence at a time and always of one shape; no doubts."""
+class ExactStage:
+    """Float64, one sequence at a time and always of one shape: it leaves nothing undecided."""
 
     forward: Forward
     length: int
@@ -83,7 +80,7 @@ class ExactRung:
         return outcomes
 
 
-Rung = ToleranceRung | ExactRung
+Stage = ToleranceStage | ExactStage
 Batch = tuple[np.ndarray, np.ndarray]
 Moved = tuple[Tensor, Tensor]
 
@@ -98,7 +95,7 @@ def on_device(sequences: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(sequences.astype(np.int64)).to(device)
 
 
-def on_device_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Moved]:
+def prefetch_to_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Moved]:
     """Yield token ids and open decisions of each batch on a device, those of the next on their way.
 
     On CUDA they are copied from pinned memory on a stream of their own, while a batch is decided.
@@ -128,26 +125,29 @@ def _arrived(batch: Moved, copies: torch.cuda.Stream) -> Moved:
     return batch
 
 
-def descend(
-    rungs: Sequence[Rung], sequences: np.ndarray, open_decisions: np.ndarray, positions: np.ndarray
+def resolve(
+    stages: Sequence[Stage],
+    sequences: np.ndarray,
+    open_decisions: np.ndarray,
+    positions: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Decide with the first rung and settle its doubts with the others.
+    """Decide with the first stage; what it leaves undecided, with the others.
 
     Args:
-        rungs: From the fastest to the exact one.
+        stages: From the fastest to the exact one.
         sequences: `(n, k + l)` token ids.
         open_decisions: `(n, l)`, what to decide; anything else counts as matched.
         positions: `(n,)`, how an error names the sequences.
 
     Returns:
-        Matched tokens `(n,)`; and what the first rung alone says: matched tokens `(n,)` if all its
-        doubts were matches, and these doubts `(n, l)`.
+        Matched tokens `(n,)`; and what the first stage alone says: matched tokens `(n,)` if all
+        that it leaves undecided were matches, and which decisions these are `(n, l)`.
 
     Raises:
         ModelError: A logit is not finite in float32 or float64.
     """
-    dtype = rungs[0].forward.dtype
-    outcomes = rungs[0].outcomes(sequences, open_decisions)
+    dtype = stages[0].forward.dtype
+    outcomes = stages[0].outcomes(sequences, open_decisions)
     broken = positions[(outcomes == NOT_FINITE).any(axis=1)]
     if len(broken) and dtype.itemsize >= 4:
         raise ModelError(
@@ -158,11 +158,11 @@ def descend(
     length = outcomes.shape[1]
     missed = outcomes == MISS
     first = np.where(missed.any(axis=1), missed.argmax(axis=1), length)
-    # What half precision cannot represent is in doubt too.
-    doubts = (outcomes >= UNDECIDED) & (np.arange(length) < first[:, None])
+    # What half precision cannot represent is undecided too.
+    undecided = (outcomes >= UNDECIDED) & (np.arange(length) < first[:, None])
     matched = first.copy()
-    rows = doubts.any(axis=1).nonzero()[0]
+    rows = undecided.any(axis=1).nonzero()[0]
     if len(rows):
-        settled, _, _ = descend(rungs[1:], sequences[rows], doubts[rows], positions[rows])
+        settled, _, _ = resolve(stages[1:], sequences[rows], undecided[rows], positions[rows])
         matched[rows] = np.minimum(matched[rows], settled)
-    return matched, first, doubts
+    return matched, first, undecided

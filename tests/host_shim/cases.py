@@ -1,6 +1,6 @@
 """Questions for the decision kernels, and the documented rule as a plain loop that answers them.
 
-It knows nothing of how the twin and the kernels work.
+Made without regard to how the array-API reference and the kernels work.
 """
 
 from dataclasses import dataclass

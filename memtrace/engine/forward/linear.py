@@ -1,7 +1,4 @@
-"""Products with a model's weights, in one precision, by the fastest routine of the device.
-
-It knows nothing of what the weights are for.
-"""
+"""Linear layers of a model, in one precision, by the fastest routine of the device."""
 
 from collections.abc import Callable
 
@@ -10,27 +7,27 @@ import torch.nn.functional as F  # noqa: N812 (torch's own abbreviation)
 from torch import Tensor, nn
 from transformers.activations import GELUActivation
 
-Product = Callable[[Tensor], Tensor]
+Linear = Callable[[Tensor], Tensor]
 
 
-def product(linear: nn.Linear, dtype: torch.dtype, activation: nn.Module | None = None) -> Product:
+def linear(layer: nn.Linear, dtype: torch.dtype, activation: nn.Module | None = None) -> Linear:
     """A function that maps `(..., in)` to `(..., out)`, in `dtype` whatever it is given.
 
     Args:
-        linear: Weight and bias; shared if they are of that type already, else copied.
+        layer: Weight and bias; shared if they are of that type already, else copied.
         dtype: Of what is multiplied and of the result; sums are kept in float32 or better.
         activation: Applied to the result.
     """
-    weight = linear.weight.detach().to(dtype)
-    bias = None if linear.bias is None else linear.bias.detach().to(dtype)
+    weight = layer.weight.detach().to(dtype)
+    bias = None if layer.bias is None else layer.bias.detach().to(dtype)
     if not _onednn_has(weight):
         after = activation or nn.Identity()
         return lambda x: after(F.linear(x.to(dtype), weight, bias))
     if activation is None:
-        return _onednn_product(weight, bias, "none")
+        return _onednn_linear(weight, bias, "none")
     if isinstance(activation, GELUActivation):
-        return _onednn_product(weight, bias, "gelu")
-    inner = _onednn_product(weight, bias, "none")
+        return _onednn_linear(weight, bias, "gelu")
+    inner = _onednn_linear(weight, bias, "none")
     return lambda x: activation(inner(x))
 
 
@@ -42,7 +39,7 @@ def _onednn_has(weight: Tensor) -> bool:
     )
 
 
-def _onednn_product(weight: Tensor, bias: Tensor | None, after: str) -> Product:
+def _onednn_linear(weight: Tensor, bias: Tensor | None, after: str) -> Linear:
     """What torch.compile emits: bias and GELU are applied while the sums are in registers.
 
     A tenth faster than `F.linear`, which takes MKL in float32 and adds a bias in a pass of its own.

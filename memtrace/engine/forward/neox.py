@@ -1,6 +1,6 @@
 """A forward pass of GPT-NeoX that computes only what a greedy decision needs.
 
-It shares the weights of the Transformers model, and knows nothing of decisions.
+It shares the weights of the Transformers model.
 """
 
 import copy
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from transformers import GPTNeoXForCausalLM
 from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXLayer
 
-from memtrace.engine.forward.linear import Product, product
-from memtrace.engine.forward.parallel import cut, side_by_side
-from memtrace.engine.forward.token_cache import TokenTable
+from memtrace.engine.forward.linear import Linear, linear
+from memtrace.engine.forward.parallel import cut, parallel_map
+from memtrace.engine.forward.token_cache import TokenCache
 
-TABLE_BUDGET = 512 << 20
-"""Bytes that a table of the first layer may take."""
+TOKEN_CACHE_BUDGET = 512 << 20
+"""Bytes that the token cache of the first layer may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +51,36 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer's functions: norms in the precision of the residual stream, products in theirs."""
+    """One layer's functions: norms in the residual stream's precision, linear layers in theirs."""
 
     attention_norm: nn.Module
     mlp_norm: nn.Module
-    qkv: Product
+    qkv: Linear
     """To `(..., heads, q/k/v, head size)`, flattened."""
-    dense: Product
-    up: Product
+    dense: Linear
+    up: Linear
     """With the activation."""
-    down: Product
+    down: Linear
 
     @classmethod
     def of(cls, layer: GPTNeoXLayer, dtype: torch.dtype) -> "Layer":
-        """Read a layer of Transformers, for products in `dtype`."""
+        """Read a layer of Transformers, for linear layers in `dtype`."""
         return cls(
             attention_norm=_norm(layer.input_layernorm, dtype),
             mlp_norm=_norm(layer.post_attention_layernorm, dtype),
-            qkv=product(layer.attention.query_key_value, dtype),
-            dense=product(layer.attention.dense, dtype),
-            up=product(layer.mlp.dense_h_to_4h, dtype, layer.mlp.act),
-            down=product(layer.mlp.dense_4h_to_h, dtype),
+            qkv=linear(layer.attention.query_key_value, dtype),
+            dense=linear(layer.attention.dense, dtype),
+            up=linear(layer.mlp.dense_h_to_4h, dtype, layer.mlp.act),
+            down=linear(layer.mlp.dense_4h_to_h, dtype),
         )
 
 
 class NeoXForward:
     """Prompt and continuation passes over one model's weights, in one precision.
 
-    In half precision only the inputs and results of products are rounded: the residual stream, the
-    norms, the rotation and the softmax stay in float32. In float64 every weight is converted when
-    its turn comes, and not kept.
+    In half precision only the inputs and results of linear layers are rounded: the residual stream,
+    the norms, the rotation and the softmax stay in float32. In float64 every weight is converted
+    when its turn comes, and not kept.
     """
 
     def __init__(self, model: GPTNeoXForCausalLM, dtype: torch.dtype, positions: int) -> None:
@@ -97,8 +97,8 @@ class NeoXForward:
         self._prompt_cache = Cache.empty((0, 0, 0, 0, 0), dtype, model.device)
         if dtype != torch.float64:
             self._layers = [Layer.of(layer, dtype) for layer in self._sources]
-            self._head_product = product(model.lm_head, dtype)
-        self._table = self._first_layer_table() if dtype.itemsize == 2 else None
+            self._head_linear = linear(model.lm_head, dtype)
+        self._token_cache = self._first_layer_cache() if dtype.itemsize == 2 else None
 
     def precision(self) -> AbstractContextManager[None]:
         """Nothing to prepare."""
@@ -114,13 +114,13 @@ class NeoXForward:
         if self._prompt_cache.keys.shape != shape:
             self._prompt_cache = Cache.empty(shape, self.dtype, self.device)
         cache = self._prompt_cache
-        if self._table is not None:
-            self._table.learn(tokens)  # so that tiles only read it
+        if self._token_cache is not None:
+            self._token_cache.learn(tokens)  # so that tiles only read it
 
         def read(tile: slice) -> Tensor:
             return self._run(tokens[tile], cache.view(tile), keep)
 
-        features = side_by_side(read, cut(n, k, self.device))
+        features = parallel_map(read, cut(n, k, self.device))
         return torch.cat(features), cache
 
     def extend(self, tokens: Tensor, cache: Cache, rows: Tensor) -> tuple[Tensor, Cache]:
@@ -132,11 +132,11 @@ class NeoXForward:
     def logits(self, features: Tensor) -> Tensor:
         """The logits `(r, V)` that follow `(r, d)` features."""
         if self.dtype == torch.float64:
-            return product(self._head, self.dtype)(self._norm(features))
-        return self._head_product(self._norm(features))
+            return linear(self._head, self.dtype)(self._norm(features))
+        return self._head_linear(self._norm(features))
 
-    def contenders(self, features: Tensor, ids: Tensor) -> Tensor:
-        """The logits of a few `(r, m)` token ids, from products in the residual's precision."""
+    def precise_logits(self, features: Tensor, ids: Tensor) -> Tensor:
+        """The logits of a few `(r, m)` token ids, by products in the residual's precision."""
         normed: Tensor = self._norm(features)
         weight: Tensor = self._head.weight[ids]
         return (weight * normed[:, None]).sum(2)
@@ -147,8 +147,8 @@ class NeoXForward:
         for i, source in enumerate(self._sources):
             layer = Layer.of(source, self.dtype) if self.dtype == torch.float64 else self._layers[i]
             kept = keep if i == len(self._sources) - 1 else tokens.shape[1]
-            if i == 0 and self._table is not None:
-                qkv, x = self._table(tokens)
+            if i == 0 and self._token_cache is not None:
+                qkv, x = self._token_cache(tokens)
                 x = x[:, -kept:]
             else:
                 qkv, x = self._before_attention(layer, x, kept)
@@ -157,12 +157,12 @@ class NeoXForward:
                 x = x + layer.down(layer.up(layer.mlp_norm(x)))
         return x
 
-    def _first_layer_table(self) -> TokenTable | None:
-        """What goes into the first attention, by token, from float32 products; if it is small."""
+    def _first_layer_cache(self) -> TokenCache | None:
+        """What goes into the first attention, by token, in float32; None if it is too large."""
         width = self._embedding.weight.shape[1]
         if (
             self.vocabulary * width * (3 * self.dtype.itemsize + self._residual.itemsize)
-            > TABLE_BUDGET
+            > TOKEN_CACHE_BUDGET
         ):
             return None
         precise = Layer.of(self._sources[0], torch.float32)
@@ -175,7 +175,7 @@ class NeoXForward:
             torch.empty((self.vocabulary, 3 * width), dtype=self.dtype, device=self.device),
             torch.empty((self.vocabulary, width), dtype=self._residual, device=self.device),
         ]
-        return TokenTable(compute, self.vocabulary, columns)
+        return TokenCache(compute, self.vocabulary, columns)
 
     def _before_attention(self, layer: Layer, x: Tensor, kept: int) -> tuple[Tensor, Tensor]:
         """Queries, keys and values of `(n, c, d)`; and what the attention's result is added to."""

@@ -1,7 +1,6 @@
-"""Independent tiles of a batch side by side, a core for each, in place of all cores for each tile.
+"""A parallel map over tiles of a batch: one core for each tile, not all cores for every tile.
 
-Cores that share every product wait for each other after each; these meet at the end of a batch. It
-knows nothing of what is computed.
+Cores that share every product wait for each other after each; these meet at the end of a batch.
 """
 
 import os
@@ -31,7 +30,7 @@ def cut(n: int, tokens: int, device: torch.device) -> list[slice]:
     return [slice(*ends) for ends in pairwise(edges)]
 
 
-def side_by_side(work: Callable[[slice], R], tiles: Sequence[slice]) -> list[R]:
+def parallel_map(work: Callable[[slice], R], tiles: Sequence[slice]) -> list[R]:
     """Return `work(tile)` of each tile; the tiles are worked on at the same time on a CPU."""
     cores = torch.get_num_threads()
     if cores == 1 or len(tiles) == 1:

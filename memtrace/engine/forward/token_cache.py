@@ -1,7 +1,4 @@
-"""A table of what a model's first layer makes of each token, before it looks at the others.
-
-It knows nothing of the layer: it is told how to compute rows.
-"""
+"""A token cache: what a model's first layer makes of each token, before it attends to others."""
 
 from collections.abc import Callable
 
@@ -12,7 +9,7 @@ from torch import Tensor
 ROWS_AT_ONCE = 1024
 
 
-class TokenTable:
+class TokenCache:
     """Rows by token id, each computed when its token is first met.
 
     Before its attention the first layer sees one token and no position, and a corpus consists of

@@ -1,6 +1,6 @@
 """Any causal language model, through Transformers: its own forward pass and its own cache.
 
-It knows nothing of decisions. Its "features" are the logits themselves: where a model's trunk ends
+Its "features" are the logits themselves: where a model's trunk ends
 and its head begins is not the same for all.
 """
 
@@ -77,7 +77,7 @@ class GenericForward:
         """The logits of `(r, V)` features: themselves."""
         return features
 
-    def contenders(self, features: Tensor, ids: Tensor) -> Tensor:
+    def precise_logits(self, features: Tensor, ids: Tensor) -> Tensor:
         """The logits of `(r, m)` token ids: those there are, in float32."""
         return features.gather(1, ids).float()
 

@@ -1,7 +1,4 @@
-"""Decide whether each row's target is the greedy choice: CUDA kernels and their array-API twin.
-
-It picks the one for the array at hand and states the rule; it knows nothing of models.
-"""
+"""Is each row's target the greedy choice? A CUDA kernel and its array-API reference."""
 
 from array_api_compat import is_torch_array
 
@@ -28,7 +25,8 @@ def decide(logits: Array, targets: Array, tolerance: Array | float, *, mask_eos:
     Args:
         logits: `(rows, vocabulary)`, float32, float16 or bfloat16, read in place; rows may lie
             apart, the logits of a row may not (on CUDA). CUDA tensors go to the kernel, on
-            torch's current stream; any other array to the twin.
+            torch's current stream; any other array to the array-API
+            reference.
         targets: `(rows,)` token ids, of an integer type, on the device of the logits.
         tolerance: in logits, 0 or more: one for all rows or, as float32, `(rows,)`.
         mask_eos: Token 0 can never be chosen: it competes with none, and as a target it is a MISS.

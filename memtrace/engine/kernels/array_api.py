@@ -1,6 +1,6 @@
-"""The decision rule in array-API calls, for NumPy, torch and CuPy arrays: the twin of decide.cu.
+"""The array-API reference of decide.cu: the decision rule for NumPy, torch and CuPy arrays.
 
-It knows nothing of CUDA. Both follow one rule in the same float32 arithmetic and return the same
+Both follow one rule in the same float32 arithmetic and return the same
 bytes. Logits are only read, in one pass and a little: a target's own block is read twice.
 """
 
@@ -15,10 +15,10 @@ MISS, MATCH, UNDECIDED = 0, 1, 2
 NOT_FINITE = 3
 
 TILE = 4096
-"""Ids read between two looks at whether a row is decided; the same number as in decide.cu."""
+"""Ids read between two checks whether a row is decided; the same number as in decide.cu."""
 
 BLOCK = 1024
-"""Ids whose maximum the twin takes at once; the answer does not depend on it."""
+"""Ids whose maximum the reference takes at once; the answer does not depend on it."""
 
 
 @np.errstate(over="ignore", invalid="ignore")  # infinities are answers here, as in the kernel
@@ -31,16 +31,16 @@ def decide(logits: Array, targets: Array, tolerance: Array | float, *, mask_eos:
     first = int(mask_eos and vocabulary > 1)
 
     target_logits = _widen(xp, logits[xp.arange(rows, device=place), targets])
-    rivals = _widen(xp, _best_rivals(xp, logits[:, first:], targets - first))
-    lead = rivals - target_logits
+    competitors = _widen(xp, _best_competitors(xp, logits[:, first:], targets - first))
+    lead = competitors - target_logits
     beaten = lead > tolerances
     tied = xp.nonzero((lead == 0) & (tolerances == 0))[0]
     beaten[tied] = xp.argmax(logits[tied, first:], axis=1) + first < targets[tied]
 
     outcomes = xp.full((rows,), MATCH, dtype=xp.uint8, device=place)
-    outcomes[(tolerances > 0) & (lead >= -tolerances) & (rivals > -xp.inf)] = UNDECIDED
+    outcomes[(tolerances > 0) & (lead >= -tolerances) & (competitors > -xp.inf)] = UNDECIDED
     outcomes[beaten] = MISS
-    broken = xp.nonzero(~xp.isfinite(target_logits) | ~(rivals < xp.inf))[0]
+    broken = xp.nonzero(~xp.isfinite(target_logits) | ~(competitors < xp.inf))[0]
     if broken.shape[0] > 0:
         values = _widen(xp, logits[broken, :])
         early = _missed_before_broken(xp, values, targets[broken], tolerances[broken], first)
@@ -56,7 +56,7 @@ def matched_tokens(predicted: Array, truth: Array) -> Array:
     return xp.astype(_first_true(xp, predicted != truth), xp.uint8)
 
 
-def _best_rivals(xp: Any, logits: Array, targets: Array) -> Array:
+def _best_competitors(xp: Any, logits: Array, targets: Array) -> Array:
     """Largest logit of each row with the target's left out; -infinity if there is no other."""
     vocabulary = logits.shape[1]
     whole = vocabulary - vocabulary % BLOCK

@@ -1,7 +1,4 @@
-"""The kernels of decide.cu, launched by CuPy on torch's own memory, device and stream.
-
-It knows the arguments of the kernels and nothing of the rule they follow.
-"""
+"""The kernels of decide.cu, launched by CuPy on torch's own memory, device and stream."""
 
 from functools import cache
 from pathlib import Path

@@ -1,6 +1,6 @@
 // The greedy decision on rows of logits, and the count of matched tokens, as CUDA kernels.
 //
-// The rule is that of twin.py, with the same float32 arithmetic, so that both give the same bytes:
+// The rule is that of array_api.py in the same float32 arithmetic, so that both give the same bytes:
 //   lead(v) = float32(logit[v] - logit[target])     a competitor's lead; the margin is -max(lead)
 //   MISS        some competitor beats the target: lead > tolerance, or, at tolerance 0, a tie
 //               with a lower id
@@ -73,7 +73,7 @@ static __device__ void look(const Question& ask, int id, float logit, Seen& seen
 }
 
 // 16 bytes of logits, the first of them that of `id`. Their largest speaks for all of them where
-// all are rivals on one side of the target: some 4 instructions a logit, so that memory sets the pace.
+// all are competitors on one side of the target: some 4 instructions a logit, so that memory sets the pace.
 template <class Type>
 static __device__ void look_at_vector(const Question& ask, int id, const uint4& vector, Seen& seen) {
   constexpr int LANES = 16 / sizeof(typename Type::Bits);

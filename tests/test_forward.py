@@ -17,7 +17,7 @@ import memtrace.engine.forward.neox as neox
 import memtrace.engine.forward.parallel as tiles
 from memtrace.engine.cascade import Forward
 from memtrace.engine.forward.neox import NeoXForward
-from memtrace.engine.forward.token_cache import TokenTable
+from memtrace.engine.forward.token_cache import TokenCache
 from memtrace.engine.forward.transformers import GenericForward
 
 PROMPT, LENGTH = 9, 17
@@ -112,13 +112,13 @@ def test_half_precision_is_near(name: str, tokens: torch.Tensor) -> None:
     assert (ours - exact).std() < 0.02 * exact.std()
 
 
-def test_contenders_are_closer_than_the_logits(tokens: torch.Tensor) -> None:
+def test_precise_logits_are_closer_than_the_logits(tokens: torch.Tensor) -> None:
     model = random_neox()
     forward = NeoXForward(model, torch.bfloat16, LENGTH)
     features = forward.prompt(tokens, keep=1)[0][:, 0]
     ids = torch.arange(83).expand(5, 83)
     precise = model.lm_head(model.gpt_neox.final_layer_norm(features))
-    torch.testing.assert_close(forward.contenders(features, ids), precise, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(forward.precise_logits(features, ids), precise, rtol=1e-4, atol=1e-4)
     assert not torch.equal(forward.logits(features).float(), precise)
 
 
@@ -131,7 +131,7 @@ def test_tiles_change_nothing(tokens: torch.Tensor, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_cores_side_by_side_compute_what_one_does(
+def test_a_parallel_map_computes_what_one_does(
     tokens: torch.Tensor, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
 ) -> None:
     monkeypatch.setitem(tiles.TILE_TOKENS, "cpu", LENGTH)
@@ -159,7 +159,7 @@ def test_tiles_are_every_sequence_once(n: int, device: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pythia", "sequential residual", "one layer"])
-def test_the_table_brings_half_precision_nearer(
+def test_the_token_cache_brings_half_precision_nearer(
     name: str, tokens: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = random_neox(**VARIANTS[name])
@@ -167,19 +167,19 @@ def test_the_table_brings_half_precision_nearer(
     forward = NeoXForward(model, torch.bfloat16, LENGTH)
     forward.prompt(tokens[:2], keep=1)  # now some of the rows are there, others not
     with_table, _ = forward.prompt(tokens, keep=LENGTH)
-    monkeypatch.setattr(neox, "TABLE_BUDGET", 0)
+    monkeypatch.setattr(neox, "TOKEN_CACHE_BUDGET", 0)
     without, _ = NeoXForward(model, torch.bfloat16, LENGTH).prompt(tokens, keep=LENGTH)
     assert (with_table - exact).std() < (without - exact).std() < 0.02 * exact.std()
 
 
-def test_the_table_computes_each_token_once() -> None:
+def test_the_token_cache_computes_each_token_once() -> None:
     asked: list[int] = []
 
     def compute(tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
         asked.extend(tokens.tolist())
         return (tokens[:, None] * torch.tensor([1.0, 10.0]), -tokens[:, None].float())
 
-    table = TokenTable(compute, 9, [torch.empty(9, 2), torch.empty(9, 1)])
+    table = TokenCache(compute, 9, [torch.empty(9, 2), torch.empty(9, 1)])
     for tokens in ([[3, 3], [5, 3]], [[5, 8], [1, 3]]):
         wide, narrow = table(torch.tensor(tokens))
         assert wide[..., 1].tolist() == (10 * np.array(tokens)).tolist()

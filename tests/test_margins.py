@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from scipy import stats
 
 from memtrace.engine.kernels import MATCH, MISS, NOT_FINITE
-from memtrace.engine.margins import closest_rivals, decide_exactly, margins, upper_bound
+from memtrace.engine.margins import decide_exactly, margins, top_competitors, upper_bound
 
 values = st.floats(-4, 4, width=16)
 
@@ -19,11 +19,11 @@ values = st.floats(-4, 4, width=16)
     targets=arrays.arrays(np.int64, 3, elements=st.integers(1, 11)),
     mask_eos=st.booleans(),
 )
-def test_margins_and_rivals_against_sorting(
+def test_margins_and_competitors_against_sorting(
     logits: np.ndarray, targets: np.ndarray, mask_eos: bool
 ) -> None:
     leads = margins(torch.from_numpy(logits), torch.from_numpy(targets), mask_eos)
-    ids = closest_rivals(torch.from_numpy(logits), torch.from_numpy(targets), mask_eos)
+    ids = top_competitors(torch.from_numpy(logits), torch.from_numpy(targets), mask_eos)
     for row, target, lead, chosen in zip(logits, targets, leads, ids, strict=True):
         others = [row[i] for i in range(int(mask_eos), 12) if i != target]
         assert lead == row[target] - max(others)
