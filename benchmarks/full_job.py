@@ -10,7 +10,7 @@ stated speed: a lower bound, to compare with what `memtrace status` measures. Th
 import argparse
 from collections.abc import Sequence
 
-from memtrace.manifests.lookup import ModelManifest, Suite, find_suite
+from memtrace.manifests import ModelManifest, Suite, find_suite
 from memtrace.runs.status import SCORE_BYTES
 from memtrace.scanning.plan import SHARD_SIZE
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from memtrace.corpus import Corpus
     from memtrace.corpus.pack_writer import Estimate
     from memtrace.corpus.verify import FileCheck
-    from memtrace.manifests.lookup import Suite
+    from memtrace.manifests import Suite
 
 logger = logging.getLogger("memtrace")
 folder_type = click.Path(file_okay=False, path_type=Path)
@@ -175,7 +175,7 @@ def fetch(
     memtrace corpus fetch pile-standard --dry-run
     """
     from memtrace.corpus import open_named
-    from memtrace.manifests.lookup import find_corpus
+    from memtrace.manifests import find_corpus
 
     suite, named = find_corpus(name, manifest=manifest)
     rows = steps and (steps[0] * suite.sequences_per_step, steps[1] * suite.sequences_per_step)
@@ -288,7 +288,7 @@ def count(
 def _suite_of(source: str, suite: str | None, manifest: Path | None) -> "Suite":
     """Return the suite that was asked for, or that of the corpus."""
     from memtrace.errors import ManifestError
-    from memtrace.manifests.lookup import find_corpus, find_suite
+    from memtrace.manifests import find_corpus, find_suite
 
     if suite is not None:
         return find_suite(suite, manifest=manifest)
@@ -355,7 +355,7 @@ def _verify(source: str, published_as: str | None, manifest: Path | None) -> "li
     from memtrace.corpus.open import published_files
     from memtrace.corpus.prefix_pack import PACK_RECORD
     from memtrace.corpus.verify import verify_corpus, verify_pack
-    from memtrace.manifests.lookup import find_corpus
+    from memtrace.manifests import find_corpus
 
     if (Path(source) / PACK_RECORD).is_file():
         return verify_pack(Path(source))

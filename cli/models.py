@@ -15,7 +15,7 @@ import click
 from .console import json_option, manifest_option, print_answer, show_progress
 
 if TYPE_CHECKING:
-    from memtrace.manifests.lookup import ModelManifest, Suite
+    from memtrace.manifests import ModelManifest, Suite
     from memtrace.models.verify import Verdict
 
 suite_option = click.option("--suite", help="Look in this suite only.")
@@ -36,7 +36,7 @@ def list_models(suite: str | None, manifest: Path | None, json: bool) -> None:
     \b
     memtrace models list --suite pythia
     """
-    from memtrace.manifests.lookup import find_suite, load_suites
+    from memtrace.manifests import find_suite, load_suites
 
     suites = load_suites(manifest) if suite is None else [find_suite(suite, manifest=manifest)]
     rows = [_row(owner, model) for owner in suites for model in owner.models]
@@ -57,7 +57,7 @@ def show_model(
     \b
     memtrace models show 2.8b --step 64000
     """
-    from memtrace.manifests.lookup import find_model
+    from memtrace.manifests import find_model
     from memtrace.manifests.steps import parse_steps
 
     owner, model = find_model(name, suite=suite, manifest=manifest)
@@ -94,7 +94,7 @@ def verify_model(
     memtrace models verify 12b --step 50000,58000,143000
     """
     from memtrace.errors import ModelError
-    from memtrace.manifests.lookup import find_model
+    from memtrace.manifests import find_model
     from memtrace.manifests.steps import parse_steps
     from memtrace.models.verify import verify_checkpoints
 

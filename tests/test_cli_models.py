@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from memtrace.cli.models import models
 
 from memtrace.errors import ManifestError
-from memtrace.manifests.lookup import load_suites
+from memtrace.manifests import load_suites
 
 OWN = """
 schema: 1

@@ -15,7 +15,7 @@ import torch
 from scipy.stats import kstest
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from memtrace.manifests.lookup import find_model
+from memtrace.manifests import find_model
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "data_manifests" / "demo"

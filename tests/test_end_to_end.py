@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 import memtrace
 from memtrace.corpus import open_corpus
-from memtrace.manifests.lookup import find_model
+from memtrace.manifests import find_model
 
 SUITE, MODEL = find_model("demo")
 LAST = SUITE.last_step

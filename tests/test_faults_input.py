@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM
 import memtrace
 from memtrace.corpus import open_corpus
 from memtrace.errors import CorpusError, ManifestError, ModelError, RunError
-from memtrace.manifests.lookup import load_suite
+from memtrace.manifests import load_suite
 from memtrace.models.loading import load_model
 from memtrace.models.weights import fetch_weights
 from memtrace.runs.run import begin_run, find_runs

@@ -27,7 +27,7 @@ from memtrace.corpus.megatron import MAGIC, open_megatron
 from memtrace.corpus.npy import open_array
 from memtrace.corpus.prefix_pack import PACK_RECORD, open_pack
 from memtrace.errors import CorpusError, ManifestError, MemtraceError, RunError
-from memtrace.manifests.lookup import load_suite
+from memtrace.manifests import load_suite
 from memtrace.runs.run import open_run
 from memtrace.runs.scores import read_metadata, write_scores
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from memtrace.errors import ManifestError
-from memtrace.manifests import lookup as manifests
-from memtrace.manifests.lookup import (
+from memtrace.manifests import (
     find_corpus,
     find_model,
     find_suite,
     load_suite,
     load_suites,
 )
+from memtrace.manifests import lookup as manifests
 
 FOLDER = Path(__file__).parents[1] / "data_manifests"
 FACTS = Path(__file__).parents[1].parent / "shared" / "reference" / "pythia-and-peers.md"

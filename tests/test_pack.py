@@ -9,12 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from memtrace.corpus import open_corpus, open_named, packing
+from memtrace.corpus import open_corpus, open_named, pack_writer
 from memtrace.corpus.pack_writer import estimate_pack, plan_pack, write_pack
 from memtrace.corpus.prefix_pack import ROWS_PER_FILE, PackRecord, open_pack, read_record
 from memtrace.corpus.verify import verify_corpus, verify_pack
 from memtrace.errors import CorpusError
-from memtrace.storage.prefetch import ahead, pieces
+from memtrace.storage.prefetch import chunks, prefetch
 
 ROWS, PER_FILE = 1_000, 300
 
@@ -71,7 +71,7 @@ def test_the_pile_makes_143_files():
 @pytest.mark.parametrize("moment", range(9))
 def test_interrupted_between_any_two_writes(source, undisturbed, tmp_path, monkeypatch, moment):
     """Each file and each record is a write; the n-th one does not happen."""
-    writes, write = iter(range(100)), packing.replace_atomically
+    writes, write = iter(range(100)), pack_writer.replace_atomically
 
     def interrupted(path, content):
         if next(writes) == moment:
@@ -79,7 +79,7 @@ def test_interrupted_between_any_two_writes(source, undisturbed, tmp_path, monke
             raise KeyboardInterrupt
         write(path, content)
 
-    monkeypatch.setattr(packing, "replace_atomically", interrupted)
+    monkeypatch.setattr(pack_writer, "replace_atomically", interrupted)
     if moment < 8:
         with pytest.raises(KeyboardInterrupt):
             write_pack(source, tmp_path, rows_per_file=PER_FILE)
@@ -180,13 +180,13 @@ def test_a_pack_of_another_corpus_is_not_mixed_in(undisturbed, rows, tmp_path, w
 
 
 def test_two_processes_do_not_write_one_pack(source, tmp_path):
-    with packing._locked(tmp_path), pytest.raises(CorpusError, match="another process"):
+    with pack_writer._locked(tmp_path), pytest.raises(CorpusError, match="another process"):
         write_pack(source, tmp_path)
     write_pack(source, tmp_path)
 
 
 def test_no_space_is_told_before_the_start(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "free_bytes", lambda folder: 1_000)
+    monkeypatch.setattr(pack_writer, "free_bytes", lambda folder: 1_000)
     with pytest.raises(CorpusError, match="GB are free"):
         estimate_pack(source, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -244,18 +244,18 @@ def test_ahead_keeps_order_and_raises_in_turn():
 
     done = []
     with pytest.raises(ValueError, match="job 20"):
-        done.extend(ahead(work, range(40), 4))
-    assert list(ahead(work, range(20), 4)) == list(range(20))
-    assert pieces(5, 20_000) == [(5, 8197), (8197, 16_389), (16_389, 20_000)]
+        done.extend(prefetch(work, range(40), 4))
+    assert list(prefetch(work, range(20), 4)) == list(range(20))
+    assert chunks(5, 20_000) == [(5, 8197), (8197, 16_389), (16_389, 20_000)]
 
 
 def test_packing_over_a_network_resumes(hub, source, rows, undisturbed, tmp_path):
     """What `corpus fetch` does: only the pack is stored, and a lost network loses one file."""
-    from memtrace.manifests.lookup import CorpusManifest
+    from memtrace.manifests import CorpusManifest
 
     raw = rows.tobytes()
     cut = [raw[i : i + 50_000] for i in range(0, len(raw), 50_000)]
-    files = {f"document-{i:05d}-of-{len(cut) - 1:05d}.bin": piece for i, piece in enumerate(cut)}
+    files = {f"document-{i:05d}-of-{len(cut) - 1:05d}.bin": chunk for i, chunk in enumerate(cut)}
     hub.add_repository("dataset", "someone/toy", "main", files)
     manifest = CorpusManifest(
         name="toy",

@@ -19,7 +19,7 @@ from memtrace.corpus.megatron import Layout, open_megatron
 from memtrace.corpus.pack_writer import write_pack
 from memtrace.corpus.prefix_pack import open_pack
 from memtrace.errors import CorpusError
-from memtrace.manifests.lookup import find_corpus, find_model, load_suites
+from memtrace.manifests import find_corpus, find_model, load_suites
 
 UINT16 = np.dtype("<u2")
 PILE_ROWS, ROW_BYTES, SHARD = 146_432_000, 4098, 30_000_000_000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from memtrace.corpus import open_corpus, open_named
 from memtrace.corpus.remote import RemotePart
 from memtrace.errors import CorpusError
-from memtrace.manifests.lookup import CorpusManifest
+from memtrace.manifests import CorpusManifest
 
 ROWS, TOKENS = 400, 2049
 

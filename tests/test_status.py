@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from test_runs import CONFIGURATION, finish
 
 from memtrace.errors import RunError
-from memtrace.manifests.lookup import find_suite
+from memtrace.manifests import find_suite
 from memtrace.runs.run import begin_run, find_runs, open_run, plan_shards
 from memtrace.runs.sampling import Sample
 from memtrace.runs.status import FLOOR_RATE, STALE_SECONDS, hours_left, survey

@@ -96,7 +96,7 @@ def test_counts_grow_with_the_rows_that_each_checkpoint_has_seen(tmp_path, rows)
 def test_pieces_do_not_show(tmp_path, rows, monkeypatch):
     corpus = corpus_of(tmp_path, rows)
     write_counts(corpus, TERMS, [3, 60], 8, tmp_path / "one.parquet")
-    monkeypatch.setattr(term_counts, "PIECE_ROWS", 7)
+    monkeypatch.setattr(term_counts, "CHUNK_ROWS", 7)
     monkeypatch.setattr(term_counts, "SAVE_EVERY", 2)
     write_counts(corpus, TERMS, [60, 3, 3], 8, tmp_path / "other.parquet")
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "other.parquet").read_bytes()
@@ -107,7 +107,7 @@ def test_pieces_do_not_show(tmp_path, rows, monkeypatch):
 def test_interrupted_anywhere_it_ends_with_the_same_bytes(tmp_path, rows, monkeypatch, fails_at):
     corpus = corpus_of(tmp_path, rows)
     write_counts(corpus, TERMS, [10, 60], 8, tmp_path / "whole.parquet")
-    monkeypatch.setattr(term_counts, "PIECE_ROWS", 20)
+    monkeypatch.setattr(term_counts, "CHUNK_ROWS", 20)
     monkeypatch.setattr(term_counts, "SAVE_EVERY", 3)
     seen = []
 
@@ -133,7 +133,7 @@ def test_killed_it_goes_on(tmp_path):
     np.save(tmp_path / "rows.npy", rows)
     program = (
         "import sys; from memtrace.corpus import open_corpus, term_counts\n"
-        "term_counts.PIECE_ROWS, term_counts.SAVE_EVERY = 64, 20\n"
+        "term_counts.CHUNK_ROWS, term_counts.SAVE_EVERY = 64, 20\n"
         "terms = term_counts.token_terms(['1 2', '3'])\n"
         "term_counts.write_counts(open_corpus(sys.argv[1]), terms,\n"
         "    [5, 100], 600, __import__('pathlib').Path(sys.argv[2]))\n"

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 import memtrace
 from memtrace.errors import ModelError
-from memtrace.manifests.lookup import load_suite
+from memtrace.manifests import load_suite
 from memtrace.models.verify import verify_checkpoints
 from memtrace.scanning.downloads import check_checkpoints
 from memtrace.scanning.plan import find_checkpoints, plan_scan

@@ -1,7 +1,6 @@
 """A corpus: token rows of one length, in training order, read in place from one byte stream.
 
-It does not know which format the files have or where they are kept: `parts` and `remote` give the
-bytes, `megatron`, `arrays` and `prefixes` say which.
+`parts` and `remote` give the bytes; `megatron`, `npy` and `prefix_pack` say which.
 """
 
 import hashlib
@@ -216,8 +215,8 @@ class Corpus:
                 high = min(row * row_bytes + width, end)
                 if low < high:
                     offset = low - row * row_bytes
-                    piece = data[low - position : high - position]
-                    out[row - first_row, offset : offset + high - low] = piece
+                    chunk = data[low - position : high - position]
+                    out[row - first_row, offset : offset + high - low] = chunk
 
     def _tokens(self, raw: Bytes) -> Tokens:
         return raw.view(self.dtype).astype(self.dtype.newbyteorder("="), copy=False)

@@ -1,7 +1,5 @@
 """How often each 64-token prefix occurs in a corpus, and where first and last: out of core.
 
-It knows rows and their order; what duplication does to memorization is for the analyst to say.
-
 Prefixes are compared by 128 bits of hash: among the Pile's 146 million the odds of one false match
 are 1 to 10^22.
 """
@@ -18,7 +16,7 @@ from memtrace.corpus.corpus import Corpus, Tokens
 from memtrace.corpus.pack_writer import atomically
 from memtrace.corpus.prefix_pack import PACK_TOKENS, ROWS_PER_FILE
 from memtrace.errors import CorpusError
-from memtrace.storage.prefetch import READERS, ahead, pieces
+from memtrace.storage.prefetch import READERS, chunks, prefetch
 
 Words = npt.NDArray[np.uint64]
 
@@ -123,11 +121,11 @@ def _spread(
     tokens = min(PACK_TOKENS, corpus.row_tokens)
     bits = max(0, (len(corpus) // in_memory).bit_length())
 
-    def read(piece: tuple[int, int]) -> Words:
-        hashes = hash_prefixes(corpus.read(*piece, tokens))
-        return np.column_stack((hashes, np.arange(*piece, dtype=np.uint64)))
+    def read(chunk: tuple[int, int]) -> Words:
+        hashes = hash_prefixes(corpus.read(*chunk, tokens))
+        return np.column_stack((hashes, np.arange(*chunk, dtype=np.uint64)))
 
-    for records in ahead(read, pieces(0, len(corpus)), READERS):
+    for records in prefetch(read, chunks(0, len(corpus)), READERS):
         # Shifting 64 bits by 64 is undefined; two shifts are not.
         _append(scratch, "hash", records, lambda r: r[:, 0] >> np.uint64(63 - bits) >> np.uint64(1))
         on_progress(len(records))

@@ -1,7 +1,4 @@
-"""What a corpus holds: smallest and largest id, token 0, repeated prefixes.
-
-It counts and judges nothing.
-"""
+"""What a corpus holds: smallest and largest id, token 0, repeated prefixes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +9,7 @@ import numpy.typing as npt
 from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.duplicates import hash_prefixes
 from memtrace.corpus.prefix_pack import PACK_TOKENS
-from memtrace.storage.prefetch import READERS, ahead, pieces
+from memtrace.storage.prefetch import READERS, chunks, prefetch
 
 
 @dataclass(frozen=True)
@@ -46,14 +43,14 @@ def look_at(
     """
     total = len(corpus) if rows is None else len(rows)
 
-    def read(piece: tuple[int, int]) -> tuple[int, int, int, npt.NDArray[np.uint64]]:
-        chosen = corpus[slice(*piece)] if rows is None else corpus[rows[slice(*piece)]]
+    def read(chunk: tuple[int, int]) -> tuple[int, int, int, npt.NDArray[np.uint64]]:
+        chosen = corpus[slice(*chunk)] if rows is None else corpus[rows[slice(*chunk)]]
         # Half of the 128 bits: one false match in 2,000 corpora as large as the Pile.
         hashes = hash_prefixes(chosen[:, :PACK_TOKENS])[:, 0]
         return int(chosen.min()), int(chosen.max()), int((chosen == 0).sum()), hashes
 
     found = []
-    for part in ahead(read, pieces(0, total), READERS):
+    for part in prefetch(read, chunks(0, total), READERS):
         found.append(part)
         on_progress(len(part[3]))
     smallest, largest, zeros, hashes = zip(*found, strict=True)

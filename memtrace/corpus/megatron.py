@@ -1,7 +1,7 @@
-r"""Megatron's `.bin`/`.idx` token files, in one piece or in shards, as a `Corpus`.
+r"""Megatron's `.bin`/`.idx` token files, in one file or in shards, as a `Corpus`.
 
-It reads the index only to learn and to check the layout; the rows themselves are read by `rows`,
-and where the files are is no matter: any `Part` will do.
+The index is read only to learn and to check the layout. The files may be local or remote: any
+`Part` will do.
 
     NAME.idx   9 bytes `MMIDIDX\0\0`, then little-endian: uint64 version = 1, uint8 type code,
                uint64 sequences, uint64 documents, int32 lengths[sequences],

@@ -1,7 +1,4 @@
-"""A two-dimensional `.npy` array of token rows as a `Corpus`.
-
-It reads only the header of the file; the rows are read in place by `rows`.
-"""
+"""A two-dimensional `.npy` array of token rows as a `Corpus`."""
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
-"""Find a corpus by the name that a user gives: a manifest's, a path or an address.
-
-It knows names and places; each format is opened by its own module.
-"""
+"""Find a corpus by the name that a user gives: a manifest's, a path or an address."""
 
 from pathlib import Path
 
@@ -13,7 +10,7 @@ from memtrace.corpus.npy import open_array
 from memtrace.corpus.prefix_pack import PACK_RECORD, open_pack
 from memtrace.corpus.remote import RemotePart, remote_files
 from memtrace.errors import CorpusError, ManifestError
-from memtrace.manifests.lookup import CorpusManifest, find_corpus
+from memtrace.manifests import CorpusManifest, find_corpus
 
 
 def open_corpus(

@@ -1,7 +1,4 @@
-"""Write a prefix pack from a corpus, wherever that is: streaming, resumable, each file whole.
-
-It knows files and their order; what a pack is, and how it is read, is said by `prefixes`.
-"""
+"""Write a prefix pack from a corpus, wherever that is: streaming, resumable, each file whole."""
 
 import fcntl
 import hashlib
@@ -23,7 +20,7 @@ from memtrace.corpus.prefix_pack import (
     read_record,
 )
 from memtrace.errors import CorpusError, RunError
-from memtrace.storage.prefetch import READERS, ahead, pieces
+from memtrace.storage.prefetch import READERS, chunks, prefetch
 from memtrace.storage.store import replace_atomically
 
 
@@ -81,9 +78,9 @@ def write_pack(
             stale.unlink()
         left = plan_pack(corpus, folder, rows=rows, rows_per_file=rows_per_file)
         record = _begin(corpus, folder, rows_per_file)
-        tokens = ahead(
-            lambda piece: corpus.read(*piece, record.row_tokens),
-            [piece for file in left.values() for piece in pieces(*file)],
+        tokens = prefetch(
+            lambda chunk: corpus.read(*chunk, record.row_tokens),
+            [chunk for file in left.values() for chunk in chunks(*file)],
             READERS,
         )
         for name, (start, stop) in left.items():
@@ -124,7 +121,7 @@ def _write_file(
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
             file.write(header)
-            for _ in pieces(*rows):
+            for _ in chunks(*rows):
                 tokens = next(upcoming)
                 raw = tokens.astype(record.dtype, copy=False).data
                 digest.update(raw)
@@ -201,7 +198,7 @@ def estimate_pack(
     rows: tuple[int, int] | None = None,
     rows_per_file: int = ROWS_PER_FILE,
 ) -> Estimate:
-    """Say what `write_pack` with the same arguments will read and write, and time its first pieces.
+    """Say what `write_pack` with the same arguments will read and write, and time its first chunks.
 
     Raises:
         CorpusError: As `plan_pack`; and if the space does not suffice.
@@ -233,7 +230,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def _rows_per_second(corpus: Corpus, rows: tuple[int, int]) -> float:
-    """Read a few pieces as they will be read, and return how fast that went."""
-    sample, began = pieces(*rows)[:READERS], time.monotonic()
-    read = sum(map(len, ahead(lambda piece: corpus.read(*piece, 1), sample, READERS)))
+    """Read a few chunks as they will be read, and return how fast that went."""
+    sample, began = chunks(*rows)[:READERS], time.monotonic()
+    read = sum(map(len, prefetch(lambda chunk: corpus.read(*chunk, 1), sample, READERS)))
     return read / max(time.monotonic() - began, 1e-6)

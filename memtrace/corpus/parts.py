@@ -1,7 +1,4 @@
-"""The pieces of a corpus' byte stream: what each can do, and those that are local files.
-
-It knows bytes and their places; rows and tokens are the work of `rows`.
-"""
+"""The parts of a corpus' byte stream: what each can do, and those that are local files."""
 
 import os
 import weakref
@@ -20,7 +17,7 @@ _FEW = 1 << 17  # bytes
 
 
 class Part(Protocol):
-    """A piece of the byte stream, wherever it is kept."""
+    """A stretch of the byte stream, wherever it is kept."""
 
     @property
     def name(self) -> str:
@@ -40,7 +37,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class FilePart:
-    """A piece of a local file: `size` bytes from `offset` on, mapped into memory."""
+    """A stretch of a local file: `size` bytes from `offset` on, mapped into memory."""
 
     path: Path
     offset: int

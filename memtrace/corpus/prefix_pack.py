@@ -1,6 +1,6 @@
 """The prefix pack: the first 64 tokens of every row, 18.7 GB in place of the Pile's 600 GB.
 
-It knows what a pack is and reads it as a corpus; `packing` writes it.
+`pack_writer` writes it.
 
     PACK/pack.json                      the corpus, its rows and digest, sha256 of each file
     PACK/prefixes-00017-of-00143.npy    (rows, 64): 1,024,000 rows, which are 1000 steps of Pythia

@@ -1,7 +1,4 @@
-"""Files on the Hub, on a web server or in any store that fsspec knows, read by byte ranges.
-
-It fetches bytes and checks that all of them came; it does not know what they mean.
-"""
+"""Files on the Hub, on a web server or in any store that fsspec knows, read by byte ranges."""
 
 import re
 import time

@@ -1,7 +1,5 @@
 """Count terms in a corpus up to each checkpoint: a table of (term, step, count), out of core.
 
-It knows tokens and their order in rows; what the counts explain is for the analyst to say.
-
 A term is one or several n-grams of tokens, its forms: from a text with and without a leading space.
 Every place of a row at which a form begins counts once, so occurrences may overlap, and a term
 inside a longer word or number counts where it is tokenized as such. What crosses from one row to
@@ -23,14 +21,14 @@ import polars as pl
 from memtrace.corpus.corpus import Corpus, Tokens
 from memtrace.corpus.pack_writer import atomically
 from memtrace.errors import CorpusError, DataWarning
-from memtrace.storage.prefetch import READERS, ahead
+from memtrace.storage.prefetch import READERS, prefetch
 
 Counts = npt.NDArray[np.int64]
 COUNTS_SCHEMA = pl.Schema({"term": pl.String, "step": pl.Int64, "count": pl.Int64})
-PIECE_ROWS = 1024
+CHUNK_ROWS = 1024
 """Rows that are read and counted at once: 4 MB of the Pile, and about ten times that meanwhile."""
 SAVE_EVERY = 128
-"""Pieces after which progress is saved: half a gigabyte of the Pile."""
+"""Chunks after which progress is saved: half a gigabyte of the Pile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,25 +206,25 @@ def write_counts(
     done, counts = _resume(progress, identity, output, (len(asked), len(terms)))
     on_progress(done)
     counter = NgramCounter(terms)
-    left = [piece for piece in _pieces(edges) if piece[0] >= done]
-    counted = ahead(
-        lambda piece: counter.count(corpus.read(*piece, corpus.row_tokens)), left, READERS
+    left = [chunk for chunk in _chunks(edges) if chunk[0] >= done]
+    counted = prefetch(
+        lambda chunk: counter.count(corpus.read(*chunk, corpus.row_tokens)), left, READERS
     )
-    for i, (piece, found) in enumerate(zip(left, counted, strict=True), 1):
-        counts[np.searchsorted(edges, piece[1])] += found
-        on_progress(piece[1] - piece[0])
+    for i, (chunk, found) in enumerate(zip(left, counted, strict=True), 1):
+        counts[np.searchsorted(edges, chunk[1])] += found
+        on_progress(chunk[1] - chunk[0])
         if i % SAVE_EVERY == 0:
-            _save(progress, identity, piece[1], counts)
+            _save(progress, identity, chunk[1], counts)
     _finish(output, identity, terms, asked, np.cumsum(counts, axis=0))
     progress.unlink(missing_ok=True)
 
 
-def _pieces(edges: Sequence[int]) -> list[tuple[int, int]]:
-    """Cut the rows up to the last edge so that no piece crosses an edge."""
+def _chunks(edges: Sequence[int]) -> list[tuple[int, int]]:
+    """Cut the rows up to the last edge so that no chunk crosses an edge."""
     return [
-        (start, min(start + PIECE_ROWS, high))
+        (start, min(start + CHUNK_ROWS, high))
         for low, high in pairwise([0, *edges])
-        for start in range(low, high, PIECE_ROWS)
+        for start in range(low, high, CHUNK_ROWS)
     ]
 
 

@@ -1,7 +1,4 @@
-"""Compare the files of a corpus or a pack with the sizes and digests that they should have.
-
-It reads bytes and judges files; it does not look at tokens.
-"""
+"""Compare the files of a corpus or a pack with the sizes and digests that they should have."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from memtrace.manifests.lookup import ModelManifest, Suite, load_suites
+from memtrace.manifests import ModelManifest, Suite, load_suites
 
 _STEP = re.compile(r"(?:step|checkpoint|ckpt|iter)[-_]?0*(\d+)(?!\d|[.]\d)", re.IGNORECASE)
 _SHOTS = re.compile(r"(zero|one|two|three|four|five|\d+)[-_]?shot(?!\w)", re.IGNORECASE)

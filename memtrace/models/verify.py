@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from memtrace.errors import ModelError
-from memtrace.manifests.lookup import ModelManifest, Suite
+from memtrace.manifests import ModelManifest, Suite
 from memtrace.models.weights import WEIGHT_PATTERNS
 from memtrace.storage.digests import file_sha256
 

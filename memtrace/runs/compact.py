@@ -16,7 +16,7 @@ import polars as pl
 from memtrace.errors import RunError
 from memtrace.runs.run import Run
 from memtrace.runs.scores import extent, read_metadata
-from memtrace.storage.checksum import OPEN_SEAL, SEAL, seal
+from memtrace.storage.checksum import BLANK_CHECKSUM, CHECKSUM_KEY, write_checksum
 from memtrace.storage.store import remove, replace_atomically, source, sources
 
 
@@ -73,9 +73,9 @@ def _compact(run: Run) -> Compaction:
 def _merge(paths: Sequence[Path], target: Path, metadata: Mapping[str, str]) -> None:
     with target.open("wb") as file:
         pl.scan_parquet(sources(paths)).sink_parquet(
-            file, compression="zstd", metadata={**metadata, SEAL: OPEN_SEAL}
+            file, compression="zstd", metadata={**metadata, CHECKSUM_KEY: BLANK_CHECKSUM}
         )
-    seal(target)
+    write_checksum(target)
     _compare(paths, target, metadata)
 
 
@@ -104,7 +104,7 @@ def _shared_metadata(paths: Sequence[Path]) -> dict[str, str]:
     if len(every) < len(paths):
         raise RunError(f"{paths[0].parent} is being changed by another process: repeat the command")
     versions = sorted({each["memtrace_version"] for each in every})
-    dropped = (SEAL, "ARROW:schema")  # of the file, not of the scores
+    dropped = (CHECKSUM_KEY, "ARROW:schema")  # of the file, not of the scores
     filled = [each["sequences"].split(":") for each in every if each["rows"] != "0"]
     start, stop = (filled[0][0], filled[-1][1]) if filled else (0, 0)
     rows = extent(start, stop, sum(int(each["rows"]) for each in every))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from memtrace.storage.checksum import OPEN_SEAL, SEAL, is_intact, seal
+from memtrace.storage.checksum import BLANK_CHECKSUM, CHECKSUM_KEY, is_intact, write_checksum
 from memtrace.storage.store import open_store, replace_atomically, source, sources
 
 SCHEMA_VERSION = "1"
@@ -58,8 +58,10 @@ def extent(start: int | str, stop: int | str, n: int) -> dict[str, str]:
 
 def _write_parquet(table: pl.DataFrame, path: Path, metadata: Mapping[str, str]) -> None:
     with path.open("wb") as file:
-        table.write_parquet(file, compression="zstd", metadata={**metadata, SEAL: OPEN_SEAL})
-    seal(path)
+        table.write_parquet(
+            file, compression="zstd", metadata={**metadata, CHECKSUM_KEY: BLANK_CHECKSUM}
+        )
+    write_checksum(path)
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:

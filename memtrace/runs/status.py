@@ -19,7 +19,7 @@ from memtrace.runs.run import WHOLE, Run, Shard, open_run
 from memtrace.runs.scores import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from memtrace.manifests.lookup import ModelManifest, Suite
+    from memtrace.manifests import ModelManifest, Suite
 
 STATES = ("done", "partial", "stale", "failed")
 STALE_SECONDS = 86_400
@@ -134,7 +134,7 @@ def _models(suite: str) -> "tuple[ModelManifest, ...]":
 
 @lru_cache
 def _suite(name: str) -> "Suite | None":
-    from memtrace.manifests.lookup import find_suite
+    from memtrace.manifests import find_suite
 
     try:
         return find_suite(name)

@@ -15,7 +15,7 @@ from memtrace.models.verify import Verdict, chosen_files, verify_checkpoints
 from memtrace.models.weights import Weights, fetch_weights
 from memtrace.runs.run import Shard, open_run
 from memtrace.scanning.plan import ScanPlan
-from memtrace.storage.prefetch import ahead
+from memtrace.storage.prefetch import prefetch
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def fetch_ahead(plans: Sequence[ScanPlan], shards: Sequence[Sequence[Shard]]) ->
         ModelError: As `fetch_weights`, when the turn comes.
     """
     jobs = zip(plans, shards, strict=True)
-    return ahead(lambda job: recorded_weights(*job) or _fetch(job[0]), jobs, depth=1)
+    return prefetch(lambda job: recorded_weights(*job) or _fetch(job[0]), jobs, depth=1)
 
 
 def recorded_weights(plan: ScanPlan, shards: Sequence[Shard] | None = None) -> Weights | None:

@@ -15,7 +15,7 @@ import polars as pl
 from memtrace import __version__
 from memtrace.corpus import Corpus, open_corpus
 from memtrace.errors import CorpusError, ManifestError
-from memtrace.manifests.lookup import ModelManifest, Suite, find_model
+from memtrace.manifests import ModelManifest, Suite, find_model
 from memtrace.runs.configuration import Configuration
 from memtrace.runs.run import Run, Shard, begin_run
 from memtrace.runs.scores import write_scores

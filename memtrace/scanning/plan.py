@@ -12,7 +12,7 @@ import numpy as np
 from memtrace.corpus import Corpus, open_corpus, open_named
 from memtrace.engine import EOS_RULES, Rules
 from memtrace.errors import CorpusError, DataWarning, ManifestError, ModelError, RunError
-from memtrace.manifests.lookup import ModelManifest, Suite, find_model, load_suites
+from memtrace.manifests import ModelManifest, Suite, find_model, load_suites
 from memtrace.manifests.steps import parse_steps
 from memtrace.models.weights import Weights
 from memtrace.runs.configuration import Configuration

@@ -12,7 +12,7 @@ import numpy as np
 from memtrace.corpus import Corpus
 from memtrace.runs.run import Run, Shard
 from memtrace.runs.scores import write_scores
-from memtrace.storage.prefetch import PIECE, ahead
+from memtrace.storage.prefetch import CHUNK_ROWS, prefetch
 
 if TYPE_CHECKING:
     from memtrace.engine import Engine
@@ -44,10 +44,10 @@ def scan_shard(
         ModelError: The model gives logits that are not finite.
     """
     tokens, rows = run.prompt_tokens + run.continuation_tokens, run.rows(shard)
-    # Pieces: between two of them progress is reported; the engine cuts its own batches.
-    pieces = [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
+    # Chunks: between two of them progress is reported; the engine cuts its own batches.
+    chunks = [rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS)]
     matched = []
-    for sequences in ahead(lambda piece: corpus.take(piece, tokens), pieces):
+    for sequences in prefetch(lambda chunk: corpus.take(chunk, tokens), chunks):
         matched.append(engine.matched_tokens(sequences))
         on_progress(len(sequences))
     scores = np.concatenate(matched)

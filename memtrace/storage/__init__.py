@@ -1,1 +1,1 @@
-"""Files: local or remote stores, digests, checksums, reading ahead."""
+"""Files: local or remote stores, digests, checksums, prefetching."""

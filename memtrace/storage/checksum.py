@@ -1,7 +1,7 @@
-"""The seal of a score file: a sha256 of the whole file, kept inside it.
+"""The checksum of a score file: a sha256 of the whole file, kept inside it.
 
-It knows bytes, and of Parquet only that the values of its key-value metadata lie in the file as
-they are. So a damaged file is told before a parser sees it, which one flipped bit can crash.
+Of Parquet this needs only that the values of its key-value metadata lie in the file as they are.
+So a damaged file is found before a parser sees it, which one flipped bit can crash.
 
 The digest is taken with its own place filled with zeros, as the checksum of a tar header is.
 """
@@ -12,34 +12,34 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-SEAL = "file_sha256"
+CHECKSUM_KEY = "file_sha256"
 """Key of the digest in the metadata of the file."""
-OPEN_SEAL = "0" * 64
-"""Value with which a file is written, before it is sealed."""
+BLANK_CHECKSUM = "0" * 64
+"""Value with which a file is written, before its digest is known."""
 
-_MARK = SEAL.encode() + b"\x18\x40"  # Thrift: the next field, a string of 64 bytes
+_MARK = CHECKSUM_KEY.encode() + b"\x18\x40"  # Thrift: the next field, a string of 64 bytes
 _TAIL = 1 << 18  # the metadata lie in the last bytes, behind the row groups
 _BLOCK = 1 << 22
 
 
-def seal(path: Path) -> None:
+def write_checksum(path: Path) -> None:
     """Put the digest of a freshly written file into its place.
 
     Raises:
-        ValueError: The file was not written with an open seal.
+        ValueError: The file was not written with a blank checksum.
         OSError: It cannot be read or written.
     """
     with path.open("rb+") as file:
         place = _place(file)
         if place is None:
-            raise ValueError(f"{path} was written without {SEAL} in its metadata")
+            raise ValueError(f"{path} was written without {CHECKSUM_KEY} in its metadata")
         digest = _digest(file, place)
         file.seek(place)
         file.write(digest)
 
 
 def is_intact(source: Path | BytesIO) -> bool:
-    """Return whether every bit of a sealed file is as it was written; False where it has no seal.
+    """Return whether every bit of a file is as it was written; False where it has no checksum.
 
     Raises:
         OSError: It cannot be read.
@@ -55,7 +55,7 @@ def _matches(file: BinaryIO) -> bool:
     if place is None:
         return False
     file.seek(place)
-    found = file.read(len(OPEN_SEAL))
+    found = file.read(len(BLANK_CHECKSUM))
     return found == _digest(file, place)
 
 
@@ -65,7 +65,7 @@ def _place(file: BinaryIO) -> int | None:
     start = file.seek(max(0, size - _TAIL))
     tail = file.read()
     at = tail.rfind(_MARK) + len(_MARK)
-    fits = at >= len(_MARK) and at + len(OPEN_SEAL) <= len(tail)
+    fits = at >= len(_MARK) and at + len(BLANK_CHECKSUM) <= len(tail)
     return start + at if fits else None
 
 
@@ -76,7 +76,7 @@ def _digest(file: BinaryIO, place: int) -> bytes:
         block = bytearray(file.read(_BLOCK))
         if not block:
             break
-        low, high = max(place - start, 0), min(place + len(OPEN_SEAL) - start, len(block))
+        low, high = max(place - start, 0), min(place + len(BLANK_CHECKSUM) - start, len(block))
         if low < high:
             block[low:high] = b"0" * (high - low)
         digest.update(block)

@@ -1,7 +1,4 @@
-"""sha256 of files: what tells one checkpoint or one piece of a corpus from another.
-
-It knows bytes only.
-"""
+"""sha256 of files: what tells one checkpoint or one file of a corpus from another."""
 
 import hashlib
 from pathlib import Path

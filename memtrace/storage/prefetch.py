@@ -1,7 +1,4 @@
-"""Do slow work ahead of its use: in order, a few jobs under way, never more in memory.
-
-It knows neither files nor tokens.
-"""
+"""Do slow work before its results are needed: in order, a few jobs at a time in memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,17 +10,17 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 READERS = 4
-"""Pieces of a corpus that are read at the same time: enough to keep a disk busy."""
-PIECE = 8192
+"""Chunks of a corpus that are read at the same time: enough to keep a disk busy."""
+CHUNK_ROWS = 8192
 """Rows that are read at once: 34 MB of the Pile."""
 
 
-def pieces(start: int, stop: int) -> list[tuple[int, int]]:
-    """Cut the rows [start, stop) into ranges of at most `PIECE`."""
-    return [(cut, min(cut + PIECE, stop)) for cut in range(start, stop, PIECE)]
+def chunks(start: int, stop: int) -> list[tuple[int, int]]:
+    """Cut the rows [start, stop) into ranges of at most `CHUNK_ROWS`."""
+    return [(cut, min(cut + CHUNK_ROWS, stop)) for cut in range(start, stop, CHUNK_ROWS)]
 
 
-def ahead(
+def prefetch(
     work: Callable[[J], R], jobs: Iterable[J], workers: int = 1, *, depth: int | None = None
 ) -> Iterator[R]:
     """Yield `work(job)` of each job in order, while the next ones are being worked on.
