@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.sequences import LENGTH, VOCABULARY, cached_sequences, random_model
 from memtrace.engine import Engine, Rules
-from memtrace.runs.scores import load_scores
+from memtrace.runs.run import load_scores
 
 MADE = 4096  # sequences that are the model's own; the others differ from them after the first miss
 

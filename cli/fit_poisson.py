@@ -207,7 +207,7 @@ def _text(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> str:
 
 
 def _document(run: "Run", fit: "PoissonFit") -> dict[str, Any]:
-    from memtrace.runs.sampling import estimate_run
+    from memtrace.runs.estimate import estimate_run
 
     # Of a sampled scan: what it says of the sequences that were not drawn.
     estimate = estimate_run(run)

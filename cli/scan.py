@@ -231,7 +231,7 @@ def _title(model: str, plans: "list[ScanPlan]") -> str:
 
 
 def _document(run: "Run") -> dict[str, Any]:
-    from memtrace.runs.sampling import estimate_run
+    from memtrace.runs.estimate import estimate_run
     from memtrace.runs.scores import count_memorized
 
     counts = count_memorized(run.scores(), run.exposed_rows, run.continuation_tokens)
@@ -243,7 +243,7 @@ def _document(run: "Run") -> dict[str, Any]:
         "run": str(run.folder),
         **counts,
         "estimate": asdict(estimate) if estimate else None,
-        "sittings": run.record.get("sittings", []),
+        "workers": run.record.get("workers", []),
     }
 
 
@@ -267,11 +267,11 @@ def _text(documents: list[dict[str, Any]]) -> str:
 
 
 def _dry_document(plan: "ScanPlan") -> dict[str, Any]:
-    from memtrace.runs.run import WHOLE
+    from memtrace.runs.run import MERGED
     from memtrace.storage.store import list_names
 
     shards, there = plan.shards(), list_names(plan.folder / "scores")
-    done = [s for s in shards if WHOLE in there or s.file_name in there]
+    done = [s for s in shards if MERGED in there or s.file_name in there]
     left = sum(s.sequences for s in shards) - sum(s.sequences for s in done)
     # Neighbouring rows come whole over a network; of a sample only the sequences do.
     whole_rows = plan.corpus.remote and plan.sample is None

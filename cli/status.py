@@ -41,9 +41,9 @@ Found = Sequence[tuple["RunStatus", "Hours | None"]]
 def status(runs: Path, watch: bool, json: bool) -> None:
     """Show what is done and what is left in a folder of runs.
 
-    One symbol for each checkpoint: done, partial, stale (unfinished, and nothing written for a day,
-    or begun by another schema), failed (its last scan ended with an error, or its record cannot be
-    read). Hours are those of one device, at the speed that the scans have measured.
+    One symbol for each checkpoint: done, partial, stale (unfinished, and nothing written for a
+    day), failed (its last scan ended with an error, or its record cannot be read). Hours are those
+    of one device, at the speed that the scans have measured.
 
     \b
     memtrace status runs

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memtrace.emergence import EmergenceFit, fit_emergence
     from memtrace.point_process import EventSequence, PoissonFit, fit_poisson
-    from memtrace.runs.scores import load_scores
+    from memtrace.runs.run import load_scores
     from memtrace.scanning.launch import scan
 
     __version__: str
@@ -27,7 +27,7 @@ __all__ = [
 
 _HOMES = {
     "scan": "memtrace.scanning.launch",
-    "load_scores": "memtrace.runs.scores",
+    "load_scores": "memtrace.runs.run",
     "EventSequence": "memtrace.point_process",
     "PoissonFit": "memtrace.point_process",
     "fit_poisson": "memtrace.point_process",

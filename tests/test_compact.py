@@ -11,8 +11,8 @@ from test_runs import CONFIGURATION, finish
 
 from memtrace.errors import RunError
 from memtrace.runs.compact import compact
-from memtrace.runs.run import begin_run, open_run
-from memtrace.runs.scores import load_scores, read_metadata, write_scores
+from memtrace.runs.run import begin_run, load_scores, open_run
+from memtrace.runs.scores import read_metadata, write_scores
 from memtrace.storage.checksum import is_intact
 
 
@@ -32,14 +32,14 @@ def test_the_content_is_equal_and_in_one_sealed_file(run, tmp_path):
     rows, before = run.scores().collect(), read_metadata(run.path(run.shards()[0]))
     sizes = sum(path.stat().st_size for path in (run.folder / "scores").iterdir())
     done = compact(run)
-    assert names(run) == ["whole.parquet"]
+    assert names(run) == ["merged.parquet"]
     assert (done.parts, done.bytes_before) == (3, sizes)
-    assert done.bytes_after == run.whole_path.stat().st_size
+    assert done.bytes_after == run.merged_path.stat().st_size
     assert run.scores().collect().equals(rows)
     assert load_scores(tmp_path, model="demo", step=512).collect().equals(rows)
-    assert pl.read_parquet(run.whole_path)["sequence_index"].is_sorted()
-    assert is_intact(run.whole_path)
-    after = read_metadata(run.whole_path)
+    assert pl.read_parquet(run.merged_path)["sequence_index"].is_sorted()
+    assert is_intact(run.merged_path)
+    after = read_metadata(run.merged_path)
     assert {key: after[key] for key in run.configuration.metadata()} == {
         key: before[key] for key in run.configuration.metadata()
     }
@@ -64,17 +64,17 @@ def test_rows_are_not_lost_to_who_reads_meanwhile(run, monkeypatch, reads):
     monkeypatch.setattr("memtrace.runs.integrity.read_metadata", merged_meanwhile)
     assert run.scores().collect().equals(rows)
     monkeypatch.undo()
-    assert list(run.file_names()) == ["whole.parquet"]
+    assert list(run.file_names()) == ["merged.parquet"]
     assert not run.shards_left()
 
 
 def test_twice_is_once(run):
     compact(run)
-    content = run.whole_path.read_bytes()
+    content = run.merged_path.read_bytes()
     done = compact(run)
     assert done.parts == 0
     assert done.bytes_before == done.bytes_after
-    assert run.whole_path.read_bytes() == content
+    assert run.merged_path.read_bytes() == content
 
 
 def test_equal_runs_give_equal_bytes(run, tmp_path):
@@ -83,7 +83,7 @@ def test_equal_runs_give_equal_bytes(run, tmp_path):
         finish(other, shard)
     compact(run)
     compact(other)
-    assert run.whole_path.read_bytes() == other.whole_path.read_bytes()
+    assert run.merged_path.read_bytes() == other.merged_path.read_bytes()
 
 
 def test_parts_that_are_still_there_are_not_read_twice(run):
@@ -95,7 +95,7 @@ def test_parts_that_are_still_there_are_not_read_twice(run):
         path.write_bytes(content)
     assert run.scores().collect().equals(rows)
     assert compact(run).parts == 2
-    assert names(run) == ["whole.parquet"]
+    assert names(run) == ["merged.parquet"]
 
 
 def test_an_unfinished_run_is_refused(run):
@@ -161,7 +161,7 @@ def test_accuracy_and_missing_values_stay(tmp_path):
         write_scores(run.path(shard), rows, matched, run.configuration.metadata(), accuracy)
     rows = pl.concat([pl.read_parquet(run.path(shard)) for shard in run.shards()])
     compact(run)
-    assert pl.read_parquet(run.whole_path).equals(rows)
+    assert pl.read_parquet(run.merged_path).equals(rows)
     assert rows.schema["accuracy"] == pl.Float32
 
 
@@ -180,7 +180,7 @@ def test_the_command_says_sizes_and_leaves_the_unfinished(run, tmp_path, memtrac
     assert text.exit_code == 0, text.output
     assert "64 not finished" in text.stdout
     assert "To finish: memtrace scan --step 64" in text.stdout
-    assert names(run) == ["whole.parquet"]
+    assert names(run) == ["merged.parquet"]
     assert len(names(other)) == 1
     unfinished, done = json.loads(memtrace_cli("runs", "compact", tmp_path, "--json").stdout)
     assert (unfinished["finished"], unfinished["parts"]) == (False, None)
@@ -201,6 +201,6 @@ def test_dry_run_and_status_know_a_merged_run(neox_folder, tmp_path, memtrace_cl
     assert json.loads(memtrace_cli(*command, "--dry-run", "--json").stdout)["shards_left"] == 0
     assert json.loads(memtrace_cli("status", tmp_path / "runs", "--json").stdout)[0]["finished"]
     assert memtrace_cli(*command).exit_code == 0
-    assert names(open_run(folder)) == ["whole.parquet"]
+    assert names(open_run(folder)) == ["merged.parquet"]
     fitted = memtrace_cli("fit-poisson", tmp_path / "runs", "--json")
     assert json.loads(fitted.stdout)["coverage"]["seen"] == 6

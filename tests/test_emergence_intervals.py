@@ -287,7 +287,7 @@ def test_merged_score_files_are_read_too(tmp_path) -> None:
     for run in find_runs(tmp_path):
         scores = run.scores().collect()
         write_scores(
-            run.whole_path,
+            run.merged_path,
             scores["sequence_index"].to_numpy(),
             scores["matched_tokens"],
             run.configuration.metadata(),

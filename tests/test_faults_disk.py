@@ -180,7 +180,7 @@ def test_a_damaged_score_file_is_told_and_made_again(job, undisturbed, tmp_path,
     assert read.height == (0 if compacted else SEQUENCES - SHARD)  # left out, and never zeros
     with pytest.warns(DataWarning, match="is damaged"):
         again = memtrace.scan(**job, runs=tmp_path / "runs")
-    assert not run.whole_path.exists()
+    assert not run.merged_path.exists()
     assert again.scores().collect().equals(rows)
     if compacted:
         assert compact(again).parts == len(again.shards())

@@ -197,7 +197,7 @@ def test_nothing_is_read_that_could_run():
                 assert keywords["weights_only"] is True, path
 
 
-def test_a_corpus_that_changed_between_two_sittings_is_refused(job, undisturbed, tmp_path):
+def test_a_corpus_that_changed_between_two_workers_is_refused(job, undisturbed, tmp_path):
     tokens = np.load(job["corpus"])
     path = tmp_path / "tokens.npy"
     np.save(path, tokens)

@@ -155,5 +155,5 @@ def test_compaction_killed_at_any_moment(plan, processes, undisturbed, tmp_path)
         process.join()
         assert run.scores().collect().equals(rows)
         compact(run)
-        assert list(score_bytes(folder)) == ["whole.parquet"]
+        assert list(score_bytes(folder)) == ["merged.parquet"]
         assert run.scores().collect().equals(rows)

@@ -29,7 +29,7 @@ from memtrace.corpus.prefix_pack import PACK_RECORD, open_pack
 from memtrace.errors import CorpusError, ManifestError, MemtraceError, RunError
 from memtrace.manifests import load_suite
 from memtrace.runs.run import open_run
-from memtrace.runs.scores import read_metadata, write_scores
+from memtrace.runs.scores import SCHEMA_VERSION, read_metadata, write_scores
 
 EXAMPLES = int(os.environ.get("MEMTRACE_FUZZ", "40"))
 fuzz = settings(
@@ -221,13 +221,13 @@ def test_manifests_that_have_taken_all_memory(shards, tmp_path):
 
 
 RECORD = {
-    "schema_version": "1",
+    "schema_version": SCHEMA_VERSION,
     "configuration": asdict(CONFIGURATION),
     "command": ["memtrace", "scan", "--model", "demo"],
     "weights": {"model.safetensors": "a"},
     "corpus": {"name": "a", "dtype": "uint16"},
     "sequences_done": 0,
-    "sittings": [{"sequences": 5, "seconds": 1.0, "sequences_per_second": 5.0}],
+    "workers": [{"sequences": 5, "seconds": 1.0, "sequences_per_second": 5.0}],
 }
 
 

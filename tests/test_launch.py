@@ -21,7 +21,8 @@ from transformers import AutoModelForCausalLM
 
 from memtrace.errors import CorpusError, DataWarning, ModelError, RunError
 from memtrace.runs.compact import compact
-from memtrace.runs.run import Shard, find_runs, open_run, plan_shards
+from memtrace.runs.run import find_runs, open_run
+from memtrace.runs.shards import Shard, plan_shards
 from memtrace.scanning.jobs import Assignments, Job, Tally, cut, left_of
 from memtrace.scanning.launch import run_job
 from memtrace.scanning.plan import find_checkpoints, plan_scan
@@ -135,7 +136,7 @@ def test_any_member_alone_repairs_everything(suite, undisturbed, tmp_path, membe
         paths = [run.path(shard) for shard in run.shards()]
         if merged:
             compact(run)
-            paths = [run.whole_path]
+            paths = [run.merged_path]
         flip_a_bit(paths[0])
         for path in paths[3:5]:
             path.unlink()
@@ -164,9 +165,7 @@ def test_members_and_plain_scans_at_once(suite, undisturbed, tmp_path):
     check(tmp_path, undisturbed)
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
     for run in find_runs(tmp_path):  # what each did is known, whoever wrote the record last
-        assert (
-            sum(sitting["sequences"] for sitting in run.record["sittings"]) >= run.step * PER_STEP
-        )
+        assert sum(worker["sequences"] for worker in run.record["workers"]) >= run.step * PER_STEP
 
 
 def test_a_member_does_its_own_part_first(suite, tmp_path, monkeypatch):
@@ -200,17 +199,17 @@ def test_what_a_killed_process_did_is_recorded(suite, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_job(make_job(suite, tmp_path, 5), ["cpu"])
     run = open_run(tmp_path / "suite=toy/model=tiny/step=5")
-    assert [sitting["sequences"] for sitting in run.record["sittings"]] == [3 * SHARD]
+    assert [worker["sequences"] for worker in run.record["workers"]] == [3 * SHARD]
     (run,) = run_job(make_job(suite, tmp_path, 5), ["cpu"])
-    assert [sitting["sequences"] for sitting in run.record["sittings"]] == [30, 70]
+    assert [worker["sequences"] for worker in run.record["workers"]] == [30, 70]
     written = json.loads((run.folder / "run.json").read_text())
     assert written == run.record  # complete without the notes beside it
 
 
 def test_a_damaged_note_costs_no_run(suite, tmp_path):
     (run,) = run_job(make_job(suite, tmp_path, 2), ["cpu"])
-    (run.folder / "sittings" / "0-0-a.json").write_text("{")
-    (run.folder / "sittings" / ".b.json").write_text("{}")
+    (run.folder / "workers" / "0-0-a.json").write_text("{")
+    (run.folder / "workers" / ".b.json").write_text("{}")
     assert open_run(run.folder).record == run.record
 
 

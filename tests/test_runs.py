@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.errors import DataWarning, RunError
-from memtrace.runs.run import Configuration, begin_run, find_run, find_runs, open_run, plan_shards
+from memtrace.runs.run import (
+    Configuration,
+    begin_run,
+    find_run,
+    find_runs,
+    load_scores,
+    open_run,
+)
 from memtrace.runs.scores import write_scores
+from memtrace.runs.shards import plan_shards
 
 CONFIGURATION = Configuration(
     suite="demo",
@@ -132,3 +140,19 @@ def test_finding_runs(tmp_path):
         find_run(tmp_path, model="demo", step=1)
     with pytest.raises(RunError, match="no run at all"):
         find_runs(tmp_path / "nowhere")
+
+
+def test_a_run_of_an_older_schema_is_refused_in_one_line(tmp_path):
+    run = begin_run(tmp_path, CONFIGURATION, {}).update(schema_version="1")
+    for use in (
+        lambda: open_run(run.folder),
+        lambda: find_runs(tmp_path),
+        lambda: begin_run(tmp_path, CONFIGURATION, {}),
+        lambda: load_scores(tmp_path, model="demo", step=512),
+    ):
+        with pytest.raises(
+            RunError, match=r"schema '1', this one reads '2'.*--runs folder"
+        ) as error:
+            use()
+        assert "--runs folder" in str(error.value)
+        assert "\n" not in str(error.value)

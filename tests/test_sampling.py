@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import memtrace
 from memtrace.errors import FitError, RunError
 from memtrace.point_process import EventSequence
-from memtrace.runs.run import plan_shards
-from memtrace.runs.sampling import Sample, draw, estimate_count, estimate_run, stratify
+from memtrace.runs.estimate import estimate_run
+from memtrace.runs.sampling import Sample, draw, estimate_count, stratify
+from memtrace.runs.shards import plan_shards
 
 
 @given(st.integers(0, 10**8), st.integers(1, 500), st.integers(0, 5), st.data())

@@ -106,9 +106,9 @@ def test_record_says_how_it_was_made(suite, undisturbed):
     assert record["configuration"]["sequences_per_step"] == SEQUENCES_PER_STEP
     assert record["weights"].keys() == {"model.safetensors"}
     assert {"memtrace", "torch", "transformers"} <= record["versions"].keys()
-    (sitting,) = record["sittings"]
-    assert sitting["sequences"] == 144
-    assert {"tolerance", "batch_size"} <= sitting["engine"].keys()
+    (worker,) = record["workers"]
+    assert worker["sequences"] == 144
+    assert {"tolerance", "batch_size"} <= worker["engine"].keys()
 
 
 def test_every_file_explains_itself(undisturbed):

@@ -16,8 +16,9 @@ from test_runs import CONFIGURATION, finish
 
 from memtrace.errors import RunError
 from memtrace.manifests import find_suite
-from memtrace.runs.run import begin_run, find_runs, open_run, plan_shards
+from memtrace.runs.run import begin_run, find_runs, open_run
 from memtrace.runs.sampling import Sample
+from memtrace.runs.shards import plan_shards
 from memtrace.runs.status import FLOOR_RATE, STALE_SECONDS, hours_left, survey
 
 COMMAND = ["memtrace", "scan", "--model", "demo", "--step", "all"]
@@ -70,20 +71,20 @@ def test_a_clock_that_was_set_back_makes_nothing_stale(tmp_path):
     assert only(tmp_path).state == "partial"
 
 
-def test_stale_where_another_schema_began_it(tmp_path):
+def test_failed_where_another_schema_began_it(tmp_path):
     begin(tmp_path, done=1).update(schema_version="0")
-    assert only(tmp_path).state == "stale"
-    assert "schema 0" in only(tmp_path).reason
+    assert only(tmp_path).state == "failed"
+    assert "schema '0'" in only(tmp_path).reason
 
 
-def test_failed_where_the_last_sitting_did(tmp_path):
+def test_failed_where_the_last_worker_did(tmp_path):
     failed = {"sequences": 0, "seconds": 1.0, "error": "cannot write: No space left on device"}
     fine = {"sequences": 40, "seconds": 2.0}
-    run = begin(tmp_path, done=1).update(sittings=[fine, failed])
+    run = begin(tmp_path, done=1).update(workers=[fine, failed])
     assert only(tmp_path).state == "failed"
     assert only(tmp_path).reason == failed["error"]
     assert only(tmp_path).speed == 20
-    run.update(sittings=[failed, fine])
+    run.update(workers=[failed, fine])
     assert only(tmp_path).state == "partial"
 
 
@@ -138,8 +139,8 @@ def test_what_is_left_is_what_the_plan_says(tmp_path_factory, start, length, siz
 
 
 def test_hours_are_measured_where_they_can_be(tmp_path):
-    sitting = {"sequences": 80, "seconds": 4.0}
-    begin(tmp_path, done=2, record={"sittings": [sitting]})
+    worker = {"sequences": 80, "seconds": 4.0}
+    begin(tmp_path, done=2, record={"workers": [worker]})
     begin(tmp_path, done=1, step=64)  # the speed of the other checkpoint
     begin(tmp_path, done=1, suite="pythia", model="70m")  # never timed
     begin(tmp_path, done=1, suite="own", model="own")  # nor known
@@ -298,7 +299,7 @@ def test_a_run_under_the_name_of_another(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "sittings",
+    "workers",
     [
         5,
         None,
@@ -310,8 +311,8 @@ def test_a_run_under_the_name_of_another(tmp_path):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_damaged_sittings_cost_no_answer(tmp_path, memtrace_cli, sittings):
-    begin(tmp_path, done=2, record={"sittings": sittings})
+def test_damaged_worker_logs_cost_no_answer(tmp_path, memtrace_cli, workers):
+    begin(tmp_path, done=2, record={"workers": workers})
     for options in ([], ["--json"]):
         result = memtrace_cli("status", tmp_path, *options)
         assert result.exit_code == 0, result.output
@@ -320,7 +321,7 @@ def test_damaged_sittings_cost_no_answer(tmp_path, memtrace_cli, sittings):
 def test_a_compacted_run_is_done(tmp_path):
     run = begin(tmp_path)
     (run.folder / "scores").mkdir()
-    run.whole_path.touch()
+    run.merged_path.touch()
     assert only(tmp_path).state == "done"
 
 

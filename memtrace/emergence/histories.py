@@ -213,8 +213,8 @@ Files = list[tuple[int, int, Path]]
 
 def _files(run: Run) -> Files:
     c = run.configuration
-    if run.is_whole():
-        return [(c.start, c.stop, run.whole_path)]
+    if run.is_merged():
+        return [(c.start, c.stop, run.merged_path)]
     left = {shard.number for shard in run.shards_left()}
     return [(s.start, s.stop, run.path(s)) for s in run.shards() if s.number not in left]
 

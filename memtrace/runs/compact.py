@@ -51,7 +51,7 @@ def _compact(run: Run) -> Compaction:
     there = run.file_names()
     paths = [run.path(shard) for shard in run.shards() if shard.file_name in there]
     before = sum(path.stat().st_size for path in paths)
-    if not run.is_whole():
+    if not run.is_merged():
         if left := len(run.shards_left()):
             raise RunError(
                 f"{run.label} is not finished ({left} shards are left): {run.command}, then repeat"
@@ -59,15 +59,15 @@ def _compact(run: Run) -> Compaction:
         if not paths:
             return Compaction(0, 0, 0)
         metadata = _shared_metadata(paths)
-        replace_atomically(run.whole_path, lambda path: _merge(paths, path, metadata))
+        replace_atomically(run.merged_path, lambda path: _merge(paths, path, metadata))
     elif not paths:
-        before = run.whole_path.stat().st_size
+        before = run.merged_path.stat().st_size
     # Read again under its final name: only what is certainly there replaces the parts.
-    if not run.is_whole():
-        raise RunError(f"{run.whole_path} is damaged; its parts are kept: repeat the command")
+    if not run.is_merged():
+        raise RunError(f"{run.merged_path} is damaged; its parts are kept: repeat the command")
     for path in paths:
         remove(path)
-    return Compaction(len(paths), before, run.whole_path.stat().st_size)
+    return Compaction(len(paths), before, run.merged_path.stat().st_size)
 
 
 def _merge(paths: Sequence[Path], target: Path, metadata: Mapping[str, str]) -> None:

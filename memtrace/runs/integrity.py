@@ -1,7 +1,4 @@
-"""Is a score file what a plan asks for: intact, of this run, and with these rows?
-
-It reads one file and what it says of itself; which files a run has is known by `runs`.
-"""
+"""Validate a score file: is it intact, of this run, and does it hold the expected rows?"""
 
 import warnings
 from collections.abc import Mapping
@@ -13,27 +10,27 @@ from memtrace.runs.scores import read_metadata
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a score file has to hold: n sequences within [start, stop)."""
+class ExpectedRows:
+    """The rows that a score file has to hold: n sequences within [start, stop)."""
 
     start: int
     stop: int
     n: int
     partly: bool = False
-    """Whether fewer will do: an imported evaluation need not have looked at all."""
+    """Whether fewer will do: an imported evaluation need not cover all."""
 
     def __str__(self) -> str:
         """Return it as a message says it."""
         return f"{self.n} in {self.start}:{self.stop}"
 
-    def fits(self, rows: "Held") -> bool:
+    def fits(self, rows: "ExpectedRows") -> bool:
         """Return whether a file with these rows is as it has to be."""
         inside = rows.n == 0 or (self.start <= rows.start and rows.stop <= self.stop)
         return inside and (self.partly or rows.n == self.n)
 
 
-def is_held(path: Path, held: Held, metadata: Mapping[str, str], remedy: str) -> bool:
-    """Return whether a score file is intact; one that is not is told, with the remedy.
+def is_valid(path: Path, expected: ExpectedRows, metadata: Mapping[str, str], remedy: str) -> bool:
+    """Return whether a score file is intact; warn of one that is not, with the remedy.
 
     Raises:
         RunError: It is intact, but another run's, or another shard's.
@@ -48,20 +45,20 @@ def is_held(path: Path, held: Held, metadata: Mapping[str, str], remedy: str) ->
                 stacklevel=5,
             )
         return False
-    for key, expected in metadata.items():
-        # Another release may finish a run: the definition, not the version, fixes the answer.
-        if key != "memtrace_version" and found.get(key) != expected:
-            raise _foreign(path, key, found.get(key), expected)
+    for key, value in metadata.items():
+        # Another release may finish a run: the definition, not the version, fixes the result.
+        if key != "memtrace_version" and found.get(key) != value:
+            raise _foreign(path, key, found.get(key), value)
     rows = _rows(found)
-    if rows is None or not held.fits(rows):
-        raise _foreign(path, "sequences", str(rows), str(held))
+    if rows is None or not expected.fits(rows):
+        raise _foreign(path, "sequences", str(rows), str(expected))
     return True
 
 
-def _rows(found: Mapping[str, str]) -> Held | None:
+def _rows(found: Mapping[str, str]) -> ExpectedRows | None:
     try:
         start, stop = map(int, found["sequences"].split(":"))
-        return Held(start, stop, int(found["rows"]))
+        return ExpectedRows(start, stop, int(found["rows"]))
     except (KeyError, ValueError):
         return None
 

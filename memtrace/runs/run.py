@@ -1,18 +1,16 @@
-"""Runs: the plan of shards, the run record, what is done and what is left.
+"""Runs: a folder of scores with the record of how they were made.
 
-It knows paths and records; it reads no corpus and loads no model.
-
-    RUNS/suite=pythia/model=1.4b/step=143000/
-        run.json                               written first, completed at the end
-        sittings/                              what each process did; at the end in run.json too
-        scores/shard-00017-of-01118.parquet    its existence means: done
-        scores/whole.parquet                   all shards in one, in their place
+RUNS/suite=pythia/model=1.4b/step=143000/
+run.json                               written first, completed at the end
+workers/                               what each process did; at the end in run.json too
+scores/shard-00017-of-01118.parquet    its existence means: done
+scores/merged.parquet                  all shards in one, in their place
 """
 
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,58 +20,16 @@ import polars as pl
 
 from memtrace.errors import RunError, first_line
 from memtrace.runs.configuration import Configuration, read_configuration
-from memtrace.runs.integrity import Held, is_held
+from memtrace.runs.integrity import ExpectedRows, is_valid
 from memtrace.runs.paths import run_folder, run_folders
-from memtrace.runs.sampling import Sample
 from memtrace.runs.scores import SCHEMA_VERSION, scan_scores
-from memtrace.runs.worker_log import merge_sittings
-from memtrace.storage.store import list_names, remove, write_json
+from memtrace.runs.shards import Shard, plan_shards
+from memtrace.runs.worker_log import merge_logs
+from memtrace.storage.store import list_names, open_store, remove, write_json
 from memtrace.types import Int64Array
 
-WHOLE = "whole.parquet"
+MERGED = "merged.parquet"
 """Name of the score file that stands for all shards of a run."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Sequences [start, stop): the unit of work and of loss."""
-
-    number: int
-    count: int
-    start: int
-    stop: int
-    sampled: int | None = None
-    """Sequences of a sample that lie in it; None: all are scanned."""
-
-    @property
-    def sequences(self) -> int:
-        """Return how many sequences are scanned."""
-        return self.stop - self.start if self.sampled is None else self.sampled
-
-    @property
-    def file_name(self) -> str:
-        """Return the name of the shard's score file."""
-        return f"shard-{self.number:05d}-of-{self.count:05d}.parquet"
-
-
-def plan_shards(
-    start: int, stop: int, shard_size: int, sample: Sample | None = None
-) -> list[Shard]:
-    """Cut [start, stop) at the multiples of `shard_size`.
-
-    The cuts depend on nothing else, so that any number of workers makes the same files. Shards
-    without a row of the sample are left out.
-    """
-    cuts = range(start // shard_size * shard_size, stop, shard_size) if stop > start else range(0)
-    shards = [
-        Shard(i, len(cuts), max(cut, start), min(cut + shard_size, stop))
-        for i, cut in enumerate(cuts)
-    ]
-    if sample is None or not shards:
-        return shards
-    edges = [shard.start for shard in shards] + [stop]
-    counts = np.diff(np.searchsorted(sample.rows(start, stop), edges)).tolist()
-    return [replace(s, sampled=n) for s, n in zip(shards, counts, strict=True) if n]
 
 
 @dataclass(frozen=True)
@@ -175,9 +131,9 @@ class Run:
         return self.folder / "scores" / shard.file_name
 
     @property
-    def whole_path(self) -> Path:
+    def merged_path(self) -> Path:
         """Return where the scores of all shards are once they have been merged."""
-        return self.folder / "scores" / WHOLE
+        return self.folder / "scores" / MERGED
 
     def file_names(self) -> frozenset[str]:
         """Return the names of the score files that are there now; reads none of them.
@@ -187,13 +143,13 @@ class Run:
         """
         return list_names(self.folder / "scores")
 
-    def is_whole(self) -> bool:
+    def is_merged(self) -> bool:
         """Return whether the scores of all shards are there, merged into one file, and intact.
 
         Raises:
             RunError: A readable score file of another run lies in its place.
         """
-        return self._intact([]) == [WHOLE]
+        return self._intact([]) == [MERGED]
 
     def _intact(self, shards: Sequence[Shard]) -> list[str]:
         """Return the names of what is there and intact: the merged file, else those of shards."""
@@ -201,46 +157,46 @@ class Run:
         n = c.stop - c.start if c.sample_size is None else c.sample_size
         while True:
             there = self.file_names()
-            if WHOLE in there and holds(WHOLE, c.start, c.stop, n):
-                return [WHOLE]
+            if MERGED in there and holds(MERGED, c.start, c.stop, n):
+                return [MERGED]
             left = [shard for shard in shards if shard.file_name in there]
             found = [s.file_name for s in left if holds(s.file_name, s.start, s.stop, s.sequences)]
             # Merged meanwhile, the parts may be gone that were there a moment ago.
-            if WHOLE in there or WHOLE not in self.file_names():
+            if MERGED in there or MERGED not in self.file_names():
                 return found
 
     def _holds(self, name: str, start: int, stop: int, n: int) -> bool:
-        held = Held(start, stop, n, partly="import" in self.record)
+        expected = ExpectedRows(start, stop, n, partly="import" in self.record)
         remedy = f"to scan it again: {self.command}"
-        return is_held(self.folder / "scores" / name, held, self._metadata, remedy)
+        return is_valid(self.folder / "scores" / name, expected, self._metadata, remedy)
 
     @cached_property
     def _metadata(self) -> dict[str, str]:
         return self.configuration.metadata()
 
-    def remove_damaged_whole(self) -> None:
+    def remove_damaged_merge(self) -> None:
         """Delete a merged file that is damaged, before the shards of which it was made are redone.
 
         Raises:
             OSError, RunError: It cannot be deleted.
         """
-        if WHOLE in self.file_names() and not self.is_whole():
-            remove(self.whole_path)
+        if MERGED in self.file_names() and not self.is_merged():
+            remove(self.merged_path)
 
     def shards_left(self, among: Sequence[Shard] | None = None) -> list[Shard]:
         """Return the shards that are not done, of all or of some; reads every score file.
 
         Raises:
-            RunError: As `is_whole`.
+            RunError: As `is_merged`.
         """
         shards = self.shards() if among is None else among
         intact = set(self._intact(shards))
-        return [s for s in shards if intact.isdisjoint((WHOLE, s.file_name))]
+        return [s for s in shards if intact.isdisjoint((MERGED, s.file_name))]
 
     def shards_missing(self) -> list[Shard]:
         """Return the shards that have no score file; lists one folder and reads no file."""
         there = self.file_names()
-        if WHOLE in there:
+        if MERGED in there:
             return []
         return [shard for shard in self.shards() if shard.file_name not in there]
 
@@ -304,7 +260,12 @@ def open_run(folder: Path) -> Run:
         raise _unreadable(path, first_line(error)) from error
     if not isinstance(record, dict) or not isinstance(record.get("command", []), list):
         raise _unreadable(path, "it is not what memtrace writes")
-    record["sittings"] = merge_sittings(folder, record.get("sittings"))
+    if (schema := record.get("schema_version")) != SCHEMA_VERSION:
+        raise RunError(
+            f"{path} was made by another memtrace (schema {str(schema)[:20]!a}, "
+            f"this one reads {SCHEMA_VERSION!r}): scan again into another --runs folder"
+        )
+    record["workers"] = merge_logs(folder, record.get("workers"))
     return Run(folder, record)
 
 
@@ -347,3 +308,17 @@ def find_run(runs: Path, *, suite: str | None = None, model: str, step: int) -> 
         suites = ", ".join(run.suite for run in found)
         raise RunError(f"model {model!r} was scanned in several suites ({suites}): name the suite")
     return found[0]
+
+
+def load_scores(
+    runs: str | Path, *, model: str, step: int, suite: str | None = None
+) -> pl.LazyFrame:
+    """Return the scores of one model at one checkpoint, as far as they are done.
+
+    Columns: `sequence_index` UInt64 (row number in training order), `matched_tokens` UInt8
+    (0..continuation tokens; equal to it means memorized).
+
+    Raises:
+        RunError: `runs` holds no such run, or runs of that name in several suites.
+    """
+    return find_run(open_store(runs), suite=suite, model=model, step=step).scores()

@@ -5,16 +5,12 @@ It knows row numbers; what is decided about a row, and how, is the scan's affair
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from memtrace.errors import FitError, RunError
 from memtrace.types import Int64Array
-
-if TYPE_CHECKING:
-    from memtrace.runs.run import Run
 
 
 def draw(start: int, stop: int, n: int, seed: int) -> Int64Array:
@@ -143,31 +139,6 @@ def estimate_count(
         count_ci95=(low * population, high * population),
         rate=rate,
         rate_ci95=(low, high),
-    )
-
-
-def estimate_run(run: "Run") -> CountEstimate | None:
-    """Estimate how many of the exposed sequences in a run's range are memorized.
-
-    Returns:
-        None where the run is no sample, has seen nothing, or is not finished: the rows that are
-        done so far are no random sample.
-    """
-    import polars as pl
-
-    c = run.configuration
-    stop = min(c.stop, c.exposed_rows)
-    if c.sample is None or stop <= c.start or run.shards_left():
-        return None
-    exposed = run.scores().filter(pl.col("sequence_index") < stop).collect()
-    if len(exposed) < 2:
-        return None
-    memorized = exposed.filter(pl.col("matched_tokens") == run.continuation_tokens)
-    edges = c.sample.edges(c.start, c.stop)
-    return estimate_count(
-        memorized["sequence_index"].to_numpy(),
-        exposed["sequence_index"].to_numpy(),
-        np.append(edges[edges < stop], stop),
     )
 
 

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import polars as pl
 
 from memtrace.storage.checksum import BLANK_CHECKSUM, CHECKSUM_KEY, is_intact, write_checksum
-from memtrace.storage.store import open_store, replace_atomically, source, sources
+from memtrace.storage.store import replace_atomically, source, sources
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
+"""Version of all that a run folder holds: the record, the names of files, the score table."""
 SCHEMA = pl.Schema({"sequence_index": pl.UInt64, "matched_tokens": pl.UInt8})
 WITH_ACCURACY = pl.Schema([*SCHEMA.items(), ("accuracy", pl.Float32)])
 
@@ -106,19 +107,3 @@ def count_memorized(
         name: int(value)
         for name, value in counts.collect(engine="streaming").row(0, named=True).items()
     }
-
-
-def load_scores(
-    runs: str | Path, *, model: str, step: int, suite: str | None = None
-) -> pl.LazyFrame:
-    """Return the scores of one model at one checkpoint, as far as they are done.
-
-    Columns: `sequence_index` UInt64 (row number in training order), `matched_tokens` UInt8
-    (0..continuation tokens; equal to it means memorized).
-
-    Raises:
-        RunError: `runs` holds no such run, or runs of that name in several suites.
-    """
-    from memtrace.runs.run import find_run
-
-    return find_run(open_store(runs), suite=suite, model=model, step=step).scores()

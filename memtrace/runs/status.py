@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from memtrace.errors import ManifestError, RunError
 from memtrace.runs.paths import step_folders
-from memtrace.runs.run import WHOLE, Run, Shard, open_run
-from memtrace.runs.scores import SCHEMA_VERSION
+from memtrace.runs.run import MERGED, Run, open_run
+from memtrace.runs.shards import Shard
 
 if TYPE_CHECKING:
     from memtrace.manifests import ModelManifest, Suite
@@ -47,7 +47,7 @@ class RunStatus:
     sequences: int
     sequences_left: int
     speed: float | None
-    """Sequences a second of one device, as measured by the sittings of this run."""
+    """Sequences a second of one device, as measured by the workers of this run."""
     prompt_tokens: int
     bytes_to_read: int
     """Of the corpus, for the sequences that are left."""
@@ -66,7 +66,7 @@ class Hours:
 
     hours: float
     source: str
-    """`measured`: at the speed of this model's own sittings; `floor`: of the fewest operations that
+    """`measured`: at the speed of this model's own workers; `floor`: of the fewest operations that
     can do it, at `FLOOR_RATE`."""
 
 
@@ -154,7 +154,7 @@ def _of_record(run: Run, now: float) -> RunStatus:
     c = run.configuration
     shards, missing = _missing(run, run.file_names())
     left = _sequences(run, missing)
-    sat = [each for each in run.record.get("sittings", []) if isinstance(each, dict)]
+    sat = [each for each in run.record.get("workers", []) if isinstance(each, dict)]
     state, reason = _state(run, sat, bool(missing), now)
     return RunStatus(
         suite=c.suite,
@@ -205,7 +205,7 @@ def _missing(run: Run, names: frozenset[str]) -> tuple[int, frozenset[str]]:
     c = run.configuration
     count = -(-c.stop // c.shard_size) - c.start // c.shard_size if c.stop > c.start else 0
     planned = _planned(count)
-    if WHOLE in names or planned <= names:
+    if MERGED in names or planned <= names:
         return count, frozenset()
     if c.sample is not None:  # a shard without a row of the sample has no file
         planned = frozenset(shard.file_name for shard in run.shards())
@@ -229,15 +229,13 @@ def _sequences(run: Run, missing: frozenset[str]) -> int:
 
 
 def _state(
-    run: Run, sittings: Sequence[Mapping[str, Any]], unfinished: bool, now: float
+    run: Run, logs: Sequence[Mapping[str, Any]], unfinished: bool, now: float
 ) -> tuple[str, str | None]:
     """Return the state of a run, and the reason for one that needs attention."""
     if not unfinished:
         return "done", None
-    if error := next(iter(sittings[-1:]), {}).get("error"):
+    if error := next(iter(logs[-1:]), {}).get("error"):
         return "failed", str(error)
-    if (schema := run.record.get("schema_version")) != SCHEMA_VERSION:
-        return "stale", f"begun by a memtrace of schema {schema}, this one has {SCHEMA_VERSION}"
     idle = now - _last_written(run.folder)
     if idle > STALE_SECONDS:
         return "stale", f"nothing written for {idle / 3600:,.0f} hours"
@@ -258,13 +256,13 @@ def _last_written(folder: Path) -> float:
     return max(times, default=0.0)
 
 
-def _speed(sittings: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return how many sequences a second one process decided, over all sittings."""
+def _speed(logs: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return how many sequences a second one process decided, over all workers."""
     timed = [
-        (sitting["sequences"], sitting["seconds"])
-        for sitting in sittings
-        if "error" not in sitting
-        and all(isinstance(sitting.get(key), int | float) for key in ("sequences", "seconds"))
+        (log["sequences"], log["seconds"])
+        for log in logs
+        if "error" not in log
+        and all(isinstance(log.get(key), int | float) for key in ("sequences", "seconds"))
     ]
     sequences, seconds = (sum(values) for values in zip(*timed, strict=True)) if timed else (0, 0)
     with suppress(OverflowError):  # of a damaged record

@@ -13,7 +13,8 @@ from pathlib import Path
 from memtrace.errors import ModelError, RunError
 from memtrace.models.verify import Verdict, chosen_files, verify_checkpoints
 from memtrace.models.weights import Weights, fetch_weights
-from memtrace.runs.run import Shard, open_run
+from memtrace.runs.run import open_run
+from memtrace.runs.shards import Shard
 from memtrace.scanning.plan import ScanPlan
 from memtrace.storage.prefetch import prefetch
 

@@ -17,8 +17,9 @@ from memtrace.corpus import Corpus, open_corpus
 from memtrace.errors import CorpusError, ManifestError
 from memtrace.manifests import ModelManifest, Suite, find_model
 from memtrace.runs.configuration import Configuration
-from memtrace.runs.run import Run, Shard, begin_run
+from memtrace.runs.run import Run, begin_run
 from memtrace.runs.scores import write_scores
+from memtrace.runs.shards import Shard
 from memtrace.scanning.plan import SHARD_SIZE
 from memtrace.scanning.published import Evaluation, Findings, read_evaluation
 

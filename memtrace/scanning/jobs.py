@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from memtrace.errors import RunError
-from memtrace.runs.run import Run, Shard, begin_run, open_run
+from memtrace.runs.run import Run, begin_run, open_run
+from memtrace.runs.shards import Shard
 from memtrace.scanning.downloads import fetch_ahead
 from memtrace.scanning.plan import ScanPlan
 

@@ -20,8 +20,9 @@ from memtrace import __version__
 from memtrace.errors import ManifestError, ModelError, RunError
 from memtrace.models.loading import choose_device, describe_device, load_model, visible_devices
 from memtrace.models.weights import Weights
-from memtrace.runs.run import WHOLE, Run, Shard, begin_run, open_run
-from memtrace.runs.worker_log import name_process, write_sitting
+from memtrace.runs.run import MERGED, Run, begin_run, open_run
+from memtrace.runs.shards import Shard
+from memtrace.runs.worker_log import name_process, write_log
 from memtrace.scanning.downloads import check_checkpoints, drop_weights, fetch_ahead
 from memtrace.scanning.jobs import Job, Part, Report, Tally, command_of, cut, left_of
 from memtrace.scanning.plan import (
@@ -186,7 +187,7 @@ def _do(
     # A damaged file is there before, one that another member finishes meanwhile is not.
     before = sitting.run.file_names()
     for shard in left:
-        if {shard.file_name, WHOLE} & (sitting.run.file_names() - before):
+        if {shard.file_name, MERGED} & (sitting.run.file_names() - before):
             report(place, shard, shard.sequences)
         else:
             sitting.scan(shard, report)
@@ -244,7 +245,7 @@ class Sitting:
         """
         try:
             if self._engine is None:
-                self.run.remove_damaged_whole()
+                self.run.remove_damaged_merge()
                 self._engine = self._load_engine()
             each = partial(report, self._place, shard)
             corpus = self._plan.corpus
@@ -320,14 +321,14 @@ class Sitting:
         }
         if self._engine:
             sitting["engine"] = self._engine.record()
-        write_sitting(self.run.folder, self._process, sitting | more)
+        write_log(self.run.folder, self._process, sitting | more)
 
 
 def complete_record(plan: ScanPlan, *, again: bool = False) -> bool:
     """Write into the record of a run that everything is done; return whether it is.
 
     Every score file is read once more before the record says so. `again` writes it even where it
-    says so already, with the sittings that have been added.
+    says so already, with the worker logs that have been added.
 
     Raises:
         ModelError: A step that was scanned at the same time has the same weights.
@@ -381,5 +382,5 @@ def _first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> M
             **{name: version(name) for name in names},
         },
         "sequences_done": 0,
-        "sittings": [],
+        "workers": [],
     }

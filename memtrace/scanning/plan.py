@@ -17,8 +17,9 @@ from memtrace.manifests.steps import parse_steps
 from memtrace.models.weights import Weights
 from memtrace.runs.configuration import Configuration
 from memtrace.runs.paths import run_folder, run_folders
-from memtrace.runs.run import Shard, open_run, plan_shards
+from memtrace.runs.run import open_run
 from memtrace.runs.sampling import Sample, stratify
+from memtrace.runs.shards import Shard, plan_shards
 from memtrace.types import Int64Array
 
 SHARD_SIZE = 131_072

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memtrace.corpus import Corpus
-from memtrace.runs.run import Run, Shard
+from memtrace.runs.run import Run
 from memtrace.runs.scores import write_scores
+from memtrace.runs.shards import Shard
 from memtrace.storage.prefetch import CHUNK_ROWS, prefetch
 
 if TYPE_CHECKING:
