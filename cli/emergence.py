@@ -113,7 +113,7 @@ def _memorization(
 
 
 def _text(fits: "list[EmergenceFit]") -> str:
-    from memtrace.point_process.text import rendered
+    from memtrace.report.text import rendered
 
     # click removes the colours where stdout is no terminal.
     return "\n\n\n".join(rendered(fit.page(), colour=True) for fit in fits)

@@ -177,8 +177,8 @@ def _strata(run: "Run", folder: Path | None, margin: float) -> list[dict[str, An
 
 def _adjust(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> None:
     """Add to each drift's p-value what it is among so many fits."""
-    from memtrace.point_process.document import json_safe
     from memtrace.point_process.several import comparison
+    from memtrace.report.json import json_safe
 
     if len(fits) == 1:
         return
@@ -189,7 +189,8 @@ def _adjust(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> None:
 
 def _text(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> str:
     from memtrace.point_process.several import comparison
-    from memtrace.point_process.text import comparison_page, page, rendered, strata_page
+    from memtrace.point_process.text import comparison_page, page, strata_page
+    from memtrace.report.text import rendered
 
     # click removes the colours where stdout is no terminal.
     pages = []

@@ -30,7 +30,7 @@ def write_answer(folder: Path, name: str, document: dict[str, Any], figure: "Fig
     Raises:
         RunError: The folder cannot be written.
     """
-    from memtrace.point_process.figures import write_figure
+    from memtrace.report.figures import write_figure
 
     with writing_to(folder):
         write_document(folder / f"{name}.json", document)

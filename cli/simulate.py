@@ -158,7 +158,7 @@ def _write(output: Path, kept: "list[EventSequence]") -> None:
 
 
 def _defined(answer: dict[str, Any]) -> dict[str, Any]:
-    from memtrace.point_process.document import json_safe
+    from memtrace.report.json import json_safe
 
     safe: dict[str, Any] = json_safe(answer)
     return safe

@@ -50,14 +50,14 @@ def test_a_figure_draws_on_the_axes_it_is_given_and_returns_it(fit, name) -> Non
 @pytest.mark.parametrize("name", list(edge_cases()))
 def test_pages_without_much_to_show_are_drawn_all_the_same(name) -> None:
     figure = fit_poisson(edge_cases()[name], window=20).plot()
-    figure.canvas.draw()
+    figure.draw_without_rendering()
 
     assert len(figure.axes) >= 4
 
 
 def test_nothing_on_the_page_is_cut_off_or_covers_the_next_panel(fit) -> None:
     figure = fit.plot()
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     whole = figure.bbox
     boxes = [ax.get_tightbbox() for ax in figure.axes]
 

@@ -11,7 +11,7 @@ from memtrace.emergence.hazard import HazardModel, Rate
 from memtrace.emergence.panel import Panel
 from memtrace.emergence.parametric import Parametric
 from memtrace.emergence.timescales import Clock
-from memtrace.point_process.document import json_safe
+from memtrace.report.json import json_safe
 
 if TYPE_CHECKING:
     from memtrace.emergence.fit import EmergenceFit

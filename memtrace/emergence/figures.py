@@ -17,9 +17,10 @@ from memtrace.report.figures import (
     INK,
     PALE,
     RED,
-    STYLE,
     axes_for,
+    new_figure,
     nothing,
+    styled,
     write_figure,
 )
 
@@ -141,10 +142,9 @@ FIGURES: dict[str, Callable[["EmergenceFit", "Axes | None"], "Axes"]] = {
 
 def emergence_page(fit: "EmergenceFit") -> "Figure":
     """Draw all figures on one page under the verdict."""
-    import matplotlib.pyplot as plt
-
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(3, 2, figsize=(12, 13.5), layout="constrained")
+    with styled():
+        figure = new_figure(12, 13.5)
+        axes = figure.subplots(3, 2)
         for draw, ax in zip(FIGURES.values(), axes.flat, strict=True):
             draw(fit, ax)
         text = f"{fit.histories.label}\n{textwrap.fill(fit.verdict, 140)}"
@@ -159,12 +159,10 @@ def save_emergence(fit: "EmergenceFit", folder: Path) -> None:
     Raises:
         OSError: The folder cannot be written.
     """
-    import matplotlib.pyplot as plt
-
     for name, draw in FIGURES.items():
-        with plt.rc_context(STYLE):
-            figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
-            draw(fit, ax)
+        with styled():
+            figure = new_figure()
+            draw(fit, figure.add_subplot())
             figure.suptitle(fit.histories.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
             _write_source(figure, fit.histories)
         write_figure(figure, folder / name)
@@ -248,11 +246,9 @@ def _steps(ax: "Axes", fit: "EmergenceFit") -> None:
 
 def process_figure(fit: "EmergenceProcess") -> "Figure":
     """Draw the rate of emergence in each interval between checkpoints, and its drift."""
-    import matplotlib.pyplot as plt
-
-    with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
-        emergence_rate(fit, ax)
+    with styled():
+        figure = new_figure()
+        emergence_rate(fit, figure.add_subplot())
         figure.suptitle(fit.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
         _write_source(figure, fit.histories)
     return figure

@@ -154,7 +154,7 @@ class EmergenceFit:
 
     def summary(self) -> str:
         """Return the printed page as plain text."""
-        from memtrace.point_process.text import rendered
+        from memtrace.report.text import rendered
 
         return rendered(self.page())
 

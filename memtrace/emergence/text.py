@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from memtrace.emergence.hazard import HazardModel, Rate
 from memtrace.emergence.panel import Panel
 from memtrace.emergence.parametric import Parametric
-from memtrace.point_process.text import named_values
+from memtrace.report.text import named_values
 from memtrace.types import Interval
 
 if TYPE_CHECKING:

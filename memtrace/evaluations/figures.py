@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memtrace.report.figures import BLUE, GREY, INK, RED, STYLE, axes_for, nothing
+from memtrace.report.figures import BLUE, GREY, INK, RED, axes_for, new_figure, nothing, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,13 +28,11 @@ TASK_COLOURS = (BLUE, RED, "#6a994e", "#8d6a9f", "#c99a2e")
 
 def ability_page(answer: "AbilityEmergence") -> "Figure":
     """Draw the curves of the tasks that emerged, and their emergence against model size."""
-    import matplotlib.pyplot as plt
-
     tasks = shown_tasks(answer)
-    with plt.rc_context(STYLE):
+    with styled():
         panels = max(len(tasks), 1) + 1
         rows = -(-panels // 2)
-        figure = plt.figure(figsize=(12, 3.9 * rows + 0.6), layout="constrained")
+        figure = new_figure(12, 3.9 * rows + 0.6)
         grid = figure.add_gridspec(rows, 2)
         for i, (task, shots) in enumerate(tasks):
             curves = [o for o in answer.curves if (o.task, o.shots, o.main) == (task, shots, True)]
@@ -140,15 +138,13 @@ def emergence_against_size(answer: "AbilityEmergence", ax: "Axes | None" = None)
 
 def intervention_page(answer: "Intervention") -> "Figure":
     """Draw the differences at the end of training, bias and cost, by size of the model."""
-    import matplotlib.pyplot as plt
-
     from memtrace.evaluations.intervention_page import is_shown
 
     bias = [one for one in answer.comparisons if one.kind == "bias" and is_shown(one)]
     cost = [one for one in answer.comparisons if one.kind == "cost"]
-    with plt.rc_context(STYLE):
+    with styled():
         height = 0.32 * max(len(bias), len(cost), 4) + 4.6
-        figure = plt.figure(figsize=(12, height), layout="constrained")
+        figure = new_figure(12, height)
         grid = figure.add_gridspec(2, 2, height_ratios=(height - 3.8, 3.2))
         differences(bias, figure.add_subplot(grid[0, 0]), "Bias: intervened minus baseline")
         differences(cost, figure.add_subplot(grid[0, 1]), "Cost: intervened minus baseline")
@@ -207,14 +203,10 @@ def along_training(comparisons: "Sequence[Comparison]", ax: "Axes | None" = None
 
 def terms_page(answer: "TermFrequency") -> "Figure":
     """Draw, for each task, accuracy against count and the slope along training."""
-    import matplotlib.pyplot as plt
-
     tasks = list(dict.fromkeys(one.task for one in answer.series))
-    with plt.rc_context(STYLE):
-        size = (12, 3.9 * len(tasks) + 0.6)
-        figure, axes = plt.subplots(
-            len(tasks), 2, figsize=size, layout="constrained", squeeze=False
-        )
+    with styled():
+        figure = new_figure(12, 3.9 * len(tasks) + 0.6)
+        axes = figure.subplots(len(tasks), 2, squeeze=False)
         for task, (left, right) in zip(tasks, axes, strict=True):
             shots = max(one.shots for one in answer.series if one.task == task)
             mine = [o for o in answer.series if (o.task, o.shots) == (task, shots)]

@@ -18,7 +18,7 @@ from memtrace.evaluations.abilities import PERPLEXITY, Z95
 from memtrace.evaluations.harness import KEY, Evaluations, read_evaluations
 from memtrace.evaluations.names import trainings_of
 from memtrace.point_process.contrasts import adjust_p_values
-from memtrace.point_process.document import json_safe
+from memtrace.report.json import json_safe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,7 +131,7 @@ class Intervention:
     def summary(self) -> str:
         """Return the answer as a page of text."""
         from memtrace.evaluations.intervention_page import intervention_page
-        from memtrace.point_process.text import rendered
+        from memtrace.report.text import rendered
 
         return rendered(intervention_page(self))
 

@@ -12,7 +12,7 @@ from memtrace.emergence.curves import SizeTrend, size_trend
 from memtrace.errors import FitError
 from memtrace.evaluations.abilities import AbilityCurve, ability_curves, curve_document, mean_z
 from memtrace.evaluations.harness import Evaluations, read_evaluations
-from memtrace.point_process.document import json_safe
+from memtrace.report.json import json_safe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,7 +89,7 @@ class AbilityEmergence:
     def summary(self) -> str:
         """Return the answer as a page of text."""
         from memtrace.evaluations.page import ability_page
-        from memtrace.point_process.text import rendered
+        from memtrace.report.text import rendered
 
         return rendered(ability_page(self))
 

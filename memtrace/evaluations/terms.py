@@ -17,8 +17,8 @@ from memtrace.errors import FitError
 from memtrace.evaluations.names import Training, model_of, size_and_family, trainings_of
 from memtrace.evaluations.onset import Onset, find_onset
 from memtrace.point_process.contrasts import adjust_p_values
-from memtrace.point_process.document import json_safe
 from memtrace.point_process.regression import fit_rates
+from memtrace.report.json import json_safe
 from memtrace.types import FloatArray, Int64Array
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class TermFrequency:
     def summary(self) -> str:
         """Return the answer as a page of text."""
         from memtrace.evaluations.terms_page import terms_page
-        from memtrace.point_process.text import rendered
+        from memtrace.report.text import rendered
 
         return rendered(terms_page(self))
 

@@ -15,6 +15,7 @@ from memtrace.point_process.diagnostics.dispersion import Dispersion
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.constant import RateComparison
 from memtrace.point_process.models.trend import Trend
+from memtrace.report.json import json_safe
 
 if TYPE_CHECKING:
     from memtrace.point_process.fit import PoissonFit
@@ -60,21 +61,6 @@ def document(fit: "PoissonFit") -> dict[str, Any]:
     }
     safe: dict[str, Any] = json_safe(found)
     return safe
-
-
-def json_safe(value: Any) -> Any:
-    """Turn NaN and infinities into None and NumPy's and Python's sequences into lists."""
-    if isinstance(value, dict):
-        return {key: json_safe(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return json_safe(value.tolist())
-    if isinstance(value, list | tuple):
-        items = [json_safe(item) for item in value]
-        # An interval without a finite end says nothing.
-        return None if items and all(item is None for item in items) else items
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value
 
 
 def _dispersion(d: Dispersion) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 It computes nothing; several fits are one page with a table and small multiples on top.
 """
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.point_process.several import comparison
-from memtrace.point_process.text import rendered, strata_page, summary
+from memtrace.point_process.text import strata_page, summary
+from memtrace.report.figures import new_figure, styled
+from memtrace.report.html import picture
+from memtrace.report.text import rendered
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,18 +100,15 @@ def _overview(fits: Sequence["PoissonFit"]) -> str:
 
 
 def _section(fit: "PoissonFit", strata: list[dict[str, Any]] | None) -> str:
-    import matplotlib.pyplot as plt
-
     from memtrace.point_process.figures import FIGURES
-    from memtrace.report.figures import STYLE as RC
 
     figures = []
     for name, draw in FIGURES.items():
         if name == "control" and fit.control is None:
             continue
-        with plt.rc_context(RC):
-            figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
-            draw(fit, ax)
+        with styled():
+            figure = new_figure()
+            draw(fit, figure.add_subplot())
         caption = f"<figcaption>{CAPTIONS[name]}</figcaption>"
         figures.append(f"<figure>{_image(figure, name)}{caption}</figure>")
     label = html.escape(fit.events.label or "Poisson fit")
@@ -123,16 +121,7 @@ def _section(fit: "PoissonFit", strata: list[dict[str, Any]] | None) -> str:
 
 
 def _image(figure: "Figure", name: str) -> str:
-    import matplotlib.pyplot as plt
-
-    from memtrace.report.figures import STYLE as RC
-
-    out = io.BytesIO()
-    with plt.rc_context(RC):
-        figure.savefig(out, format="png", dpi=130)
-    plt.close(figure)
-    data = base64.b64encode(out.getvalue()).decode("ascii")
-    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{html.escape(name)}" src="{picture(figure)}">'
 
 
 def _cell(value: Any) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from memtrace.errors import FitError
-from memtrace.point_process.document import json_safe
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.models.trend import Equivalence, Trend, log_linear
+from memtrace.report.json import json_safe
 from memtrace.types import Interval
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 It decides nothing: every number comes from the fit.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.point_process.models.model import Model
+from memtrace.report.text import named_values, rendered
 from memtrace.types import Interval
 
 if TYPE_CHECKING:
@@ -17,30 +17,12 @@ if TYPE_CHECKING:
 
     from memtrace.point_process.fit import PoissonFit
 
-WIDTH = 100
 Rows = list[tuple[str, str]]
 
 
 def summary(fit: "PoissonFit") -> str:
     """Return the page as plain text."""
     return rendered(page(fit))
-
-
-def rendered(renderable: "RenderableType", *, colour: bool = False) -> str:
-    """Return what rich would print."""
-    from rich.console import Console
-
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=WIDTH,
-        color_system="standard" if colour else None,
-        force_terminal=colour,
-        force_jupyter=False,
-        legacy_windows=False,
-    )
-    console.print(renderable)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
 def page(fit: "PoissonFit") -> "RenderableType":
@@ -103,18 +85,6 @@ def strata_page(strata: Sequence[dict[str, Any]]) -> "RenderableType":
         p = "undefined" if row["p_value"] is None else _bare_p(row["p_value"])
         counts = (f"{row['events']:,}", f"{row['exposure']:,}")
         table.add_row(row["name"], *counts, *values, interval, p)
-    return table
-
-
-def named_values(rows: Rows, width: int = 28) -> "Table":
-    """Return a table of names, at least `width` wide, and values."""
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(min_width=width, style="cyan")
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, value.replace("[", "\\["))
     return table
 
 

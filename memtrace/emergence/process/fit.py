@@ -153,7 +153,7 @@ class EmergenceProcess:
 
     def summary(self) -> str:
         """Return the printed page as plain text."""
-        from memtrace.point_process.text import rendered
+        from memtrace.report.text import rendered
 
         return rendered(self.page())
 

@@ -7,8 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from memtrace.emergence.process.fit import EXACT
-from memtrace.point_process.document import json_safe
 from memtrace.point_process.models.model import Model
+from memtrace.report.json import json_safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

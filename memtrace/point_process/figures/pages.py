@@ -16,7 +16,7 @@ from memtrace.point_process.figures.training import (
     residuals,
 )
 from memtrace.point_process.figures.windows import fano_curve, hanging_rootogram, qq_window_counts
-from memtrace.report.figures import GREY, STYLE, write_figure
+from memtrace.report.figures import GREY, new_figure, styled, write_figure, write_sources
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,41 +37,31 @@ FIGURES: dict[str, Callable[["PoissonFit", "Axes | None"], "Axes"]] = {
 
 def page(fit: "PoissonFit") -> "Figure":
     """Draw all figures on one page under the verdict."""
-    import matplotlib.pyplot as plt
-
-    with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(12, 17), layout="constrained")
+    with styled():
+        figure = new_figure(12, 17)
         grid = figure.add_gridspec(4, 2, height_ratios=(3, 3, 3, 1.4))
         for i, draw in enumerate(FIGURES.values()):
             last = i == len(FIGURES) - 1
             draw(fit, figure.add_subplot(grid[3, :] if last else grid[i // 2, i % 2]))
         text = f"{_heading(fit)}\n{textwrap.fill(fit.verdict, 140)}"
         figure.suptitle(text, x=0.01, ha="left", fontsize=11)
-        _write_sources(figure, [fit])
+        write_sources(figure, _sources([fit]))
     return figure
 
 
 def small_multiples(fits: "Sequence[PoissonFit]") -> "Figure":
     """Draw the rate over training of several fits side by side, on one scale of relative rates."""
-    import matplotlib.pyplot as plt
-
     columns = min(len(fits), 4)
     rows = -(-len(fits) // columns)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            rows,
-            columns,
-            figsize=(3.2 * columns, 2.5 * rows + 0.4),
-            layout="constrained",
-            sharey=True,
-            squeeze=False,
-        )
+    with styled():
+        figure = new_figure(3.2 * columns, 2.5 * rows + 0.4)
+        axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for ax in axes.flat[len(fits) :]:
             ax.set_axis_off()
         for fit, ax in zip(fits, axes.flat[: len(fits)], strict=True):
             relative_rate(fit, ax)
         figure.suptitle("Rate over training, relative to its mean", x=0.01, ha="left", fontsize=11)
-        _write_sources(figure, fits)
+        write_sources(figure, _sources(fits))
     return figure
 
 
@@ -87,22 +77,13 @@ def save(fit: "PoissonFit", folder: Path, prefix: str = "") -> None:
 
 
 def _single(fit: "PoissonFit", draw: Callable[["PoissonFit", "Axes | None"], "Axes"]) -> "Figure":
-    import matplotlib.pyplot as plt
-
-    with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
-        draw(fit, ax)
+    with styled():
+        figure = new_figure()
+        draw(fit, figure.add_subplot())
         if fit.events.label:
             figure.suptitle(fit.events.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
-        _write_sources(figure, [fit])
+        write_sources(figure, _sources([fit]))
     return figure
-
-
-def _write_sources(figure: "Figure", fits: "Sequence[PoissonFit]") -> None:
-    """Write at the foot of a figure which runs it came from."""
-    sources = [fit.events.source for fit in fits if fit.events.source]
-    if sources:
-        figure.supxlabel("\n".join(sources), x=0.99, ha="right", fontsize=6, color=GREY)
 
 
 def _heading(fit: "PoissonFit") -> str:
@@ -111,3 +92,8 @@ def _heading(fit: "PoissonFit") -> str:
     if events.unexposed_exposure:
         seen += f", {events.unexposed_events:,} of {events.unexposed_exposure:,} not yet trained on"
     return f"{events.label or 'Poisson fit'}: {seen}"
+
+
+def _sources(fits: "Sequence[PoissonFit]") -> list[str]:
+    """Return which runs the fits came from."""
+    return [fit.events.source for fit in fits if fit.events.source]

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memtrace.report.figures import (
-    BLUE,
-    GREY,
-    INK,
-    PALE,
-    RED,
-    axes_for,
-    nothing,
-    position,
-    training_axis,
-)
+from memtrace.point_process.figures.axes import position, training_axis
+from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_for, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,42 @@
+"""The training axis: steps where they have a meaning, what was not scanned in grey, known cuts."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memtrace.report.figures import GREY, RED
+from memtrace.types import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from memtrace.point_process.fit import PoissonFit
+
+GAP = 0.005
+"""Share of the axis from which a range that was not scanned is shaded."""
+
+
+def position(fit: "PoissonFit", index: "npt.NDArray[Any]") -> "FloatArray":
+    """Return indices in training steps, or unchanged where steps have no meaning."""
+    return np.asarray(index, float) / (fit.events.sequences_per_step or 1)
+
+
+def training_axis(ax: "Axes", fit: "PoissonFit") -> None:
+    """Label the training axis and shade the ranges that were not scanned, if they can be seen."""
+    events = fit.events
+    ax.set_xlabel("training step" if events.sequences_per_step else "sequence index")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    start, stop = position(fit, np.array([0.0, events.n]))
+    ax.set_xlim(start - 0.03 * (stop - start), stop + 0.03 * (stop - start))
+    visible = np.diff(events.missing, axis=1)[:, 0] > GAP * events.n
+    for low, high in position(fit, events.missing[visible]):
+        ax.axvspan(low, high, color=GREY, alpha=0.18, lw=0, zorder=0)
+        where = ((low + high) / 2, 0.04)
+        style: dict[str, Any] = {"rotation": 90, "ha": "center", "fontsize": 8, "color": GREY}
+        ax.text(*where, "not scanned", transform=ax.get_xaxis_transform(), **style)
+    for cut in fit.cuts:
+        x = float(position(fit, np.array([cut.index]))[0])
+        ax.axvline(x, color=RED, lw=0.9, ls=":", zorder=1)
+        style = {"rotation": 90, "ha": "right", "va": "bottom", "fontsize": 8, "color": RED}
+        ax.text(x, 0.02, cut.name, transform=ax.get_xaxis_transform(), **style)

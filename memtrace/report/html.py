@@ -1,0 +1,45 @@
+"""Web pages that need nothing beside them: templates with escaping, pictures inside the page."""
+
+import base64
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from memtrace.report.figures import png
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from matplotlib.figure import Figure
+
+
+@cache
+def _environment(package: str) -> "Environment":
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    loaders = [PackageLoader(name) for name in dict.fromkeys((package, __package__))]
+    return Environment(
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def render(package: str, template: str, **values: Any) -> str:
+    """Return a template of a package's folder `templates`, filled in and escaped.
+
+    A page extends `page.html`, which has the style sheet, the dark mode and the print rules; its
+    blocks are `title` and `body`.
+
+    Args:
+        package: The package, such as `memtrace.point_process`.
+        template: The file's name.
+        values: What the template names.
+    """
+    return _environment(package).get_template(template).render(**values)
+
+
+def picture(figure: "Figure", dpi: int = 130) -> str:
+    """Return the figure as an address for `src`, with the PNG inside."""
+    return "data:image/png;base64," + base64.b64encode(png(figure, dpi)).decode("ascii")

@@ -1,0 +1,160 @@
+"""The kit that every result is shown with: numbers, JSON, text, figures, web pages."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtrace.report.base import Report
+from memtrace.report.figures import GREY, INK, RED, new_figure, png
+from memtrace.report.html import picture, render
+from memtrace.report.json import json_safe, json_text
+from memtrace.report.numbers import (
+    count,
+    duration,
+    fold,
+    interval,
+    number,
+    p_text,
+    p_value,
+    percent,
+    ratio,
+)
+from memtrace.report.text import columns, named_values, printable, rendered, terminal_width
+
+ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
+FORMS = (number, ratio, fold, percent, p_value, p_text, duration)
+
+
+@given(ANY_FLOAT)
+def test_no_form_of_a_number_shows_nan_infinity_or_a_power_of_ten(value) -> None:
+    texts = [form(value) for form in FORMS] + [interval((value, 1.0)), interval((1.0, value))]
+
+    for text in texts:
+        assert not re.search(r"nan|inf|\de[+-]?\d", text), text
+        assert len(text) < 60
+
+
+@given(st.floats(min_value=1e-5, max_value=1e11))
+def test_a_number_keeps_its_value_to_four_digits(value) -> None:
+    assert float(number(value).replace(",", "")) == pytest.approx(value, rel=1e-3)
+    assert number(-value) == f"-{number(value)}"
+
+
+def test_forms_of_numbers() -> None:
+    assert [number(x) for x in (0, 12345.6, 0.98765, 1e-9, math.nan)] == [
+        "0", "12,346", "0.9877", "< 0.000001", "-",
+    ]  # fmt: skip
+    assert [ratio(x) for x in (1.0321, 5e180, math.inf, 1e-9, 0)] == [
+        "1.03", "> 1,000", "> 1,000", "< 0.001", "0",
+    ]  # fmt: skip
+    assert [fold(x) for x in (2.5, 1.63e4)] == ["2.5-fold", "more than 1,000-fold"]
+    assert [percent(x) for x in (0.0123, 45.1498, 2e9)] == [
+        "1.23%", "45.1-fold", "more than 1,000-fold",
+    ]  # fmt: skip
+    assert [p_value(p) for p in (1.0, 0.0312, 1e-300, None)] == ["1", "0.031", "< 0.001", "-"]
+    assert [p_text(p) for p in (0.5, 0.0, math.nan)] == ["p = 0.5", "p < 0.001", "p undefined"]
+    assert interval((0.9812, 1.0234), ratio) == "0.981 to 1.02"
+    assert interval((2.0, math.inf)) == "unbounded, at least 2"
+    assert interval((math.nan, math.nan)) == interval(None) == "-"
+    assert [count(n, "file") for n in (0, 1, 1200)] == ["0 files", "1 file", "1,200 files"]
+    assert count(2, "entry", "entries") == "2 entries"
+
+
+def test_durations_in_their_two_largest_units() -> None:
+    seconds = (3.3e-7 * 3600, 45, 59.6, 61, 3600, 7500, 7199.9, 200_000, 5 * 86_400, 1e9)
+    assert [duration(s) for s in seconds] == [
+        "under 1 s", "45 s", "1 min", "1 min 1 s", "1 h", "2 h 5 min", "2 h", "55 h 33 min",
+        "5 days", "31.7 years",
+    ]  # fmt: skip
+
+
+@given(st.recursive(ANY_FLOAT | st.integers() | st.none(), lambda x: st.lists(x) | st.tuples(x)))
+def test_every_document_made_safe_is_strict_json(value) -> None:
+    document = json_safe({"value": value, "array": np.array([1.0, math.nan]), "n": np.int64(3)})
+    assert json.loads(json_text(document)) == document
+    assert document["array"] == [1.0, None]
+
+
+def test_json_of_undefined_values() -> None:
+    assert json_safe([math.nan, math.nan]) is None
+    assert json_safe((0.5, math.inf)) == [0.5, None]
+    assert json_safe(np.float32(0.5)) == 0.5
+    assert json_safe(np.bool_(True)) is True
+    with pytest.raises(ValueError, match="JSON"):
+        json_text(math.nan)
+
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_tables_cut_no_value_at_any_width(width) -> None:
+    long = "demo/pythia-160m-deduped-with-a-very-long-name step 143,000"
+    cells = [long, *(f"{value:,}" for value in range(1_000_000, 1_000_006))]
+    text = rendered(columns(["fit", *"abcdef"], [cells]), width=width)
+
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    squeezed = re.sub(r"\s", "", text)
+    for part in (*cells[0].split(), *cells[1:]):
+        assert all(char in squeezed for char in part)
+
+
+def test_terminals_between_60_and_200_columns_are_filled(monkeypatch) -> None:
+    for given_columns, used in (("20", 60), ("77", 77), ("500", 200)):
+        monkeypatch.setenv("COLUMNS", given_columns)
+        assert terminal_width() == used
+
+
+def test_values_are_no_markup_and_move_no_cursor() -> None:
+    assert "[red]a[/]" in rendered(named_values([("name", "[red]a[/]")]))
+    assert printable("a\x1b[31m\rb") == r"a\x1b[31m\rb"
+    assert printable("naïve 世界") == "naïve 世界"
+    assert r"\x1b" in rendered(columns(["a"], [["\x1b[2J"]]))
+
+
+class Example(Report):
+    def to_dict(self):
+        return {}
+
+    def __rich__(self):
+        return named_values([("a <b>", "1")])
+
+    def plot(self):
+        figure = new_figure()
+        figure.add_subplot().plot([1, 2])
+        return figure
+
+
+def test_a_result_shows_itself_as_text_and_in_a_notebook() -> None:
+    assert Example().summary().split() == ["a", "<b>", "1"]
+    assert "a &lt;b&gt;" in Example()._repr_html_()
+
+
+def test_figures_belong_to_their_holder_and_show_themselves() -> None:
+    from matplotlib import _pylab_helpers
+
+    figures = [Example().plot() for _ in range(3)]
+
+    assert _pylab_helpers.Gcf.get_all_fig_managers() == []
+    assert figures[0]._repr_png_() == png(figures[2])
+    assert picture(figures[0]).startswith("data:image/png;base64,iVBOR")
+
+
+def luminance(colour: str) -> float:
+    channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_colours_of_text_have_a_contrast_of_at_least_four_and_a_half() -> None:
+    for colour in (INK, RED, GREY):
+        assert 1.05 / (luminance(colour) + 0.05) >= 4.5
+
+
+def test_templates_escape_what_they_show() -> None:
+    assert render("memtrace.report", "printed.html", text="<script>&") == (
+        '<pre style="line-height:1.35;overflow-x:auto">&lt;script&gt;&amp;</pre>\n'
+    )
