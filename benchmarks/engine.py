@@ -3,7 +3,8 @@
     python -m benchmarks.engine --shape 70m --sequences 20480
 
 With --threads 1 the clock is the processor's, which a busy machine disturbs least: the figures are
-then sequences per second of one core. Otherwise it is the wall's.
+then sequences per second of one core. Otherwise it is the wall's, and on a CUDA device it waits for
+the device.
 """
 
 import argparse
@@ -58,16 +59,16 @@ def main() -> None:
         "--share", type=float, default=1.0, help="of the peers' sequences; 0 leaves them out"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="to use")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--cache", type=Path, help="an .npz file to keep the sequences in")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    clock = time.process_time if options.threads == 1 else time.perf_counter
-    model = random_model(options.shape)
+    device = torch.device(options.device)
+    clock = clock_of(device, options.threads)
+    model = random_model(options.shape).to(device)
     sequences, matched = cached_sequences(model, options.sequences, options.cache)
-    print(
-        f"{options.shape}: {platform.processor() or platform.machine()}, {options.threads} threads"
-    )
-    peaks = {dtype: matrix_peak(dtype, clock) for dtype in (torch.float32, torch.bfloat16)}
+    print(f"{options.shape}: {describe(device, options.threads)}")
+    peaks = {dtype: matrix_peak(dtype, device, clock) for dtype in (torch.float32, torch.bfloat16)}
     floors = {dtype: peak / minimum_flops(model) for dtype, peak in peaks.items()}
     for dtype in peaks:
         peak, floor = peaks[dtype] / 1e9, floors[dtype]
@@ -80,6 +81,27 @@ def main() -> None:
     certified = rows[-1]
     print(f"share of the bfloat16 floor: {certified.rate / floors[torch.bfloat16]:.2f}")
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
+    if device.type == "cuda":
+        print(f"peak memory of the device: {torch.cuda.max_memory_allocated(device) >> 20} MiB")
+
+
+def clock_of(device: torch.device, threads: int) -> Callable[[], float]:
+    """A clock that is right for the device: it waits for what a CUDA device has been given."""
+    if device.type == "cpu":
+        return time.process_time if threads == 1 else time.perf_counter
+
+    def waiting() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return waiting
+
+
+def describe(device: torch.device, threads: int) -> str:
+    """What the figures were measured on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()}, {threads} threads"
 
 
 def minimum_flops(model: GPTNeoXForCausalLM) -> float:
@@ -89,10 +111,11 @@ def minimum_flops(model: GPTNeoXForCausalLM) -> float:
     return 2.0 * (PROMPT * trunk + head)
 
 
-def matrix_peak(dtype: torch.dtype, clock: Callable[[], float]) -> float:
-    """Operations a second of the best of some products of 2048-square matrices."""
-    a, b = torch.randn(2, 2048, 2048, dtype=dtype)
-    return max(2 * 2048**3 / seconds(lambda: a @ b, clock) for _ in range(8))
+def matrix_peak(dtype: torch.dtype, device: torch.device, clock: Callable[[], float]) -> float:
+    """Operations a second of the best of some products of square matrices."""
+    n = 2048 if device.type == "cpu" else 8192
+    a, b = torch.randn(2, n, n, dtype=dtype, device=device)
+    return max(2 * n**3 / seconds(lambda: a @ b, clock) for _ in range(8))
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
@@ -106,9 +129,10 @@ def methods(
     model: GPTNeoXForCausalLM, sequences: np.ndarray, share: float
 ) -> Iterator[tuple[str, int, Answer, bool]]:
     """Yield name, number of sequences, how to answer, and whether it tells memorized ones only."""
+    scale = share if model.device.type == "cpu" else 16 * share
 
     def few(n: int) -> int:
-        return max(4, int(n * share))
+        return max(4, int(n * scale))
 
     if share > 0:
         models = {torch.float32: model, torch.bfloat16: copy.deepcopy(model).bfloat16()}
@@ -120,9 +144,10 @@ def methods(
                 yield f"lm-eval loglikelihood, {name(dtype)}", few(256), harness, True
         del models, peer, harness
         gc.collect()
-    for dtype in (torch.float32, torch.bfloat16):
+    halves = [torch.bfloat16] if model.device.type == "cpu" else [torch.float16, torch.bfloat16]
+    for dtype in (torch.float32, *halves):
         engine = Engine(model, Rules(), calibration=sequences[-256:], dtype=name(dtype))
-        n = len(sequences) if dtype == torch.bfloat16 else min(len(sequences), few(4096))
+        n = min(len(sequences), few(4096)) if dtype == torch.float32 else len(sequences)
         yield f"memtrace, {name(dtype)}", n, engine.matched_tokens, False
         print(json.dumps(engine.record()))
 
@@ -131,7 +156,7 @@ def generate(model: GPTNeoXForCausalLM, use_cache: bool) -> Answer:
     """The published script's method: greedy generation, then comparison."""
 
     def answer(sequences: np.ndarray) -> np.ndarray:
-        prompts = torch.from_numpy(sequences[:, :PROMPT])
+        prompts = torch.from_numpy(sequences[:, :PROMPT]).to(model.device)
         returned = model.generate(
             prompts,
             attention_mask=torch.ones_like(prompts),
@@ -141,7 +166,7 @@ def generate(model: GPTNeoXForCausalLM, use_cache: bool) -> Answer:
             eos_token_id=None,
             pad_token_id=0,
         )
-        right = returned[:, PROMPT:].numpy() == sequences[:, PROMPT:]
+        right = returned[:, PROMPT:].cpu().numpy() == sequences[:, PROMPT:]
         return np.logical_and.accumulate(right, axis=1).sum(axis=1)
 
     return in_batches(answer)
@@ -151,9 +176,9 @@ def teacher_forced(model: GPTNeoXForCausalLM) -> Answer:
     """One pass over 63 tokens, with the logits of the 32 decisions only."""
 
     def answer(sequences: np.ndarray) -> np.ndarray:
-        tokens = torch.from_numpy(sequences)
+        tokens = torch.from_numpy(sequences).to(model.device)
         logits = model(tokens[:, :-1], use_cache=False, logits_to_keep=LENGTH).logits
-        right = (logits.argmax(-1) == tokens[:, PROMPT:]).numpy()
+        right = (logits.argmax(-1) == tokens[:, PROMPT:]).cpu().numpy()
         return np.logical_and.accumulate(right, axis=1).sum(axis=1)
 
     return in_batches(answer)
@@ -172,7 +197,7 @@ def evaluation_harness(model: GPTNeoXForCausalLM) -> Answer | None:
 
     words = Tokenizer(WordLevel({str(i): i for i in range(VOCABULARY)}, unk_token="0"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="0", pad_token="0")
-    harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=64, device="cpu")
+    harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=64, device=str(model.device))
 
     def answer(sequences: np.ndarray) -> np.ndarray:
         requests = [

@@ -13,7 +13,13 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from memtrace.engine.forward.neox import NeoXForward
 
-SHAPES = {"70m": (512, 6, 8), "160m": (768, 12, 12), "410m": (1024, 24, 16)}
+SHAPES = {
+    "70m": (512, 6, 8),
+    "160m": (768, 12, 12),
+    "410m": (1024, 24, 16),
+    "1.4b": (2048, 24, 16),
+    "6.9b": (4096, 32, 32),
+}
 VOCABULARY, PROMPT, LENGTH = 50304, 32, 32
 
 SURVIVAL = np.array(
@@ -68,9 +74,9 @@ def make_sequences(
     looked_at = np.flatnonzero(matched)
     for start in range(0, len(looked_at), batch):
         rows_of_batch = looked_at[start : start + batch]
-        tokens = torch.from_numpy(sequences[rows_of_batch])
-        alive = torch.arange(len(tokens))
-        wanted = torch.from_numpy(matched[rows_of_batch])
+        tokens = torch.from_numpy(sequences[rows_of_batch]).to(model.device)
+        alive = torch.arange(len(tokens), device=model.device)
+        wanted = torch.from_numpy(matched[rows_of_batch]).to(model.device)
         features, cache = forward.prompt(tokens[:, :PROMPT], keep=1)
         for position in range(PROMPT, PROMPT + LENGTH):
             chosen = torch.cat([forward.logits(x).argmax(1) for x in features[:, 0].split(256)])
@@ -83,5 +89,5 @@ def make_sequences(
                 break
             alive = alive[rows]
             features, cache = forward.extend(tokens[alive, position : position + 1], cache, rows)
-        sequences[rows_of_batch] = tokens
+        sequences[rows_of_batch] = tokens.cpu()
     return sequences, matched
