@@ -165,7 +165,7 @@ def test_a_mixed_folder_is_read_as_far_as_it_goes_and_each_failure_is_named(tmp_
     (tmp_path / "d.json").write_text('{"accuracy": 1}')
     (tmp_path / "e.json").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "f.json").write_text("")
-    write(tmp_path / "g.json", LAMBADA, model_args="pretrained=EleutherAI/pythia-70m")
+    write(tmp_path / "g.json", LAMBADA, model_args="pretrained=my/model")
     write(tmp_path / "five-shot" / "h_step4.json", LAMBADA, model_args=pythia(4))
     write(tmp_path / "i_step8.json", {"x": {"acc": (math.nan, None)}}, model_args=pythia(8))
     partial = {**LAMBADA, "piqa": {"acc": (math.nan, 0.1)}}
@@ -185,9 +185,9 @@ def test_a_mixed_folder_is_read_as_far_as_it_goes_and_each_failure_is_named(tmp_
     assert "neither its content nor its name says the step" in reasons["g.json"]
     assert "its content says number of shots 0, its name 5" in reasons["five-shot/h_step4.json"]
     assert "no number" in reasons["i_step8.json"]
-    assert "in another file already" in reasons["k_step1.json"]
+    assert "a_step1.json has them too: 2 values" in reasons["k_step1.json"]
     assert [(f.path, f.note) for f in found.noted] == [
-        ("j_step16.json", "1 entries are not numbers")
+        ("j_step16.json", "not read: piqa acc (no number)")
     ]
     assert sorted(found.table["step"].unique()) == [1, 16]
     document = found.document()

@@ -1,6 +1,6 @@
 """Published evaluations of checkpoints: abilities, interventions and the frequency of terms."""
 
-from memtrace.evaluations.harness import Evaluations, read_evaluations
+from memtrace.evaluations.folder import Evaluations, read_evaluations
 from memtrace.evaluations.intervention import Intervention, compare_interventions
 from memtrace.evaluations.report import AbilityEmergence, emergence_of_abilities
 from memtrace.evaluations.terms import (

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from memtrace.emergence.curves import Crossing, EvaluationCurve, emergence_time
-from memtrace.evaluations.harness import Evaluations
+from memtrace.evaluations.folder import Evaluations
 from memtrace.evaluations.names import Training, size_and_family, trainings_of
 from memtrace.point_process.contrasts import adjust_p_values
 

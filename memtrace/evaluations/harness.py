@@ -1,163 +1,124 @@
-"""Read folders of the evaluation harness's JSON, old and current, and say what was read.
+"""One JSON file of the evaluation harness, old or current: its values, and what is passed over.
 
-It knows files and their fields; what the values mean is for others to say.
-
-    old      {"results": {TASK: {"acc": …, "acc_stderr": …}},
-              "config": {"model_args": "pretrained=…,revision=step1000", "num_fewshot": 0}}
-    current  {"results": {TASK: {"alias": …, "acc,none": …, "acc_stderr,none": … or "N/A"}},
-              "n-shot": {TASK: 0}, "higher_is_better": {TASK: {"acc": true}},
-              "config": {"model_args": text or {"pretrained": …}}, "model_name": …}
-    GPT-NeoX {"results" or, of prompted tasks, "table_results": {TASK: {"em": …, "em_stderr": …}},
-              "config": {"model_args": {"iteration": 1000, "config_files": {NAME: …}}}}
+old      {"results": {TASK: {"acc": …, "acc_stderr": …}},
+"config": {"model_args": "pretrained=…,revision=step1000", "num_fewshot": 0}}
+current  {"results": {TASK: {"alias": …, "acc,none": …, "acc_stderr,none": … or "N/A"}},
+"n-shot": {TASK: 0}, "group_subtasks": {GROUP: [TASK]},
+"higher_is_better": {TASK: {"acc": true}},
+"config": {"model_args": text or {"pretrained": …}}, "model_name": …}
+GPT-NeoX {"results" or, of prompted tasks, "table_results": {TASK: {"em": …, "em_stderr": …}},
+"config": {"model_args": {"iteration": 1000, "config_files": {NAME: …},
+"eval_results_prefix": …, "load": …}}}
 """
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import polars as pl
-
-from memtrace.errors import FitError
 from memtrace.evaluations.names import (
+    MOST,
+    counts_tokens,
     is_first_release,
+    last_step_of,
     model_in,
     model_of,
     run_in,
     shots_in,
     step_in,
+    step_of_revision,
+    time_in,
 )
+from memtrace.manifests.schema import Suite
 
-EVALUATIONS_SCHEMA = pl.Schema(
-    {
-        "model": pl.String,
-        "run": pl.String,
-        "step": pl.Int64,
-        "shots": pl.Int64,
-        "task": pl.String,
-        "metric": pl.String,
-        "value": pl.Float64,
-        "stderr": pl.Float64,
-        "higher_is_better": pl.Boolean,
-        "file": pl.String,
-    }
-)
-KEY = ("model", "run", "step", "shots", "task", "metric")
 _LOWER_IS_BETTER = ("ppl", "perplexity", "bits_per_byte", "likelihood_difference", "brier_score")
-Row = tuple[str, str, int, int, str, str, float, float | None, bool, str]
+LISTED = 3
+"""Entries passed over that a note names."""
 
 
-class _UnreadError(Exception):
-    """Why a file was not read."""
+class UnreadError(Exception):
+    """Why a file, or an entry of it, was not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileReport:
-    """What became of one file."""
+class Row(NamedTuple):
+    """One value, under the columns of the table of evaluations."""
 
-    path: str
-    """Relative to the folder."""
-    values: int
-    """Values taken from it; 0 if it was not read."""
-    note: str | None
-    """Why it was not read, or what in it was passed over; None where all is well."""
+    model: str
+    run: str
+    step: int
+    shots: int
+    task: str
+    metric: str
+    value: float
+    stderr: float | None
+    higher_is_better: bool
+    file: str
 
 
 @dataclass(frozen=True)
-class Evaluations:
-    """The values of a folder, and what was read of it and what not."""
+class Content:
+    """What one file holds."""
 
-    table: pl.DataFrame
-    """One row a value, of `EVALUATIONS_SCHEMA`, sorted; no two rows agree in all of `KEY`."""
-    files: tuple[FileReport, ...]
-    """Every `.json` file, in the order of paths."""
-    others: int
-    """Files that are no `.json` and were not looked at."""
-
-    @property
-    def unread(self) -> list[FileReport]:
-        """Return the files of which nothing was read."""
-        return [file for file in self.files if not file.values]
-
-    @property
-    def noted(self) -> list[FileReport]:
-        """Return the files that were read with something passed over."""
-        return [file for file in self.files if file.values and file.note]
-
-    def document(self) -> dict[str, Any]:
-        """Return what was read: counts, and each file of which that is not the whole story."""
-        return {
-            "json_files": len(self.files),
-            "read": len(self.files) - len(self.unread),
-            "values": self.table.height,
-            "not_read": [{"path": f.path, "reason": f.note} for f in self.unread],
-            "read_in_part": [asdict(file) for file in self.noted],
-            "other_files": self.others,
-        }
+    rows: list[Row]
+    note: str | None
+    """What in it was passed over."""
+    written: datetime | None
+    """By its name, or else its content; None if neither says."""
 
 
-def read_evaluations(folder: str | Path) -> Evaluations:
-    """Read every `.json` file below a folder.
+def read_file(path: Path, name: Path, suites: Sequence[Suite]) -> Content:
+    """Return the values of a file, and what in it was passed over.
 
-    Step, model and shots come from a file's content, or else from its name and folders; where the
-    two contradict each other about the step or the shots, the file is not read. Of values that are
-    there twice the one of the first path counts, and the file of the other says so.
+    Args:
+        path: Of the file.
+        name: The same relative to the folder of evaluations: it may tell model, step and shots.
+        suites: Of the manifests.
 
     Raises:
-        FitError: The folder is missing, or nothing in it could be read.
+        UnreadError: There is no value in it, or it is not known of which model and step.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FitError(f"{folder} is not a folder: pass the one that holds the evaluations (.json)")
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    found: dict[tuple[Any, ...], Row] = {}
-    reports = []
-    for path in (path for path in paths if path.suffix == ".json"):
-        name = path.relative_to(folder)
-        try:
-            rows, note = _read_file(path, name)
-        except _UnreadError as reason:
-            reports.append(FileReport(name.as_posix(), 0, str(reason)))
-            continue
-        new = {row[: len(KEY)]: row for row in rows if row[: len(KEY)] not in found}
-        if len(new) < len(rows):
-            note = _join(note, f"{len(rows) - len(new)} values are in another file already")
-        found |= new
-        reports.append(FileReport(name.as_posix(), len(new), note))
-    if not found:
-        raise FitError(f"no evaluation could be read from {folder}: {_why(reports)}")
-    table = pl.DataFrame(list(found.values()), schema=EVALUATIONS_SCHEMA, orient="row")
-    return Evaluations(table.sort(KEY), tuple(reports), len(paths) - len(reports))
-
-
-def _why(reports: list[FileReport]) -> str:
-    if not reports:
-        return "there is no .json file below it"
-    first = reports[0]
-    return f"{len(reports)} .json files, the first ({first.path}): {first.note}"
-
-
-def _read_file(path: Path, name: Path) -> tuple[list[Row], str | None]:
-    """Return the values of a file, and what in it was passed over."""
     document = _load(path)
     results = _results(document)
-    model, run, step = _identity(document, name)
+    model, run, step = _identity(document, name, suites)
     rows: list[Row] = []
-    dropped = 0
+    passed_over: list[str] = []
     for task, metrics in results.items():
         found = list(_values(metrics)) if isinstance(metrics, dict) else [("", None, None)]
-        dropped += sum(value is None for _, value, _ in found)
-        shots = _agreed("number of shots", _shots(document, task), shots_in(name))
-        for metric, value, stderr in found:
-            if value is not None:
-                better = _higher_is_better(document, task, metric)
-                measured = (task, metric, value, stderr, better)
-                rows.append((model, run, step, shots, *measured, name.as_posix()))
+        passed_over += [f"{task} {m}".strip() + " (no number)" for m, v, _ in found if v is None]
+        numbers = [(m, v, error) for m, v, error in found if v is not None]
+        try:
+            shots = _shots(document, task, name) if numbers else 0
+        except UnreadError as reason:
+            passed_over.append(f"{task} ({reason})")
+            continue
+        for metric, value, stderr in numbers:
+            better = _higher_is_better(document, task, metric)
+            measured = (task, metric, value, stderr, better)
+            rows.append(Row(model, run, step, shots, *measured, name.as_posix()))
     if not rows:
-        raise _UnreadError("its results hold no number")
-    return rows, f"{dropped} entries are not numbers" if dropped else None
+        raise UnreadError(_listed(passed_over) or "its results hold no number")
+    written = time_in(name.name) or _date(document)
+    return Content(rows, _listed(passed_over), written)
+
+
+def _listed(entries: list[str]) -> str | None:
+    """Return a note that names the first entries that were passed over."""
+    if not entries:
+        return None
+    more = f" and {len(entries) - LISTED} more" if len(entries) > LISTED else ""
+    return f"not read: {', '.join(entries[:LISTED])}{more}"
+
+
+def _date(document: Mapping[str, Any]) -> datetime | None:
+    """Return the harness's own date, in seconds since 1970."""
+    try:
+        return datetime.fromtimestamp(float(document["date"]), UTC).replace(tzinfo=None)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _results(document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -166,47 +127,64 @@ def _results(document: Mapping[str, Any]) -> Mapping[str, Any]:
         found = document.get(key)
         if isinstance(found, dict) and found:
             return found
-    raise _UnreadError("no results in it: not written by the evaluation harness, or cut short")
+    raise UnreadError("no results in it: not written by the evaluation harness, or cut short")
 
 
-def _identity(document: Mapping[str, Any], name: Path) -> tuple[str, str, int]:
+def _identity(
+    document: Mapping[str, Any], name: Path, suites: Sequence[Suite]
+) -> tuple[str, str, int]:
     """Return model, run and step of a file, by its content or else its name."""
     arguments = _arguments(document)
-    pretrained = arguments.get("pretrained") or document.get("model_name")
-    named = model_of(str(pretrained)) if pretrained else model_in(name, _config_file(arguments))
+    pretrained = str(arguments.get("pretrained") or document.get("model_name") or "")
+    named = model_of(pretrained) if pretrained else model_in(name, arguments, suites)
     model = named.model
     if not model:
-        raise _UnreadError("neither its content nor its name says the model")
+        raise UnreadError("neither its content nor its name says the model")
     if not pretrained and is_first_release(model, name, arguments.get("save_iters")):
         model = f"{model}-v0"
-    iteration = arguments.get("iteration")
+    run = run_in(name) if named.run == "standard" else named.run
+    return _with_adapter(model, arguments), run, _step(arguments, pretrained, name, suites)
+
+
+def _with_adapter(model: str, arguments: Mapping[str, Any]) -> str:
+    """Return the name of a model with what is put on top of its weights: it is another model."""
+    added = [str(arguments[key]) for key in ("peft", "delta") if arguments.get(key)]
+    return "+".join([model, *map(posixpath.normpath, added)])
+
+
+def _step(
+    arguments: Mapping[str, Any], pretrained: str, name: Path, suites: Sequence[Suite]
+) -> int:
+    """Return the step by content or name; the branch `main` of a known model is its last one."""
+    revision = str(arguments.get("revision") or "")
     in_content = _first(
-        step_in(str(arguments.get("revision", ""))),
-        step_in(str(pretrained)),
-        iteration if isinstance(iteration, int) else None,
+        step_of_revision(revision),
+        step_in(str(arguments.get("subfolder") or "")),
+        step_in(pretrained),
+        _whole(arguments.get("iteration")),
     )
     in_name = _first(step_in(name.name), step_in(name.parent.as_posix()))
-    run = run_in(name) if named.run == "standard" else named.run
-    return model, run, _agreed("step", in_content, in_name)
-
-
-def _config_file(arguments: Mapping[str, Any]) -> str:
-    """Return the name of GPT-NeoX's configuration file, which names the model; empty if none."""
-    files = arguments.get("config_files")
-    return next(iter(files), "") if isinstance(files, dict) else ""
+    found = _agreed("step", in_content, in_name)
+    if found is None and revision in ("", "main"):
+        found = last_step_of(pretrained, suites)
+    if found is None and counts_tokens(revision):
+        raise UnreadError(f"its revision {revision!r} counts tokens, and nothing says the step")
+    if found is None:
+        raise UnreadError("neither its content nor its name says the step")
+    return found
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_bytes())  # in UTF-8, 16 or 32, with or without a mark
     except OSError as error:
-        raise _UnreadError(f"cannot be opened: {error.strerror}") from error
+        raise UnreadError(f"cannot be opened: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise _UnreadError("not text in UTF-8") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise _UnreadError(f"not JSON, or cut short: {error}") from error
+        raise UnreadError("not text in UTF-8 or UTF-16") from error
+    except (ValueError, RecursionError) as error:
+        raise UnreadError(f"not JSON, or cut short: {error}") from error
     if not isinstance(document, dict):
-        raise _UnreadError(f"a JSON {type(document).__name__}, not an object with results")
+        raise UnreadError(f"a JSON {type(document).__name__}, not an object with results")
     return document
 
 
@@ -220,14 +198,11 @@ def _arguments(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key.strip(): value.strip() for key, _, value in pairs if value}
 
 
-def _agreed(what: str, in_content: int | None, in_name: int | None) -> int:
+def _agreed(what: str, in_content: int | None, in_name: int | None) -> int | None:
     """Return what content or name says, if they do not contradict each other."""
     if in_content is not None and in_name is not None and in_content != in_name:
-        raise _UnreadError(f"its content says {what} {in_content}, its name {in_name}")
-    found = _first(in_content, in_name)
-    if found is None:
-        raise _UnreadError(f"neither its content nor its name says the {what}")
-    return found
+        raise UnreadError(f"its content says {what} {in_content}, its name {in_name}")
+    return _first(in_content, in_name)
 
 
 def _first(*found: int | None) -> int | None:
@@ -235,17 +210,50 @@ def _first(*found: int | None) -> int | None:
     return next((number for number in found if number is not None), None)
 
 
-def _shots(document: Mapping[str, Any], task: str) -> int | None:
-    """Return the examples before each question, by the task's own entry or the configuration."""
-    config = document.get("config")
-    places = (document.get("n-shot"), document.get("configs"))
-    by_task = [place.get(task) for place in places if isinstance(place, dict)]
-    found = [entry.get("num_fewshot") if isinstance(entry, dict) else entry for entry in by_task]
-    if isinstance(config, dict):
-        found.append(config.get("num_fewshot"))
+def _whole(value: Any) -> int | None:
+    """Return a count, or None for whatever is no count."""
+    known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
+    return value if known else None
+
+
+def _shots(document: Mapping[str, Any], task: str, name: Path) -> int:
+    """Return the examples before each question; null where nothing else is said means none."""
+    said = _said_shots(document, task, frozenset())
+    numbers = sorted({shots or 0 for shots in said})
+    if len(numbers) > 1:
+        several = ", ".join(map(str, numbers[:-1]))
+        raise UnreadError(f"a group of tasks with {several} and {numbers[-1]} shots")
+    in_content = _first(*said)
+    found = _agreed("number of shots", in_content, shots_in(name))
+    if found is None and not said:
+        raise UnreadError("neither its content nor its name says the number of shots")
+    return found or 0
+
+
+def _said_shots(document: Mapping[str, Any], task: str, above: frozenset[str]) -> set[int | None]:
+    """Return what content says of a task's shots: by its own entry, its subtasks, or for all."""
+    config, by_task = document.get("config"), []
+    for place in (document.get("n-shot"), document.get("configs")):
+        if isinstance(place, dict) and task in place:
+            entry = place[task]
+            by_task.append(entry.get("num_fewshot") if isinstance(entry, dict) else entry)
+    own = _first(*map(_whole, by_task))
+    if own is not None:
+        return {own}
+    groups = document.get("group_subtasks")
+    subtasks = groups.get(task) if isinstance(groups, dict) else None
+    of_group: set[int | None] = set()
+    for subtask in subtasks if isinstance(subtasks, list) else []:
+        if isinstance(subtask, str) and subtask not in above:
+            of_group |= _said_shots(document, subtask, above | {task})
+    if of_group:
+        return of_group
+    if isinstance(config, dict) and "num_fewshot" in config:
+        by_task.append(config["num_fewshot"])
     if "table_results" in document:
-        found.append(0)  # prompted tasks were evaluated without examples, and some files omit it
-    return _first(*(n for n in found if isinstance(n, int) and not isinstance(n, bool)))
+        by_task.append(0)  # prompted tasks were evaluated without examples, and some files omit it
+    found = _first(*map(_whole, by_task))
+    return {found} if found is not None else {None} if None in by_task else set()
 
 
 def _values(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float | None, float | None]]:
@@ -265,9 +273,13 @@ def _values(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float | None, flo
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _higher_is_better(document: Mapping[str, Any], task: str, metric: str) -> bool:
@@ -277,7 +289,3 @@ def _higher_is_better(document: Mapping[str, Any], task: str, metric: str) -> bo
     if isinstance(said, bool):
         return said
     return not any(word in metric for word in _LOWER_IS_BETTER)
-
-
-def _join(*notes: str | None) -> str:
-    return "; ".join(note for note in notes if note)

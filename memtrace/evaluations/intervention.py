@@ -15,7 +15,7 @@ from scipy import stats
 
 from memtrace.errors import FitError
 from memtrace.evaluations.abilities import PERPLEXITY, Z95
-from memtrace.evaluations.harness import KEY, Evaluations, read_evaluations
+from memtrace.evaluations.folder import KEY, Evaluations, read_evaluations
 from memtrace.evaluations.names import trainings_of
 from memtrace.point_process.contrasts import adjust_p_values
 from memtrace.report.json import json_safe

@@ -1,16 +1,32 @@
-"""What the names of models, revisions, files and folders say: model, run, step, shots.
-
-It reads strings only; what the files hold is read by `harness`.
-"""
+"""What the names of models, revisions, files and folders say: model, run, step, shots, time."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
 from pathlib import PurePath
+from typing import Any
 
 from memtrace.manifests import ModelManifest, Suite, load_suites
 
-_STEP = re.compile(r"(?:step|checkpoint|ckpt|iter)[-_]?0*(\d+)(?!\d|[.]\d)", re.IGNORECASE)
+# 1000, 240k, 1.5M; neither the 20 of 20B, which counts tokens, nor the 1 of 1.5.
+_COUNT = r"([0-9]+(?:\.[0-9]+(?=[km]))?)([km]?)(?![a-z0-9]|\.[0-9])"
+_STEP = re.compile(rf"(?:global[-_]?)?(?:step|checkpoint|ckpt|iter)[-_=]?{_COUNT}", re.IGNORECASE)
+_BARE = re.compile(rf"{_COUNT}(?<=[km])", re.IGNORECASE)
+_TOKENS = re.compile(
+    r"(?:^|[-_/]|steps?|tokens?)[0-9]+(?:\.[0-9]+)?[bt]t?(?![a-z0-9])", re.IGNORECASE
+)
+_TIMES = (
+    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)T(?P<hour>\d\d)[-:](?P<minute>\d\d)[-:]"
+    r"(?P<second>\d\d)(?:\.(?P<microsecond>\d{6}))?",
+    r"(?P<month>\d\d)-(?P<day>\d\d)-(?P<year>\d{4})-(?P<hour>\d\d)-(?P<minute>\d\d)-"
+    r"(?P<second>\d\d)",
+)
+"""In the names of the harness's and of GPT-NeoX's files."""
+_UNITS = {"": 1, "k": 1000, "m": 1_000_000}
+MOST = 2**53
+"""Beyond it a number is no count of steps or examples."""
 _SHOTS = re.compile(r"(zero|one|two|three|four|five|\d+)[-_]?shot(?!\w)", re.IGNORECASE)
 _NUMBERS = {word: i for i, word in enumerate(("zero", "one", "two", "three", "four", "five"))}
 _VERSION = re.compile(r"v1(\.\d+)?")
@@ -50,12 +66,13 @@ def model_of(pretrained: str) -> Named:
     """Return model and run of a repository or folder, such as `EleutherAI/pythia-v1.1-70m`.
 
     An intervened model has the word `intervention` in its name, and `long` or `longer` if the
-    intervention was the longer one. A last folder that only names a step is passed over.
+    intervention was the longer one. A last folder that only names a step is passed over, and so is
+    what follows the model in a name such as `TinyLlama-1.1B-step-50K-105b`.
     """
     parts = [part for part in pretrained.split("/") if part not in ("", ".")]
     while len(parts) > 1 and _STEP.fullmatch(parts[-1]):
         parts.pop()
-    words = (parts[-1] if parts else pretrained).split("-")
+    words = _before_step(parts[-1] if parts else pretrained).split("-")
     run = "standard"
     if "intervention" in words:
         run = "intervention-long" if {"long", "longer"} & set(words) else "intervention"
@@ -66,9 +83,43 @@ def model_of(pretrained: str) -> Named:
 
 
 def step_in(text: str) -> int | None:
-    """Return the step that a text names last: 1000 in `step1000` or `70m_step1000.json`."""
+    """Return the step that a text names last: 1000 in `step1000`, 1,500,000 in `step-1.5M-3T`."""
     found = _STEP.findall(text)
-    return int(found[-1]) if found else None
+    return _count(*found[-1]) if found else None
+
+
+def step_of_revision(revision: str) -> int | None:
+    """Return the step that a revision names; one such as `240k` is a step by itself."""
+    bare = _BARE.fullmatch(revision)
+    return _count(bare[1], bare[2]) if bare else step_in(revision)
+
+
+def counts_tokens(revision: str) -> bool:
+    """Say whether a revision names tokens, such as `20B` or `tokens300B`: no step is known then."""
+    return _TOKENS.search(revision) is not None
+
+
+def time_in(name: str) -> datetime | None:
+    """Return when a file was written, by its name; None where that does not say."""
+    found = next(filter(None, (re.search(pattern, name) for pattern in _TIMES)), None)
+    if found is None:
+        return None
+    try:
+        return datetime(**{part: int(value or 0) for part, value in found.groupdict().items()})
+    except ValueError:
+        return None
+
+
+def _count(number: str, unit: str) -> int | None:
+    found = Fraction(number) * _UNITS[unit.lower()]
+    return int(found) if found.denominator == 1 and found < MOST else None
+
+
+def _before_step(name: str) -> str:
+    """Return the part of a name before it names a step; the whole of a name that begins so."""
+    step = _STEP.search(name)
+    before = re.sub(r"[-_.](intermediate[-_.])?$", "", name[: step.start()] if step else "")
+    return before or name
 
 
 def shots_in(path: PurePath) -> int | None:
@@ -80,21 +131,41 @@ def shots_in(path: PurePath) -> int | None:
     return int(word) if word.isdigit() else _NUMBERS[word]
 
 
-def model_in(path: PurePath, otherwise: str) -> Named:
+def model_in(path: PurePath, arguments: Mapping[str, Any], suites: Sequence[Suite]) -> Named:
     """Return model and run by a file's name: `1.4b-deduped` in `1.4b-deduped-5shot_step1000.json`.
+
+    GPT-NeoX writes `PREFIX_eval_results_TIME.json`, and the prefix is the model's name. Where the
+    name has no model, the arguments may have one.
 
     Args:
         path: Of the file.
-        otherwise: A configuration file's name, such as `1.4B-deduped.yml`, for results without a
-            model in their name.
+        arguments: The model's arguments in the file.
+        suites: Of the manifests.
     """
-    stem = path.stem if not path.stem.startswith(("eval_results", "results")) else ""
-    # What follows the step, and other words that tell of the evaluation, are no part of the model.
-    stem = re.split(r"[-_](?:global_?)?step[-_]?\d", stem)[0].partition("_")[0] or (
-        otherwise.removesuffix(".yml").lower()
-    )
-    named = model_of(_SHOTS.sub("", stem).strip("-").removeprefix("baseline-"))
+    prefix, written, _ = path.stem.rpartition("_eval_results")
+    if written:
+        stem = prefix
+    elif path.stem.startswith(("eval_results", "results")):
+        stem = _model_in_arguments(arguments, suites)
+    else:
+        # What follows an underscore tells of the evaluation.
+        stem = _before_step(path.stem).partition("_")[0]
+    named = model_of(_SHOTS.sub("", _before_step(stem)).strip("-").removeprefix("baseline-"))
     return Named(named.model.removesuffix("-long"), named.run)
+
+
+def _model_in_arguments(arguments: Mapping[str, Any], suites: Sequence[Suite]) -> str:
+    """Return what GPT-NeoX's arguments call the model; empty if nothing.
+
+    It is the prefix of the results, or the configuration file if it is named after a known model,
+    or the folder that the weights were loaded from: many runs may share a configuration file.
+    """
+    prefix, load = (str(arguments.get(key) or "") for key in ("eval_results_prefix", "load"))
+    files = arguments.get("config_files")
+    file = str(next(iter(files), "")) if isinstance(files, dict) else ""
+    configured = file.removesuffix(".yml").lower()
+    known = trainings_of([configured.removesuffix("-long")], suites)
+    return prefix or (configured if any(known.values()) else load or configured)
 
 
 def run_in(path: PurePath) -> str:
@@ -126,15 +197,29 @@ def size_and_family(model: str) -> tuple[str, str]:
     return size, family
 
 
-def trainings_of(models: Iterable[str]) -> dict[str, Training | None]:
+def trainings_of(
+    models: Iterable[str], suites: Sequence[Suite] | None = None
+) -> dict[str, Training | None]:
     """Return what the manifests say of each model, under its present name, or None."""
-    known = {model.name: (suite, model) for suite in load_suites() for model in suite.models}
+    every = load_suites() if suites is None else suites
+    known = {model.name: (suite, model) for suite in every for model in suite.models}
     found: dict[str, Training | None] = {}
     for name in models:
         size, family = size_and_family(name)
         present = "-".join(filter(None, (_RENAMED.get(size, size), family)))
         found[name] = _training(*known[present]) if present in known else None
     return found
+
+
+def last_step_of(repository: str, suites: Sequence[Suite]) -> int | None:
+    """Return the step that the branch `main` of a known model's repository on the Hub holds.
+
+    It is the last one of the suite.
+    """
+    for suite in suites:
+        if any((model.hub or "").lower() == repository.lower() for model in suite.models):
+            return suite.last_step
+    return None
 
 
 def _training(suite: Suite, model: ModelManifest) -> Training:

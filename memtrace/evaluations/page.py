@@ -6,7 +6,7 @@ They decide nothing: every number comes from the answer.
 from typing import TYPE_CHECKING, Any
 
 from memtrace.evaluations.abilities import AbilityCurve
-from memtrace.evaluations.harness import Evaluations
+from memtrace.evaluations.folder import Evaluations
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from memtrace.emergence.curves import SizeTrend, size_trend
 from memtrace.errors import FitError
 from memtrace.evaluations.abilities import AbilityCurve, ability_curves, curve_document, mean_z
-from memtrace.evaluations.harness import Evaluations, read_evaluations
+from memtrace.evaluations.folder import Evaluations, read_evaluations
 from memtrace.report.json import json_safe
 
 if TYPE_CHECKING:
