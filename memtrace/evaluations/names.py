@@ -104,8 +104,10 @@ def time_in(name: str) -> datetime | None:
     found = next(filter(None, (re.search(pattern, name) for pattern in _TIMES)), None)
     if found is None:
         return None
+    part = {name: int(value or 0) for name, value in found.groupdict().items()}
+    time = part["hour"], part["minute"], part["second"], part.get("microsecond", 0)
     try:
-        return datetime(**{part: int(value or 0) for part, value in found.groupdict().items()})
+        return datetime(part["year"], part["month"], part["day"], *time)
     except ValueError:
         return None
 
