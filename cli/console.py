@@ -1,17 +1,15 @@
-"""What every command shares at the terminal: answers on stdout, progress and logs on stderr.
-
-It knows nothing of what is being computed.
-"""
+"""What every command shares at the terminal: results on stdout, progress and logs on stderr."""
 
 import json
 import logging
+import os
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -21,15 +19,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 logger = logging.getLogger("memtrace")
-
-json_option = click.option(
-    "--json", "json", is_flag=True, help="Print one JSON document instead of text."
-)
-manifest_option = click.option(
-    "--manifest",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A manifest file of your own, in addition to those that come with memtrace.",
-)
 
 
 @cache
@@ -54,13 +43,17 @@ def set_up(level: int) -> None:
 
 
 def one_or_list(documents: list[dict[str, Any]]) -> Any:
-    """One answer makes one document, several make a list."""
+    """One result makes one document, several make a list."""
     return documents[0] if len(documents) == 1 else documents
 
 
-def print_answer(value: Any, as_json: bool, text: Callable[[], str]) -> None:
+def print_result(value: Any, as_json: bool, text: Callable[[], str]) -> None:
     """Print `value` as one JSON document, or else what `text()` makes of it, on stdout."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False) if as_json else text())
+    try:
+        click.echo(json.dumps(value, indent=2, allow_nan=False) if as_json else text())
+    except BrokenPipeError:  # the reader, such as `head`, has what it wants
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(1) from None
 
 
 def estimate_text(estimate: Mapping[str, Any]) -> str:
@@ -73,19 +66,13 @@ def estimate_text(estimate: Mapping[str, Any]) -> str:
     )
 
 
-class Store(click.ParamType[Path]):
-    """A folder of runs: a local path, or an address such as `s3://bucket/runs`."""
-
-    name = "folder"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        """Open the store, which fails where its address cannot be used."""
-        from memtrace.storage.store import open_store
-
-        found = open_store(value)
-        if isinstance(param, click.Argument) and isinstance(found, Path) and found.is_file():
-            self.fail(f"{found} is a file, and no folder of runs", param, ctx)
-        return found
+@contextmanager
+def resumable(kept: str) -> Iterator[None]:
+    """Say, where the work inside is interrupted, what of it is kept."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"{kept}; repeat the command to go on") from error
 
 
 @contextmanager

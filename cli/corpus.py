@@ -1,7 +1,4 @@
-"""`memtrace corpus`: look into a corpus, check it, pack or fetch its prefixes, count in it.
-
-It knows options and tables; reading and writing are the library's.
-"""
+"""`memtrace corpus`: look into a corpus, check it, pack or fetch its prefixes, count in it."""
 
 import logging
 from collections.abc import Callable
@@ -11,8 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import json_option, manifest_option, print_answer, show_progress
-from .scan import SequenceRange
+from .console import print_result, resumable, show_progress
+from .parameters import (
+    SequenceRange,
+    Whole,
+    existing_file,
+    file_type,
+    folder_type,
+    json_option,
+    manifest_option,
+    output_option,
+    seed_option,
+    step_option,
+)
 
 if TYPE_CHECKING:
     from memtrace.corpus import Corpus
@@ -21,7 +29,6 @@ if TYPE_CHECKING:
     from memtrace.manifests import Suite
 
 logger = logging.getLogger("memtrace")
-folder_type = click.Path(file_okay=False, path_type=Path)
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Say what it takes in time and space, and do nothing."
 )
@@ -38,10 +45,8 @@ def corpus() -> None:
 
 @corpus.command()
 @click.argument("source")
-@click.option(
-    "--sample", type=click.IntRange(min=1), default=10_000, help="Rows to look at, at random."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the sample.")
+@click.option("--sample", type=Whole(min=1), default=10_000, help="Rows to look at, at random.")
+@seed_option("the sample")
 @click.option("--all", is_flag=True, help="Look at every row.")
 @click.option("--sequences", type=SequenceRange(), help="Look at rows A to B-1 only.")
 @manifest_option
@@ -85,7 +90,7 @@ def info(
         "digest": opened.digest,
         "looked_at": asdict(contents) | {"eod_occurs": contents.eod_tokens > 0},
     }
-    print_answer(document, json, lambda: _info_text(document))
+    print_result(document, json, lambda: _info_text(document))
 
 
 @corpus.command()
@@ -108,7 +113,7 @@ def verify(source: str, published_as: str | None, manifest: Path | None, json: b
     from memtrace.errors import CorpusError
 
     checks = _verify(source, published_as, manifest)
-    print_answer([asdict(check) for check in checks], json, lambda: _verify_text(checks))
+    print_result([asdict(check) for check in checks], json, lambda: _verify_text(checks))
     if bad := [check.name for check in checks if check.is_bad]:
         raise CorpusError(
             f"{len(bad)} of {len(checks)} files are not as they should be ({', '.join(bad[:3])}): "
@@ -118,7 +123,7 @@ def verify(source: str, published_as: str | None, manifest: Path | None, json: b
 
 @corpus.command()
 @click.argument("source")
-@click.option("--output", type=folder_type, required=True, help="Folder of the pack.")
+@output_option("the pack", required=True)
 @click.option(
     "--sequences",
     type=SequenceRange(),
@@ -184,7 +189,7 @@ def fetch(
 
 @corpus.command()
 @click.argument("source")
-@click.option("--output", type=folder_type, required=True, help="Folder of the table.")
+@output_option("the table", required=True)
 @manifest_option
 @json_option
 def multiplicity(source: str, output: Path, manifest: Path | None, json: bool) -> None:
@@ -202,7 +207,7 @@ def multiplicity(source: str, output: Path, manifest: Path | None, json: bool) -
     with show_progress(f"Counting {source}", len(opened), "rows") as advance:
         write_multiplicity(opened, output, on_progress=advance)
     document = {"table": str(output), **count_repeated(output)}
-    print_answer(
+    print_result(
         document,
         json,
         lambda: (
@@ -216,24 +221,20 @@ def multiplicity(source: str, output: Path, manifest: Path | None, json: bool) -
 @click.argument("source")
 @click.option(
     "--terms",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=existing_file,
     required=True,
     help="File of terms, one a line: texts with --tokenizer, else token ids such as 15 22.",
 )
 @click.option(
     "--tokenizer",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=existing_file,
     help="The tokenizer.json of the corpus, for terms that are texts.",
 )
 @click.option("--suite", help="Suite whose steps count; that of the corpus if a manifest names it.")
-@click.option(
-    "--steps",
-    default="all",
-    help="Checkpoints: 1000 or 1000,2000 or 1000:143000:1000 (end included) or all.",
-)
+@step_option("all")
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=file_type,
     required=True,
     help="Parquet file of the table.",
 )
@@ -244,7 +245,7 @@ def count(
     terms: Path,
     tokenizer: Path | None,
     suite: str | None,
-    steps: str,
+    step: str,
     output: Path,
     manifest: Path | None,
     json: bool,
@@ -257,7 +258,7 @@ def count(
 
     \b
     memtrace corpus count pile/document --suite pythia --terms terms.txt --tokenizer tokenizer.json --output counts.parquet
-    memtrace corpus count demo --terms ids.txt --steps 512 --output counts.parquet
+    memtrace corpus count demo --terms ids.txt --step 512 --output counts.parquet
     """  # noqa: E501
     from memtrace.corpus import open_corpus
     from memtrace.corpus.term_counts import token_terms, tokenized_terms, write_counts
@@ -267,12 +268,12 @@ def count(
     wanted = tokenized_terms(lines, tokenizer) if tokenizer else token_terms(lines)
     opened = open_corpus(source, manifest=manifest)
     of = _suite_of(source, suite, manifest)
-    try:
-        asked = parse_steps(steps, of.steps)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--steps") from error
+    asked = parse_steps(step, of.steps)
     rows = of.exposed_rows(asked[-1], len(opened))
-    with show_progress(f"Counting in {source}", rows, "rows") as advance:
+    with (
+        resumable("the counts so far are kept beside the table"),
+        show_progress(f"Counting in {source}", rows, "rows") as advance,
+    ):
         write_counts(opened, wanted, asked, of.sequences_per_step, output, on_progress=advance)
     document = {
         "table": str(output),
@@ -282,7 +283,7 @@ def count(
         "tokens_of_a_row": opened.row_tokens,
         "prefixes_only": opened.source_digest is not None,
     }
-    print_answer(document, json, lambda: _count_text(document))
+    print_result(document, json, lambda: _count_text(document))
 
 
 def _suite_of(source: str, suite: str | None, manifest: Path | None) -> "Suite":
@@ -323,13 +324,17 @@ def _pack(
     estimate = estimate_pack(source, output, rows=rows)
     if not dry_run:
         logger.info("%s", _estimate_text(estimate))
-        with show_progress(f"Packing {source.name}", estimate.rows, "rows") as advance:
+        title = f"Packing {source.name}"
+        with (
+            resumable("finished files of the pack are kept"),
+            show_progress(title, estimate.rows, "rows") as advance,
+        ):
             write_pack(source, output, rows=rows, on_progress=advance)
     document = {"pack": str(output), **asdict(estimate)}
     text: Callable[[], str] = lambda: (  # noqa: E731 (a def would need a docstring to say less)
         _estimate_text(estimate) if dry_run else f"Pack: {output}"
     )
-    print_answer(document, json, text)
+    print_result(document, json, text)
 
 
 def _estimate_text(estimate: "Estimate") -> str:

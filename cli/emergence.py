@@ -1,48 +1,53 @@
-"""`memtrace emergence`: when in training does it happen, for a sequence and for an ability?
-
-It chooses runs or evaluations and writes the answer; the library estimates.
-"""
+"""`memtrace emergence`: when in training does it happen, for a sequence and for an ability?"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Store, json_option, one_or_list, print_answer, show_progress
-from .output import write_answer, write_document, writing_to
+from .console import one_or_list, print_result, show_progress
+from .output import write_document, write_result, writing_to
+from .parameters import (
+    Number,
+    existing_folder,
+    json_option,
+    only_model,
+    only_suite,
+    optional_runs,
+    output_option,
+    seed_option,
+)
+from .selection import by_model
 
 if TYPE_CHECKING:
     from memtrace.emergence import EmergenceFit
-    from memtrace.runs.run import Run
 
 
 @click.command()
-@click.argument("runs", type=Store(), required=False)
-@click.option("--suite", help="Only this suite of RUNS.")
-@click.option("--model", help="Only this model of RUNS; every model found if left out.")
+@optional_runs
+@only_suite
+@only_model
 @click.option(
     "--multiplicity",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=existing_folder,
     help="Folder of the table of multiplicities: how the hazard grows with that of the prefix.",
 )
 @click.option(
     "--evals",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=existing_folder,
     help="Folder of the evaluation harness's JSON files, at any depth, instead of RUNS.",
 )
 @click.option(
     "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Number(0, 1, min_open=True, max_open=True),
     default=0.5,
     help="With --evals: fraction of its gain that a curve has to make.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the simulations.")
+@seed_option("the simulations")
 @json_option
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for emergence.json, the figures (PNG and SVG) and, of RUNS, sequences.parquet: a "
-    "row for each sequence that was ever memorized.",
+@output_option(
+    "emergence.json, the figures (PNG and SVG) and, of RUNS, sequences.parquet: a row for each "
+    "sequence that was ever memorized"
 )
 def emergence(
     runs: Path | None,
@@ -80,32 +85,31 @@ def emergence(
         documents = [fit.to_dict() for fit in fits]
         if output is not None:
             _write(output, fits, documents)
-        print_answer(one_or_list(documents), json, lambda: _text(fits))
+        print_result(one_or_list(documents), json, lambda: _text(fits))
 
 
 def _abilities(evals: Path, level: float, seed: int, json: bool, output: Path | None) -> None:
     from memtrace.evaluations.report import emergence_of_abilities
 
-    answer = emergence_of_abilities(evals, level, seed)
+    result = emergence_of_abilities(evals, level, seed)
     if output is not None:
-        write_answer(output, "emergence", answer.to_dict(), answer.plot())
-    print_answer(answer.to_dict(), json, answer.summary)
+        write_result(output, "emergence", result.to_dict(), result.plot())
+    print_result(result.to_dict(), json, result.summary)
 
 
 def _memorization(
     runs: Path, suite: str | None, model: str | None, multiplicity: Path | None, seed: int
 ) -> "list[EmergenceFit]":
     """Fit each model of a folder."""
-    from memtrace.emergence import fit_emergence
     from memtrace.runs.run import find_runs
 
-    models: dict[tuple[str, str], list[Run]] = {}
-    for run in find_runs(runs, suite=suite, model=model):
-        models.setdefault((run.suite, run.model), []).append(run)
+    models = by_model(find_runs(runs, suite=suite, model=model))
+    from memtrace.emergence import fit_emergence
+
     fits = []
     for (_, name), group in models.items():
         total = sum(run.configuration.stop - run.configuration.start for run in group)
-        with show_progress(f"reading {name}", total, "scores") as advance:
+        with show_progress(f"Reading {name}", total, "scores") as advance:
             fits.append(
                 fit_emergence(group, multiplicity=multiplicity, seed=seed, on_progress=advance)
             )

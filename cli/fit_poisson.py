@@ -1,7 +1,4 @@
-"""`memtrace fit-poisson`: is memorization a Poisson process in training order?
-
-It chooses the runs and writes the answer; the library does the statistics.
-"""
+"""`memtrace fit-poisson`: is memorization a Poisson process in training order?"""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,8 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Store, estimate_text, json_option, one_or_list, print_answer
-from .output import write_answer, write_document, writing_to
+from .console import estimate_text, one_or_list, print_result
+from .output import write_document, write_result, writing_to
+from .parameters import (
+    Steps,
+    existing_folder,
+    json_option,
+    margin_option,
+    only_model,
+    only_suite,
+    output_option,
+    runs_argument,
+    seed_option,
+    step_option,
+    window_option,
+)
+from .selection import by_model, last_finished, runs_at
 
 if TYPE_CHECKING:
     from memtrace.point_process import EventSequence, PoissonFit
@@ -19,32 +30,22 @@ if TYPE_CHECKING:
 
 
 @click.command("fit-poisson")
-@click.argument("runs", type=Store(), default="runs")
-@click.option("--suite", help="Only this suite.")
-@click.option("--model", help="Only this model; every model found if left out.")
-@click.option(
-    "--step",
-    help="Checkpoints: 1000 or 1000,2000 or 1000:143000:1000 (end included) or all; the last "
-    "finished one of each model if left out.",
-)
-@click.option(
-    "--window", type=click.IntRange(min=1), default=512, help="Length of a window in sequences."
-)
-@click.option(
-    "--margin",
-    type=click.FloatRange(min=1, min_open=True),
-    default=1.05,
-    help="Ratio of the rates at the end and the start of training from which a drift matters.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the simulations.")
+@runs_argument
+@only_suite
+@only_model
+@step_option(otherwise="the last finished one of each model")
+@window_option
+@margin_option
+@seed_option("the simulations")
 @click.option(
     "--cuts",
+    type=Steps(),
     help="Steps at which the rate may change, chosen before looking: 1000,2000. Those known of a "
     "model, such as the end of Pythia's warm-up, are added.",
 )
 @click.option(
     "--multiplicity",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=existing_folder,
     help="Folder of the table of multiplicities, for strata of prefixes that occur once, a few "
     "times and often.",
 )
@@ -57,11 +58,7 @@ if TYPE_CHECKING:
     "checkpoints, --window has no meaning.",
 )
 @json_option
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for fit.json, report.html and the figures (PNG and SVG).",
-)
+@output_option("fit.json, report.html and the figures (PNG and SVG)")
 def fit_poisson(
     runs: Path,
     suite: str | None,
@@ -86,17 +83,18 @@ def fit_poisson(
     memtrace fit-poisson runs --step all --json > fits.json
     memtrace fit-poisson runs --model 1.4b --clock emergence
     """
-    from memtrace.point_process import EventSequence
-    from memtrace.point_process import fit_poisson as fit
+    if clock == "emergence" and multiplicity is not None:
+        raise click.UsageError("--multiplicity has no meaning with --clock emergence")
     from memtrace.runs.run import find_runs
 
     found = find_runs(runs, suite=suite, model=model)
     if clock == "emergence":
-        if multiplicity is not None:
-            raise click.UsageError("--multiplicity has no meaning with --clock emergence")
-        _fit_emergence(_choose(found, step or "all"), margin, seed, cuts, json, output)
+        _fit_emergence(runs_at(found, step or "all"), margin, seed, cuts, json, output)
         return
-    chosen = _choose(found, step)
+    chosen = runs_at(found, step) if step else last_finished(found)
+    from memtrace.point_process import EventSequence
+    from memtrace.point_process import fit_poisson as fit
+
     fits = []
     for run in chosen:
         events = EventSequence.from_run(run)
@@ -109,7 +107,7 @@ def fit_poisson(
     _adjust(documents, fits)
     if output is not None:
         _write(output, documents, chosen, fits)
-    print_answer(one_or_list(documents), json, lambda: _text(documents, fits))
+    print_result(one_or_list(documents), json, lambda: _text(documents, fits))
 
 
 def _fit_emergence(
@@ -125,9 +123,7 @@ def _fit_emergence(
     from memtrace.emergence.process.fit import fit_emergence_process
     from memtrace.point_process import EventSequence
 
-    models: dict[tuple[str, str], list[Run]] = {}
-    for run in chosen:
-        models.setdefault((run.suite, run.model), []).append(run)
+    models = by_model(chosen)
     fits = []
     for (suite, model), group in models.items():
         histories = read_histories(group)
@@ -139,8 +135,8 @@ def _fit_emergence(
     if output is not None:
         for (suite, model), fit, document in zip(models, fits, documents, strict=True):
             name = "fit" if len(fits) == 1 else f"{suite}-{model}-fit"
-            write_answer(output, name, document, fit.plot())
-    print_answer(one_or_list(documents), json, lambda: "\n\n\n".join(fit.summary() for fit in fits))
+            write_result(output, name, document, fit.plot())
+    print_result(one_or_list(documents), json, lambda: "\n\n\n".join(fit.summary() for fit in fits))
 
 
 def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) -> "list[Cut]":
@@ -150,10 +146,7 @@ def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) ->
 
     found = {cut.index: cut for cut in known_cuts(suite, model, events)}
     unit = events.sequences_per_step or 1
-    try:
-        asked = parse_steps(steps, range(1, -(-events.n // unit))) if steps else []
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--cuts") from error
+    asked = parse_steps(steps, range(1, -(-events.n // unit))) if steps else []
     found |= {step * unit: Cut(step * unit, f"step {step:,}") for step in asked}
     return [found[index] for index in sorted(found)]
 
@@ -221,34 +214,6 @@ def _document(run: "Run", fit: "PoissonFit") -> dict[str, Any]:
         if estimate and run.configuration.sample
         else None,
     }
-
-
-def _choose(found: "list[Run]", step: str | None) -> "list[Run]":
-    """Return the runs of the wanted steps, or the last finished one of each model."""
-    from memtrace.manifests.steps import parse_steps
-
-    if step is None:
-        return _last_finished(found)
-    try:
-        wanted = parse_steps(step, [run.step for run in found])
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--step") from error
-    return [run for run in found if run.step in wanted]
-
-
-def _last_finished(found: "list[Run]") -> "list[Run]":
-    from memtrace.errors import RunError
-
-    last: dict[tuple[str, str], Run] = {}
-    for run in reversed(found):
-        if (run.suite, run.model) not in last and not run.shards_left():
-            last[run.suite, run.model] = run
-    if not last:
-        raise RunError(
-            f"no run is finished, not even {found[-1].label}; finish it with "
-            f"`{found[-1].command}`, or name its --step to fit what is there"
-        )
-    return list(reversed(last.values()))
 
 
 def _write(

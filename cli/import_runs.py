@@ -1,7 +1,4 @@
-"""`memtrace import`: turn published evaluations into runs.
-
-It knows options and tables; reading and writing are the library's.
-"""
+"""`memtrace import`: turn published evaluations into runs."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,18 +6,17 @@ from typing import Any
 
 import click
 
-from .console import command_line, json_option, manifest_option, print_answer
+from .console import command_line, print_result
+from .parameters import Whole, json_option, manifest_option, model_suite, runs_option
 
 
 @click.command("import")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", help="Short name of the model.  [default: what SOURCE's name tells]")
-@click.option(
-    "--step", type=click.IntRange(min=0), help="Checkpoint.  [default: what SOURCE's name tells]"
-)
-@click.option("--suite", help="Suite of the model, where two have one of that name.")
+@click.option("--step", type=Whole(min=0), help="Checkpoint.  [default: what SOURCE's name tells]")
+@model_suite
 @click.option("--corpus", help="Compare the imported tokens with this corpus.")
-@click.option("--runs", type=click.Path(path_type=Path), default="runs", help="Folder of runs.")
+@runs_option
 @manifest_option
 @json_option
 @click.pass_context
@@ -69,7 +65,7 @@ def import_runs(
         "memorized": counts["memorized"],
         "findings": asdict(findings),
     }
-    print_answer(document, json, lambda: "\n".join([_text(document), *describe(findings)]))
+    print_result(document, json, lambda: "\n".join([_text(document), *describe(findings)]))
 
 
 def _text(document: dict[str, Any]) -> str:

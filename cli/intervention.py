@@ -1,26 +1,24 @@
-"""`memtrace intervention`: did a change of the training data change what was measured?
-
-It parses options and writes the answer; the library compares.
-"""
+"""`memtrace intervention`: did a change of the training data change what was measured?"""
 
 from pathlib import Path
 
 import click
 
-from .console import json_option, print_answer
-from .output import output_option, write_answer
+from .console import print_result
+from .output import write_result
+from .parameters import existing_folder, json_option, output_option
 
 
 @click.command()
 @click.option(
     "--evals",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=existing_folder,
     required=True,
     help="Folder of the evaluation harness's JSON files, at any depth, of intervened runs and of "
     "their baselines.",
 )
 @json_option
-@output_option("intervention")
+@output_option("intervention.json and the figures (PNG and SVG)")
 def intervention(evals: Path, json: bool, output: Path | None) -> None:
     """Compare intervened runs with their baselines: bias, and what it cost.
 
@@ -33,7 +31,7 @@ def intervention(evals: Path, json: bool, output: Path | None) -> None:
     """
     from memtrace.evaluations.intervention import compare_interventions
 
-    answer = compare_interventions(evals)
+    result = compare_interventions(evals)
     if output is not None:
-        write_answer(output, "intervention", answer.to_dict(), answer.plot())
-    print_answer(answer.to_dict(), json, answer.summary)
+        write_result(output, "intervention", result.to_dict(), result.plot())
+    print_result(result.to_dict(), json, result.summary)

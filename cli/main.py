@@ -1,9 +1,11 @@
-"""The `memtrace` command: wires the subcommands together and turns errors into exit codes.
+"""The `memtrace` command: its subcommands, and one place that turns failures into exit codes.
 
-It knows no command's work: 0 done, 1 failed (one line on stderr), 2 usage, 130 interrupted.
+0 done, 1 failed (one line on stderr), 2 wrong usage, 130 interrupted.
 """
 
 import logging
+import os
+import traceback
 from typing import Any
 
 import click
@@ -23,29 +25,51 @@ from .simulate import simulate
 from .status import status
 from .term_frequency import term_frequency
 
+DEBUG = "MEMTRACE_DEBUG"
+"""Set to 1 in the environment: failures are printed with their traceback."""
+
 
 class ErrorBoundary(click.Group):
-    """A group that reports every expected failure in one line, without a traceback."""
+    """A group that reports every failure in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand; map its failures to exit codes."""
         try:
             with ended_by_sigterm():
                 return super().invoke(ctx)
-        except MemtraceError as error:
-            raise click.ClickException(str(error)) from error
-        except FileNotFoundError as error:
-            if "scores" not in str(error):
-                raise
-            raise click.ClickException(
-                f"{first_line(error)}: score files were merged or deleted while they were read; "
-                "repeat the command"
-            ) from error
-        except KeyboardInterrupt:
-            click.echo(
-                "Interrupted: finished shards are kept; repeat the command to go on.", err=True
-            )
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt as error:
+            click.echo(f"Interrupted: {error}." if str(error) else "Interrupted.", err=True)
             ctx.exit(130)
+        except Exception as error:
+            if os.environ.get(DEBUG, "0") != "0":
+                traceback.print_exc()
+            raise click.ClickException(explain(error)) from error
+
+
+def explain(error: Exception) -> str:
+    """Say in one line what went wrong and what to do."""
+    if isinstance(error, MemtraceError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return missing_package(error.name.partition(".")[0])
+    if isinstance(error, FileNotFoundError):
+        return (
+            f"{first_line(error)}; if the file was moved, merged or deleted while the command ran, "
+            "repeat the command"
+        )
+    return (
+        f"unexpected {type(error).__name__}: {first_line(error)}; set {DEBUG}=1 to see where, and "
+        "please report it"
+    )
+
+
+def missing_package(name: str) -> str:
+    """Say how to install a package that a command needs."""
+    if name in ("torch", "transformers", "safetensors", "array_api_compat"):
+        return "this needs torch and transformers: pip install 'memtrace-llm[scan]'"
+    return f"this needs the module {name}, which is not there: install memtrace-llm again"
 
 
 @click.group(
@@ -58,7 +82,7 @@ class ErrorBoundary(click.Group):
 )
 @click.version_option(package_name="memtrace-llm", prog_name="memtrace")
 @click.option("-v", "--verbose", is_flag=True, help="Log each step to stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no logs; errors only.")
+@click.option("-q", "--quiet", is_flag=True, help="Show errors only: no progress, no logs.")
 def main(verbose: bool, quiet: bool) -> None:
     """Which training sequences has a language model memorized, and when in training order?
 
@@ -70,14 +94,17 @@ def main(verbose: bool, quiet: bool) -> None:
     set_up(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
 
 
-main.add_command(scan)
-main.add_command(status)
-main.add_command(runs)
-main.add_command(fit_poisson)
-main.add_command(emergence)
-main.add_command(simulate)
-main.add_command(models)
-main.add_command(corpus)
-main.add_command(import_runs)
-main.add_command(intervention)
-main.add_command(term_frequency)
+for command in (
+    scan,
+    status,
+    runs,
+    fit_poisson,
+    emergence,
+    simulate,
+    models,
+    corpus,
+    import_runs,
+    intervention,
+    term_frequency,
+):
+    main.add_command(command)

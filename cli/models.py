@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import json_option, manifest_option, print_answer, show_progress
+from .console import print_result, show_progress
+from .parameters import Whole, json_option, manifest_option, step_option
 
 if TYPE_CHECKING:
     from memtrace.manifests import ModelManifest, Suite
@@ -40,12 +41,12 @@ def list_models(suite: str | None, manifest: Path | None, json: bool) -> None:
 
     suites = load_suites(manifest) if suite is None else [find_suite(suite, manifest=manifest)]
     rows = [_row(owner, model) for owner in suites for model in owner.models]
-    print_answer(rows, json, lambda: "\n\n".join(map(_table, suites)))
+    print_result(rows, json, lambda: "\n\n".join(map(_table, suites)))
 
 
 @models.command("show")
 @click.argument("name")
-@click.option("--step", type=click.IntRange(min=0), help="Add what is known of this checkpoint.")
+@click.option("--step", type=Whole(min=0), help="Add what is known of this checkpoint.")
 @suite_option
 @manifest_option
 @json_option
@@ -65,19 +66,17 @@ def show_model(
     if step is not None:
         parse_steps(str(step), owner.steps)
         card["checkpoint"] = _checkpoint(owner, model, step)
-    print_answer(card, json, lambda: _text(card))
+    print_result(card, json, lambda: _text(card))
 
 
 @models.command("verify")
 @click.argument("name")
-@click.option("--step", default="all", help="Checkpoints: 1000,2000, 1000:143000:1000, last, all.")
+@step_option("all")
 @click.option("--cached", is_flag=True, help="Hash what is in the Hub's local cache.")
 @suite_option
 @manifest_option
 @json_option
-@click.pass_context
 def verify_model(
-    ctx: click.Context,
     name: str,
     step: str,
     cached: bool,
@@ -99,16 +98,13 @@ def verify_model(
     from memtrace.models.verify import verify_checkpoints
 
     owner, model = find_model(name, suite=suite, manifest=manifest)
-    try:
-        steps = parse_steps(step, owner.steps)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param_hint="--step") from error
+    steps = parse_steps(step, owner.steps)
     with show_progress(f"Comparing {name}", len(steps), "checkpoints") as advance:
         verdicts = verify_checkpoints(owner, model, steps, cached=cached, on_progress=advance)
     if not verdicts:
         raise ModelError(f"none of these checkpoints of {name} is in the Hub's local cache")
     documents = [_verdict(verdict) for verdict in verdicts]
-    print_answer(documents, json, lambda: _verdicts_text(verdicts))
+    print_result(documents, json, lambda: _verdicts_text(verdicts))
     if flagged := [verdict.step for verdict in verdicts if verdict.is_flagged]:
         raise ModelError(
             f"{len(flagged)} of {len(verdicts)} checkpoints of {name} are not to be trusted "

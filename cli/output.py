@@ -1,30 +1,16 @@
-"""Where a command writes its answer as files: a JSON document and a page of figures.
-
-It knows nothing of what is in them.
-"""
+"""Where a command writes its result as files: a JSON document and figures."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import click
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def output_option(name: str) -> Callable[..., Any]:
-    """Return the option --output of a command that writes NAME.json, NAME.png and NAME.svg."""
-    return click.option(
-        "--output",
-        type=click.Path(file_okay=False, path_type=Path),
-        help=f"Folder for {name}.json and the figures ({name}.png and {name}.svg).",
-    )
-
-
-def write_answer(folder: Path, name: str, document: dict[str, Any], figure: "Figure") -> None:
+def write_result(folder: Path, name: str, document: dict[str, Any], figure: "Figure") -> None:
     """Write the document and the figures.
 
     Raises:

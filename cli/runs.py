@@ -1,14 +1,13 @@
-"""`memtrace runs`: look after a folder of runs.
-
-It chooses runs and prints sizes; the library merges and compares.
-"""
+"""`memtrace runs`: keep a folder of runs tidy."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Store, json_option, print_answer, show_progress
+from .console import print_result, resumable, show_progress
+from .parameters import json_option, only_model, only_suite, runs_argument, step_option
+from .selection import runs_at
 
 if TYPE_CHECKING:
     from memtrace.runs.run import Run
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def runs() -> None:
-    """Look after a folder of runs.
+    """Keep a folder of runs tidy.
 
     \b
     memtrace runs compact runs
@@ -24,48 +23,34 @@ def runs() -> None:
 
 
 @runs.command()
-@click.argument("runs", type=Store(), default="runs")
-@click.option("--suite", help="Only this suite.")
-@click.option("--model", help="Only this model.")
-@click.option(
-    "--step", help="Only these checkpoints: 1000 or 1000,2000 or 1000:143000:1000 (end included)."
-)
+@runs_argument
+@only_suite
+@only_model
+@step_option("all")
 @json_option
-def compact(runs: Path, suite: str | None, model: str | None, step: str | None, json: bool) -> None:
+def compact(runs: Path, suite: str | None, model: str | None, step: str, json: bool) -> None:
     """Merge the score files of each finished checkpoint into one.
 
-    The merged file is compared with its parts, row by row, before they are deleted. Unfinished
-    checkpoints are left as they are. It may be interrupted and repeated at any moment.
+    The merged file is compared with the files it replaces, row by row, before they are deleted.
+    Unfinished checkpoints stay as they are. The command can be interrupted and repeated.
 
     \b
     memtrace runs compact runs
     memtrace runs compact runs --model 1.4b --step 143000
     """
     from memtrace.runs.compact import compact as merge
+    from memtrace.runs.run import find_runs
 
-    chosen = _choose(runs, suite, model, step)
-    with show_progress("compact", len(chosen), "runs") as advance:
+    chosen = runs_at(find_runs(runs, suite=suite, model=model), step)
+    kept = "every score is kept, merged or not"
+    with resumable(kept), show_progress("Merging", len(chosen), "runs") as advance:
         documents = []
         for run in chosen:
             left = len(run.shards_left())
             sizes = dict.fromkeys(("parts", "bytes_before", "bytes_after"))
             documents.append(_document(run, left) | (sizes if left else vars(merge(run))))
             advance(1)
-    print_answer(documents, json, lambda: _text(documents))
-
-
-def _choose(runs: Path, suite: str | None, model: str | None, step: str | None) -> "list[Run]":
-    from memtrace.manifests.steps import parse_steps
-    from memtrace.runs.run import find_runs
-
-    found = find_runs(runs, suite=suite, model=model)
-    if step is None:
-        return found
-    try:
-        wanted = parse_steps(step, [run.step for run in found])
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--step") from error
-    return [run for run in found if run.step in wanted]
+    print_result(documents, json, lambda: _text(documents))
 
 
 def _document(run: "Run", left: int) -> dict[str, Any]:

@@ -1,25 +1,32 @@
-"""`memtrace scan`: parse, plan, run, print.
-
-It knows options and tables; planning and deciding are the library's.
-"""
+"""`memtrace scan`: parse, plan, run, print."""
 
 import logging
 import re
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .console import (
-    Store,
     command_line,
     estimate_text,
+    one_or_list,
+    print_result,
+    resumable,
+    show_progress,
+)
+from .parameters import (
+    STEPS,
+    SequenceRange,
+    Steps,
+    Whole,
     json_option,
     manifest_option,
-    one_or_list,
-    print_answer,
-    show_progress,
+    model_suite,
+    runs_option,
+    seed_option,
 )
 
 if TYPE_CHECKING:
@@ -31,23 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("memtrace")
 
 
-class SequenceRange(click.ParamType[tuple[int, int]]):
-    """`A:B`, sequence indices from A up to but not including B."""
-
-    name = "A:B"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Parse the two numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            start, stop = (int(part) for part in value.split(":"))
-        except ValueError:
-            self.fail(f"{value!r} is not A:B with two whole numbers, such as 0:100000", param, ctx)
-        return start, stop
-
-
-class BatchSize(click.IntRange):
+class BatchSize(Whole):
     """A whole number, or `auto`."""
 
     name = "N|auto"
@@ -58,7 +49,7 @@ class BatchSize(click.IntRange):
 
 
 class Worker(click.ParamType[tuple[int, int]]):
-    """`I/N`, member I of N, counted from 0."""
+    """`I/N`, worker rank I, counted from 0, of N workers."""
 
     name = "I/N"
 
@@ -76,25 +67,21 @@ class Worker(click.ParamType[tuple[int, int]]):
 @click.option(
     "--model", required=True, help="Short name, folder, Hub repository or repository@revision."
 )
-@click.option("--step", help="Checkpoints: 1000,2000, 1000:143000:1000, all or last (default).")
-@click.option("--suite", help="Suite of the model, where two have one of that name.")
+@click.option("--step", type=Steps(), help=f"Steps: {STEPS}.  [default: last]")
+@model_suite
 @click.option(
     "--corpus",
     help="Name, path or address: Megatron prefix, prefix pack, .npy  [default: the model's own]",
 )
-@click.option(
-    "--runs", type=Store(), default="runs", help="Folder of runs, or an address: s3://bucket/runs."
-)
+@runs_option
 @click.option("--sequences", type=SequenceRange(), help="Only sequence indices A to B-1.")
-@click.option(
-    "--sample", type=click.IntRange(min=1), help="Only so many of the sequences, at random."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the sample.")
+@click.option("--sample", type=Whole(min=1), help="Scan only this many sequences, at random.")
+@seed_option("the sample")
 @click.option("--stratified", is_flag=True, help="Draw the sample evenly over the training steps.")
 @click.option(
     "--include-unexposed",
     is_flag=True,
-    help="Also sequences that the checkpoint had not seen: a randomised control group.",
+    help="Also scan sequences that the checkpoint has not seen: a control group.",
 )
 @click.option(
     "--device",
@@ -106,7 +93,7 @@ class Worker(click.ParamType[tuple[int, int]]):
     "--dtype",
     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
     default="auto",
-    help="Type of the first decision; near ties are decided again in float32.",
+    help="Precision of the first decision; near ties are decided again in float32.",
 )
 @click.option(
     "--batch-size", type=BatchSize(min=1), default="auto", help="Sequences at once, or auto."
@@ -117,19 +104,17 @@ class Worker(click.ParamType[tuple[int, int]]):
     default="none",
     help="mask-eos: token 0 can never be chosen, as in the published evaluation.",
 )
-@click.option(
-    "--shard-size", type=click.IntRange(min=1), default=131_072, help="Sequences in a score file."
-)
+@click.option("--shard-size", type=Whole(min=1), default=131_072, help="Sequences in a score file.")
 @click.option("--allow-known-bad", is_flag=True, help="Scan weights known to be another step's.")
 @click.option(
     "--keep-weights/--drop-weights",
     default=True,
-    help="Whether a downloaded checkpoint stays in the Hub's cache after its scan.",
+    help="Keep or delete a downloaded checkpoint in the Hub's cache after its scan.",
 )
 @click.option(
     "--worker",
     type=Worker(),
-    help="Member I of N that run this command at once: its own part first, then what is left.",
+    help="Worker I (0 to N-1) of N that run this command at once: its own part, then what is left.",
 )
 @click.option(
     "--engine",
@@ -138,7 +123,7 @@ class Worker(click.ParamType[tuple[int, int]]):
     help="local: a process for each device of this machine; ray: actors on a Ray cluster.",
 )
 @click.option("--address", help="The Ray cluster, such as auto or ray://head:10001.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @manifest_option
 @json_option
 @click.pass_context
@@ -176,26 +161,26 @@ def scan(
     _check_launch(engine, address, worker, keep_weights)
     if selection["stratified"] and not selection["sample"]:
         raise click.UsageError("--stratified is how a sample is drawn: add --sample N")
-    try:
-        checkpoints = find_checkpoints(model, step, suite=suite, manifest=manifest)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param_hint="--step") from error
+    checkpoints = find_checkpoints(model, step, suite=suite, manifest=manifest)
+    if not dry_run and find_spec("torch") is None:
+        raise ModuleNotFoundError(name="torch")  # before anything is downloaded
     plans: list[ScanPlan] = []
     for each in checkpoints:
         opened = plans[0].corpus if plans else None
         plans.append(plan_scan(each, manifest=manifest, opened=opened, **selection))
-    command = command_line(ctx, without=("worker",))  # any member's command finishes it
+    command = command_line(ctx, without=("worker",))  # any worker's command finishes it
     job = Job(tuple(plans), batch_size, tuple(command), keep_weights)
     own = [plans[place] for place, _ in job.part(*worker)] if worker else plans
     need = check_checkpoints(own, keep_weights=keep_weights)
     if dry_run:
         documents = [_dry_document(plan) for plan in plans]
-        print_answer(one_or_list(documents), json, lambda: _dry_text(documents, need))
+        print_result(one_or_list(documents), json, lambda: _dry_text(documents, need))
         return
     if need and need.checkpoints:
         logger.info("%s", _disk_text(need))
     total = sum(plan.sequences for plan in plans)
-    with show_progress(_title(model, plans), total) as advance:
+    kept = "finished shards are kept"
+    with resumable(kept), show_progress(_title(model, plans), total) as advance:
         if engine == "ray":
             from memtrace.scanning.ray import run_on_ray
 
@@ -207,7 +192,7 @@ def scan(
             devices = visible_devices(device)
             runs = run_job(job, devices, worker=worker or (0, 1), on_progress=advance)
     documents = [_document(run) for run in runs]
-    print_answer(one_or_list(documents), json, lambda: _text(documents))
+    print_result(one_or_list(documents), json, lambda: _text(documents))
 
 
 def _check_launch(

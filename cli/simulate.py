@@ -1,7 +1,4 @@
-"""`memtrace simulate`: draw memorized sequences from a model of the rate, and see what tests say.
-
-It chooses the model and writes the draws; the library draws and tests.
-"""
+"""`memtrace simulate`: draw memorized sequences from a model of the rate, and test them."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,7 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Store, json_option, print_answer, show_progress
+from .console import print_result, show_progress
+from .parameters import (
+    Number,
+    Whole,
+    file_type,
+    json_option,
+    margin_option,
+    only_model,
+    only_suite,
+    optional_runs,
+    seed_option,
+    step_option,
+    window_option,
+)
+from .selection import runs_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,46 +31,39 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", type=Store(), required=False)
-@click.option("--suite", help="Only this suite.")
-@click.option("--model", help="Model of the run to draw like.")
-@click.option("--step", type=click.IntRange(min=0), help="Checkpoint of the run to draw like.")
+@optional_runs
+@only_suite
+@only_model
+@step_option("last")
 @click.option(
     "--process",
     default="log-linear",
     help="Fitted rate to draw from: homogeneous, log-linear, tenths, change point, change points, "
     "spline, power law or recency.",
 )
-@click.option("--sequences", type=click.IntRange(min=1), help="Without RUNS: length of training.")
-@click.option("--events", type=click.IntRange(min=1), help="Without RUNS: expected events.")
+@click.option("--sequences", type=Whole(min=1), help="Without RUNS: length of training.")
+@click.option("--events", type=Whole(min=1), help="Without RUNS: expected events.")
 @click.option(
     "--rate-ratio",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=1.0,
     help="Without RUNS: rate at the end over rate at the start.",
 )
-@click.option("--draws", type=click.IntRange(min=1), default=100, help="Number of draws.")
-@click.option(
-    "--window", type=click.IntRange(min=1), default=512, help="Length of a window in sequences."
-)
-@click.option(
-    "--margin",
-    type=click.FloatRange(min=1, min_open=True),
-    default=1.05,
-    help="Ratio of the rates at the end and the start of training from which a drift matters.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the draws.")
+@click.option("--draws", type=Whole(min=1), default=100, help="Number of draws.")
+@window_option
+@margin_option
+@seed_option("the draws")
 @json_option
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=file_type,
     help="Parquet file for the draws: columns draw and sequence_index.",
 )
 def simulate(
     runs: Path | None,
     suite: str | None,
     model: str | None,
-    step: int | None,
+    step: str,
     process: str,
     sequences: int | None,
     events: int | None,
@@ -80,16 +84,20 @@ def simulate(
     memtrace simulate runs --model 1.4b --process spline --draws 200
     memtrace simulate runs --process homogeneous --draws 1 --output draws.parquet
     """
+    if runs is not None:
+        draw = _like_a_run(runs, suite, model, step, process, window)
+    elif sequences and events:
+        if events > sequences:
+            raise click.BadParameter(
+                f"{events:,} is more than the {sequences:,} sequences", param_hint="--events"
+            )
+        draw = _drifting(sequences, events, rate_ratio)
+    else:
+        raise click.UsageError("give RUNS, or both --sequences and --events")
     import numpy as np
 
     from memtrace.point_process.power import simulate_power
 
-    if runs is not None:
-        draw = _like_a_run(runs, suite, model, step, process, window)
-    elif sequences and events:
-        draw = _drifting(sequences, events, rate_ratio)
-    else:
-        raise click.UsageError("give RUNS, or both --sequences and --events")
     kept: list[EventSequence] = []
     with show_progress("Drawing", draws, "draws") as advance:
 
@@ -104,19 +112,20 @@ def simulate(
         power = simulate_power(recorded, draws, rng, window=window, margin=margin)
     if output is not None:
         _write(output, kept)
-    answer = {**asdict(power), "margin": margin, "window": window, "seed": seed}
-    print_answer(_defined(answer), json, lambda: _text(power, margin))
+    result = {**asdict(power), "margin": margin, "window": window, "seed": seed}
+    print_result(_defined(result), json, lambda: _text(power, margin))
 
 
 def _like_a_run(
-    runs: Path, suite: str | None, model: str | None, step: int | None, process: str, window: int
+    runs: Path, suite: str | None, model: str | None, step: str, process: str, window: int
 ) -> "Callable[[np.random.Generator], EventSequence]":
     """Return draws like the last of the runs that fit the options."""
-    from memtrace.point_process import EventSequence, fit_poisson
-    from memtrace.point_process.simulate import from_model
     from memtrace.runs.run import find_runs
 
-    run = find_runs(runs, suite=suite, model=model, step=step)[-1]
+    run = runs_at(find_runs(runs, suite=suite, model=model), step)[-1]
+    from memtrace.point_process import EventSequence, fit_poisson
+    from memtrace.point_process.simulate import from_model
+
     events = EventSequence.from_run(run)
     models = {one.name: one for one in fit_poisson(events, window=window).models if one.rate}
     if process not in models:
@@ -131,7 +140,7 @@ def _drifting(
     from memtrace.point_process.simulate import log_linear_drift, random_order
 
     if rate_ratio == 1:
-        return lambda rng: random_order(sequences, min(events, sequences), rng)
+        return lambda rng: random_order(sequences, events, rng)
     return lambda rng: log_linear_drift(sequences, events, rate_ratio, rng)
 
 
@@ -157,10 +166,10 @@ def _write(output: Path, kept: "list[EventSequence]") -> None:
         ) from error
 
 
-def _defined(answer: dict[str, Any]) -> dict[str, Any]:
+def _defined(result: dict[str, Any]) -> dict[str, Any]:
     from memtrace.report.json import json_safe
 
-    safe: dict[str, Any] = json_safe(answer)
+    safe: dict[str, Any] = json_safe(result)
     return safe
 
 

@@ -1,7 +1,4 @@
-"""`memtrace status`: what is done, what is left, and the commands that finish it.
-
-It arranges what the library finds in a folder of runs; it decides nothing.
-"""
+"""`memtrace status`: what is done, what is left, and the commands that finish it."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import Store, json_option, print_answer
+from .console import print_result
+from .parameters import json_option, runs_argument
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,7 +21,7 @@ WIDTH = 100
 CELLS = 77
 """Checkpoints in a line of the matrix; Pythia's 154 make two."""
 INTERVAL = 5.0
-"""Seconds between two looks of --watch."""
+"""Seconds between two updates of --watch."""
 SYMBOLS = {
     "done": ("#", "green"),
     "partial": ("+", "yellow"),
@@ -35,15 +33,15 @@ Found = Sequence[tuple["RunStatus", "Hours | None"]]
 
 
 @click.command()
-@click.argument("runs", type=Store(), default="runs")
-@click.option("--watch", is_flag=True, help="Look again every few seconds, until Ctrl-C.")
+@runs_argument
+@click.option("--watch", is_flag=True, help="Update every few seconds, until Ctrl-C.")
 @json_option
 def status(runs: Path, watch: bool, json: bool) -> None:
     """Show what is done and what is left in a folder of runs.
 
-    One symbol for each checkpoint: done, partial, stale (unfinished, and nothing written for a
-    day), failed (its last scan ended with an error, or its record cannot be read). Hours are those
-    of one device, at the speed that the scans have measured.
+    Each checkpoint is one symbol: done, partial, stale (unfinished, and nothing was written for a
+    day), failed (its last scan ended with an error, or its record cannot be read). Hours are for
+    one device, at the measured speed of the scans.
 
     \b
     memtrace status runs
@@ -61,7 +59,7 @@ def status(runs: Path, watch: bool, json: bool) -> None:
     if not found:
         raise RunError(f"{runs} holds no run at all: make one with `memtrace scan`")
     documents = [_document(run, hours) for run, hours in found]
-    print_answer(documents, json, lambda: _text(found))
+    print_result(documents, json, lambda: _text(found))
 
 
 def _survey(runs: Path) -> "Found":

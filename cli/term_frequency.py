@@ -1,28 +1,26 @@
-"""`memtrace term-frequency`: does accuracy on a term go with how often training has shown it?
-
-It parses options and writes the answer; the library relates.
-"""
+"""`memtrace term-frequency`: does accuracy on a term go with how often training has shown it?"""
 
 from pathlib import Path
 
 import click
 
-from .console import json_option, print_answer
-from .output import output_option, write_answer
+from .console import print_result
+from .output import write_result
+from .parameters import existing_file, json_option, output_option, seed_option
 
 
 @click.command("term-frequency")
 @click.argument("accuracy", type=click.Path(exists=True, path_type=Path), metavar="CSV")
 @click.option(
     "--counts",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=existing_file,
     required=True,
     help="Table of term, step, count (Parquet or CSV), as `memtrace corpus count` writes; counts "
     "of one step only stand for all checkpoints.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the simulations.")
+@seed_option("the simulations")
 @json_option
-@output_option("terms")
+@output_option("terms.json and the figures (PNG and SVG)")
 def term_frequency(
     accuracy: Path, counts: Path, seed: int, json: bool, output: Path | None
 ) -> None:
@@ -38,7 +36,7 @@ def term_frequency(
     """  # noqa: E501
     from memtrace.evaluations.terms import read_counts, read_term_accuracy, relate_terms
 
-    answer = relate_terms(read_term_accuracy(accuracy), read_counts(counts), seed)
+    result = relate_terms(read_term_accuracy(accuracy), read_counts(counts), seed)
     if output is not None:
-        write_answer(output, "terms", answer.to_dict(), answer.plot())
-    print_answer(answer.to_dict(), json, answer.summary)
+        write_result(output, "terms", result.to_dict(), result.plot())
+    print_result(result.to_dict(), json, result.summary)

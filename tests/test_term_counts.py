@@ -205,7 +205,7 @@ def test_command_counts_the_demo_corpus(memtrace_cli, tmp_path):
     (tmp_path / "terms.txt").write_text("import\n42\n\nself\n")
     output = tmp_path / "c.parquet"
     arguments = ["--terms", tmp_path / "terms.txt", "--tokenizer", tokenizer, "--output", output]
-    done = memtrace_cli("corpus", "count", "demo", *arguments, "--steps", "1,512")
+    done = memtrace_cli("corpus", "count", "demo", *arguments, "--step", "1,512")
     assert done.exit_code == 0, done.output
     assert "3 terms at 2 steps, in all 65 tokens of 32,768 rows" in done.stdout
     terms = tokenized_terms(["import", "42", "self"], tokenizer)

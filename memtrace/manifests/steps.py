@@ -12,7 +12,24 @@ from memtrace.errors import ManifestError
 
 MOST_STEPS = 1_000_000
 """Checkpoints of a suite: a manifest that lists more is wrong, and would not fit into memory."""
-_STEPS = re.compile(r"([0-9]+)(?::([0-9]+)(?::([0-9]+))?)?")
+_STEPS = re.compile(r"([0-9]{1,20})(?::([0-9]{1,20})(?::([0-9]{1,20}))?)?")
+_WORDS = ("all", "last")
+
+
+def check_steps(text: str) -> str:
+    """Return the text if it is a list of steps, whichever of them exist.
+
+    Raises:
+        ValueError: It is not.
+    """
+    for item in _items(text):
+        if item not in _WORDS:
+            step_range(item)
+    return text
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip().lower() for item in text.split(",")]
 
 
 def parse_steps(text: str, steps: Sequence[int]) -> list[int]:
@@ -28,9 +45,9 @@ def parse_steps(text: str, steps: Sequence[int]) -> list[int]:
         ManifestError: A step that it asks for has no checkpoint.
     """
     available = sorted(set(steps))
-    words = {"all": available, "last": available[-1:]}
+    words = dict(zip(_WORDS, (available, available[-1:]), strict=True))
     asked: set[int] = set()
-    for item in (item.strip().lower() for item in text.split(",")):
+    for item in _items(text):
         asked.update(words[item] if item in words else _checkpoints(item, available))
     return sorted(asked)
 
@@ -53,8 +70,8 @@ def step_range(text: str) -> range:
     match = _STEPS.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"{text!r} is not a step: write 1000, 0:512 or 1000:143000:1000 (ends included); "
-            "a command also takes all and last"
+            f"{reprlib.repr(text)} is not a step: write 1000, 0:512 or 1000:143000:1000 (ends "
+            "included); a command also takes all and last"
         )
     first, last, increment = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
     if last < first or increment == 0:

@@ -1,0 +1,46 @@
+"""Which runs a command takes: those of the steps that it was given, or the last finished ones."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memtrace.runs.run import Run
+
+
+def runs_at(found: "list[Run]", step: str) -> "list[Run]":
+    """Return the runs of these steps.
+
+    Raises:
+        ManifestError: There is no run of a step.
+    """
+    from memtrace.manifests.steps import parse_steps
+
+    wanted = set(parse_steps(step, [run.step for run in found]))
+    return [run for run in found if run.step in wanted]
+
+
+def last_finished(found: "list[Run]") -> "list[Run]":
+    """Return the last finished run of each model.
+
+    Raises:
+        RunError: No run is finished.
+    """
+    from memtrace.errors import RunError
+
+    last: dict[tuple[str, str], Run] = {}
+    for run in reversed(found):
+        if (run.suite, run.model) not in last and not run.shards_left():
+            last[run.suite, run.model] = run
+    if not last:
+        raise RunError(
+            f"no run is finished, not even {found[-1].label}; finish it with "
+            f"`{found[-1].command}`, or name its --step to take what is there"
+        )
+    return list(reversed(last.values()))
+
+
+def by_model(runs: "list[Run]") -> "dict[tuple[str, str], list[Run]]":
+    """Return the runs of each suite and model."""
+    models: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        models.setdefault((run.suite, run.model), []).append(run)
+    return models
