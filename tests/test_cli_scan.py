@@ -219,7 +219,7 @@ def test_interrupt_exits_with_130(scan, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("memtrace.scanning.launch.scan_shard", interrupted)
+    monkeypatch.setattr("memtrace.scanning.launch.run_job", interrupted)
     result = scan()
     assert result.exit_code == 130
     assert "repeat the command" in result.stderr

@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM
 
 from memtrace.runs.compact import compact
 from memtrace.runs.run import find_runs
-from memtrace.scanning.launch import Job, run_job
+from memtrace.scanning.jobs import Job
+from memtrace.scanning.launch import run_job
 from memtrace.scanning.plan import find_checkpoints, plan_scan
 
 ROUNDS = 100

@@ -14,7 +14,7 @@ from test_launch import PER_STEP, check, make_job, score_bytes, suite, undisturb
 
 from memtrace.errors import CapacityWarning, CorpusError, RunError
 from memtrace.scanning import ray as ray_engine
-from memtrace.scanning.jobs import Assignments, Tally
+from memtrace.scanning.jobs import Assignments, Progress
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         patch.delenv("RAY_ADDRESS", raising=False)
         warnings.simplefilter("ignore")  # of Ray's own
-        with ray_engine._connected(None) as ray:
+        with ray_engine.connect(None) as ray:
             yield ray
 
 
@@ -40,8 +40,8 @@ def test_actors_of_which_one_is_killed(suite, undisturbed, cluster, tmp_path, mo
 
     class Mortal(ray_engine.Actor):
         def scan(self, assignment):
-            place, shard = assignment
-            if place == 2 and shard.number == 4 and not marker.exists():
+            index, shard = assignment
+            if index == 2 and shard.number == 4 and not marker.exists():
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().scan(assignment)
@@ -65,7 +65,7 @@ def test_a_shard_that_ends_every_actor(suite, cluster, tmp_path, monkeypatch):  
 
     monkeypatch.setattr(ray_engine, "Actor", Mortal)
     job = make_job(suite, tmp_path, 2, shard_size=100)
-    with pytest.raises(RunError, match=r"shard-00000-of-00001.* step 2 has ended 3 actors") as told:
+    with pytest.raises(RunError, match=r"3 actors ended at shard-00000-of-00001.* step 2") as told:
         ray_engine.run_on_ray(job, device="cpu", actors=1)
     assert "\n" not in str(told.value)
     assert not score_bytes(tmp_path)
@@ -89,11 +89,11 @@ class FakeRay:
 
     def __init__(self, ray, places, does=lambda *_: None):
         self.exceptions, self.places, self.does = ray.exceptions, places, does
-        self.hired, self.alive, self.calls, self.waits = 0, [], {}, []
+        self.spawned, self.alive, self.calls, self.waits = 0, [], {}, []
 
-    def hire(self):
-        self.hired += 1
-        number = self.hired
+    def spawn(self):
+        self.spawned += 1
+        number = self.spawned
 
         def call(*given):
             ref = object()
@@ -127,15 +127,15 @@ class FakeRay:
 
 
 @pytest.fixture
-def work(suite, cluster, tmp_path, monkeypatch):  # noqa: F811
+def work(suite, cluster, tmp_path):  # noqa: F811
     """Do the ten shards of step 5 in a cluster that only seems to be one."""
-    monkeypatch.setattr(ray_engine, "complete_record", lambda plan: True)
 
     def do(count, places, *does):
         done = []
         job, fake = make_job(suite, tmp_path, 5), FakeRay(cluster, places, *does)
-        assignments = Assignments(job, Tally(job.plans, done.append))
-        ray_engine._Crew(fake, fake.hire, assignments, {"num_cpus": 2}).work(count)
+        assignments = Assignments(job, Progress(job.plans, done.append))
+        pool = ray_engine.ActorPool(fake, fake.spawn, assignments, {"num_cpus": 2})
+        assert list(pool.run(count)) == [0]
         assert sum(done) == 5 * PER_STEP
         assert not fake.alive
         return fake
@@ -145,7 +145,7 @@ def work(suite, cluster, tmp_path, monkeypatch):  # noqa: F811
 
 @pytest.mark.parametrize(("count", "places"), [(2, 1), (4, 2), (30, 3)])
 def test_actors_that_are_never_placed_hold_nothing(work, count, places):
-    assert work(count, places).hired == min(count, 10)
+    assert work(count, places).spawned == min(count, 10)
 
 
 def test_a_node_that_is_lost_for_good(work, cluster):
@@ -156,7 +156,7 @@ def test_a_node_that_is_lost_for_good(work, cluster):
             fake.places = 1
             raise cluster.exceptions.NodeDiedError("lost")
 
-    assert work(2, 2, does).hired == 3
+    assert work(2, 2, does).spawned == 3
 
 
 @pytest.mark.parametrize(
@@ -178,19 +178,19 @@ def test_whatever_ends_an_actor_it_is_replaced(work, cluster, name):
     def never(fake, actor, *given):
         raise error
 
-    assert work(1, 1, once).hired == 2
-    with pytest.raises(RunError, match=r"shard-00007-of-00010.* has ended 3 actors \(.*") as told:
+    assert work(1, 1, once).spawned == 2
+    with pytest.raises(RunError, match=r"3 actors ended at shard-00007-of-00010.* \(.*") as told:
         work(1, 1, always)
     assert "\n" not in str(told.value)
-    with pytest.raises(RunError, match=r"3 actors in a row have ended before they began"):
+    with pytest.raises(RunError, match=r"3 actors in a row ended before they began"):
         work(2, 1, never)
 
 
 def test_a_cluster_without_room_is_told_once(work):
     """It may get room: the scan waits."""
-    told = r"no room for an actor of 2 CPU: of its 4 CPU, 0 are free"
+    told = r"no room for an actor of 2 CPU: 0 of its 4 CPU are free"
     with pytest.warns(CapacityWarning, match=told) as caught:
-        assert work(2, 0).waits[:2] == [ray_engine.PATIENCE, None]
+        assert work(2, 0).waits[:2] == [ray_engine.PLACEMENT_TIMEOUT, None]
     assert len(caught) == 1
 
 
@@ -212,7 +212,7 @@ def test_shares_that_all_fit(cpus, actors, expected):
         {"Alive": each is not None, "Resources": {"CPU": float(each)} if each else {}}
         for each in cpus
     ]
-    count, options = ray_engine._shares(SimpleNamespace(nodes=lambda: nodes), actors)
+    count, options = ray_engine.actor_resources(SimpleNamespace(nodes=lambda: nodes), actors)
     assert (count, options["num_cpus"]) == expected
 
 

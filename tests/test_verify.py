@@ -16,6 +16,8 @@ from memtrace.errors import ModelError
 from memtrace.manifests import load_suite
 from memtrace.models.verify import verify_checkpoints
 from memtrace.scanning.downloads import check_checkpoints
+from memtrace.scanning.jobs import Job
+from memtrace.scanning.launch import run_job
 from memtrace.scanning.plan import find_checkpoints, plan_scan
 
 STEPS = (0, 1, 2, 4, 8)
@@ -228,29 +230,17 @@ def test_dropped_weights_leave_the_cache_and_are_not_fetched_for_a_finished_run(
     assert len(weights_asked_for(toy)) == 3
 
 
-def test_the_next_checkpoint_comes_while_the_current_one_is_scanned(
-    toy, tmp_path, memtrace_cli, monkeypatch
-):
-    """The scan of step 0 waits until step 2 is there: it would wait forever without prefetch."""
-    import memtrace.scanning.launch as launch
-
-    scan_shard, arrived = launch.scan_shard, threading.Event()
+def test_the_next_checkpoint_comes_while_the_current_one_is_scanned(toy, tmp_path):
+    """The scan of step 2 waits for the request of step 8: in vain, if it were not fetched ahead."""
+    requested = threading.Event()
 
     def fault(number, path):
         if "step2" not in path and len(weights_asked_for(toy)) >= 1:
-            arrived.set()
-
-    def waiting(run, *rest):
-        if run.step == 2:
-            assert arrived.wait(20)
-        return scan_shard(run, *rest)
+            requested.set()
 
     toy.fault = fault
-    monkeypatch.setattr(launch, "scan_shard", waiting)
-    command = ["-q", "scan", "--model", "tiny", "--manifest", tmp_path / "toy.yaml"]
-    command += ["--corpus", tmp_path / "rows.npy", "--runs", tmp_path / "runs", "--step", "2,8"]
-    result = memtrace_cli(*command, "--dtype", "float32")
-    assert result.exit_code == 0, result.output
+    job = Job(tuple(plans(tmp_path, "2,8")))
+    run_job(job, ["cpu"], on_progress=lambda _: requested.wait(20) or pytest.fail("not fetched"))
 
 
 def test_disk_estimate_before_the_download(toy, tmp_path, checkpoints, monkeypatch):

@@ -1,10 +1,8 @@
-"""What is to be done, and by whom: the shards of several checkpoints, divided among members.
+"""What is to be done, and by whom: the shards of several checkpoints, divided among workers.
 
-It knows plans and names of files; it scans nothing.
-
-Shards need no claims and no server. Every member of a job first does a part of all shards that is
+Shards need no claims and no server. Every worker of a job first does a part of all shards that is
 its own, and then what the others have left, in an order of its own. A score file that exists is
-done; a shard that two members take at once is decided twice, and written twice with equal bytes.
+done; a shard that two workers take at once is decided twice, and written twice with equal bytes.
 """
 
 from collections import Counter, deque
@@ -17,19 +15,20 @@ from memtrace.runs.run import Run, begin_run, open_run
 from memtrace.runs.shards import Shard
 from memtrace.scanning.downloads import fetch_ahead
 from memtrace.scanning.plan import ScanPlan
+from memtrace.scanning.record import first_record
 
 Report = Callable[[int, Shard, int], None]
-"""Called with the place of a plan among the plans, a shard of it, and how many of its sequences
+"""Called with the index of a plan among the plans, a shard of it, and how many of its sequences
 were decided, or found done, since the last call."""
 Assignment = tuple[int, Shard | None]
-"""The place of a plan, and a shard of it; None: only begin the run, it has no shards."""
+"""The index of a plan, and a shard of it; None: only begin the run, it has no shards."""
 Part = list[tuple[int, list[Shard]]]
-"""Shards of several plans: the place of each plan, and which of its shards."""
+"""Shards of several plans: the index of each plan, and which of its shards."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all members of a scan have in common, wherever they are."""
+    """What all workers of a scan have in common, wherever they are."""
 
     plans: tuple[ScanPlan, ...]
     batch_size: int | None = None
@@ -39,23 +38,23 @@ class Job:
     keep_weights: bool = True
     """Whether a downloaded checkpoint stays in the Hub's cache after its scan."""
 
-    def part(self, member: int, members: int) -> Part:
-        """Return the shards that are a member's own: a piece of all, in order.
+    def part(self, rank: int, world_size: int) -> Part:
+        """Return the shards that are a worker's own: a contiguous part of all, in order.
 
-        A piece, not every n-th shard, so that a member loads few checkpoints. It does not depend
-        on what is done: members start at different times, and agree.
+        Contiguous, and not every n-th shard, so that a worker loads few checkpoints. It does not
+        depend on what is done: workers start at different times, and agree.
         """
-        return cut([(i, plan.shards()) for i, plan in enumerate(self.plans)], member, members)
+        return cut([(i, plan.shards()) for i, plan in enumerate(self.plans)], rank, world_size)
 
 
-def cut(part: Part, member: int, members: int) -> Part:
-    """Return one of `members` pieces of a part, of as many shards as the others, or one more."""
-    flat = [(place, shard) for place, shards in part for shard in shards]
-    start, stop = (len(flat) * i // members for i in (member, member + 1))
-    pieces: dict[int, list[Shard]] = {}
-    for place, shard in flat[start:stop]:
-        pieces.setdefault(place, []).append(shard)
-    return list(pieces.items())
+def cut(part: Part, rank: int, world_size: int) -> Part:
+    """Return one of `world_size` parts of a part, of as many shards as the others, or one more."""
+    flat = [(index, shard) for index, shards in part for shard in shards]
+    start, stop = (len(flat) * i // world_size for i in (rank, rank + 1))
+    own: dict[int, list[Shard]] = {}
+    for index, shard in flat[start:stop]:
+        own.setdefault(index, []).append(shard)
+    return list(own.items())
 
 
 def command_of(options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -72,10 +71,10 @@ def command_of(options: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def left_of(plan: ScanPlan) -> list[Shard] | None:
+def shards_left(plan: ScanPlan) -> list[Shard] | None:
     """Return the shards of a plan that are not done, None where the run is complete.
 
-    It reads every score file: a damaged one may be that of a member which is gone.
+    It reads every score file: a damaged one may be that of a worker which is gone.
     """
     try:
         run = open_run(plan.folder)
@@ -85,17 +84,17 @@ def left_of(plan: ScanPlan) -> list[Shard] | None:
     return None if not left and run.record.get("sequences_done") == plan.sequences else left
 
 
-class Tally:
-    """Adds up what several members report, and counts a shard that two of them did once."""
+class Progress:
+    """Adds up what several workers report, and counts a shard that two of them did once."""
 
     def __init__(self, plans: Sequence[ScanPlan], on_progress: Callable[[int], None]) -> None:
         """Begin with nothing done."""
         self._left = [{s.number: s.sequences for s in plan.shards()} for plan in plans]
         self._on_progress = on_progress
 
-    def __call__(self, place: int, shard: Shard, sequences: int) -> None:
+    def add(self, index: int, shard: Shard, sequences: int) -> None:
         """Count sequences of a shard."""
-        left = self._left[place]
+        left = self._left[index]
         new = min(sequences, left[shard.number])
         left[shard.number] -= new
         if new:
@@ -105,10 +104,10 @@ class Tally:
 class Assignments:
     """What is left, handed out one by one where one process knows of all the others.
 
-    A member stays with its checkpoint as long as it can.
+    A worker stays with its checkpoint as long as it can.
     """
 
-    def __init__(self, job: Job, tally: Tally) -> None:
+    def __init__(self, job: Job, progress: Progress) -> None:
         """Find what is left, and report what is done.
 
         Raises:
@@ -116,31 +115,31 @@ class Assignments:
             RunError: A run folder holds another configuration.
         """
         self.plans = job.plans
-        self._tally = tally
+        self._progress = progress
         self._under_way: Counter[int] = Counter()
         self._left: dict[int, deque[Assignment]] = {}
-        for place, plan in enumerate(job.plans):
-            run, shards = _begun(plan), plan.shards()
+        for index, plan in enumerate(job.plans):
+            run, shards = _open_existing(job, plan), plan.shards()
             left = run.shards_left() if run else shards
             for shard in set(shards).difference(left):
-                tally(place, shard, shard.sequences)
-            self._left[place] = deque((place, shard) for shard in left)
+                progress.add(index, shard, shard.sequences)
+            self._left[index] = deque((index, shard) for shard in left)
             if run is None and not shards:
-                self._left[place].append((place, None))
+                self._left[index].append((index, None))
 
-    def take(self, place: int) -> Assignment | None:
-        """Return the next one for a member that has the checkpoint at `place` loaded."""
+    def take(self, index: int) -> Assignment | None:
+        """Return the next one for a worker that has the checkpoint of plan `index` loaded."""
         unfinished = [i for i, left in self._left.items() if left]
         if not unfinished:
             return None
-        if place not in unfinished:
+        if index not in unfinished:
             # The first that nobody is at; else the one where most is left for each who is.
-            place = min(unfinished, key=lambda i: self._under_way[i] / len(self._left[i]))
-        self._under_way[place] += 1
-        return self._left[place].popleft()
+            index = min(unfinished, key=lambda i: self._under_way[i] / len(self._left[i]))
+        self._under_way[index] += 1
+        return self._left[index].popleft()
 
-    def give_back(self, assignment: Assignment) -> None:
-        """Take back one that was not done."""
+    def requeue(self, assignment: Assignment) -> None:
+        """Put back one that was not done, to be handed out next."""
         self._under_way[assignment[0]] -= 1
         self._left[assignment[0]].appendleft(assignment)
 
@@ -150,19 +149,23 @@ class Assignments:
 
     def finish(self, assignment: Assignment) -> bool:
         """Count one as done; return whether it was the last of its checkpoint."""
-        place, shard = assignment
-        self._under_way[place] -= 1
+        index, shard = assignment
+        self._under_way[index] -= 1
         if shard is not None:
-            self._tally(place, shard, shard.sequences)
-        return not self._left[place] and not self._under_way[place]
+            self._progress.add(index, shard, shard.sequences)
+        return not self._left[index] and not self._under_way[index]
 
 
-def _begun(plan: ScanPlan) -> Run | None:
-    """Return the run of a plan, None where it has not begun."""
+def _open_existing(job: Job, plan: ScanPlan) -> Run | None:
+    """Return the run of a plan, None where it has not begun.
+
+    Raises:
+        RunError: Its folder holds another configuration.
+    """
     try:
         open_run(plan.folder)
     except RunError:
         return None
     # Of no shards: what comes from the Hub is not fetched here, whoever scans with it compares it.
     (weights,) = fetch_ahead([plan], [[]])
-    return begin_run(plan.runs, plan.configure(weights), {})
+    return begin_run(plan.runs, plan.configure(weights), first_record(plan, weights, job.command))

@@ -1,44 +1,18 @@
-"""Many shards: who does which, and one process at work on them.
+"""Scans on this machine: `scan` of one checkpoint, `run_job` of planned ones."""
 
-It knows in which order things are done; what is left is known by `jobs`, and deciding sequences is
-the engine's work. `processes` and `ray_engine` have the same done by other processes.
-"""
-
-import platform
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from memtrace import __version__
-from memtrace.errors import ManifestError, ModelError, RunError
-from memtrace.models.loading import choose_device, describe_device, load_model, visible_devices
-from memtrace.models.weights import Weights
-from memtrace.runs.run import MERGED, Run, begin_run, open_run
-from memtrace.runs.shards import Shard
-from memtrace.runs.worker_log import name_process, write_log
-from memtrace.scanning.downloads import check_checkpoints, drop_weights, fetch_ahead
-from memtrace.scanning.jobs import Job, Part, Report, Tally, command_of, cut, left_of
-from memtrace.scanning.plan import (
-    SHARD_SIZE,
-    ScanPlan,
-    find_checkpoints,
-    plan_scan,
-    refuse_identical_weights,
-)
-from memtrace.scanning.shard import scan_shard
+from memtrace.errors import ManifestError, RunError
+from memtrace.models.loading import visible_devices
+from memtrace.runs.run import Run
+from memtrace.scanning.downloads import check_checkpoints
+from memtrace.scanning.jobs import Job, Progress, command_of, cut
+from memtrace.scanning.plan import SHARD_SIZE, find_checkpoints, plan_scan
+from memtrace.scanning.processes import work_in_processes
+from memtrace.scanning.record import completed
+from memtrace.scanning.worker import work
 from memtrace.storage.store import open_store
-
-if TYPE_CHECKING:
-    from memtrace.engine import Engine
-
-_CALIBRATION = 256  # sequences on which the engine measures its numeric error
 
 
 def scan(
@@ -85,7 +59,8 @@ def scan(
         batch_size: Sequences at once; by default the largest that fits.
         eos_rule: `none`, or `mask-eos`: token 0 can never be chosen.
         shard_size: Sequences in a shard, fixed for a run once it has begun.
-        worker: Member I of N that scan the same at once, each its own part first.
+        worker: Rank and world size, (I, N): this is one of N calls that scan the same at once, each
+            its own part first, and 0 <= I < N.
         allow_known_bad: Scan weights that are known to be those of another step.
         manifest: A manifest file of your own.
 
@@ -136,7 +111,7 @@ def run_job(
         job: What to do.
         devices: Such as `cpu` or `cuda:1`. One is used by this process; for several, each gets a
             process of its own.
-        worker: Member I of N of a larger job, with 0 <= I < N.
+        worker: Rank and world size, (I, N), of this call among all that work on the job.
         on_progress: Called with the number of sequences done since the last call; first with
             those of shards that were done before.
 
@@ -146,241 +121,14 @@ def run_job(
     Raises:
         ModelError, CorpusError, RunError: See `scan_shard`; finished shards are kept.
     """
-    member, members = worker
-    if not 0 <= member < members:
-        raise RunError(f"worker {member}/{members}: members of a job are 0/{members} and on")
-    own, report = job.part(member, members), Tally(job.plans, on_progress)
+    rank, world_size = worker
+    if not 0 <= rank < world_size:
+        raise RunError(f"worker {rank}/{world_size}: expected I/N with 0 <= I < N")
+    own, report = job.part(rank, world_size), Progress(job.plans, on_progress).add
     useful = devices[: max(1, sum(len(plan.shards()) for plan in job.plans))]
     if len(useful) == 1:
-        work(job, own, member, useful[0], report)
+        work(job, own, rank, useful[0], report)
     else:
-        from memtrace.scanning.processes import work_in_processes
-
         parts = [cut(own, i, len(useful)) for i in range(len(useful))]
-        work_in_processes(job, parts, member * len(useful), useful, report)
+        work_in_processes(job, parts, rank * len(useful), useful, report)
     return [completed(plan) for plan in job.plans]
-
-
-def work(job: Job, own: Part, member: int, device: str, report: Report) -> None:
-    """Do one member's own part of a job in this process, then what is left of the others.
-
-    Raises:
-        ModelError, CorpusError, RunError: See `scan_shard`; finished shards are kept.
-    """
-    plans = [job.plans[place] for place, _ in own]
-    shards = [shards for _, shards in own]
-    for (place, mine), weights in zip(own, fetch_ahead(plans, shards), strict=True):
-        _do(job, place, mine, weights, device, report)
-    first = own[-1][0] + 1 if own else 0
-    for place in (*range(first, len(job.plans)), *range(first)):
-        _help(job, place, member, device, report)
-
-
-def _do(
-    job: Job, place: int, shards: Sequence[Shard], weights: Weights, device: str, report: Report
-) -> None:
-    """Do these shards of a checkpoint, as far as they are not done."""
-    sitting = Sitting(job, place, weights, device)
-    left = sitting.run.shards_left(shards)
-    for shard in set(shards).difference(left):
-        report(place, shard, shard.sequences)
-    # A damaged file is there before, one that another member finishes meanwhile is not.
-    before = sitting.run.file_names()
-    for shard in left:
-        if {shard.file_name, MERGED} & (sitting.run.file_names() - before):
-            report(place, shard, shard.sequences)
-        else:
-            sitting.scan(shard, report)
-    if sitting.complete() and not job.keep_weights:
-        drop_weights(weights)
-
-
-def _help(job: Job, place: int, member: int, device: str, report: Report) -> None:
-    """Do what the other members have not done of a checkpoint, in an order of one's own."""
-    plan = job.plans[place]
-    left = left_of(plan)
-    for shard in set(plan.shards()).difference(left or []):
-        report(place, shard, shard.sequences)
-    if left is None:
-        return
-    if member:  # so that two helpers seldom take the same shard
-        order = np.random.default_rng([member, place]).permutation(len(left))
-        left = [left[i] for i in order]
-    try:
-        (weights,) = fetch_ahead([plan], [left])
-        _do(job, place, left, weights, device, report)
-    except ModelError:
-        # Another process has finished it meanwhile, and dropped its weights.
-        if job.keep_weights or left_of(plan) is not None:
-            raise
-
-
-class Sitting:
-    """One process at work on one checkpoint; the engine is loaded when the first shard is due."""
-
-    def __init__(self, job: Job, place: int, weights: Weights, device: str) -> None:
-        """Begin the run, or open it to go on.
-
-        Raises:
-            ModelError: Another step has the same weights.
-            RunError: The folder cannot be written or holds another configuration.
-        """
-        self._job, self._place, self._weights, self._device = job, place, weights, device
-        self._plan = plan = job.plans[place]
-        configuration = plan.configure(weights)
-        if not plan.allow_known_bad:
-            refuse_identical_weights(plan.runs, configuration)
-        self.run = begin_run(plan.runs, configuration, _first_record(plan, weights, job.command))
-        self._process, self._began = name_process(), time.monotonic()
-        self._engine: Engine | None = None
-        self._writer = ThreadPoolExecutor(1)
-        self._writing: tuple[Shard, Future[None]] | None = None
-        self._done: list[Shard] = []
-
-    def scan(self, shard: Shard, report: Report) -> None:
-        """Decide a shard while the scores of the last one are written; `settle` awaits its own.
-
-        Raises:
-            ModelError, CorpusError, RunError: See `scan_shard`.
-        """
-        try:
-            if self._engine is None:
-                self.run.remove_damaged_merge()
-                self._engine = self._load_engine()
-            each = partial(report, self._place, shard)
-            corpus = self._plan.corpus
-            written = scan_shard(self.run, shard, corpus, self._engine, self._writer, each)
-            last, self._writing = self._writing, (shard, written)
-            self._settle(last)
-        except BaseException as error:
-            with suppress(RunError):  # where the folder can be written at all
-                self.settle()
-            with suppress(RunError):
-                if isinstance(error, Exception):
-                    self._note(error=str(error))
-            raise
-
-    def settle(self) -> None:
-        """Wait until the scores of the last shard are written, and note it.
-
-        Raises:
-            RunError: They cannot be written.
-        """
-        last, self._writing = self._writing, None
-        self._settle(last)
-
-    def _settle(self, writing: tuple[Shard, Future[None]] | None) -> None:
-        if writing is not None:
-            shard, written = writing
-            written.result()
-            self._done.append(shard)
-            self._note()
-
-    def complete(self) -> bool:
-        """Write into the record that everything is done, where it is.
-
-        Raises:
-            ModelError: A step that was scanned at the same time has the same weights.
-            RunError: Scores that this process has written are gone.
-        """
-        self.settle()
-        self._writer.shutdown()
-        missing = self.run.shards_missing()
-        if lost := [shard for shard in self._done if shard in missing]:
-            raise RunError(
-                f"{self.run.folder} has lost {len(lost)} score files while it was scanned: find "
-                "out who deletes there, then repeat the command"
-            )
-        return not missing and complete_record(self._plan, again=bool(self._done))
-
-    def _load_engine(self) -> "Engine":
-        from memtrace.engine import Engine
-
-        plan = self._plan
-        # Read first: a corpus that cannot be read is told before a model is loaded.
-        calibration = plan.corpus.take(plan.spread(_CALIBRATION), plan.rules.sequence_tokens)
-        return Engine(
-            load_model(self._weights, choose_device(self._device)),
-            plan.rules,
-            calibration=calibration,
-            dtype=plan.dtype,
-            batch_size=self._job.batch_size,
-        )
-
-    def _note(self, **more: str) -> None:
-        """Note how much this process has done so far, how fast and with what."""
-        sequences, seconds = (
-            sum(shard.sequences for shard in self._done),
-            time.monotonic() - self._began,
-        )
-        sitting: dict[str, Any] = {
-            "sequences": sequences,
-            "seconds": round(seconds, 3),
-            "sequences_per_second": round(sequences / seconds, 1) if seconds > 0 else None,
-            "device": describe_device(choose_device(self._device)),
-        }
-        if self._engine:
-            sitting["engine"] = self._engine.record()
-        write_log(self.run.folder, self._process, sitting | more)
-
-
-def complete_record(plan: ScanPlan, *, again: bool = False) -> bool:
-    """Write into the record of a run that everything is done; return whether it is.
-
-    Every score file is read once more before the record says so. `again` writes it even where it
-    says so already, with the worker logs that have been added.
-
-    Raises:
-        ModelError: A step that was scanned at the same time has the same weights.
-    """
-    run = open_run(plan.folder)  # as the other members have left it
-    if run.shards_missing():
-        return False
-    if run.record.get("sequences_done") == plan.sequences and not again:
-        return True
-    if run.shards_left():
-        return False
-    if not plan.allow_known_bad:
-        refuse_identical_weights(plan.runs, run.configuration)
-    run.update(sequences_done=plan.sequences)
-    return True
-
-
-def completed(plan: ScanPlan) -> Run:
-    """Return the run of a plan whose shards have all been done.
-
-    Raises:
-        ModelError: As `complete_record`.
-        RunError: Some of its score files are gone or damaged.
-    """
-    if not complete_record(plan):
-        raise RunError(
-            f"{plan.folder} has lost score files while it was scanned: find out who deletes there, "
-            "then repeat the command"
-        )
-    return open_run(plan.folder)
-
-
-def _first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> Mapping[str, Any]:
-    names = ("torch", "transformers", "numpy", "polars")
-    return {
-        "command": list(command),
-        "source": plan.checkpoint.source,
-        "revision": plan.checkpoint.revision,
-        "hub_commit": weights.commit,
-        "weights": dict(weights.files),
-        "corpus": {
-            "name": plan.corpus.name,
-            "rows": len(plan.corpus),
-            "row_tokens": plan.corpus.row_tokens,
-            "dtype": str(plan.corpus.dtype),
-            "files": [part.name for part in plan.corpus.parts],
-        },
-        "versions": {
-            "memtrace": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in names},
-        },
-        "sequences_done": 0,
-        "workers": [],
-    }

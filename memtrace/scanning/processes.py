@@ -1,7 +1,4 @@
-"""A process for each device of this machine: started, listened to, and ended together.
-
-It knows processes and what they say; what a member does is known by `launch`.
-"""
+"""A worker process for each device of this machine; they start and end together."""
 
 import multiprocessing
 import signal
@@ -15,44 +12,44 @@ from typing import Any, NoReturn
 
 from memtrace.errors import MemtraceError, RunError
 from memtrace.scanning.jobs import Job, Part, Report
-from memtrace.scanning.launch import work
+from memtrace.scanning.worker import work
 
-_PATIENCE = 10.0  # seconds that a process has for ending by itself
+_GRACE = 10.0  # seconds that a process has to end by itself
 
 
 def work_in_processes(
-    job: Job, parts: Sequence[Part], first: int, devices: Sequence[str], report: Report
+    job: Job, parts: Sequence[Part], first_rank: int, devices: Sequence[str], report: Report
 ) -> None:
-    """Do the parts of several members, each in a process with a device of its own.
+    """Do the parts of several workers, each in a process with a device of its own.
 
-    An error in one of them, or the end of one without a word, ends all of them.
+    An error in one of them, or the unexpected end of one, ends all of them.
 
     Args:
         job: What to do.
-        parts: The own part of each member.
-        first: Number of the first of these members.
+        parts: The own part of each worker.
+        first_rank: Rank of the first of these workers.
         devices: A device for each.
         report: Called in this process with what the others report.
 
     Raises:
-        ModelError, CorpusError, RunError: As the member raised it; finished shards are kept.
+        ModelError, CorpusError, RunError: As the worker raised it; finished shards are kept.
     """
     # Forks of a process that has imported everything and done nothing: CUDA survives no other ones.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["memtrace.scanning.launch", "memtrace.engine.engine"])
+    context.set_forkserver_preload(["memtrace.scanning.worker", "memtrace.engine.engine"])
     running: dict[Connection, tuple[BaseProcess, str]] = {}
     try:
-        for member, (part, device) in enumerate(zip(parts, devices, strict=True), first):
-            listen, speak = context.Pipe(duplex=False)
-            arguments = (job, part, member, device, speak)
-            process: BaseProcess = context.Process(target=_member, args=arguments, daemon=True)
+        for rank, (part, device) in enumerate(zip(parts, devices, strict=True), first_rank):
+            receiver, sender = context.Pipe(duplex=False)
+            arguments = (job, part, rank, device, sender)
+            process: BaseProcess = context.Process(target=_worker, args=arguments, daemon=True)
             process.start()
-            speak.close()  # so that its end is heard when the process ends
-            running[listen] = process, device
+            sender.close()  # so that the pipe ends with the process
+            running[receiver] = process, device
         left = dict(running)
         while left:
             for connection in wait(list(left)):
-                if not _hear(connection, *left[connection], report):  # type: ignore[arg-type, index]
+                if not _receive(connection, *left[connection], report):  # type: ignore[arg-type, index]
                     left.pop(connection)  # type: ignore[call-overload]
     except BaseException:
         # Politely, so that each clears its half-written file away.
@@ -63,14 +60,14 @@ def work_in_processes(
         _join([process for process, _ in running.values()])
 
 
-def _hear(connection: Connection, process: BaseProcess, device: str, report: Report) -> bool:
-    """Pass on one message of a member; return whether more are to come."""
+def _receive(connection: Connection, process: BaseProcess, device: str, report: Report) -> bool:
+    """Pass on one message of a worker; return whether more will come."""
     try:
         message = connection.recv()
     except (EOFError, OSError):
-        process.join(_PATIENCE)
+        process.join(_GRACE)
         raise RunError(
-            f"the process on {device} ended with code {process.exitcode} and without a word (a "
+            f"the process on {device} ended with code {process.exitcode} and without a message (a "
             "negative code is a signal: 9 may mean that the machine's memory was full); finished "
             "shards are kept: repeat the command"
         ) from None
@@ -85,33 +82,33 @@ def _hear(connection: Connection, process: BaseProcess, device: str, report: Rep
 
 def _join(processes: Sequence[BaseProcess]) -> None:
     for process in processes:
-        process.join(_PATIENCE)
+        process.join(_GRACE)
         if process.is_alive():
             process.kill()
             process.join()
 
 
-def _member(job: Job, part: Part, member: int, device: str, speak: Connection) -> None:
-    """Do a member's work and say how it goes: progress, warnings, and None or an error."""
-    # A terminal sends Ctrl-C to all processes: the first one sees to the others.
+def _worker(job: Job, part: Part, rank: int, device: str, sender: Connection) -> None:
+    """Do a worker's part and send what happens: progress, warnings, at the end None or an error."""
+    # A terminal sends Ctrl-C to all processes: the parent ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
 
     def warn(message: Warning | str, *_: Any) -> None:
-        speak.send(message)
+        sender.send(message)
 
-    warnings.showwarning = warn  # type: ignore[assignment]  # shown once, by the first process
-    # Nobody listens any more: this process ends as well.
+    warnings.showwarning = warn  # type: ignore[assignment]  # shown once, by the parent
+    # A broken pipe: the parent is gone, and this process ends as well.
     with suppress(BrokenPipeError, KeyboardInterrupt):
         try:
-            work(job, part, member, device, lambda *progress: speak.send(progress))
-            speak.send(None)
+            work(job, part, rank, device, lambda *progress: sender.send(progress))
+            sender.send(None)
         except MemtraceError as error:
-            speak.send(error)
+            sender.send(error)
         except BrokenPipeError:
             raise
         except Exception:
-            speak.send(RuntimeError(f"on {device}:\n{traceback.format_exc()}"))
+            sender.send(RuntimeError(f"on {device}:\n{traceback.format_exc()}"))
 
 
 def _interrupt(*_: Any) -> NoReturn:

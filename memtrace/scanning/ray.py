@@ -1,7 +1,7 @@
 """Many shards on a Ray cluster: an actor for each GPU, shards handed out as they finish.
 
-It knows Ray; what an actor does with a shard is known by `launch`. Every node needs memtrace, the
-corpus under the same path or address, and a folder of runs that all of them share.
+Every node needs memtrace, the corpus under the same path or address, and a folder of runs that all
+of them share.
 """
 
 import logging
@@ -17,15 +17,16 @@ from typing import Any
 from memtrace.errors import CapacityWarning, RunError, first_line
 from memtrace.runs.run import Run
 from memtrace.scanning.downloads import fetch_ahead
-from memtrace.scanning.jobs import Assignment, Assignments, Job, Tally
-from memtrace.scanning.launch import Sitting, complete_record, completed
+from memtrace.scanning.jobs import Assignment, Assignments, Job, Progress
+from memtrace.scanning.record import complete_record, completed
+from memtrace.scanning.worker import CheckpointScan
 
-ALONE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Variable of Ray that is 0 where it is to listen on 127.0.0.1 alone, on any system."""
-MOST_DEATHS = 3
-"""Actors that may die over one shard, before it is the shard that is suspected."""
-PATIENCE = 60.0
-"""Seconds without any actor in its place, before the cluster is said to have no room."""
+LOCAL_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's variable that makes it listen on 127.0.0.1 only where it is 0, on any system."""
+MAX_ATTEMPTS = 3
+"""Actors that may die over one shard, before the scan ends."""
+PLACEMENT_TIMEOUT = 60.0
+"""Seconds without any actor placed on a node, before a warning says that there is no room."""
 
 
 def run_on_ray(
@@ -54,30 +55,37 @@ def run_on_ray(
         ModelError, CorpusError: As an actor raised it; finished shards are kept.
         RunError: Ray is not installed or not to be reached, or a shard ended three actors.
     """
-    with _connected(address) as ray:
+    with connect(address) as ray:
         gpus = 0 if device == "cpu" else int(ray.cluster_resources().get("GPU", 0))
         if device == "cuda" and not gpus:
             raise RunError(
                 "device cuda asked for, but the Ray cluster has no GPU; use --device cpu"
             )
-        count, options = (actors or gpus, {"num_gpus": 1}) if gpus else _shares(ray, actors)
+        count, options = (actors or gpus, {"num_gpus": 1}) if gpus else actor_resources(ray, actors)
         remote = ray.remote(**options)(Actor)
-        assignments = Assignments(job, Tally(job.plans, on_progress))
-        crew = _Crew(
-            ray, lambda: remote.remote(job, "cuda:0" if gpus else "cpu"), assignments, options
-        )
-        crew.work(count)
+        assignments = Assignments(job, Progress(job.plans, on_progress))
+        device = "cuda:0" if gpus else "cpu"
+        pool = ActorPool(ray, lambda: remote.remote(job, device), assignments, options)
+        for index in pool.run(count):
+            complete_record(job.plans[index])
     return [completed(plan) for plan in job.plans]
 
 
 @contextmanager
-def _connected(address: str | None) -> Iterator[Any]:
-    """Use the cluster at an address, or one of this machine's own that no other one can reach."""
+def connect(address: str | None) -> Iterator[Any]:
+    """Use the cluster at an address, or start one that only this machine can reach.
+
+    Yields:
+        The module `ray`, connected.
+
+    Raises:
+        RunError: Ray is not installed, or the cluster cannot be reached.
+    """
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
-        # Read when Ray is imported. Without it Ray listens on every interface, to anyone: it takes
-        # 127.0.0.1, where it is asked for, for the machine's outer address.
-        os.environ.setdefault(ALONE, "0")
+        # Ray reads it on import. Without it Ray replaces 127.0.0.1 by the machine's outer address
+        # and listens on every interface, to anyone.
+        os.environ.setdefault(LOCAL_ONLY, "0")
     try:
         import ray
     except ImportError as error:
@@ -95,7 +103,7 @@ def _connected(address: str | None) -> Iterator[Any]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-        # Ray takes SIGTERM for itself; here it ends the scan as Ctrl-C does.
+        # Ray installs its own handler of SIGTERM; here SIGTERM ends the scan as Ctrl-C does.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)
     except (OSError, ValueError, RuntimeError) as error:
@@ -108,10 +116,10 @@ def _connected(address: str | None) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _shares(ray: Any, actors: int | None) -> tuple[int, dict[str, float]]:
-    """Return how many actors are to share the CPUs, and as how much of a node each.
+def actor_resources(ray: Any, actors: int | None) -> tuple[int, dict[str, float]]:
+    """Return how many actors to start, and the resources that each of them asks for.
 
-    So many that all of them fit, where nothing else runs: the smallest node sets the share.
+    All of them fit at once where nothing else runs: the smallest node sets the CPUs of each.
     """
     found = (node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
     cpus = [int(each) for each in found if each >= 1] or [1]
@@ -127,86 +135,102 @@ class Actor:
     def __init__(self, job: Job, device: str) -> None:
         """Begin with no checkpoint."""
         self._job, self._device = job, device
-        self._place = -1
-        self._sitting: Sitting | None = None
+        self._index = -1
+        self._scan: CheckpointScan | None = None
 
     def ready(self) -> list[Warning]:
-        """Answer, which is possible once Ray has found a place for it."""
+        """Return once Ray has placed the actor on a node."""
         return []
 
     def scan(self, assignment: Assignment) -> list[Warning]:
         """Scan one shard; return the warnings that came up, which only the driver can show."""
-        place, shard = assignment
+        index, shard = assignment
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
-            if self._sitting is None or place != self._place:
-                self._sitting = None  # first, so that two models never need room at once
-                (weights,) = fetch_ahead([self._job.plans[place]], [[shard] if shard else []])
-                self._sitting = Sitting(self._job, place, weights, self._device)
-                self._place = place
+            if self._scan is None or index != self._index:
+                self._scan = None  # first, so that two models are never in memory at once
+                (weights,) = fetch_ahead([self._job.plans[index]], [[shard] if shard else []])
+                self._scan = CheckpointScan(self._job, index, weights, self._device)
+                self._index = index
             if shard is not None:
-                self._sitting.scan(shard, lambda *_: None)
-                self._sitting.settle()  # what is handed in is on disk
+                self._scan.scan(shard, lambda *_: None)
+                self._scan.finish_writing()  # a shard that is reported as done is on disk
         return [each.message for each in caught if isinstance(each.message, Warning)]
 
 
-class _Crew:
-    """Actors at work, and those that wait for a place in the cluster, which hold no shard."""
+class ActorPool:
+    """Actors at work, and actors that wait to be placed on a node, which hold no shard."""
 
     def __init__(
         self,
         ray: Any,
-        hire: Callable[[], Any],
+        spawn: Callable[[], Any],
         assignments: Assignments,
         options: Mapping[str, float],
     ) -> None:
-        self._ray, self._hire, self._assignments = ray, hire, assignments
-        self._options = options
-        self._busy: dict[Any, tuple[Any, Assignment | None]] = {}
-        self._deaths: Counter[Assignment | None] = Counter()
-        self._told = False
+        """Begin with no actor.
 
-    def work(self, count: int) -> None:
-        """Hand out everything to at most so many actors, and return when it is done."""
+        Args:
+            ray: The module `ray`, connected.
+            spawn: Starts an actor and returns its handle.
+            assignments: What the actors are to do.
+            options: The resources that an actor asks for.
+        """
+        self._ray, self._spawn, self._assignments = ray, spawn, assignments
+        self._options = options
+        self._pending: dict[Any, tuple[Any, Assignment | None]] = {}
+        self._deaths: Counter[Assignment | None] = Counter()
+        self._warned = False
+
+    def run(self, count: int) -> Iterator[int]:
+        """Hand out all assignments to at most `count` actors.
+
+        Yields:
+            The index of each plan whose shards are all done.
+
+        Raises:
+            ModelError, CorpusError: As an actor raised it.
+            RunError: Actors died at one shard again and again.
+        """
         try:
             for _ in range(min(count, self._assignments.count())):
                 self._add()
-            while self._assignments.count() or self._at_work():
-                self._go_on()
+            while self._assignments.count() or self._is_working():
+                yield from self._step()
         finally:
-            for actor, _ in self._busy.values():  # where work is done, only those without a place
+            for actor, _ in self._pending.values():  # at the end, only those not placed
                 self._ray.kill(actor)
 
-    def _go_on(self) -> None:
-        """Hear one actor, and give it what is next; let it go where that is nothing."""
+    def _step(self) -> Iterator[int]:
+        """Receive one actor's result and give it its next assignment; without one it ends."""
         ready = self._wait()
-        actor, assignment = self._busy.pop(ready)
-        lives = self._hear(ready, assignment)
-        if not lives:
+        actor, assignment = self._pending.pop(ready)
+        alive = self._receive(ready, assignment)
+        if not alive:
             self._add()
             if assignment:
-                self._assignments.give_back(assignment)
+                self._assignments.requeue(assignment)
         elif assignment and self._assignments.finish(assignment):
-            complete_record(self._assignments.plans[assignment[0]])
-        following = self._assignments.take(assignment[0] if assignment else -1) if lives else None
+            yield assignment[0]
+        following = self._assignments.take(assignment[0] if assignment else -1) if alive else None
         if following:
-            self._busy[actor.scan.remote(following)] = actor, following
+            self._pending[actor.scan.remote(following)] = actor, following
         else:
-            self._ray.kill(actor)  # it may only be out of reach, and its place is wanted
+            self._ray.kill(actor)  # it may only be out of reach, and its resources are needed
 
     def _add(self) -> None:
-        actor = self._hire()
-        self._busy[actor.ready.remote()] = actor, None
+        actor = self._spawn()
+        self._pending[actor.ready.remote()] = actor, None
 
-    def _at_work(self) -> bool:
-        return any(assignment for _, assignment in self._busy.values())
+    def _is_working(self) -> bool:
+        return any(assignment for _, assignment in self._pending.values())
 
     def _wait(self) -> Any:
-        """Return the next answer; tell, once, where no actor has found a place for long."""
-        seconds = None if self._told or self._at_work() else PATIENCE
-        ready, _ = self._ray.wait(list(self._busy), num_returns=1, timeout=seconds)
+        """Return the next finished call; warn once where no actor is placed for long."""
+        seconds = None if self._warned or self._is_working() else PLACEMENT_TIMEOUT
+        ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=seconds)
         if not ready:
-            self._told = True
+            self._warned = True
             warnings.warn(self._no_room(), stacklevel=2)
             return self._wait()
         return ready[0]
@@ -214,25 +238,25 @@ class _Crew:
     def _no_room(self) -> CapacityWarning:
         option, asked = next(iter(self._options.items()))
         kind = option.removeprefix("num_").rstrip("s").upper()
-        there, free = (
+        total, free = (
             found.get(kind, 0)
             for found in (self._ray.cluster_resources(), self._ray.available_resources())
         )
         return CapacityWarning(
-            f"the Ray cluster has no room for an actor of {asked:g} {kind}: of its {there:g} "
-            f"{kind}, {free:g} are free; the scan waits: end what else runs there, or add a node"
+            f"the Ray cluster has no room for an actor of {asked:g} {kind}: {free:g} of its "
+            f"{total:g} {kind} are free; the scan waits: end what else runs there, or add a node"
         )
 
-    def _hear(self, ready: Any, assignment: Assignment | None) -> bool:
-        """Return whether the actor has found its place or done its shard, and lives."""
+    def _receive(self, ready: Any, assignment: Assignment | None) -> bool:
+        """Return whether the actor is alive: it has been placed, or has done its shard."""
         try:
             found: list[Warning] = self._ray.get(ready)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except self._ray.exceptions.RayError as error:  # killed for memory, lost with its node, ...
             self._deaths[assignment] += 1
-            if self._deaths[assignment] == MOST_DEATHS:
-                raise self._suspect(assignment, error) from error
+            if self._deaths[assignment] == MAX_ATTEMPTS:
+                raise self._give_up(assignment, error) from error
             return False
         if assignment is None:
             self._deaths[None] = 0  # the cluster can start them
@@ -240,16 +264,16 @@ class _Crew:
             warnings.warn(warning, stacklevel=2)
         return True
 
-    def _suspect(self, assignment: Assignment | None, error: Exception) -> RunError:
+    def _give_up(self, assignment: Assignment | None, error: Exception) -> RunError:
         if assignment is None:
             return RunError(
-                f"{MOST_DEATHS} actors in a row have ended before they began "
+                f"{MAX_ATTEMPTS} actors in a row ended before they began "
                 f"({first_line(error)}): see whether the nodes are short of memory or lack memtrace"
             )
         checkpoint = self._assignments.plans[assignment[0]].checkpoint
         shard = assignment[1].file_name if assignment[1] else "the beginning"
         return RunError(
-            f"{shard} of {checkpoint.model} step {checkpoint.step} has ended {MOST_DEATHS} actors "
+            f"{MAX_ATTEMPTS} actors ended at {shard} of {checkpoint.model} step {checkpoint.step} "
             f"({first_line(error)}): see whether the nodes are short of memory, or take a smaller "
             "--batch-size; finished shards are kept"
         )

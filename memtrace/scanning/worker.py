@@ -1,0 +1,184 @@
+"""One worker of a job: its own shards first, then what the other workers have not done."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from memtrace import engine
+from memtrace.errors import ModelError, RunError
+from memtrace.models.loading import choose_device, describe_device, load_model
+from memtrace.models.weights import Weights
+from memtrace.runs.run import MERGED, begin_run
+from memtrace.runs.shards import Shard
+from memtrace.runs.worker_log import name_process, write_log
+from memtrace.scanning.downloads import drop_weights, fetch_ahead
+from memtrace.scanning.jobs import Job, Part, Report, shards_left
+from memtrace.scanning.plan import refuse_identical_weights
+from memtrace.scanning.record import complete_record, first_record
+from memtrace.scanning.shard import scan_shard
+
+_CALIBRATION = 256  # sequences on which the engine measures its numeric error
+
+
+def work(job: Job, own: Part, rank: int, device: str, report: Report) -> None:
+    """Do one worker's own part of a job in this process, then what is left of the others'.
+
+    Raises:
+        ModelError, CorpusError, RunError: See `scan_shard`; finished shards are kept.
+    """
+    plans = [job.plans[index] for index, _ in own]
+    shards = [shards for _, shards in own]
+    for (index, mine), weights in zip(own, fetch_ahead(plans, shards), strict=True):
+        _scan_shards(job, index, mine, weights, device, report)
+    first = own[-1][0] + 1 if own else 0
+    for index in (*range(first, len(job.plans)), *range(first)):
+        _help(job, index, rank, device, report)
+
+
+def _scan_shards(
+    job: Job, index: int, shards: Sequence[Shard], weights: Weights, device: str, report: Report
+) -> None:
+    """Scan these shards of a checkpoint, as far as they are not done."""
+    scan = CheckpointScan(job, index, weights, device)
+    left = scan.run.shards_left(shards)
+    for shard in set(shards).difference(left):
+        report(index, shard, shard.sequences)
+    # A damaged file is there before, one that another worker finishes meanwhile is not.
+    before = scan.run.file_names()
+    for shard in left:
+        if {shard.file_name, MERGED} & (scan.run.file_names() - before):
+            report(index, shard, shard.sequences)
+        else:
+            scan.scan(shard, report)
+    if scan.complete() and not job.keep_weights:
+        drop_weights(weights)
+
+
+def _help(job: Job, index: int, rank: int, device: str, report: Report) -> None:
+    """Scan what the other workers have not done of a checkpoint, each helper in another order."""
+    plan = job.plans[index]
+    left = shards_left(plan)
+    for shard in set(plan.shards()).difference(left or []):
+        report(index, shard, shard.sequences)
+    if left is None:
+        return
+    if rank:  # so that two helpers seldom take the same shard
+        order = np.random.default_rng([rank, index]).permutation(len(left))
+        left = [left[i] for i in order]
+    try:
+        (weights,) = fetch_ahead([plan], [left])
+        _scan_shards(job, index, left, weights, device, report)
+    except ModelError:
+        # Another process has finished it meanwhile, and dropped its weights.
+        if job.keep_weights or shards_left(plan) is not None:
+            raise
+
+
+class CheckpointScan:
+    """One process at work on one checkpoint; the engine is loaded when the first shard is due."""
+
+    def __init__(self, job: Job, index: int, weights: Weights, device: str) -> None:
+        """Begin the run, or open it to go on.
+
+        Raises:
+            ModelError: Another step has the same weights.
+            RunError: The folder cannot be written or holds another configuration.
+        """
+        self._job, self._index, self._weights, self._device = job, index, weights, device
+        self._plan = plan = job.plans[index]
+        configuration = plan.configure(weights)
+        if not plan.allow_known_bad:
+            refuse_identical_weights(plan.runs, configuration)
+        self.run = begin_run(plan.runs, configuration, first_record(plan, weights, job.command))
+        self._process, self._began = name_process(), time.monotonic()
+        self._engine: engine.Engine | None = None
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: tuple[Shard, Future[None]] | None = None
+        self._done: list[Shard] = []
+
+    def scan(self, shard: Shard, report: Report) -> None:
+        """Decide a shard while the scores of the last one are written; see `finish_writing`.
+
+        Raises:
+            ModelError, CorpusError, RunError: See `scan_shard`.
+        """
+        try:
+            if self._engine is None:
+                self.run.remove_damaged_merge()
+                self._engine = self._load_engine()
+            on_progress = partial(report, self._index, shard)
+            corpus = self._plan.corpus
+            written = scan_shard(self.run, shard, corpus, self._engine, self._writer, on_progress)
+            last, self._writing = self._writing, (shard, written)
+            self._await(last)
+        except BaseException as error:
+            with suppress(RunError):  # where the folder can be written at all
+                self.finish_writing()
+            with suppress(RunError):
+                if isinstance(error, Exception):
+                    self._log(error=str(error))
+            raise
+
+    def finish_writing(self) -> None:
+        """Wait until the scores of the last shard are written, and log it.
+
+        Raises:
+            RunError: They cannot be written.
+        """
+        last, self._writing = self._writing, None
+        self._await(last)
+
+    def _await(self, writing: tuple[Shard, Future[None]] | None) -> None:
+        if writing is not None:
+            shard, written = writing
+            written.result()
+            self._done.append(shard)
+            self._log()
+
+    def complete(self) -> bool:
+        """Write into the record that everything is done, where it is; return whether it is.
+
+        Raises:
+            ModelError: A step that was scanned at the same time has the same weights.
+            RunError: Scores that this process has written are gone.
+        """
+        self.finish_writing()
+        self._writer.shutdown()
+        missing = self.run.shards_missing()
+        if lost := [shard for shard in self._done if shard in missing]:
+            raise RunError(
+                f"{self.run.folder} has lost {len(lost)} score files while it was scanned: find "
+                "out who deletes there, then repeat the command"
+            )
+        return not missing and complete_record(self._plan, again=bool(self._done))
+
+    def _load_engine(self) -> "engine.Engine":
+        plan = self._plan
+        # Read first: a corpus that cannot be read is told before a model is loaded.
+        calibration = plan.corpus.take(plan.spread(_CALIBRATION), plan.rules.sequence_tokens)
+        return engine.Engine(
+            load_model(self._weights, choose_device(self._device)),
+            plan.rules,
+            calibration=calibration,
+            dtype=plan.dtype,
+            batch_size=self._job.batch_size,
+        )
+
+    def _log(self, **more: str) -> None:
+        """Log how much this process has done so far, how fast and with what."""
+        sequences = sum(shard.sequences for shard in self._done)
+        seconds = time.monotonic() - self._began
+        entry: dict[str, Any] = {
+            "sequences": sequences,
+            "seconds": round(seconds, 3),
+            "sequences_per_second": round(sequences / seconds, 1) if seconds > 0 else None,
+            "device": describe_device(choose_device(self._device)),
+        }
+        if self._engine:
+            entry["engine"] = self._engine.record()
+        write_log(self.run.folder, self._process, entry | more)
