@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from memtrace.corpus import open_corpus
 from memtrace.corpus.megatron import Layout, open_megatron
+from memtrace.corpus.pack_writer import write_pack
 from memtrace.errors import CorpusError
 
 UINT16 = np.dtype("<u2")
@@ -97,9 +98,96 @@ def test_a_corpus_is_sent_to_other_processes_as_a_place(tmp_path, write_megatron
 def test_a_file_that_becomes_shorter_while_it_is_read(tmp_path, write_megatron):
     prefix = write_megatron(tmp_path / "document", make_rows(10, 65))
     corpus = open_megatron(prefix)
+    corpus.read(0, 1, 65)
     os.truncate(f"{prefix}.bin", 650)
     with pytest.raises(CorpusError, match="shorter"):
         corpus.read(9, 10, 65)
+    with pytest.raises(CorpusError, match="1300 bytes, now 650"):
+        read_in_another_process(corpus)
+
+
+def read_in_another_process(corpus):
+    """What another process of this machine does with a corpus that it is sent."""
+    return pickle.loads(pickle.dumps(corpus)).read(0, 1, 65)
+
+
+@pytest.mark.parametrize("kind", ["megatron", "array", "pack"])
+def test_a_large_file_that_is_cut_while_it_is_read_ends_no_process(tmp_path, write_megatron, kind):
+    """A map of it would: reading beyond its end is SIGBUS."""
+    rows = make_rows(6_000, 1000)
+    if kind == "megatron":
+        path = Path(f"{write_megatron(tmp_path / 'document', rows)}.bin")
+        corpus = open_corpus(str(tmp_path / "document"))
+    elif kind == "array":
+        path = tmp_path / "rows.npy"
+        np.save(path, rows)
+        corpus = open_corpus(str(path))
+    else:
+        np.save(tmp_path / "rows.npy", rows)
+        write_pack(open_corpus(str(tmp_path / "rows.npy")), tmp_path / "pack")
+        path = tmp_path / "pack" / "prefixes-00000-of-00001.npy"
+        corpus = open_corpus(str(tmp_path / "pack"))
+    np.testing.assert_array_equal(corpus.read(0, 6_000, 64), rows[:, :64])
+    os.truncate(path, 200_000)
+    with pytest.raises(CorpusError, match="shorter"):
+        corpus.read(0, 6_000, 64)
+    with pytest.raises(CorpusError, match="has changed"):
+        corpus.check_unchanged()
+
+
+def test_a_file_that_is_overwritten_or_replaced_is_noticed(tmp_path, write_megatron):
+    prefix = write_megatron(tmp_path / "document", make_rows(50, 65), 1300)
+    corpus = open_megatron(prefix)
+    corpus.check_unchanged()
+    path = tmp_path / "document-00002-of-00004.bin"
+    before, kept = path.stat(), path.read_bytes()
+    with path.open("r+b") as file:
+        file.write(bytes(130))
+    with pytest.raises(CorpusError, match=r"document-00002-of-00004\.bin has changed"):
+        corpus.check_unchanged()
+    path.write_bytes(kept)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    corpus.check_unchanged()
+    (tmp_path / "new").write_bytes(kept)
+    os.utime(tmp_path / "new", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (tmp_path / "new").replace(path)
+    with pytest.raises(CorpusError, match="has changed"):
+        corpus.check_unchanged()
+    path.unlink()
+    with pytest.raises(CorpusError, match="No such file"):
+        corpus.check_unchanged()
+
+
+def test_the_digest_tells_what_time_and_size_hide(tmp_path, write_megatron):
+    prefix = write_megatron(tmp_path / "document", make_rows(50, 65))
+    corpus, path = open_megatron(prefix), Path(f"{prefix}.bin")
+    digest = corpus.digest
+    corpus.check_unchanged(digest=True)
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(bytes(130))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    corpus.check_unchanged()
+    with pytest.raises(CorpusError, match=f"its digest was {digest[:12]}"):
+        corpus.check_unchanged(digest=True)
+
+
+def test_another_machine_has_a_copy_of_its_own(tmp_path, write_megatron, monkeypatch):
+    rows = make_rows(50, 65)
+    prefix = write_megatron(tmp_path / "document", rows)
+    corpus = open_megatron(prefix)
+    there = Path(f"{prefix}.bin")
+    os.utime(there, ns=(1, 1))
+    with pytest.raises(CorpusError, match="has changed"):
+        read_in_another_process(corpus)
+    sent = pickle.dumps(corpus)
+    monkeypatch.setattr("platform.node", lambda: "another")
+    arrived = pickle.loads(sent)
+    np.testing.assert_array_equal(arrived.read(0, 50, 65), rows)
+    arrived.check_unchanged()
+    os.utime(there, ns=(2, 2))
+    with pytest.raises(CorpusError, match="has changed"):
+        arrived.check_unchanged()
 
 
 def test_array_of_rows(tmp_path):
@@ -169,15 +257,15 @@ def damage_remove_index(prefix):
 
 DAMAGES = {
     damage_truncate_bin: "truncated",
-    damage_lose_a_row: "expected 1300",
+    damage_lose_a_row: "describes 1300",
     damage_truncate_index: "truncated",
     damage_foreign_index: "not a Megatron index",
     damage_empty_index: "not a Megatron index",
     damage_version: "version 2",
     damage_unequal_lengths: "64 to 66 tokens",
     damage_gap_between_rows: "back to back",
-    damage_remove_bin: "no corpus",
-    damage_remove_index: "does not exist",
+    damage_remove_bin: "without its .bin",
+    damage_remove_index: "without an .idx",
 }
 
 

@@ -241,7 +241,7 @@ def test_wrong_row_lengths_are_not_read_as_rows(tmp_path, rows, write_megatron):
     """2048 for 2049 shifts every row by one token more: it is refused, not read."""
     prefix = write_megatron(tmp_path / "document", rows)
     prefix.with_suffix(".idx").unlink()
-    with pytest.raises(CorpusError, match=r"not a positive multiple|expected"):
+    with pytest.raises(CorpusError, match="its manifest describes"):
         open_megatron(prefix, layout=Layout(2048, UINT16, 300))
 
 

@@ -28,6 +28,7 @@ _DIGEST_BLOCKS = 1024  # 64 MiB: corpora up to this size are hashed whole
 _REQUEST_BYTES = 1 << 22
 _NEAR_BYTES = 1 << 18
 _CONNECTIONS = 16
+_READ_BYTES = 1 << 20  # of a local file at once: what fits into a cache of the processor
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,10 @@ class Corpus:
             if self._starts[i] >= stop:
                 return
             low, high = max(start, self._starts[i]), min(stop, self._starts[i + 1])
-            if low < high:
-                yield low, self.parts[i].view(low - self._starts[i], high - self._starts[i])
+            at_once = high - low if self.parts[i].remote else _READ_BYTES
+            for cut in range(low, high, max(1, at_once)):
+                end = min(cut + at_once, high)
+                yield cut, self.parts[i].view(cut - self._starts[i], end - self._starts[i])
 
     def _fill(self, out: Bytes, first_row: int) -> None:
         """Fill `out`, `(n, width)`, with the beginnings of the n rows from `first_row` on."""
@@ -230,8 +233,30 @@ class Corpus:
         stream into other files does not change it, and rows copied from a corpus keep its digest:
         a run that was begun on the corpus can be finished on its prefix pack.
         """
-        if self.source_digest:
-            return self.source_digest
+        return self.source_digest or self._content_digest()
+
+    def check_unchanged(self, *, digest: bool = False) -> None:
+        """Check that the files are still those that were opened: cheap enough for every shard.
+
+        Args:
+            digest: Compare the bytes that the digest covers too, not only size, time and inode.
+                Not of remote files, nor of a pack, whose files are hashed before they are read.
+
+        Raises:
+            CorpusError: A file has changed; what was read since the last check may be wrong.
+        """
+        for part in self.parts:
+            part.check_unchanged()
+        if digest and not self.remote and not self.source_digest:
+            found = self._content_digest()
+            if found != self.digest:
+                raise CorpusError(
+                    f"corpus {self.name} has changed while it was in use: its digest was "
+                    f"{self.digest[:12]}…, now {found[:12]}…; put the right files back and begin "
+                    "a new run"
+                )
+
+    def _content_digest(self) -> str:
         layout = f"{self.row_tokens} {self.dtype.str} {self.size}"
         digest = hashlib.sha256(layout.encode())
         if self.size <= _DIGEST_BLOCKS * _DIGEST_BLOCK:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from memtrace.corpus.corpus import Corpus
-from memtrace.corpus.parts import Part, whole_file
+from memtrace.corpus.parts import Part, file_part
 from memtrace.errors import CorpusError
 
 MAGIC = b"MMIDIDX\x00\x00"
@@ -50,7 +50,7 @@ def open_megatron(prefix: Path, *, layout: Layout | None = None, name: str | Non
         CorpusError: Files are missing, truncated, of another format, or contradict the layout.
     """
     found = sorted(prefix.parent.iterdir()) if prefix.parent.is_dir() else []
-    files = {path.name: whole_file(path) for path in found if path.name.startswith(prefix.name)}
+    files = {path.name: file_part(path) for path in found if path.name.startswith(prefix.name)}
     return assemble(name or str(prefix), files, prefix.name, layout=layout)
 
 
@@ -79,14 +79,27 @@ def assemble(
         raise CorpusError(
             f"{name}.idx describes {found}, but the manifest says {layout}: wrong files?"
         )
-    corpus = Corpus(name, tuple(token_files(files, prefix)), chosen.row_tokens, chosen.dtype)
-    if len(corpus) != chosen.rows:
-        expected = chosen.rows * corpus.row_bytes
-        raise CorpusError(
-            f"corpus {corpus.name} has {corpus.size} bytes, expected {expected} "
-            f"({chosen.rows} rows of {corpus.row_bytes}): a file is truncated or missing: fetch it"
-        )
-    return corpus
+    parts = tuple(token_files(files, prefix))
+    _check_size(name, sum(part.size for part in parts), chosen, "index" if found else "manifest")
+    return Corpus(name, parts, chosen.row_tokens, chosen.dtype)
+
+
+def _check_size(name: str, size: int, layout: Layout, source: str) -> None:
+    """Compare the bytes of all token files with those that the index or the manifest describes."""
+    row_bytes = layout.row_tokens * layout.dtype.itemsize
+    expected = layout.rows * row_bytes
+    if size == expected:
+        return
+    problem = (
+        f"{expected - size} are missing: a file is truncated or not there; fetch it"
+        if size < expected
+        else f"{size - expected} too many: the {source} is of other files, or they were written to "
+        f"since; use the {source} that belongs to them"
+    )
+    raise CorpusError(
+        f"corpus {name} has {size} bytes, its {source} describes {expected} "
+        f"({layout.rows} rows of {row_bytes}), {problem}"
+    )
 
 
 def token_files(files: Mapping[str, Part], prefix: str) -> list[Part]:
@@ -138,9 +151,25 @@ def read_layout(index: Part) -> Layout:
     if index.size != expected:
         raise CorpusError(
             f"{index.name} has {index.size} bytes, its header ({sequences} sequences, {documents} "
-            f"documents) needs {expected}: truncated; fetch it again"
+            f"documents) needs {expected}: {_index_problem(index, expected, sequences)}"
         )
     return _check_rows(index, size, sequences, np.dtype(_DTYPES[code]))
+
+
+def _index_problem(index: Part, expected: int, sequences: int) -> str:
+    """Say why an index has another size than its header tells, and what to do."""
+    if index.size < expected:
+        return "truncated; fetch it again"
+    if index.size == expected + sequences:
+        return (
+            "a multimodal index of Megatron-core, which ends in a mode byte for each sequence; "
+            "memtrace reads token rows of text alone; where all of them are text, leave these "
+            f"bytes out: head -c {expected} {index.name} > TEXT.idx, beside a TEXT.bin"
+        )
+    return (
+        f"{index.size - expected} bytes were added to it, and it is no multimodal index either "
+        f"({sequences} more); write it again with the tool that made it"
+    )
 
 
 def _check_rows(index: Part, offset: int, rows: int, dtype: np.dtype[np.integer]) -> Layout:

@@ -8,6 +8,7 @@ from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.megatron import Layout, assemble, open_megatron
 from memtrace.corpus.npy import open_array
 from memtrace.corpus.prefix_pack import PACK_RECORD, open_pack
+from memtrace.corpus.recognize import recognize
 from memtrace.corpus.remote import RemotePart, remote_files
 from memtrace.errors import CorpusError, ManifestError
 from memtrace.manifests import CorpusManifest, find_corpus
@@ -75,14 +76,29 @@ def published_files(manifest: CorpusManifest) -> dict[str, RemotePart]:
 def _open_path(
     path: Path, prefix: Path, expected: CorpusManifest | None, unknown: ManifestError
 ) -> Corpus:
-    if path.suffix == ".npy" and path.is_file():
-        return open_array(path)
-    if (path / PACK_RECORD).is_file():
-        return open_pack(path)
-    if not any(prefix.parent.glob(f"{_escape(prefix.name)}*.bin")):
-        raise CorpusError(f"no corpus {str(path)!r}: no such file, and {unknown}")
-    without_index = not Path(f"{prefix}.idx").is_file()
-    return open_megatron(prefix, layout=_layout(expected) if expected and without_index else None)
+    try:
+        if path.suffix == ".npy" and path.is_file():
+            return open_array(path)
+        if (path / PACK_RECORD).is_file():
+            return open_pack(path)
+        if foreign := _foreign(path, prefix, expected):
+            raise foreign
+        if not any(prefix.parent.glob(f"{_escape(prefix.name)}*.bin")):
+            raise CorpusError(f"no corpus {str(path)!r}: no such file, and {unknown}")
+        without_index = not Path(f"{prefix}.idx").is_file()
+        layout = _layout(expected) if expected and without_index else None
+        return open_megatron(prefix, layout=layout)
+    except OSError as error:
+        raise CorpusError(f"cannot read {str(path)[:200]}: {error.strerror or error}") from error
+
+
+def _foreign(path: Path, prefix: Path, expected: CorpusManifest | None) -> CorpusError | None:
+    """Return what a path is that is there and no prefix of token files whose rows are known."""
+    single, index = Path(f"{prefix}.bin"), Path(f"{prefix}.idx")
+    if single.is_file():
+        return None if index.is_file() or expected else recognize(single)
+    sharded = any(prefix.parent.glob(f"{_escape(prefix.name)}-*-of-*.bin"))
+    return None if sharded else recognize(index if index.is_file() else path)
 
 
 def _open_remote(spec: str, prefix: str, expected: CorpusManifest | None) -> Corpus:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from memtrace.corpus.corpus import Corpus
-from memtrace.corpus.parts import Bytes, FilePart, Part
+from memtrace.corpus.parts import Bytes, FilePart, Part, file_part
 from memtrace.errors import CorpusError
 from memtrace.storage.digests import file_sha256
 
@@ -165,6 +165,10 @@ class Checked:
             )
         return self.file.view(start, stop)
 
+    def check_unchanged(self) -> None:
+        """Compare size, time and inode of the file with those it had."""
+        self.file.check_unchanged()
+
     @cached_property
     def _digest(self) -> str:
         return file_digest(self.file.path)
@@ -190,6 +194,9 @@ class Absent:
             "(memtrace corpus fetch or pack), or choose other --sequences"
         )
 
+    def check_unchanged(self) -> None:
+        """Do nothing: what is not there is not read."""
+
 
 def file_digest(path: Path) -> str:
     """Return the sha256 of a file.
@@ -214,5 +221,5 @@ def _open_part(folder: Path, record: PackRecord, name: str) -> Part:
             f"{PACK_RECORD} tells: pack or fetch it again"
         )
     return Checked(
-        FilePart(folder / name, len(record.header(stop - start)), size), record.files[name]
+        file_part(folder / name, len(record.header(stop - start)), size), record.files[name]
     )

@@ -61,6 +61,9 @@ class RemotePart:
             f"({len(_WAITS) + 1} tries); check the network and repeat the command"
         )
 
+    def check_unchanged(self) -> None:
+        """Do nothing: every request compares what it is answered."""
+
 
 def remote_files(prefix: str) -> dict[str, RemotePart]:
     """Return the remote files whose address begins with `prefix`, by file name.

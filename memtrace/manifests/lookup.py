@@ -113,6 +113,6 @@ def _look_up(kind: str, name: str, table: list[tuple[str, Suite, T]]) -> tuple[S
         near = ", ".join(dict.fromkeys(spellings[spelling] for spelling in close))
         raise ManifestError(
             f"no manifest has a {kind} {name!r}{f' (near it: {near})' if near else ''}: "
-            "`memtrace models list` shows what there is"
+            f"`memtrace {'corpus' if kind == 'corpus' else 'models'} list` shows what there is"
         )
     return found[0]
