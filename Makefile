@@ -17,6 +17,7 @@ test: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --contract layers --contract analyses --contract engine
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # About half an hour, on a machine that does nothing else.

@@ -50,11 +50,6 @@ def test_halves_stay_apart(module, forbidden):
     assert not modules_after(f"import {module}") & forbidden
 
 
-def test_library_does_not_know_the_commands():
-    importers = [p for p in (ROOT / "memtrace").rglob("*.py") if "memtrace.cli" in p.read_text()]
-    assert [path.name for path in importers] == ["__main__.py"]
-
-
 def test_public_names_are_there_and_documented():
     import memtrace
 

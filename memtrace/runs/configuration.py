@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from memtrace import __version__
 from memtrace.errors import RunError
 from memtrace.runs.sampling import Sample
 from memtrace.runs.scores import SCHEMA_VERSION
@@ -91,7 +91,11 @@ class Configuration:
         if self.sample_size is not None:
             names += " sample_size sample_seed stratum_rows"
         values = {name: str(getattr(self, name)) for name in names.split()}
-        return {"schema_version": SCHEMA_VERSION, "memtrace_version": __version__, **values}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "memtrace_version": version("memtrace-llm"),
+            **values,
+        }
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """Return `name: theirs -> ours` for each field in which a recorded one differs."""

@@ -7,12 +7,12 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from memtrace import __version__
 from memtrace.corpus import Corpus, open_corpus
 from memtrace.errors import CorpusError, ManifestError
 from memtrace.manifests import ModelManifest, Suite, find_model
@@ -115,7 +115,7 @@ def import_run(
         "command": list(command),
         "source": str(source),
         "import": {**asdict(evaluation.findings), "compared_with_corpus": corpus},
-        "versions": {"memtrace": __version__},
+        "versions": {"memtrace": version("memtrace-llm")},
     }
     run = begin_run(runs, configuration, record)
     for shard in run.shards_left():

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from memtrace import __version__
 from memtrace.errors import RunError
 from memtrace.models.weights import Weights
 from memtrace.runs.run import Run, open_run
@@ -29,7 +28,7 @@ def first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> Ma
             "files": [part.name for part in plan.corpus.parts],
         },
         "versions": {
-            "memtrace": __version__,
+            "memtrace": version("memtrace-llm"),
             "python": platform.python_version(),
             **{name: version(name) for name in names},
         },
