@@ -8,7 +8,8 @@ from typing import Any
 from memtrace.errors import RunError
 from memtrace.models.weights import Weights
 from memtrace.runs.run import Run, open_run
-from memtrace.scanning.plan import ScanPlan, refuse_identical_weights
+from memtrace.scanning.checks import refuse_identical_weights
+from memtrace.scanning.plan import ScanPlan
 
 
 def first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> Mapping[str, Any]:
