@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from memtrace.point_process import EventSequence, PoissonFit
     from memtrace.point_process.models.piecewise import Cut
     from memtrace.runs.run import Run
+    from memtrace.runs.sampling import CountEstimate
 
 
 @click.command("fit-poisson")
@@ -94,15 +95,19 @@ def fit_poisson(
     chosen = runs_at(found, step) if step else last_finished(found)
     from memtrace.point_process import EventSequence
     from memtrace.point_process import fit_poisson as fit
+    from memtrace.runs.estimate import estimate_run
+    from memtrace.runs.events import read_events
 
-    fits = []
+    fits, estimates = [], []
     for run in chosen:
-        events = EventSequence.from_run(run)
+        found_events = read_events(run)
+        estimates.append(estimate_run(run, found_events))
+        events = EventSequence.from_run(run, found_events)
         known = _cuts(run.suite, run.model, events, cuts)
         fits.append(fit(events, window=window, margin=margin, seed=seed, cuts=known))
     documents = [
-        {**_document(run, one), "strata": _strata(run, multiplicity, margin)}
-        for run, one in zip(chosen, fits, strict=True)
+        {**_document(run, one, estimate), "strata": _strata(run, multiplicity, margin)}
+        for run, one, estimate in zip(chosen, fits, estimates, strict=True)
     ]
     _adjust(documents, fits)
     if output is not None:
@@ -200,11 +205,8 @@ def _text(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> str:
     return "\n\n\n".join(pages)
 
 
-def _document(run: "Run", fit: "PoissonFit") -> dict[str, Any]:
-    from memtrace.runs.estimate import estimate_run
-
-    # Of a sampled scan: what it says of the sequences that were not drawn.
-    estimate = estimate_run(run)
+def _document(run: "Run", fit: "PoissonFit", estimate: "CountEstimate | None") -> dict[str, Any]:
+    """Return the document of a fit; the estimate is that of a sampled scan for all sequences."""
     return {
         "suite": run.suite,
         "model": run.model,

@@ -41,7 +41,7 @@ def import_runs(
     memtrace import memorization_12b_143000/
     memtrace import duped.1.4b.parquet --corpus packs/pile-standard
     """
-    from memtrace.runs.scores import count_memorized
+    from memtrace.runs.events import read_events
     from memtrace.scanning.import_published import import_run
     from memtrace.scanning.published import describe
 
@@ -55,7 +55,7 @@ def import_runs(
         manifest=manifest,
         command=command_line(ctx),
     )
-    counts = count_memorized(run.scores(), run.exposed_rows, run.continuation_tokens)
+    counts = read_events(run).count(run.exposed_rows)
     document = {
         "suite": run.suite,
         "model": run.model,

@@ -46,9 +46,10 @@ def compact(runs: Path, suite: str | None, model: str | None, step: str, json: b
     with resumable(kept), show_progress("Merging", len(chosen), "runs") as advance:
         documents = []
         for run in chosen:
-            left = len(run.shards_left())
+            scores = run.valid_scores()
+            left = len(scores.left)
             sizes = dict.fromkeys(("parts", "bytes_before", "bytes_after"))
-            documents.append(_document(run, left) | (sizes if left else vars(merge(run))))
+            documents.append(_document(run, left) | (sizes if left else vars(merge(run, scores))))
             advance(1)
     print_result(documents, json, lambda: _text(documents))
 

@@ -154,10 +154,9 @@ def scan(
     memtrace scan --model 1.4b --step 143000 --corpus pile/document --dry-run
     memtrace scan --model ./my-model --corpus tokens.npy
     """
-    from memtrace.scanning.checkpoints import find_checkpoints
     from memtrace.scanning.downloads import check_checkpoints
     from memtrace.scanning.jobs import Job
-    from memtrace.scanning.plan import plan_scan
+    from memtrace.scanning.plan import find_checkpoints, plan_scan
 
     _check_launch(engine, address, worker, keep_weights)
     if selection["stratified"] and not selection["sample"]:
@@ -218,10 +217,11 @@ def _title(model: str, plans: "list[ScanPlan]") -> str:
 
 def _document(run: "Run") -> dict[str, Any]:
     from memtrace.runs.estimate import estimate_run
-    from memtrace.runs.scores import count_memorized
+    from memtrace.runs.events import read_events
 
-    counts = count_memorized(run.scores(), run.exposed_rows, run.continuation_tokens)
-    estimate = estimate_run(run)
+    events = read_events(run)
+    counts = events.count(run.exposed_rows)
+    estimate = estimate_run(run, events)
     return {
         "suite": run.suite,
         "model": run.model,

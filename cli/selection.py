@@ -25,10 +25,11 @@ def last_finished(found: "list[Run]") -> "list[Run]":
         RunError: No run is finished.
     """
     from memtrace.errors import RunError
+    from memtrace.runs.events import is_finished
 
     last: dict[tuple[str, str], Run] = {}
     for run in reversed(found):
-        if (run.suite, run.model) not in last and not run.shards_left():
+        if (run.suite, run.model) not in last and is_finished(run):
             last[run.suite, run.model] = run
     if not last:
         raise RunError(

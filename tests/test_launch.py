@@ -23,10 +23,9 @@ from memtrace.errors import CorpusError, DataWarning, ModelError, RunError
 from memtrace.runs.compact import compact
 from memtrace.runs.run import find_runs, open_run
 from memtrace.runs.shards import Shard, plan_shards
-from memtrace.scanning.checkpoints import find_checkpoints
 from memtrace.scanning.jobs import Assignments, Job, Progress, cut, shards_left
 from memtrace.scanning.launch import run_job
-from memtrace.scanning.plan import plan_scan
+from memtrace.scanning.plan import find_checkpoints, plan_scan
 from memtrace.scanning.record import complete_record
 
 PER_STEP, ROWS, STEPS, SHARD = 20, 100, (0, 2, 5), 10
@@ -84,7 +83,9 @@ def undisturbed(suite, tmp_path_factory):
     runs = tmp_path_factory.mktemp("undisturbed")
     run_job(make_job(suite, runs), ["cpu"])
     found = score_bytes(runs)
-    assert len(found) == (2 + 5) * PER_STEP // SHARD
+    shards = [name for name in found if "/scores/" in name]
+    assert len(shards) == (2 + 5) * PER_STEP // SHARD
+    assert len(found) - len(shards) == len(STEPS)  # events.parquet
     check(runs, found)
     return found
 
@@ -189,7 +190,7 @@ def test_a_worker_does_its_own_part_first(suite, tmp_path):
     own = [job.plans[index].folder / "scores" / s.file_name for index, s in flat(job.part(1, 3))]
     with pytest.raises(KeyboardInterrupt):
         run_job(job, ["cpu"], worker=(1, 3), on_progress=interrupt_after(len(own)))
-    assert sorted(tmp_path.rglob("*.parquet")) == sorted(own)
+    assert sorted(tmp_path.rglob("shard-*.parquet")) == sorted(own)
 
 
 def test_what_a_killed_process_did_is_recorded(suite, tmp_path):
@@ -273,7 +274,7 @@ def test_signals_end_a_scan_cleanly(suite, tmp_path, processes, sent):
         start_new_session=True,
         cwd=Path(__file__).parent,
     )
-    while process.poll() is None and not list(tmp_path.rglob("*.parquet")):
+    while process.poll() is None and not list(tmp_path.rglob("shard-*.parquet")):
         time.sleep(0.001)
     if sent == signal.SIGINT:
         os.killpg(process.pid, sent)  # as a terminal does
@@ -283,7 +284,7 @@ def test_signals_end_a_scan_cleanly(suite, tmp_path, processes, sent):
     assert process.returncode == 130, told
     assert "Traceback" not in told
     assert told.splitlines()[-1].startswith("Interrupted")
-    assert 0 < len(score_bytes(tmp_path / "runs")) < 7 * PER_STEP
+    assert 0 < len(list(tmp_path.rglob("shard-*.parquet"))) < 7 * PER_STEP
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
     runs = run_job(make_job(suite, tmp_path / "runs", shard_size=1), ["cpu"])
     run_job(make_job(suite, tmp_path / "again", shard_size=1), ["cpu"])

@@ -7,7 +7,6 @@ import pytest
 from memtrace.errors import RunError
 from memtrace.runs.scores import (
     SCHEMA,
-    count_memorized,
     read_metadata,
     scan_scores,
     write_scores,
@@ -72,17 +71,6 @@ def test_metadata_of_another_table_is_none(tmp_path):
     path = tmp_path / "a.parquet"
     pl.DataFrame({"index": [1]}).write_parquet(path)
     assert read_metadata(path) is None
-
-
-def test_counts_split_at_the_exposure(tmp_path):
-    path = tmp_path / "a.parquet"
-    write_scores(path, INDEX, MATCHED, {})
-    assert count_memorized(scan_scores([path]), 14, 32) == {
-        "sequences": 4,
-        "memorized": 2,
-        "unexposed_sequences": 6,
-        "unexposed_memorized": 1,
-    }
 
 
 def test_no_file_is_an_empty_table():

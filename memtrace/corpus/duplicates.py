@@ -41,7 +41,7 @@ def hash_prefixes(tokens: Tokens) -> Words:
     """
     raw = np.ascontiguousarray(tokens).view(np.uint8)
     padded = np.pad(raw, ((0, 0), (0, -raw.shape[1] % 8)))
-    words = np.ascontiguousarray(padded.view(np.uint64).T)
+    words = np.ascontiguousarray(padded.view("<u8").T)
     hashes = np.tile(_STARTS[:, None], len(tokens))
     # Two words of zeros at the end spread the last bits over all others.
     for word in (*words, np.uint64(0), np.uint64(0)):

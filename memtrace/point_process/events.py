@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.errors import FitError
+from memtrace.runs.events import Events, find_events, read_events
+from memtrace.runs.run import Run
 from memtrace.types import Int64Array
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from memtrace.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -115,29 +115,26 @@ class EventSequence:
         Raises:
             FitError: Indices are not ascending and unique, or more tokens match than there are.
         """
-        import polars as pl
+        return cls.from_events(
+            find_events(scores, continuation_tokens),
+            n=n,
+            sequences_per_step=sequences_per_step,
+            label=label,
+        )
 
-        index, matched = pl.col("sequence_index").cast(pl.Int64), pl.col("matched_tokens")
-        # Two streams: collected together, the shared columns would be held in memory.
-        hits = (
-            scores.filter(matched >= continuation_tokens)
-            .select(index, matched)
-            .collect(engine="streaming")
-        )
-        gaps = (
-            scores.select(index, before=index.shift(1))
-            .filter(pl.col("before").is_null() | (pl.col("sequence_index") - pl.col("before") != 1))
-            .collect(engine="streaming")
-        )
-        rows = scores.select(pl.len()).collect(engine="streaming").item()
-        excess = (hits["matched_tokens"] > continuation_tokens).sum()
-        if excess:
-            raise FitError(
-                f"{excess} sequences match more than {continuation_tokens} tokens; pass the "
-                "continuation_tokens with which they were scanned"
-            )
-        ranges = _ranges_from_gaps(gaps, rows)
-        positions = hits["sequence_index"].to_numpy()
+    @classmethod
+    def from_events(
+        cls, events: Events, *, n: int, sequences_per_step: int | None = None, label: str = ""
+    ) -> "EventSequence":
+        """Build from the events of a run.
+
+        Args:
+            events: The memorized sequences and what was scanned.
+            n: Rows the checkpoint had been exposed to; later rows are the control group.
+            sequences_per_step: Sequences that one optimizer step consumes.
+            label: What the events are, for titles.
+        """
+        positions, ranges = events.sequence_index, events.scanned
         control = int(np.diff(np.maximum(ranges, n), axis=1).sum())
         return cls.from_positions(
             positions[positions < n],
@@ -150,21 +147,25 @@ class EventSequence:
         )
 
     @classmethod
-    def from_run(cls, run: "Run") -> "EventSequence":
-        """Build from the finished shards of a run.
+    def from_run(cls, run: Run, found: Events | None = None) -> "EventSequence":
+        """Build from what is done of a run.
+
+        Args:
+            run: The run.
+            found: Its events, where they have been read already.
 
         Raises:
             FitError: No shard of the run is finished.
         """
         if not run.shards():
             raise FitError(f"{run.label} has seen no sequence: choose a later step")
-        if len(run.shards_left()) == len(run.shards()):
+        found = found or read_events(run)
+        if not len(found.scanned) and run.shards_missing():
             raise FitError(f"nothing of {run.label} is scanned yet; finish it with: {run.command}")
-        events = cls.from_scores(
-            run.scores(),
+        events = cls.from_events(
+            found,
             n=run.exposed_rows,
             sequences_per_step=run.sequences_per_step,
-            continuation_tokens=run.continuation_tokens,
             label=run.label,
         )
         return replace(events, source=run.provenance)
@@ -251,21 +252,3 @@ def _as_positions(positions: npt.ArrayLike, n: int, ranges: Int64Array) -> Int64
     if len(unseen):
         raise FitError(f"event {unseen[0]} lies outside the observed ranges; correct `observed`")
     return ordered
-
-
-def _ranges_from_gaps(gaps: "pl.DataFrame", rows: int) -> Int64Array:
-    """Turn the first row after each gap, the row before it and their number into ranges."""
-    if rows == 0:
-        return np.empty((0, 2), dtype=np.int64)
-    start = gaps["sequence_index"].to_numpy()
-    before = gaps["before"].to_numpy()[1:].astype(np.int64)
-    disorder = np.flatnonzero(start[1:] <= before)
-    if len(disorder):
-        here, there = start[1:][disorder[0]], before[disorder[0]]
-        raise FitError(
-            f"sequence_index {here} follows {there}; scores must be ascending and unique, "
-            "so sort them and drop repeated rows"
-        )
-    others = int((before + 1 - start[:-1]).sum())
-    ranges: Int64Array = np.column_stack((start, np.append(before + 1, start[-1] + rows - others)))
-    return ranges

@@ -1,7 +1,4 @@
-"""What fixes the answer of a run: model, weights, corpus, which sequences, and the rules.
-
-It knows values; where a run lies and what is done of it is known by `runs`.
-"""
+"""What fixes the result of a run: model, weights, corpus, which sequences, and the rules."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +20,7 @@ MOST_SHARDS = 1_000_000
 
 @dataclass(frozen=True)
 class Configuration:
-    """What fixes the answer of a run; a run may only be continued with the same one."""
+    """What fixes the result of a run; a run may only be continued with the same one."""
 
     suite: str
     """Suite of the model; `local` for a model that no manifest names."""
@@ -48,7 +45,7 @@ class Configuration:
     eos_rule: str
     """`none` or `mask-eos`."""
     dtype: str
-    """Type in which most decisions are made; the answer is that of float32 in any case."""
+    """Type in which most decisions are made; the result is that of float32 in any case."""
     weight_digest: str
     """sha256 over the names and digests of the weight files."""
     corpus_digest: str
@@ -81,6 +78,11 @@ class Configuration:
         if self.sample_size is None:
             return None
         return Sample(self.sample_size, self.sample_seed or 0, self.stratum_rows)
+
+    @property
+    def sequences(self) -> int:
+        """Return how many sequences are scanned."""
+        return self.stop - self.start if self.sample_size is None else self.sample_size
 
     def metadata(self) -> dict[str, str]:
         """Return what every score file says of itself."""

@@ -1,14 +1,18 @@
 """What a finished run of a sample says of all exposed sequences."""
 
 import numpy as np
-import polars as pl
 
+from memtrace.runs.events import Events, read_events
 from memtrace.runs.run import Run
 from memtrace.runs.sampling import CountEstimate, estimate_count
 
 
-def estimate_run(run: Run) -> CountEstimate | None:
+def estimate_run(run: Run, events: Events | None = None) -> CountEstimate | None:
     """Estimate how many of the exposed sequences in a run's range are memorized.
+
+    Args:
+        run: The run.
+        events: Its events, where they have been read already.
 
     Returns:
         None where the run is no sample, has seen nothing, or is not finished: the rows that are
@@ -16,15 +20,14 @@ def estimate_run(run: Run) -> CountEstimate | None:
     """
     c = run.configuration
     stop = min(c.stop, c.exposed_rows)
-    if c.sample is None or stop <= c.start or run.shards_left():
+    if c.sample is None or stop <= c.start:
         return None
-    exposed = run.scores().filter(pl.col("sequence_index") < stop).collect()
-    if len(exposed) < 2:
+    events = events or read_events(run)
+    if events.scanned_sequences < c.sequences:
         return None
-    memorized = exposed.filter(pl.col("matched_tokens") == run.continuation_tokens)
+    rows, memorized = events.scanned_rows(), events.sequence_index
+    rows, memorized = rows[rows < stop], memorized[memorized < stop]
+    if len(rows) < 2:
+        return None
     edges = c.sample.edges(c.start, c.stop)
-    return estimate_count(
-        memorized["sequence_index"].to_numpy(),
-        exposed["sequence_index"].to_numpy(),
-        np.append(edges[edges < stop], stop),
-    )
+    return estimate_count(memorized, rows, np.append(edges[edges < stop], stop))

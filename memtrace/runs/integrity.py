@@ -1,12 +1,25 @@
-"""Validate a score file: is it intact, of this run, and does it hold the expected rows?"""
+"""Validate score files: are they intact, of this run, and do they hold the expected rows?
+
+A file is read and hashed once. What was found valid is a value (`ValidScores`) that is passed on,
+so that nobody validates or downloads the same file again.
+"""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from memtrace.errors import DataWarning, RunError
-from memtrace.runs.scores import read_metadata
+from memtrace.runs.scores import read_metadata, scan_scores
+from memtrace.runs.shards import Shard
+from memtrace.storage.store import source
+
+_READERS = 8  # hashing leaves the interpreter's lock, and stores answer several requests at once
 
 
 @dataclass(frozen=True)
@@ -29,14 +42,67 @@ class ExpectedRows:
         return inside and (self.partly or rows.n == self.n)
 
 
-def is_valid(path: Path, expected: ExpectedRows, metadata: Mapping[str, str], remedy: str) -> bool:
+@dataclass(frozen=True)
+class ScoreFile:
+    """A score file whose bytes are as they were written."""
+
+    path: Path
+    content: Path | BytesIO
+    """What a reader of Parquet takes: the path, or the bytes of a remote file, fetched once."""
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ValidScores:
+    """The valid score files of a run, and what is left to do."""
+
+    files: tuple[ScoreFile, ...]
+    """In training order: one merged file, or those of finished shards."""
+    left: tuple[Shard, ...]
+    """Shards whose scores are missing or damaged."""
+    merged: bool = False
+    """Whether one file holds the scores of all shards."""
+
+    def scan(self) -> pl.LazyFrame:
+        """Return the scores, lazily, in training order."""
+        return scan_scores(self.contents)
+
+    @property
+    def contents(self) -> list[Any]:
+        """Return what a reader of several Parquet files takes: all paths, or the bytes of all."""
+        return [file.content for file in self.files]
+
+
+def read_score_files(paths: Sequence[Path]) -> list[ScoreFile | None]:
+    """Return each score file that is intact, None for one that is damaged or gone."""
+    if not paths:
+        return []
+    with ThreadPoolExecutor(min(_READERS, len(paths))) as pool:
+        return list(pool.map(_read, paths))
+
+
+def _read(path: Path) -> ScoreFile | None:
+    try:
+        content = source(path)
+    except OSError:
+        return None
+    metadata = read_metadata(content)
+    return None if metadata is None else ScoreFile(path, content, metadata)
+
+
+def is_valid(
+    path: Path,
+    file: ScoreFile | None,
+    expected: ExpectedRows,
+    metadata: Mapping[str, str],
+    remedy: str,
+) -> bool:
     """Return whether a score file is intact; warn of one that is not, with the remedy.
 
     Raises:
         RunError: It is intact, but another run's, or another shard's.
     """
-    found = read_metadata(path)
-    if found is None:
+    if file is None:
         if path.is_file():  # where it was not merged and deleted meanwhile
             warnings.warn(
                 f"{path} is damaged (not the bytes that were written): it counts as not done; "
@@ -45,14 +111,21 @@ def is_valid(path: Path, expected: ExpectedRows, metadata: Mapping[str, str], re
                 stacklevel=5,
             )
         return False
-    for key, value in metadata.items():
-        # Another release may finish a run: the definition, not the version, fixes the result.
-        if key != "memtrace_version" and found.get(key) != value:
-            raise _foreign(path, key, found.get(key), value)
-    rows = _rows(found)
+    if wrong := foreign_key(file.metadata, metadata):
+        raise _foreign(path, wrong, file.metadata.get(wrong), metadata[wrong])
+    rows = _rows(file.metadata)
     if rows is None or not expected.fits(rows):
         raise _foreign(path, "sequences", str(rows), str(expected))
     return True
+
+
+def foreign_key(found: Mapping[str, str], metadata: Mapping[str, str]) -> str | None:
+    """Return a key in which a file's metadata are not those of a run, None where all agree.
+
+    Another release may finish a run: the definition, not the version, fixes the result.
+    """
+    keys = (key for key in metadata if key != "memtrace_version")
+    return next((key for key in keys if found.get(key) != metadata[key]), None)
 
 
 def _rows(found: Mapping[str, str]) -> ExpectedRows | None:

@@ -20,9 +20,15 @@ import polars as pl
 
 from memtrace.errors import RunError, first_line
 from memtrace.runs.configuration import Configuration, read_configuration
-from memtrace.runs.integrity import ExpectedRows, is_valid
+from memtrace.runs.integrity import (
+    ExpectedRows,
+    ScoreFile,
+    ValidScores,
+    is_valid,
+    read_score_files,
+)
 from memtrace.runs.paths import run_folder, run_folders
-from memtrace.runs.scores import SCHEMA_VERSION, scan_scores
+from memtrace.runs.scores import SCHEMA_VERSION
 from memtrace.runs.shards import Shard, plan_shards
 from memtrace.runs.worker_log import merge_logs
 from memtrace.storage.store import list_names, open_store, remove, write_json
@@ -143,32 +149,46 @@ class Run:
         """
         return list_names(self.folder / "scores")
 
-    def is_merged(self) -> bool:
-        """Return whether the scores of all shards are there, merged into one file, and intact.
+    def valid_scores(self, among: Sequence[Shard] | None = None) -> ValidScores:
+        """Validate the score files of all shards, or of some; each file is read once.
+
+        A damaged file is warned of and counts as not done.
 
         Raises:
             RunError: A readable score file of another run lies in its place.
         """
-        return self._intact([]) == [MERGED]
-
-    def _intact(self, shards: Sequence[Shard]) -> list[str]:
-        """Return the names of what is there and intact: the merged file, else those of shards."""
-        c, holds = self.configuration, self._holds
-        n = c.stop - c.start if c.sample_size is None else c.sample_size
+        shards = self.shards() if among is None else among
         while True:
             there = self.file_names()
-            if MERGED in there and holds(MERGED, c.start, c.stop, n):
-                return [MERGED]
-            left = [shard for shard in shards if shard.file_name in there]
-            found = [s.file_name for s in left if holds(s.file_name, s.start, s.stop, s.sequences)]
+            if MERGED in there and (merged := self._valid({MERGED: self._all_rows()})):
+                return ValidScores(tuple(merged.values()), (), merged=True)
+            found = self._valid(
+                {s.file_name: self._rows_of(s) for s in shards if s.file_name in there}
+            )
             # Merged meanwhile, the parts may be gone that were there a moment ago.
             if MERGED in there or MERGED not in self.file_names():
-                return found
+                left = (shard for shard in shards if shard.file_name not in found)
+                return ValidScores(tuple(found.values()), tuple(left))
 
-    def _holds(self, name: str, start: int, stop: int, n: int) -> bool:
-        expected = ExpectedRows(start, stop, n, partly="import" in self.record)
+    def _valid(self, wanted: Mapping[str, ExpectedRows]) -> dict[str, ScoreFile]:
+        """Return those of these files that are valid, by name."""
+        paths = [self.folder / "scores" / name for name in wanted]
         remedy = f"to scan it again: {self.command}"
-        return is_valid(self.folder / "scores" / name, expected, self._metadata, remedy)
+        return {
+            name: file
+            for (name, rows), path, file in zip(
+                wanted.items(), paths, read_score_files(paths), strict=True
+            )
+            if is_valid(path, file, rows, self._metadata, remedy) and file
+        }
+
+    def _all_rows(self) -> ExpectedRows:
+        c = self.configuration
+        return ExpectedRows(c.start, c.stop, c.sequences, partly="import" in self.record)
+
+    def _rows_of(self, shard: Shard) -> ExpectedRows:
+        partly = "import" in self.record
+        return ExpectedRows(shard.start, shard.stop, shard.sequences, partly=partly)
 
     @cached_property
     def _metadata(self) -> dict[str, str]:
@@ -180,18 +200,16 @@ class Run:
         Raises:
             OSError, RunError: It cannot be deleted.
         """
-        if MERGED in self.file_names() and not self.is_merged():
+        if MERGED in self.file_names() and not self.valid_scores([]).merged:
             remove(self.merged_path)
 
     def shards_left(self, among: Sequence[Shard] | None = None) -> list[Shard]:
         """Return the shards that are not done, of all or of some; reads every score file.
 
         Raises:
-            RunError: As `is_merged`.
+            RunError: As `valid_scores`.
         """
-        shards = self.shards() if among is None else among
-        intact = set(self._intact(shards))
-        return [s for s in shards if intact.isdisjoint((MERGED, s.file_name))]
+        return list(self.valid_scores(among).left)
 
     def shards_missing(self) -> list[Shard]:
         """Return the shards that have no score file; lists one folder and reads no file."""
@@ -202,8 +220,7 @@ class Run:
 
     def scores(self) -> pl.LazyFrame:
         """Return the scores of all finished shards, lazily, in training order."""
-        # Merged scores first: until their parts are deleted the same rows are there twice.
-        return scan_scores([self.folder / "scores" / name for name in self._intact(self.shards())])
+        return self.valid_scores().scan()
 
     @property
     def command(self) -> str:
@@ -225,22 +242,19 @@ class Run:
 def begin_run(runs: Path, configuration: Configuration, record: Mapping[str, Any]) -> Run:
     """Create the run with its record, or open it to go on.
 
-    A run of another configuration that has no score file yet gives way: nothing is lost.
-
     Raises:
         RunError: The folder cannot be written, or holds a run of another configuration; the
             message lists each difference.
     """
     c = configuration
     folder = run_folder(runs, c.suite, c.model, c.step)
-    first = {"schema_version": SCHEMA_VERSION, "configuration": asdict(configuration), **record}
     if "run.json" not in list_names(folder):
-        Run(folder, {}).update(**first)
+        Run(folder, {}).update(
+            schema_version=SCHEMA_VERSION, configuration=asdict(configuration), **record
+        )
     # Read again: of two processes that begin it at once, one has written over the other.
     run = open_run(folder)
     if differences := configuration.differences(run.record.get("configuration", {})):
-        if not any(name.endswith(".parquet") for name in run.file_names()):
-            return Run(folder, {}).update(**first)
         raise RunError(
             f"{folder} holds a run of another configuration ({'; '.join(differences)}); choose "
             f"another --runs folder, or take again what it was begun with: {run.command}"

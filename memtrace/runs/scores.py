@@ -1,18 +1,19 @@
 """The score table: its schema, the metadata in every file, the atomic write and the lazy read.
 
-It does not know how scores come about or what is estimated from them: this table on disk is the
-only thing that the scan and the statistics share.
+This table on disk is the only thing that the scan and the statistics share.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from memtrace.storage.checksum import BLANK_CHECKSUM, CHECKSUM_KEY, is_intact, write_checksum
-from memtrace.storage.store import replace_atomically, source, sources
+from memtrace.storage.store import replace_atomically
 
 SCHEMA_VERSION = "2"
 """Version of all that a run folder holds: the record, the names of files, the score table."""
@@ -49,7 +50,7 @@ def write_scores(
     n = len(sequence_index)
     start, stop = (sequence_index[0], sequence_index[-1] + 1) if n else (0, 0)
     metadata = {**metadata, **extent(start, stop, n)}
-    replace_atomically(path, lambda temporary: _write_parquet(table, temporary, metadata))
+    write_table(path, table, metadata)
 
 
 def extent(start: int | str, stop: int | str, n: int) -> dict[str, str]:
@@ -57,18 +58,26 @@ def extent(start: int | str, stop: int | str, n: int) -> dict[str, str]:
     return {"sequences": f"{start}:{stop}", "rows": f"{n}"}
 
 
-def _write_parquet(table: pl.DataFrame, path: Path, metadata: Mapping[str, str]) -> None:
-    with path.open("wb") as file:
-        table.write_parquet(
-            file, compression="zstd", metadata={**metadata, CHECKSUM_KEY: BLANK_CHECKSUM}
-        )
-    write_checksum(path)
+def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str]) -> None:
+    """Write a table with its checksum and metadata, whole or not at all.
+
+    Raises:
+        RunError: The folder cannot be written or the disk is full.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            table.write_parquet(
+                file, compression="zstd", metadata={**metadata, CHECKSUM_KEY: BLANK_CHECKSUM}
+            )
+        write_checksum(temporary)
+
+    replace_atomically(path, write)
 
 
-def read_metadata(path: Path) -> dict[str, str] | None:
+def read_metadata(file: Path | BytesIO) -> dict[str, str] | None:
     """Return the key-value metadata of a shard, or None where it is not an intact score table."""
     try:
-        file = source(path)
         # First: a flipped bit in a Parquet file can end the process that parses it.
         if not is_intact(file):
             return None
@@ -79,31 +88,9 @@ def read_metadata(path: Path) -> dict[str, str] | None:
         return None
 
 
-def scan_scores(files: Sequence[Path]) -> pl.LazyFrame:
+def scan_scores(files: list[Any]) -> pl.LazyFrame:
     """Return the rows of these shards, lazily, in the order given."""
     if not files:
         return pl.LazyFrame(schema=SCHEMA)
-    tables = pl.scan_parquet(sources(files), extra_columns="ignore", schema=SCHEMA)
+    tables = pl.scan_parquet(files, extra_columns="ignore", schema=SCHEMA)
     return tables.select(SCHEMA.names())
-
-
-def count_memorized(
-    scores: pl.LazyFrame, exposed_rows: int, continuation_tokens: int
-) -> dict[str, int]:
-    """Return how many sequences were decided and memorized, exposed and unexposed.
-
-    Returns:
-        `sequences`, `memorized` (both exposed), `unexposed_sequences`, `unexposed_memorized`.
-    """
-    exposed = pl.col("sequence_index") < exposed_rows
-    memorized = pl.col("matched_tokens") == continuation_tokens
-    counts = scores.select(
-        sequences=exposed.sum(),
-        memorized=(exposed & memorized).sum(),
-        unexposed_sequences=(~exposed).sum(),
-        unexposed_memorized=(~exposed & memorized).sum(),
-    )
-    return {
-        name: int(value)
-        for name, value in counts.collect(engine="streaming").row(0, named=True).items()
-    }

@@ -17,6 +17,7 @@ from memtrace.corpus import Corpus, open_corpus
 from memtrace.errors import CorpusError, ManifestError
 from memtrace.manifests import ModelManifest, Suite, find_model
 from memtrace.runs.configuration import Configuration
+from memtrace.runs.events import write_events
 from memtrace.runs.run import Run, begin_run
 from memtrace.runs.scores import write_scores
 from memtrace.runs.shards import Shard
@@ -120,6 +121,7 @@ def import_run(
     run = begin_run(runs, configuration, record)
     for shard in run.shards_left():
         on_progress(_write_shard(run, shard, evaluation))
+    write_events(run, run.valid_scores(), opened)
     done = exposed if evaluation.memorized_only else len(evaluation.index)
     return run.update(sequences_done=done), evaluation.findings
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from memtrace.errors import RunError
 from memtrace.models.weights import Weights
+from memtrace.runs.events import are_events_written, write_events
 from memtrace.runs.run import Run, open_run
-from memtrace.scanning.checks import refuse_identical_weights
-from memtrace.scanning.plan import ScanPlan
+from memtrace.scanning.plan import ScanPlan, refuse_identical_weights
 
 
 def first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> Mapping[str, Any]:
@@ -39,23 +39,27 @@ def first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> Ma
 
 
 def complete_record(plan: ScanPlan, *, again: bool = False) -> bool:
-    """Write into the record of a run that everything is done; return whether it is.
+    """Write the events of a run and, into its record, that all is done; return whether it is.
 
     Every score file is read once more before the record says so. `again` writes it even where it
     says so already, with the worker logs that have been added.
 
     Raises:
         ModelError: A step that was scanned at the same time has the same weights.
+        CorpusError: The texts of the events cannot be read.
     """
     run = open_run(plan.folder)  # as the other workers have left it
     if run.shards_missing():
         return False
-    if run.record.get("sequences_done") == plan.sequences and not again:
+    done = run.record.get("sequences_done") == plan.sequences
+    if done and not again and are_events_written(run, plan.corpus):
         return True
-    if run.shards_left():
+    scores = run.valid_scores()
+    if scores.left:
         return False
     if not plan.allow_known_bad:
         refuse_identical_weights(plan.runs, run.configuration)
+    write_events(run, scores, plan.corpus)
     run.update(sequences_done=plan.sequences)
     return True
 

@@ -10,14 +10,13 @@ other remote file systems it is uploaded under a temporary name and renamed.
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
@@ -95,22 +94,6 @@ def source(path: Path) -> Path | BytesIO:
         OSError: The remote file cannot be read.
     """
     return path if isinstance(path, Path) else BytesIO(path.read_bytes())
-
-
-def sources(paths: Sequence[Path]) -> list[Path] | list[IO[bytes]]:
-    """Return what a reader of several Parquet files takes; remote ones are fetched side by side.
-
-    Raises:
-        OSError: A remote file cannot be read.
-    """
-    if all(isinstance(path, Path) for path in paths):
-        return list(paths)
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        return list(pool.map(_fetch, paths))
-
-
-def _fetch(path: Path) -> IO[bytes]:
-    return BytesIO(path.read_bytes())
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
