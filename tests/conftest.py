@@ -41,7 +41,7 @@ def shared_folder() -> Path:
     """The folder of oracles and published data beside the repository."""
     folder = Path(__file__).parents[1].parent / "shared"
     if not folder.is_dir():
-        pytest.skip("the folder of shared reference data is not beside this checkout")
+        pytest.skip("published data of others is not part of this repository")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Answers of the public API to oracle cases about counts: rates, laws, dependence, residuals."""
+"""Results of the public API for oracle cases about counts: rates, distributions, regression."""
 
 import math
 
@@ -10,22 +10,8 @@ from memtrace.point_process import Windows
 from memtrace.point_process.contrasts import METHODS, adjust_p_values, rate_equivalence
 from memtrace.point_process.detectable import credibility
 from memtrace.point_process.diagnostics.dispersion import dispersion
-from memtrace.point_process.diagnostics.gaps import exponential_gaps, geometric_gaps, spacings
 from memtrace.point_process.diagnostics.overdispersion import overdispersion
-from memtrace.point_process.diagnostics.residuals import (
-    quantile_residuals,
-    rescale_gaps,
-    transform_histogram,
-)
-from memtrace.point_process.diagnostics.second_order import fano_and_allan
-from memtrace.point_process.diagnostics.serial import ljung_box, runs
-from memtrace.point_process.diagnostics.window_counts import (
-    Rootogram,
-    expected_frequencies,
-    fit_of_classes,
-    order_envelope,
-    qq_points,
-)
+from memtrace.point_process.diagnostics.window_counts import fit_of_classes
 from memtrace.point_process.models.constant import (
     binomial_interval,
     compare_rates,
@@ -93,6 +79,8 @@ def two_rates(given: Answers) -> Answers:
         "z_difference": found.z,
         "p_difference": found.p_difference,
         "ci90": found.ci90,
+        "ci90_wald_log": found.ci90,
+        "wald_log_p": found.p_equivalence,
         "wald_log_tost_p": found.p_equivalence,
     }
 
@@ -248,148 +236,6 @@ def laws_of_frequencies(given: Answers) -> Answers:
     }
     better = inflated.log_likelihood > gamma["loglik_nb"]
     return gamma | zeros | ({"lr": inflated.likelihood_ratio} if better else {})
-
-
-def exponential(given: Answers) -> Answers:
-    gaps = np.asarray(given["gaps"], float)
-    found = exponential_gaps(gaps)
-    return {
-        "n": len(gaps),
-        "mean": gaps.mean(),
-        "cv": gaps.std(ddof=1) / gaps.mean(),
-        "ks_D": found.ks,
-        "A2": found.anderson_darling,
-        "A2_mod_stephens": found.anderson_darling_modified,
-        "W2": found.cramer_von_mises,
-        "W2_mod_stephens": found.cramer_von_mises_modified,
-        "D_mod_stephens": found.ks_modified,
-        "moran_bartlett": found.moran,
-        "moran_p_two_sided": found.moran_p_value,
-    }
-
-
-def geometric(given: Answers) -> Answers:
-    gaps = np.diff(np.sort(given["positions"]))
-    found = geometric_gaps(gaps)
-    law = (1 - found.p) / found.p**2
-    return {
-        "gaps": gaps,
-        "p_mle": found.p,
-        "var_over_geom_var": (found.cv * found.mean) ** 2 / law,
-        "expected_P_gap1": found.p,
-        "observed_P_gap1": found.share_of_ones,
-        "loglik": found.log_likelihood,
-        "cv": found.cv,
-        "geom_cv": math.sqrt(1 - found.p),
-    }
-
-
-def greenwood(given: Answers) -> Answers:
-    found = spacings(np.asarray(given["u"]))
-    return {
-        "G": found.greenwood,
-        "mean": found.expected,
-        "var": found.variance,
-        "z": found.z,
-        "max_spacing": found.largest,
-        "p_max_spacing_exact": found.p_largest,
-    }
-
-
-def autocorrelation(given: Answers) -> Answers:
-    found = ljung_box(np.asarray(given["counts"]), given["lag"])
-    return {
-        "Q_LB": found.statistic,
-        "p_LB": found.p_value,
-        "Q_BP": found.box_pierce,
-        "acf": found.autocorrelation,
-    }
-
-
-def binary_series(given: Answers) -> Answers:
-    bits = np.array(given["bits"])
-    found = runs(np.flatnonzero(bits), len(bits))
-    a, b, c, d = found.transitions
-    return {
-        "n1": bits.sum(),
-        "N": len(bits),
-        "runs": found.runs,
-        "mean_runs": found.expected,
-        "var_runs": found.variance,
-        "z": found.z,
-        "transitions": found.transitions,
-        "markov_G2": found.markov_g2,
-        "markov_X2": found.markov_x2,
-        "p11": d / (c + d),
-        "p01": b / (a + b),
-        "odds_ratio": a * d / (b * c),
-    }
-
-
-def discrete_rescaling(given: Answers) -> Answers:
-    events = np.flatnonzero(given["bits"])
-    q = -np.log1p(-np.array(given["p"]))
-    before = np.cumsum(q) - q
-    naive = np.cumsum(given["p"])[events]
-    return {
-        "xi": rescale_gaps(before[events], q[events], np.array(given["r"])),
-        "naive_continuous": np.diff(naive, prepend=0.0),
-    }
-
-
-def residuals_of_counts(given: Answers) -> Answers:
-    y, mu = np.array(given["counts"]), given["mu"]
-    below, chance = stats.poisson.cdf(y - 1, mu), stats.poisson.pmf(y, mu)
-    transform, normal = quantile_residuals(below, chance, np.array(given["r"]))
-    middle = quantile_residuals(below, chance, np.full(len(y), 0.5))[0]
-    return {"pit": transform, "residual": normal, "mid_pit": middle}
-
-
-def histogram_of_transforms(given: Answers) -> Answers:
-    y, mu = from_frequencies(given["freq"]), given["mu"]
-    below, chance = stats.poisson.cdf(y - 1, mu), stats.poisson.pmf(y, mu)
-    return {"heights": transform_histogram(below, chance, given["bins"])}
-
-
-def qq(given: Answers) -> Answers:
-    counts = from_frequencies(given["freq"])
-    points = qq_points(counts)
-    order = np.array([1, 50, 100, 109, 110, 150, 174, 175, 190, 196, 199, 200])
-    low, high = order_envelope(len(counts), given["mu"], order)
-    return {
-        "pairs": points,
-        "off_diagonal": points[points[:, 0] != points[:, 1], 2].sum(),
-        "order_index": order,
-        "env_lower": low,
-        "env_upper": high,
-        "dkw95": math.sqrt(math.log(2 / 0.05) / (2 * len(counts))),
-    }
-
-
-def rootogram(given: Answers) -> Answers:
-    counts = from_frequencies(given["freq"])
-    k = np.arange(max(counts) + 1)
-    observed = np.bincount(counts)
-    expected = expected_frequencies(windows_of(counts), np.append(k, k[-1] + 1))
-    root = Rootogram(np.append(k, k[-1] + 1), observed, expected, math.nan)
-    factorials = np.array([math.factorial(int(i)) for i in k])
-    return {
-        "expected": expected,
-        "hanging": root.hanging,
-        "pearson": (observed - expected) / np.sqrt(expected),
-        "poissonness_metameter": np.log(observed * factorials / len(counts)),
-    }
-
-
-def fano(given: Answers) -> Answers:
-    counts = np.array(given["counts"])
-    grouped = [counts[: len(counts) // w * w].reshape(-1, w).sum(axis=1) for w in given["window"]]
-    found = [fano_and_allan(one) for one in grouped]
-    return {
-        "windows": [len(one) for one in grouped],
-        "fano": [one[0] for one in found],
-        "allan": [one[1] for one in found],
-    }
 
 
 def annual_regression(given: Answers) -> Answers:

@@ -1,4 +1,4 @@
-"""Answers of the public API to oracle cases about positions: trends, evenness, change points."""
+"""Results of the public API for oracle cases about positions: trends and evenness."""
 
 import math
 from typing import Any
@@ -13,16 +13,10 @@ from memtrace.point_process.diagnostics.gaps import lewis_robinson
 from memtrace.point_process.diagnostics.residuals import rescale_gaps
 from memtrace.point_process.diagnostics.second_order import ripley_k
 from memtrace.point_process.diagnostics.uniformity import laplace_z, uniformity
-from memtrace.point_process.models.change_point import (
-    change_point,
-    grid_gains,
-    null_gains,
-    segmentations,
-)
 from memtrace.point_process.models.constant import binomial_interval, garwood_interval, homogeneous
 from memtrace.point_process.models.piecewise import piecewise_constant
 from memtrace.point_process.models.power_law import PowerLaw, power_law
-from memtrace.point_process.models.trend import log_linear, log_linear_model
+from memtrace.point_process.models.trend import log_linear
 from memtrace.point_process.regression import fit_rates
 
 # Times on a continuous axis are indices on an axis so fine that rounding is below 1e-12. On
@@ -33,9 +27,11 @@ Answers = dict[str, Any]
 
 
 def events_of(u: Any) -> EventSequence:
-    """Place times in (0, 1) on the fine axis; equal times take neighbouring indices."""
+    """Place times in [0, 1] on the fine axis; equal times take neighbouring indices."""
     positions = np.floor(np.sort(np.atleast_1d(np.asarray(u, float))) * FINE).astype(np.int64)
-    positions[1:] += np.diff(positions) == 0
+    order = np.arange(len(positions))
+    positions = np.maximum.accumulate(positions - order) + order
+    positions = np.minimum(positions, FINE - len(positions) + order)
     return EventSequence.from_positions(positions, n=FINE)
 
 
@@ -192,6 +188,7 @@ def finite_population(given: Answers) -> Answers:
     events = EventSequence.from_positions(given["positions"], n=given["N"])
     found, n, total = uniformity(events), events.n_events, given["N"]
     ranks, mean = events.ranks, float(events.positions.mean())
+    windows = dispersion(events.windows(given.get("window", 5)))
     variance = (total + 1) * (total - n) / (12 * n)
     nothing = {"laplace_z_fpc": math.nan, "ks_D_events_vs_all": 0.0, "var_mean_fpc": variance}
     answers: Answers = {
@@ -199,7 +196,7 @@ def finite_population(given: Answers) -> Answers:
         "N": total,
         "p_hat": events.fraction,
         "clopper_pearson95": binomial_interval(n, total),
-        "dispersion_binomial": dispersion(events.windows(5)).binomial.value,
+        "dispersion_binomial": windows.binomial.value,
     }
     if n == total:
         return answers | nothing
@@ -213,6 +210,10 @@ def finite_population(given: Answers) -> Answers:
         "p_wilcoxon_normal": 2 * float(stats.norm.sf(abs(z))),
         "wilcoxon_W": int((ranks + 1).sum()) - n * (n + 1) // 2,
         "p_exact": found.laplace_p_value,
+        "p_mean_two_sided_doubled": found.laplace_p_value,
+        "p_ks": found.p_value,
+        "X2_binomial": windows.binomial.value * windows.degrees_of_freedom,
+        "ks_D": found.ks,
         "ks_D_events_vs_all": found.ks,
         "ks_D_events_vs_nonevents": found.ks / (1 - events.fraction),
         "identity_D1_over_1mp": found.ks / (1 - events.fraction),
@@ -259,9 +260,15 @@ def log_linear_in_time(given: Answers) -> Answers:
     }
 
 
-def log_linear_one_event(given: Answers) -> Answers:
+def log_linear_of_positions(given: Answers) -> Answers:
     trend = log_linear(events_of(given["u"]))
-    return {"theta": trend.theta, "lr_chi2": trend.likelihood_ratio}
+    # On a finite axis no slope is steeper than the axis is fine; its limit is infinite.
+    theta = trend.theta if abs(trend.theta) < FINE / 100 else math.copysign(math.inf, trend.theta)
+    return {
+        "theta": theta,
+        "rate_ratio_end_over_start": trend.rate_ratio,
+        "lr_chi2": trend.likelihood_ratio,
+    }
 
 
 def detectable(given: Answers) -> Answers:
@@ -279,6 +286,23 @@ def detectable(given: Answers) -> Answers:
         "linear_trend_b_that_offsets_bernoulli": power.hidden_trend,
         "dkw95": found.ks_upper95 - found.ks,
         "ks_crit95_fpc": found.ks_critical95,
+    }
+
+
+def empty_parts(given: Answers) -> Answers:
+    counts, exposure = np.array(given["counts"]), np.array(given["exposure"])
+    assert (exposure == exposure[0]).all()
+    length = FINE // len(counts)
+    inside = [start * length + np.arange(count) for start, count in enumerate(counts)]
+    events = EventSequence.from_positions(np.concatenate(inside), n=FINE)
+    cuts = [start * length for start in range(1, len(counts))]
+    model = piecewise_constant(events, cuts, "parts", np.random.default_rng(0))
+    found = dispersion(windows_of(counts))
+    return {
+        "G2": model.likelihood_ratio,
+        "loglik_sat_minus_null": model.likelihood_ratio / 2,
+        "X2": found.poisson.value * found.degrees_of_freedom,
+        "garwood95_bin0": garwood_interval(int(counts[0]), exposure[0]),
     }
 
 
@@ -303,51 +327,6 @@ def equal_parts(given: Answers) -> Answers:
         "cv_rate_raw": rate.std(ddof=1) / mean,
         "cv_rate_excess": found.cv,
     }
-
-
-def change_in_time(given: Answers) -> Answers:
-    events, (start, stop) = events_of(times_in(given)[0]), given["window"]
-    trim = tuple(given["trim"])
-    found = change_point(events, np.random.default_rng(0), trim=trim)
-    scale = FINE / (stop - start)
-    before = int((events.positions < found.index).sum())
-    return {
-        "tau": start + found.index / scale,
-        "events_before": before,
-        "rate1": found.rate_before * scale,
-        "rate2": found.rate_after * scale,
-        "max_lr": found.likelihood_ratio,
-    }
-
-
-def change_in_counts(given: Answers) -> Answers:
-    windows, years = windows_of(given["counts"]), given["years"]
-    gains = grid_gains(windows.counts, windows.exposures, trim=(0.0, 1.0))
-    k = int(gains.argmax())
-    close = np.flatnonzero(gains >= gains[k] - stats.chi2.ppf(0.95, 1)) + 1
-    found = segmentations(windows.counts, windows.exposures, most=5)
-    # The costs of rates per index less those per year, and the terms that no division changes.
-    shift = windows.counts.sum() * (math.log(FINE) + 1)
-    return {
-        "k": k + 1,
-        "last_year_of_first_segment": years[k],
-        "rate1": windows.counts[: k + 1].mean(),
-        "rate2": windows.counts[k + 1 :].mean(),
-        "max_lr": gains[k],
-        "profile_ci95_k_asymptotic_drop": [close.min(), close.max()],
-        "lr_at_1885": gains[years.index(1885)],
-        "lr_at_1895": gains[years.index(1895)],
-        "cost": [one.cost - shift for one in found],
-        "starts_1based_of_segments_2plus": [[s + 1 for s in one.starts] for one in found],
-        "penalised_bic": [one.bic - 2 * shift for one in found],
-        "best_k_bic": 1 + int(np.argmin([one.bic for one in found])),
-    }
-
-
-def change_null(given: Answers) -> Answers:
-    gains = null_gains(given["n"], FINE, np.random.default_rng(0), 20_000, tuple(given["trim"]))
-    levels = {f"q{q}": np.quantile(gains, q / 100) for q in (50, 90, 95, 99)}
-    return levels | {"naive_chi2_1_q95": stats.chi2.ppf(0.95, 1)}
 
 
 def rescaled_gaps(given: Answers) -> Answers:
@@ -380,72 +359,4 @@ def pairs_within(given: Answers) -> Answers:
         "L": k / 2 - np.array(given["r"]),
         "E_K_translation_without_replacement": [one.expected for one in found],
         "n_pairs_within": [one.pairs for one in found],
-    }
-
-
-def park_miller(seed: int, n: int) -> np.ndarray:
-    """Return n values of the minimal standard generator, 16807^i mod 2^31 - 1 by doubling."""
-    modulus = 2**31 - 1
-    powers = np.array([16807], dtype=np.uint64)
-    while len(powers) < n:
-        powers = np.concatenate((powers, powers * powers[-1] % modulus))
-    return (powers[:n] * np.uint64(seed) % np.uint64(modulus)).astype(float) / modulus
-
-
-def large_positions(given: Answers) -> np.ndarray:
-    """Reproduce the input of a large case from its generator's description."""
-    n = given["N"]
-    if "seed" not in given:
-        k = np.arange(given["n"], dtype=np.int64)
-        return (2 * k + 1) * n // (2 * given["n"])
-    # The rate is an arithmetic expression of i and N, with C's conditional written as Python's.
-    names = {"i": np.arange(n), "N": n, "np": np}
-    text = given["p"]
-    if " if " in text:
-        factor, _, condition = text.partition("(")
-        yes, _, rest = condition.partition(" if ")
-        test, _, no = rest.rstrip(")").partition(" else ")
-        text = f"{factor}np.where({test}, {yes}, {no})"
-    rate = eval(text, {"__builtins__": {}}, names)
-    return np.flatnonzero(park_miller(given["seed"], n) < rate)
-
-
-def large(given: Answers) -> Answers:
-    events = EventSequence.from_positions(large_positions(given), n=given["N"])
-    windows, trend, found = events.windows(given["window"]), log_linear(events), uniformity(events)
-    # The published distance takes every index at its middle: half an index less on one side.
-    u, n = (events.positions + 0.5) / events.n, events.n_events
-    steps = np.arange(n + 1) / n
-    midpoint = max(np.abs(steps[:-1] - u).max(), np.abs(steps[1:] - u).max())
-    assert abs(found.ks - midpoint) <= 0.5 / events.n + 1e-12
-    free = math.sqrt(1 - events.fraction)
-    halves = events.windows(events.n // 2).counts
-    counts = dispersion(windows)
-    gain = log_linear_model(events, trend).log_likelihood
-    return dispersion_of(counts) | {
-        "n_events": n,
-        "sum_positions": int(events.positions.sum()),
-        "first5": events.positions[:5],
-        "last": events.positions[-1],
-        "n_windows": len(windows.counts),
-        "last_window_len": windows.exposures[-1],
-        "count_table": np.bincount(windows.counts),
-        "p_under": counts.poisson.p_under,
-        "p_over": counts.poisson.p_over,
-        "laplace_z_fpc": found.laplace_z,
-        "laplace_p": found.laplace_p_value,
-        "ks_D_mid": midpoint,
-        "ks_sqrtn_D": math.sqrt(n) * midpoint,
-        "ks_sqrtn_D_fpc": math.sqrt(n) * midpoint / free,
-        "ks_p_fpc": float(stats.kstwobign.sf(math.sqrt(n) * midpoint / free)),
-        "theta": trend.theta,
-        "se_theta": trend.standard_error,
-        "se_theta_fpc": trend.standard_error * math.sqrt(trend.scale),
-        "rate_ratio": trend.rate_ratio,
-        "rr_ci90_fpc": trend.wald_interval(0.90),
-        "lr_chi2_poisson": 2 * (gain - homogeneous(n, events.exposure).log_likelihood),
-        "half_counts": halves,
-        "half_ratio": halves[1] / halves[0],
-        "index_binomial_1024": dispersion(events.windows(1024)).binomial.value,
-        "index_binomial_2048": dispersion(events.windows(2048)).binomial.value,
     }

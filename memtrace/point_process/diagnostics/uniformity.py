@@ -121,7 +121,8 @@ def anderson_darling(u: FloatArray) -> float:
     """Return A2 = -n - mean (2 i - 1)(log u_(i) + log(1 - u_(n + 1 - i))) of ascending values."""
     n = len(u)
     weight = 2 * np.arange(1, n + 1) - 1
-    return -n - float((weight * (np.log(u) + np.log1p(-u[::-1]))).mean())
+    with np.errstate(divide="ignore"):  # infinite where a value is 0 or 1
+        return -n - float((weight * (np.log(u) + np.log1p(-u[::-1]))).mean())
 
 
 def neyman_components(u: FloatArray, components: int = COMPONENTS) -> FloatArray:
