@@ -30,14 +30,15 @@ bench: .venv/bench-ready
 clean:
 	rm -rf .venv demo-run build dist *.egg-info
 
+# Twice quiet: errors are shown, warnings about the machine's own pip are not.
 # The constraints pin torch first: an unpinned torch brings gigabytes of CUDA libraries.
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 # The evaluation harness is measured too.
 .venv/bench-ready: .venv/ready
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[bench]'
 	touch $@

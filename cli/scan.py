@@ -154,9 +154,10 @@ def scan(
     memtrace scan --model 1.4b --step 143000 --corpus pile/document --dry-run
     memtrace scan --model ./my-model --corpus tokens.npy
     """
+    from memtrace.scanning.checkpoints import find_checkpoints
     from memtrace.scanning.downloads import check_checkpoints
     from memtrace.scanning.jobs import Job
-    from memtrace.scanning.plan import find_checkpoints, plan_scan
+    from memtrace.scanning.plan import plan_scan
 
     _check_launch(engine, address, worker, keep_weights)
     if selection["stratified"] and not selection["sample"]:

@@ -24,6 +24,7 @@ import memtrace.engine.engine as engine_module
 from memtrace.engine import Engine, Rules
 from memtrace.engine.cascade import schedule
 from memtrace.engine.definition import matched_tokens
+from memtrace.engine.forward.transformers import GenericForward
 from memtrace.errors import ApproximationWarning, CapacityWarning, CorpusError, ModelError
 
 Case = tuple[PreTrainedModel, np.ndarray, np.ndarray]
@@ -186,7 +187,7 @@ def test_the_logits_of_a_step_stay_within_their_budget(
     model, sequences, matched = case("neox")
     monkeypatch.setattr(calibrate, "LOGITS_BUDGET", 11 * 4 * VOCABULARY)
     engine = Engine(model, Rules(), calibration=sequences, dtype="float32", batch_size=64)
-    forward, seen = engine._first.forward, []
+    forward, seen = engine.stages[0].forward, []
     logits = forward.logits
     monkeypatch.setattr(forward, "logits", lambda x: seen.append(len(x)) or logits(x))
     np.testing.assert_array_equal(engine.matched_tokens(sequences), matched)
@@ -211,7 +212,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(
 ) -> None:
     model, sequences, matched = case("neox")
     engine = Engine(model, Rules(), calibration=sequences[:20], dtype=dtype, batch_size=20)
-    for stage in [engine._first, *engine._below[:-1]]:
+    for stage in engine.stages:
         prompt = stage.forward.prompt
         monkeypatch.setattr(stage.forward, "prompt", out_of_memory_above(6, prompt))
     with pytest.warns(CapacityWarning, match="sequences at once: going on with") as told:
@@ -227,8 +228,8 @@ def test_a_sequence_that_does_not_fit_ends_it(
 ) -> None:
     model, sequences, _ = case("neox")
     engine = Engine(model, Rules(), calibration=sequences, dtype="float32", batch_size=1)
-    prompt = out_of_memory_above(0, engine._first.forward.prompt)
-    monkeypatch.setattr(engine._first.forward, "prompt", prompt)
+    prompt = out_of_memory_above(0, engine.stages[0].forward.prompt)
+    monkeypatch.setattr(engine.stages[0].forward, "prompt", prompt)
     with pytest.raises(ModelError, match=r"one sequence at a time \(CUDA out of memory\.\)"):
         engine.matched_tokens(sequences)
 
@@ -239,8 +240,8 @@ def test_the_audit_finds_what_a_narrow_tolerance_got_wrong(
     model, sequences, matched = case("neox")
     monkeypatch.setattr(engine_module, "AUDIT_SHARE", 1.0)
     engine = Engine(model, Rules(), calibration=sequences, dtype="bfloat16")
-    believed = engine._first
-    engine._first = replace(
+    believed = engine.stages[0]
+    engine.stages[0] = replace(
         believed, tolerance=believed.tolerance / 99, fine_tolerance=believed.fine_tolerance / 99
     )
     with pytest.warns(ApproximationWarning, match="doubled"):
@@ -264,9 +265,47 @@ def test_what_overflows_in_float16_is_left_to_float32(case: Callable[..., Case],
     _, sequences, matched = case(kind)
     model = random_model(kind)
     with torch.no_grad():
-        model.lm_head.weight *= 2.0**16  # exact, and the same order; but over 65504
+        model.lm_head.weight *= 2.0**14  # exact, and the same order; but some are over 65504
     engine = Engine(model, Rules(), calibration=sequences, dtype="float16")
     np.testing.assert_array_equal(engine.matched_tokens(sequences), matched)
+    assert engine.record()["dtype"] == "float16"
+    assert engine.record()["tolerance"]["logits"] > 0
+
+
+@pytest.mark.parametrize("kind", ["neox", "llama"])
+def test_half_precision_without_a_finite_margin_is_refused(
+    case: Callable[..., Case], kind: str
+) -> None:
+    _, sequences, matched = case(kind)
+    model = random_model(kind)
+    with torch.no_grad():
+        model.lm_head.weight *= 2.0**24  # all over 65504
+    with pytest.warns(ApproximationWarning, match=r"float16 .*float32 .*no margin"):
+        engine = Engine(model, Rules(), calibration=sequences, dtype="float16")
+    np.testing.assert_array_equal(engine.matched_tokens(sequences), matched)
+    assert engine.record()["dtype"] == "float32"
+
+
+def test_calibration_is_spread_over_the_whole_sample(
+    case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, sequences, _ = case("llama")
+    sample = np.tile(sequences, (6, 1))
+    sample[:, 0] = np.arange(len(sample)) * VOCABULARY // len(sample)  # the sequence's place
+    measured: dict[torch.dtype, set[int]] = {}
+    prompt = GenericForward.prompt
+
+    def noted(forward: GenericForward, tokens: torch.Tensor, keep: int) -> object:
+        if keep == 32:
+            measured.setdefault(forward.dtype, set()).update(tokens[:, 0].tolist())
+        return prompt(forward, tokens, keep)
+
+    monkeypatch.setattr(GenericForward, "prompt", noted)
+    Engine(model, Rules(), calibration=sample, dtype="bfloat16")
+    assert set(measured) == {torch.float64, torch.float32, torch.bfloat16}
+    for places in measured.values():
+        assert {0, VOCABULARY - 1} <= places
+        assert np.diff(sorted(places)).max() <= VOCABULARY / 3 + 1
 
 
 def test_broken_weights_stop_it_and_say_where(case: Callable[..., Case]) -> None:

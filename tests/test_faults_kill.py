@@ -16,9 +16,10 @@ from transformers import AutoModelForCausalLM
 
 from memtrace.runs.compact import compact
 from memtrace.runs.run import find_runs
+from memtrace.scanning.checkpoints import find_checkpoints
 from memtrace.scanning.jobs import Job
 from memtrace.scanning.launch import run_job
-from memtrace.scanning.plan import find_checkpoints, plan_scan
+from memtrace.scanning.plan import plan_scan
 
 ROUNDS = 100
 SEQUENCES, SHARD = 200, 10

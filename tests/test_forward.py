@@ -1,6 +1,7 @@
 """Our own GPT-NeoX forward pass against that of Transformers, and Transformers against itself."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import memtrace.engine.forward.parallel as tiles
 from memtrace.engine.cascade import Forward
 from memtrace.engine.forward.neox import NeoXForward
 from memtrace.engine.forward.token_cache import TokenCache
-from memtrace.engine.forward.transformers import GenericForward
+from memtrace.engine.forward.transformers import GenericForward, Read
 
 PROMPT, LENGTH = 9, 17
 
@@ -190,8 +191,9 @@ def test_the_token_cache_computes_each_token_once() -> None:
 class Uncached(GenericForward):
     """Transformers without a cache whose sequences can be selected."""
 
-    def prompt(self, tokens: torch.Tensor, keep: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return super().prompt(tokens, keep)[0], tokens
+    def prompt(self, tokens: torch.Tensor, keep: int) -> tuple[torch.Tensor, Read]:
+        logits, read = super().prompt(tokens, keep)
+        return logits, replace(read, cache=None)
 
 
 @pytest.mark.parametrize("kind", [GenericForward, Uncached])

@@ -23,9 +23,10 @@ from memtrace.errors import CorpusError, DataWarning, ModelError, RunError
 from memtrace.runs.compact import compact
 from memtrace.runs.run import find_runs, open_run
 from memtrace.runs.shards import Shard, plan_shards
+from memtrace.scanning.checkpoints import find_checkpoints
 from memtrace.scanning.jobs import Assignments, Job, Progress, cut, shards_left
 from memtrace.scanning.launch import run_job
-from memtrace.scanning.plan import find_checkpoints, plan_scan
+from memtrace.scanning.plan import plan_scan
 from memtrace.scanning.record import complete_record
 
 PER_STEP, ROWS, STEPS, SHARD = 20, 100, (0, 2, 5), 10

@@ -1,7 +1,11 @@
 """What an installed memtrace is: one top-level name, light to import, and parts that stay apart."""
 
+import json
+import re
+import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -9,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 HEAVY = {"torch", "transformers", "statsmodels", "polars", "pydantic", "matplotlib", "scipy"}
 RUN = "from memtrace.cli.main import main\ntry: main([{}])\nexcept SystemExit: pass"
 
@@ -93,24 +99,94 @@ def test_wheel_holds_one_top_level_name(wheel):
         assert f"memtrace/{part}" in names
 
 
-def test_installed_wheel_works_away_from_the_checkout(wheel, tmp_path):
+NO_TORCH = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.fixture(scope="module")
+def laptop(wheel, tmp_path_factory):
+    """The wheel in an environment of its own, which has no package of the extra `scan`.
+
+    The dependencies are those of the test environment, without its editable memtrace.
+    """
+    folder = tmp_path_factory.mktemp("laptop") / "venv"
+    venv.create(folder)
+    (site,) = folder.glob("lib/python*/site-packages")
+    zipfile.ZipFile(wheel).extractall(site)
+    absent = {re.split("[^a-z-]", line)[0].replace("-", "_") for line in EXTRAS["scan"]}
+    assert absent == {"torch", "transformers", "safetensors", "array_api_compat"}
+    (site / "no_torch.py").write_text(NO_TORCH.format(absent=absent))
+    outer = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "laptop.pth").write_text("\n".join(["import no_torch", *outer]))
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def copied_run(tmp_path_factory):
+    """Runs of two checkpoints, as they are copied from the machine that scanned them."""
+    runs = tmp_path_factory.mktemp("copied") / "runs"
+    arguments = ["scan", "--model", "demo", "--step", "64,512", "--sequences", "0:4096"]
+    command = [sys.executable, "-m", "memtrace", *arguments, "--device", "cpu", "--runs", runs]
+    subprocess.run(command, check=True, capture_output=True)
+    return runs
+
+
+def test_installed_wheel_works_away_from_the_checkout(laptop, tmp_path):
     """Neither `cli` nor `data_manifests` reaches site-packages; the command and manifests do."""
-    venv.create(tmp_path / "venv", with_pip=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel]
-    subprocess.run(install, check=True, cwd=tmp_path)
-    # The dependencies are those of the test environment, without its editable memtrace.
-    site = next(p for p in sys.path if p.endswith("site-packages"))
     program = (
-        "import sys, importlib.util\n"
+        "import importlib.util\n"
         "assert importlib.util.find_spec('cli') is None\n"
         "assert importlib.util.find_spec('data_manifests') is None\n"
-        f"sys.path.append({site!r})\n"
         "import memtrace, memtrace.cli.main\n"
-        f"assert memtrace.__file__.startswith({str(tmp_path)!r})\n"
+        f"assert memtrace.__file__.startswith({str(laptop.parents[1])!r})\n"
         "memtrace.cli.main.main(['models', 'show', 'demo', '--json'])\n"
     )
     done = subprocess.run(
-        [python, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True
+        [laptop, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    assert str(tmp_path) in done.stdout
+    assert str(laptop.parents[1]) in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (["fit-poisson", "--output", "figures"], "rate_per_window"),
+        (["emergence", "runs", "--output", "figures"], "sequences"),
+        (["status"], "finished"),
+        (["runs", "compact"], "finished"),
+        (["models", "list"], "parameters"),
+        (["corpus", "info", "demo"], "digest"),
+        (["scan", "--model", "demo", "--dry-run"], "shards"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_statistics_run_without_torch(laptop, copied_run, tmp_path, arguments, key):
+    shutil.copytree(copied_run, tmp_path / "runs")
+    command = [laptop, "-m", "memtrace", *arguments, "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert key in (found[0] if isinstance(found, list) else found)
+
+
+def test_scan_names_the_extra_that_it_needs(laptop, tmp_path):
+    command = [laptop, "-m", "memtrace", "scan", "--model", "demo", "--step", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "pip install 'memtrace-llm[scan]'" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_extra_is_named_once_and_gpus_include_the_scan():
+    assert not {line.split(">")[0] for line in PROJECT["dependencies"]} & {"torch", "transformers"}
+    for extra in ("gpu-cuda12", "gpu-cuda13", "ray", "bench"):
+        assert "memtrace-llm[scan]" in EXTRAS[extra]

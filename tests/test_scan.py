@@ -20,7 +20,8 @@ from transformers import AutoModelForCausalLM
 import memtrace
 from memtrace.errors import CorpusError, DataWarning, ManifestError, ModelError, RunError
 from memtrace.runs.run import open_run
-from memtrace.scanning.plan import find_checkpoints, plan_scan
+from memtrace.scanning.checkpoints import find_checkpoints
+from memtrace.scanning.plan import plan_scan
 
 SEQUENCES_PER_STEP = 16
 ROWS = 150

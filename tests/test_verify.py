@@ -15,10 +15,11 @@ import memtrace
 from memtrace.errors import ModelError
 from memtrace.manifests import load_suite
 from memtrace.models.verify import verify_checkpoints
+from memtrace.scanning.checkpoints import find_checkpoints
 from memtrace.scanning.downloads import check_checkpoints
 from memtrace.scanning.jobs import Job
 from memtrace.scanning.launch import run_job
-from memtrace.scanning.plan import find_checkpoints, plan_scan
+from memtrace.scanning.plan import plan_scan
 
 STEPS = (0, 1, 2, 4, 8)
 

@@ -17,6 +17,8 @@ class Forward(Protocol):
     dtype: torch.dtype
     device: torch.device
     vocabulary: int
+    router_tolerance: float | None
+    """Gaps of a router that rounding may have closed: the logits after them are all equal."""
 
     def precision(self) -> AbstractContextManager[Any]:
         """Where the other methods may be called."""

@@ -27,6 +27,12 @@ class Engine:
     what float32 leaves undecided in float64, one sequence at a time. So no answer depends on the
     precision asked for, nor on batches. A random sample of what half precision was certain of is
     decided again too: the audit.
+
+    A model with routers (a mixture of experts) is decided in float32 first, whatever is asked for:
+    rounding that swaps two experts changes the logits by more than any tolerance. Where float32's
+    own rounding could have swapped them, float64 decides everything that follows. In float64 a tie
+    of two experts goes as `torch.topk` has it, always for one sequence of one length: the answer
+    depends on no batch, though experts that are equal have no lowest id as tokens do.
     """
 
     def __init__(
@@ -65,9 +71,9 @@ class Engine:
             raise CorpusError("no sequences to calibrate with: give the engine some of the corpus")
         sample = self._checked(calibration)
         with torch.inference_mode():
-            stages, exact = build_stages(model, rules, sample, dtype, batch_size)
-        self._first = stages[0]
-        self._below: list[Stage] = [*stages[1:], exact]
+            stages, self.exact = build_stages(model, rules, sample, dtype, batch_size)
+        self.stages = stages
+        """The fastest first, as they are now: with smaller batches or wider tolerances."""
 
     @torch.inference_mode()
     def matched_tokens(self, sequences: np.ndarray) -> np.ndarray:
@@ -86,8 +92,8 @@ class Engine:
         distinct, positions, copies = _distinct(self._checked(sequences))
         every_decision = np.ones((len(distinct), self._rules.continuation_tokens), bool)
         while True:
-            stages: list[Stage] = [self._first, *self._below]
             try:
+                stages: list[Stage] = [*self.stages, self.exact]
                 matched, first, undecided = resolve(stages, distinct, every_decision, positions)
                 if len(stages) == 2 or self._audit(distinct, first, undecided, positions):
                     break
@@ -102,7 +108,7 @@ class Engine:
 
     def record(self) -> dict[str, Any]:
         """What a run record says of the engine; JSON-safe."""
-        stage = self._first
+        stage = self.stages[0]
         return {
             "dtype": name(stage.forward.dtype),
             "batch_size": stage.batch_size,
@@ -110,6 +116,7 @@ class Engine:
             "tolerance": {
                 "logits": stage.tolerance,
                 "top_competitors_in_standard_deviations": stage.fine_tolerance,
+                "router_gap": stage.forward.router_tolerance,
             },
             "audit": {
                 "n": self._audited,
@@ -143,7 +150,9 @@ class Engine:
         size = min(n, max(AUDIT_LEAST, round(n * AUDIT_SHARE)))
         rows = np.sort(self._random.choice(n, size, replace=False))
         certain = (np.arange(undecided.shape[1]) <= first[rows, None]) & ~undecided[rows]
-        again, _, _ = resolve(self._below, sequences[rows], certain, positions[rows])
+        again, _, _ = resolve(
+            [*self.stages[1:], self.exact], sequences[rows], certain, positions[rows]
+        )
         wrong = int((again != first[rows]).sum())
         self._audited += int(certain.sum())
         self._wrong += wrong
@@ -152,15 +161,14 @@ class Engine:
         return wrong == 0
 
     def _halve_batches(self, told: str) -> None:
-        size = self._first.batch_size
+        size = self.stages[0].batch_size
         if size == 1:
             raise ModelError(
                 f"out of memory with one sequence at a time ({told.splitlines()[0]}); "
                 "take a larger device, or end what else runs on it"
             )
-        self._first = _halved(self._first)
-        self._below = [_halved(r) if isinstance(r, ToleranceStage) else r for r in self._below]
-        if self._first.forward.device.type == "cuda":
+        self.stages = [_halved(stage) for stage in self.stages]
+        if self.stages[0].forward.device.type == "cuda":
             torch.cuda.empty_cache()
         warnings.warn(
             f"out of memory with {size} sequences at once: going on with {size // 2}; "
@@ -170,9 +178,9 @@ class Engine:
         )
 
     def _widen(self) -> None:
-        stage, self._widened = self._first, self._widened + 1
+        stage, self._widened = self.stages[0], self._widened + 1
         fine = None if stage.fine_tolerance is None else 2 * stage.fine_tolerance
-        self._first = replace(stage, tolerance=2 * stage.tolerance, fine_tolerance=fine)
+        self.stages[0] = replace(stage, tolerance=2 * stage.tolerance, fine_tolerance=fine)
         warnings.warn(
             f"the audit found a wrong decision in {name(stage.forward.dtype)} beyond the tolerance "
             f"of {stage.tolerance:.3g}: it is doubled, and these sequences are decided again",

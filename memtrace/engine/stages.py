@@ -53,7 +53,8 @@ class ToleranceStage:
             near, targets = logits[rows].float(), targets[rows]
             ids = top_competitors(near, targets, self.mask_eos)
             few = self.forward.precise_logits(features[rows], ids)
-            tolerance = self.fine_tolerance * near.std(1)
+            # Undecided stays what overflows: its deviation is not a number.
+            tolerance = self.fine_tolerance * near.std(1).nan_to_num(nan=torch.inf)
             outcomes[rows] = decide(few, torch.zeros_like(targets), tolerance, mask_eos=False)
         return outcomes
 

@@ -242,19 +242,22 @@ class Run:
 def begin_run(runs: Path, configuration: Configuration, record: Mapping[str, Any]) -> Run:
     """Create the run with its record, or open it to go on.
 
+    A run of another configuration that has no score file yet gives way: nothing is lost.
+
     Raises:
         RunError: The folder cannot be written, or holds a run of another configuration; the
             message lists each difference.
     """
     c = configuration
     folder = run_folder(runs, c.suite, c.model, c.step)
+    first = {"schema_version": SCHEMA_VERSION, "configuration": asdict(configuration), **record}
     if "run.json" not in list_names(folder):
-        Run(folder, {}).update(
-            schema_version=SCHEMA_VERSION, configuration=asdict(configuration), **record
-        )
+        Run(folder, {}).update(**first)
     # Read again: of two processes that begin it at once, one has written over the other.
     run = open_run(folder)
     if differences := configuration.differences(run.record.get("configuration", {})):
+        if not any(name.endswith(".parquet") for name in run.file_names()):
+            return Run(folder, {}).update(**first)
         raise RunError(
             f"{folder} holds a run of another configuration ({'; '.join(differences)}); choose "
             f"another --runs folder, or take again what it was begun with: {run.command}"

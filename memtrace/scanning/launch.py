@@ -6,9 +6,10 @@ from pathlib import Path
 from memtrace.errors import ManifestError, RunError
 from memtrace.models.loading import visible_devices
 from memtrace.runs.run import Run
+from memtrace.scanning.checkpoints import find_checkpoints
 from memtrace.scanning.downloads import check_checkpoints
 from memtrace.scanning.jobs import Job, Progress, command_of, cut
-from memtrace.scanning.plan import SHARD_SIZE, find_checkpoints, plan_scan
+from memtrace.scanning.plan import SHARD_SIZE, plan_scan
 from memtrace.scanning.processes import work_in_processes
 from memtrace.scanning.record import completed
 from memtrace.scanning.worker import work

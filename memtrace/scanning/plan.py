@@ -1,9 +1,8 @@
 """What a scan of one checkpoint is: names resolved, files found, everything checked, nothing begun.
 
-It knows manifests, corpora and weights; it loads no model and writes nothing.
+No model is loaded, and nothing is written.
 """
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,35 +10,20 @@ import numpy as np
 
 from memtrace.corpus import Corpus, open_corpus, open_named
 from memtrace.engine import EOS_RULES, Rules
-from memtrace.errors import CorpusError, DataWarning, ManifestError, ModelError, RunError
-from memtrace.manifests import ModelManifest, Suite, find_model, load_suites
-from memtrace.manifests.steps import parse_steps
+from memtrace.errors import CorpusError, RunError
 from memtrace.models.weights import Weights
 from memtrace.runs.configuration import Configuration
-from memtrace.runs.paths import run_folder, run_folders
-from memtrace.runs.run import open_run
+from memtrace.runs.paths import run_folder
 from memtrace.runs.sampling import Sample, stratify
 from memtrace.runs.shards import Shard, plan_shards
+from memtrace.scanning.checkpoints import Checkpoint
+from memtrace.scanning.checks import CHECKED_SEQUENCES, check_fit, refuse_known_bad
 from memtrace.types import Int64Array
 
 SHARD_SIZE = 131_072
 """Default sequences in a shard: 128 steps of Pythia."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 """Types in which decisions can be made first."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A model at a step, and what is known of its training."""
-
-    suite: str
-    model: str
-    step: int
-    source: str
-    """Local folder or Hub repository."""
-    revision: str | None
-    manifest: tuple[Suite, ModelManifest] | None
-    """Where the model comes from; None for one that no manifest names."""
 
 
 @dataclass(frozen=True)
@@ -120,62 +104,6 @@ class ScanPlan:
         return self.sequences * model.floor_operations(self.rules.prompt_tokens)
 
 
-def find_checkpoints(
-    model: str,
-    step: int | str | None = None,
-    *,
-    suite: str | None = None,
-    manifest: Path | None = None,
-) -> list[Checkpoint]:
-    """Find the checkpoints that a model name and a list of steps mean.
-
-    Args:
-        model: Short name from a manifest, a local folder, or a Hub `repository[@revision]`; a
-            folder of the same name as a model needs a slash (`./demo`).
-        step: A step, or a text such as `1000,2000`, `1000:143000:1000`, `all`, `last`.
-        suite: The suite, where two have a model of that name.
-        manifest: A manifest file of the user's own.
-
-    Raises:
-        ManifestError: No manifest names the model or the step, and it is no folder or repository.
-    """
-    is_folder = Path(model).is_dir() and not _is_named(model, manifest)
-    if suite is None and ("/" in model or is_folder):
-        return [_local_checkpoint(model, step)]
-    found = find_model(model, suite=suite, manifest=manifest)
-    steps = parse_steps(str("last" if step is None else step), found[0].steps)
-    return [
-        Checkpoint(found[0].suite, found[1].name, each, *_source(found[1], each), found)
-        for each in steps
-    ]
-
-
-def _is_named(model: str, manifest: Path | None) -> bool:
-    """Return whether a manifest has a model of that name, which then is no folder of that name."""
-    return any(each.name == model for suite in load_suites(manifest) for each in suite.models)
-
-
-def _source(model: ModelManifest, step: int) -> tuple[str, str | None]:
-    source, revision = model.source(step)
-    return str(source), revision
-
-
-def _local_checkpoint(model: str, step: int | str | None) -> Checkpoint:
-    """Name a model that no manifest knows after its folder or repository."""
-    source, revision = model, None
-    if not Path(model).is_dir():
-        source, _, at = model.partition("@")
-        revision = at or None
-    try:
-        label = int(step or 0)
-    except ValueError:
-        raise ManifestError(
-            f"step {step!r} of a model that no manifest names only labels the run: give one number"
-        ) from None
-    name = Path(source).resolve().name if Path(source).is_dir() else source.replace("/", "--")
-    return Checkpoint("local", name, label, source, revision, None)
-
-
 def plan_scan(
     checkpoint: Checkpoint,
     *,
@@ -210,8 +138,8 @@ def plan_scan(
     exposed, sequences_per_step = _exposure(checkpoint, len(rows))
     start, stop = _selection(sequences, exposed, len(rows), include_unexposed)
     if not allow_known_bad:
-        _refuse_known_bad(checkpoint)
-    return ScanPlan(
+        refuse_known_bad(checkpoint)
+    plan = ScanPlan(
         checkpoint=checkpoint,
         corpus=rows,
         runs=runs,
@@ -225,6 +153,9 @@ def plan_scan(
         allow_known_bad=allow_known_bad,
         sample=_design(sample, seed, stratified, stop - start, sequences_per_step),
     )
+    _ = plan.folder  # a name that is no folder's
+    check_fit(rows, plan.rules, plan.spread(CHECKED_SEQUENCES), Path(checkpoint.source))
+    return plan
 
 
 def _open_corpus(checkpoint: Checkpoint, corpus: str | None, manifest: Path | None) -> Corpus:
@@ -280,38 +211,3 @@ def _design(
     if sequences_per_step is None:
         raise RunError("a sample is stratified by training step, and no manifest tells the steps")
     return stratify(n, seed, population, sequences_per_step)
-
-
-def _refuse_known_bad(checkpoint: Checkpoint) -> None:
-    bad = checkpoint.manifest and checkpoint.manifest[1].known_bad_reason(checkpoint.step)
-    if bad:
-        link = f" ({bad.url})" if bad.url else ""
-        raise ModelError(
-            f"{checkpoint.model} step {checkpoint.step} is known to be wrong: {bad.reason}{link}; "
-            "choose another step, or pass --allow-known-bad"
-        )
-
-
-def refuse_identical_weights(runs: Path, configuration: Configuration) -> None:
-    """Refuse weights that another step's run in the same folder had; steps 0 and 1 may be equal.
-
-    A run whose record cannot be read is passed over, with a warning.
-
-    Raises:
-        ModelError: Two steps have the same weights, so one of them is mislabelled.
-    """
-    c = configuration
-    for folder in run_folders(runs, c.suite, c.model):
-        try:
-            other = open_run(folder).configuration
-        except RunError as error:
-            warnings.warn(str(error), DataWarning, stacklevel=2)
-            continue
-        if other.weight_digest != c.weight_digest or other.step == c.step:
-            continue
-        # A learning-rate warm-up from 0 leaves the first update without effect.
-        if {other.step, c.step} != {0, 1}:
-            raise ModelError(
-                f"the weights of {c.model} step {c.step} are byte-identical to those of step "
-                f"{other.step}: one of them is mislabelled; check both, or pass --allow-known-bad"
-            )

@@ -9,7 +9,8 @@ from memtrace.errors import RunError
 from memtrace.models.weights import Weights
 from memtrace.runs.events import are_events_written, write_events
 from memtrace.runs.run import Run, open_run
-from memtrace.scanning.plan import ScanPlan, refuse_identical_weights
+from memtrace.scanning.checks import refuse_identical_weights
+from memtrace.scanning.plan import ScanPlan
 
 
 def first_record(plan: ScanPlan, weights: Weights, command: Sequence[str]) -> Mapping[str, Any]:

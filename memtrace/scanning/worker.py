@@ -16,9 +16,9 @@ from memtrace.models.weights import Weights
 from memtrace.runs.run import MERGED, begin_run
 from memtrace.runs.shards import Shard
 from memtrace.runs.worker_log import name_process, write_log
+from memtrace.scanning.checks import CHECKED_SEQUENCES, check_fit, refuse_identical_weights
 from memtrace.scanning.downloads import drop_weights, fetch_ahead
 from memtrace.scanning.jobs import Job, Part, Report, shards_left
-from memtrace.scanning.plan import refuse_identical_weights
 from memtrace.scanning.record import complete_record, first_record
 from memtrace.scanning.shard import scan_shard
 
@@ -159,7 +159,8 @@ class CheckpointScan:
 
     def _load_engine(self) -> "engine.Engine":
         plan = self._plan
-        # Read first: a corpus that cannot be read is told before a model is loaded.
+        # Again, and before the model is loaded: the plan knows nothing of weights of the Hub.
+        check_fit(plan.corpus, plan.rules, plan.spread(CHECKED_SEQUENCES), self._weights.folder)
         calibration = plan.corpus.take(plan.spread(_CALIBRATION), plan.rules.sequence_tokens)
         return engine.Engine(
             load_model(self._weights, choose_device(self._device)),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import GPTNeoXForCausalLM
 from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXLayer
 
+from memtrace.engine.forward.failures import name_of, named_failures
 from memtrace.engine.forward.linear import Linear, linear
 from memtrace.engine.forward.parallel import cut, parallel_map
 from memtrace.engine.forward.token_cache import TokenCache
@@ -87,6 +88,8 @@ class NeoXForward:
         """Read the weights; no sequence will be longer than `positions` tokens."""
         config, trunk = model.config, model.gpt_neox
         self.dtype, self.device, self.vocabulary = dtype, model.device, config.vocab_size
+        self.router_tolerance: float | None = None
+        self._name = name_of(model)
         self._residual = torch.promote_types(dtype, torch.float32)
         self._parallel = config.use_parallel_residual
         self._heads = (config.num_attention_heads, config.hidden_size // config.num_attention_heads)
@@ -120,14 +123,16 @@ class NeoXForward:
         def read(tile: slice) -> Tensor:
             return self._run(tokens[tile], cache.view(tile), keep)
 
-        features = parallel_map(read, cut(n, k, self.device))
+        with named_failures(self._name, self.dtype, tokens.shape):
+            features = parallel_map(read, cut(n, k, self.device))
         return torch.cat(features), cache
 
     def extend(self, tokens: Tensor, cache: Cache, rows: Tensor) -> tuple[Tensor, Cache]:
         """Read `(m, c)` more tokens of the cached sequences `rows`: features `(m, c, d)`, cache."""
         c = tokens.shape[1]
         cache = cache.copy(rows, room=c)
-        return self._run(tokens, cache, keep=c), cache
+        with named_failures(self._name, self.dtype, tokens.shape):
+            return self._run(tokens, cache, keep=c), cache
 
     def logits(self, features: Tensor) -> Tensor:
         """The logits `(r, V)` that follow `(r, d)` features."""

@@ -1,11 +1,12 @@
 """Any causal language model, through Transformers: its own forward pass and its own cache.
 
-Its "features" are the logits themselves: where a model's trunk ends
-and its head begins is not the same for all.
+Its "features" are the logits themselves: where a model's trunk ends and its head begins is not the
+same for all.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,10 +14,26 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from memtrace.engine.forward.failures import name_of, named_failures
+from memtrace.engine.forward.routers import RouterWatch
+from memtrace.errors import ModelError
+
 
 def vocabulary(model: PreTrainedModel) -> int:
     """How many token ids a model can read."""
     return next(model.get_input_embeddings().parameters()).shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Sequences read so far."""
+
+    tokens: Tensor
+    """`(n, t)`."""
+    cache: DynamicCache | None
+    """None where the model has no cache whose sequences can be selected."""
+    in_doubt: Tensor
+    """`(n,)`: rounding may have sent one of their tokens to another expert."""
 
 
 class GenericForward:
@@ -25,53 +42,92 @@ class GenericForward:
     Half precision is autocast: products in `dtype`, the residual stream and the norms in float32.
     For float64 the model itself is converted and back, which loses nothing: its parameters are
     float32 numbers.
+
+    With a router tolerance the logits that follow a close choice of experts are zeros: all equal,
+    so that no decision on them is certain.
     """
 
-    def __init__(self, model: PreTrainedModel, dtype: torch.dtype) -> None:
-        """Share the model, which is in float32."""
+    def __init__(
+        self, model: PreTrainedModel, dtype: torch.dtype, router_tolerance: float | None = None
+    ) -> None:
+        """Share the model, which is in float32.
+
+        Args:
+            model: Any causal language model of Transformers.
+            dtype: The precision of this pass.
+            router_tolerance: Gaps of a router, as a share of its largest number, that rounding may
+                have closed; None for a model without routers, and where it does not matter.
+        """
         self.dtype, self.device = dtype, model.device
         self.vocabulary = vocabulary(model)
-        self._model = model
+        self.router_tolerance = router_tolerance
+        self._model, self._name = model, name_of(model)
+        self._cache_works = True
 
     @contextmanager
     def precision(self) -> Iterator[None]:
         """Bring the model into this precision, and back."""
-        if self.dtype == torch.float64:
-            self._convert(torch.float64)
-            try:
-                yield
-            finally:
-                self._convert(torch.float32)
-        elif self.dtype == torch.float32:
+        with ExitStack() as stack:
+            if self.dtype == torch.float64:
+                stack.enter_context(self._in_float64())
+            elif self.dtype != torch.float32:
+                stack.enter_context(torch.autocast(self.device.type, self.dtype))
             yield
-        else:
-            with torch.autocast(self.device.type, self.dtype):
-                yield
+
+    @contextmanager
+    def _in_float64(self) -> Iterator[None]:
+        """Parameters in float64, constants that the code makes too, and experts that can be."""
+        default = torch.get_default_dtype()
+        experts = self._model.get_experts_implementation()
+        try:
+            with named_failures(self._name, self.dtype):
+                self._convert(torch.float64)
+                # The grouped products that it takes otherwise have no float64.
+                self._model.set_experts_implementation("eager")
+            torch.set_default_dtype(torch.float64)  # XGLM's mask overflows in float32
+            yield
+        finally:
+            torch.set_default_dtype(default)
+            self._convert(torch.float32)  # also what a failure left half converted
+            self._model.set_experts_implementation(experts)
 
     def _convert(self, dtype: torch.dtype) -> None:
         # Converted in inference mode, the caller's parameters could not be trained any more.
         with torch.inference_mode(False), torch.no_grad():
             nn.Module.to(self._model, dtype)
 
-    def prompt(self, tokens: Tensor, keep: int) -> tuple[Tensor, Any]:
-        """Read `(n, k)` tokens; return the logits `(n, keep, V)` after the last ones, a cache."""
-        logits, cache = self._run(tokens, keep, use_cache=True)
-        selectable = isinstance(cache, DynamicCache) and all(
-            type(layer) is DynamicLayer for layer in cache.layers
-        )
-        return logits, cache if selectable else tokens
+    def router_gaps(self, tokens: Tensor) -> Tensor | None:
+        """How close the routers' choices for `(n, t)` tokens are; None without routers.
 
-    def extend(self, tokens: Tensor, cache: Any, rows: Tensor) -> tuple[Tensor, Any]:
+        Returns:
+            The smallest gap for each token `(n, t)`, as a share of the router's largest number.
+        """
+        watch = RouterWatch(tokens)
+        with watch, named_failures(self._name, self.dtype, tokens.shape):
+            self._model(tokens, logits_to_keep=1, use_cache=False)
+        return watch.gaps if watch.routes else None
+
+    def prompt(self, tokens: Tensor, keep: int) -> tuple[Tensor, Read]:
+        """Read `(n, k)` tokens; return the logits `(n, keep, V)` after the last ones, a cache."""
+        nobody = torch.zeros(len(tokens), dtype=torch.bool, device=self.device)
+        if self._cache_works:
+            try:
+                return self._run(Read(tokens, None, nobody), tokens, keep, use_cache=True)
+            except ModelError:  # BART's decoder counts the layers of its encoder
+                self._cache_works = False
+        return self._run(Read(tokens, None, nobody), tokens, keep, use_cache=False)
+
+    def extend(self, tokens: Tensor, cache: Read, rows: Tensor) -> tuple[Tensor, Read]:
         """Read `(m, c)` more tokens of the sequences `rows`; return logits `(m, c, V)` and cache.
 
         A model without a cache whose sequences can be selected reads them again from the start.
         """
-        keep = tokens.shape[1]
-        if isinstance(cache, Tensor):
-            tokens = torch.cat([cache[rows], tokens], dim=1)
-            return self._run(tokens, keep, use_cache=False)[0], tokens
-        cache.batch_select_indices(rows)
-        return self._run(tokens, keep, use_cache=True, past_key_values=cache)
+        whole = torch.cat([cache.tokens[rows], tokens], dim=1)
+        read = Read(whole, cache.cache, cache.in_doubt[rows])
+        if cache.cache is None:
+            return self._run(read, whole, tokens.shape[1], use_cache=False)
+        cache.cache.batch_select_indices(rows)
+        return self._run(read, tokens, tokens.shape[1], use_cache=True, past_key_values=cache.cache)
 
     def logits(self, features: Tensor) -> Tensor:
         """The logits of `(r, V)` features: themselves."""
@@ -81,6 +137,24 @@ class GenericForward:
         """The logits of `(r, m)` token ids: those there are, in float32."""
         return features.gather(1, ids).float()
 
-    def _run(self, tokens: Tensor, keep: int, **options: Any) -> tuple[Tensor, Any]:
-        output = self._model(tokens, logits_to_keep=keep, **options)
-        return output.logits[:, -keep:], output.get("past_key_values")
+    def _run(self, read: Read, tokens: Tensor, keep: int, **options: Any) -> tuple[Tensor, Read]:
+        """Read tokens, of sequences of which earlier ones may be in the cache."""
+        watch = RouterWatch(tokens)
+        with ExitStack() as stack:
+            stack.enter_context(named_failures(self._name, self.dtype, tokens.shape))
+            if self.router_tolerance is not None:
+                stack.enter_context(watch)
+            output = self._model(tokens, logits_to_keep=keep, **options)
+        logits, in_doubt = output.logits[:, -keep:], read.in_doubt
+        if self.router_tolerance is not None:
+            close = (watch.gaps <= self.router_tolerance).cummax(1).values | in_doubt[:, None]
+            logits = logits.masked_fill(close[:, -keep:, None], 0.0)
+            in_doubt = close[:, -1]
+        cache = output.get("past_key_values")
+        return logits, Read(read.tokens, cache if _selectable(cache) else None, in_doubt)
+
+
+def _selectable(cache: Any) -> bool:
+    return isinstance(cache, DynamicCache) and all(
+        type(layer) is DynamicLayer for layer in cache.layers
+    )

@@ -1,0 +1,83 @@
+"""Which checkpoints a model name and a list of steps mean, and where their weights are."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from memtrace.errors import ManifestError
+from memtrace.manifests import ModelManifest, Suite, find_model, load_suites
+from memtrace.manifests.steps import parse_steps
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model at a step, and what is known of its training."""
+
+    suite: str
+    model: str
+    step: int
+    source: str
+    """Local folder or Hub repository."""
+    revision: str | None
+    manifest: tuple[Suite, ModelManifest] | None
+    """Where the model comes from; None for one that no manifest names."""
+
+
+def find_checkpoints(
+    model: str,
+    step: int | str | None = None,
+    *,
+    suite: str | None = None,
+    manifest: Path | None = None,
+) -> list[Checkpoint]:
+    """Find the checkpoints that a model name and a list of steps mean.
+
+    Args:
+        model: Short name from a manifest, a local folder, or a Hub `repository[@revision]`; a
+            folder of the same name as a model needs a slash (`./demo`).
+        step: A step, or a text such as `1000,2000`, `1000:143000:1000`, `all`, `last`.
+        suite: The suite, where two have a model of that name.
+        manifest: A manifest file of the user's own.
+
+    Raises:
+        ManifestError: No manifest names the model or the step, and it is no folder or repository.
+    """
+    is_folder = Path(model).is_dir() and not _is_named(model, manifest)
+    if suite is None and ("/" in model or is_folder):
+        return [_local_checkpoint(model, step)]
+    found = find_model(model, suite=suite, manifest=manifest)
+    steps = parse_steps(str("last" if step is None else step), found[0].steps)
+    return [
+        Checkpoint(found[0].suite, found[1].name, each, *_source(found[1], each), found)
+        for each in steps
+    ]
+
+
+def _is_named(model: str, manifest: Path | None) -> bool:
+    """Return whether a manifest has a model of that name, which then is no folder of that name."""
+    return any(each.name == model for suite in load_suites(manifest) for each in suite.models)
+
+
+def _source(model: ModelManifest, step: int) -> tuple[str, str | None]:
+    source, revision = model.source(step)
+    return str(source), revision
+
+
+def _local_checkpoint(model: str, step: int | str | None) -> Checkpoint:
+    """Name a model that no manifest knows after its folder or repository.
+
+    A folder's model has the name of the folder, however the path is written (`.`, a slash at the
+    end, a link to it). A model of the Hub has the name `owner--repository`.
+    """
+    label = "0" if step is None else str(step)
+    if not re.fullmatch("[0-9]{1,18}", label):
+        raise ManifestError(
+            f"step {label!r} of a model that no manifest names only labels the run: give one "
+            "whole number from 0 on"
+        )
+    folder = Path(model)
+    if folder.is_dir():
+        return Checkpoint("local", folder.resolve().name, int(label), model, None, None)
+    source, _, revision = model.partition("@")
+    name = source.replace("/", "--")
+    return Checkpoint("local", name, int(label), source, revision or None, None)

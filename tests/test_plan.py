@@ -1,0 +1,115 @@
+"""What a scan refuses before it begins, what its runs are called, and what locks no folder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_runs import CONFIGURATION
+from transformers import GPT2Config
+
+import memtrace
+from memtrace.errors import CorpusError, ManifestError, ModelError, RunError
+from memtrace.runs.run import begin_run, find_runs
+from memtrace.scanning.checkpoints import find_checkpoints
+from memtrace.scanning.plan import plan_scan
+
+ROWS = 100
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Write rows of random token ids; return the path."""
+
+    def write(tokens=64, vocabulary=96, name="tokens.npy", **changed):
+        rows = np.random.default_rng(0).integers(1, vocabulary, (ROWS, tokens)).astype(np.uint16)
+        for row, token in changed.items():
+            rows[int(row[1:]), 3] = token
+        np.save(tmp_path / name, rows)
+        return str(tmp_path / name)
+
+    return write
+
+
+def plan(model, corpus, tmp_path, **options):
+    (checkpoint,) = find_checkpoints(str(model))
+    return plan_scan(checkpoint, corpus=corpus, runs=tmp_path / "runs", **options)
+
+
+def test_a_model_with_too_few_positions(corpus, tmp_path):
+    GPT2Config(n_positions=48, vocab_size=96).save_pretrained(tmp_path / "model")
+    with pytest.raises(ModelError, match=r"64 tokens .* 48 positions"):
+        plan(tmp_path / "model", corpus(), tmp_path)
+    GPT2Config(n_positions=64, vocab_size=96).save_pretrained(tmp_path / "model")
+    assert plan(tmp_path / "model", corpus(), tmp_path).sequences == ROWS
+
+
+def test_rows_that_are_too_short(neox_folder, corpus, tmp_path):
+    with pytest.raises(CorpusError, match=r"rows of 63 tokens, a sequence has 64"):
+        plan(neox_folder, corpus(63), tmp_path)
+
+
+def test_a_corpus_of_another_tokenizer(neox_folder, corpus, tmp_path):
+    with pytest.raises(CorpusError, match=r"token id \d+ is outside the model's vocabulary of 96"):
+        plan(neox_folder, corpus(vocabulary=5000), tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("step", ["-5", -5, "1_0", "1.5", "all", "", "9" * 30])
+def test_steps_that_label_no_run(neox_folder, memtrace_cli, step):
+    with pytest.raises(ManifestError, match="give one whole number from 0 on"):
+        find_checkpoints(str(neox_folder), step)
+    result = memtrace_cli("scan", "--model", neox_folder, f"--step={step}")
+    assert result.exit_code == (1 if step == "all" else 2)  # `all` is right for other models
+    assert "Traceback" not in result.stderr
+
+
+def test_a_folder_gives_its_name_however_its_path_is_written(neox_folder, tmp_path, monkeypatch):
+    name = "a" * 98
+    (tmp_path / name).symlink_to(neox_folder)
+    (tmp_path / "models" / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "models" / name)
+    for path in (".", "./", f"../{name}", f"../{name}/", str(Path.cwd()), f"../../models/{name}/."):
+        (found,) = find_checkpoints(path)
+        assert (found.suite, found.model, found.revision) == ("local", name, None)
+    (link,) = find_checkpoints(str(tmp_path / name))
+    assert link.model == neox_folder.name
+
+
+def test_a_repository_gives_both_its_names():
+    (found,) = find_checkpoints("owner/model@main", 7)
+    assert (found.model, found.step, found.revision) == ("owner--model", 7, "main")
+    assert found.source == "owner/model"
+
+
+def test_a_name_that_is_no_folders(corpus, tmp_path):
+    model = tmp_path / ("b" * 121)
+    model.mkdir()
+    with pytest.raises(RunError, match="1 to 120 bytes"):
+        plan(model, corpus(), tmp_path)
+
+
+def test_what_failed_before_its_first_shard_locks_no_folder(neox_folder, corpus, tmp_path):
+    """One token outside the vocabulary, in a row that no check before the scan looks at."""
+    options = {"model": str(neox_folder), "runs": tmp_path / "runs", "dtype": "float32"}
+    with pytest.raises(CorpusError, match="token id 96 is outside"):
+        memtrace.scan(corpus=corpus(r87=96), **options)
+    (run,) = find_runs(tmp_path / "runs")
+    assert run.shards_left()
+    run = memtrace.scan(corpus=corpus(name="right.npy"), **options)
+    assert run.scores().collect().height == ROWS
+    assert "right.npy" in run.command
+    with pytest.raises(RunError, match=r"another configuration \(corpus_digest"):
+        memtrace.scan(corpus=corpus(r5=7, name="other.npy"), **options)
+
+
+def test_a_run_gives_way_until_it_has_a_score_file(tmp_path):
+    other = CONFIGURATION.__class__(**{**vars(CONFIGURATION), "eos_rule": "mask-eos"})
+    begin_run(tmp_path, CONFIGURATION, {"command": ["memtrace", "scan", "one"]})
+    run = begin_run(tmp_path, other, {"command": ["memtrace", "scan", "two"]})
+    assert run.configuration == other
+    assert "two" in run.command
+    (run.folder / "scores").mkdir()
+    (run.folder / "scores" / run.shards()[0].file_name).touch()
+    with pytest.raises(RunError, match="eos_rule: mask-eos -> none"):
+        begin_run(tmp_path, CONFIGURATION, {})
+    assert Path(run.folder / "run.json").exists()
