@@ -53,9 +53,11 @@ def test_the_last_position_is_read_and_the_next_one_is_not(tmp_path, kind):
     model(longest)
     with pytest.raises((IndexError, RuntimeError, ValueError)):
         model(torch.full((1, limits.positions + 1), 5))
-    limits.check_length(limits.positions)
-    with pytest.raises(ModelError, match=f"{limits.positions + 1} tokens .* {limits.positions} "):
-        limits.check_length(limits.positions + 1)
+    limits.check_length(limits.positions + 1)  # the last token is not read
+    with pytest.raises(
+        ModelError, match=f"{limits.positions + 2} tokens .* {limits.positions} positions:"
+    ):
+        limits.check_length(limits.positions + 2)
 
 
 @pytest.mark.parametrize("kind", ["gpt_neox", "llama", "bloom", "mamba"])

@@ -1,9 +1,11 @@
 """What a scan refuses before it begins, what its runs are called, and what locks no folder."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from test_runs import CONFIGURATION
 from transformers import GPT2Config
 
@@ -73,6 +75,35 @@ def test_a_folder_gives_its_name_however_its_path_is_written(neox_folder, tmp_pa
         assert (found.suite, found.model, found.revision) == ("local", name, None)
     (link,) = find_checkpoints(str(tmp_path / name))
     assert link.model == neox_folder.name
+
+
+def test_checkpoints_of_one_trainer_are_steps_of_one_model(neox_folder, corpus, tmp_path):
+    """`RUN/checkpoint-N`, as Transformers' Trainer writes it; a step that is given counts."""
+    for step, path in ((500, "checkpoint-500"), (1000, "checkpoint-1000")):
+        folder = shutil.copytree(neox_folder, tmp_path / "my-run" / path)
+        weights = load_file(folder / "model.safetensors")
+        save_file({n: t * (1 + step) for n, t in weights.items()}, folder / "model.safetensors")
+        run = memtrace.scan(str(folder), corpus=corpus(), runs=tmp_path / "runs", dtype="float32")
+        assert (run.suite, run.model, run.step) == ("local", "my-run", step)
+        (found,) = find_checkpoints(str(folder) + "/", "7")
+        assert (found.model, found.step) == ("my-run", 7)
+    (tmp_path / "latest").symlink_to(folder)
+    assert find_checkpoints(str(tmp_path / "latest"))[0].step == 1000
+    assert sorted(run.step for run in find_runs(tmp_path / "runs")) == [500, 1000]
+
+
+@pytest.mark.parametrize("name", ["checkpoint-", "checkpoint-1a", "my-checkpoint-5", "step500"])
+def test_other_folders_have_their_own_name(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (found,) = find_checkpoints(str(tmp_path / name))
+    assert (found.model, found.step) == (name, 0)
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "/" + "x" * 5000, "a/" * 2500 + "b"], ids=len)
+def test_a_path_of_thousands_of_characters(path):
+    with pytest.raises(ModelError, match="File name too long") as caught:
+        memtrace.scan(path, corpus="none", runs="runs")
+    assert len(str(caught.value)) < 300
 
 
 def test_a_repository_gives_both_its_names():

@@ -67,19 +67,21 @@ class ModelLimits:
     """What a model can read; None where its configuration sets no limit."""
 
     positions: int | None
-    """Most tokens in a sequence."""
+    """Most tokens that it reads at once."""
     vocabulary: int | None
     """Number of token ids; the largest one is one less."""
 
     def check_length(self, tokens: int) -> None:
         """Refuse sequences that are longer than the model's table of positions.
 
+        The last token of a sequence needs no position: it is decided, not read.
+
         Raises:
-            ModelError: `tokens` is more than `positions`.
+            ModelError: `tokens - 1` is more than `positions`.
         """
-        if self.positions is not None and tokens > self.positions:
+        if self.positions is not None and tokens - 1 > self.positions:
             raise ModelError(
-                f"sequences of {tokens} tokens are too long for this model, which has "
+                f"sequences of {tokens} tokens take {tokens - 1} positions, and this model has "
                 f"{self.positions} positions: choose fewer prompt or continuation tokens"
             )
 
@@ -94,9 +96,9 @@ def read_limits(folder: Path) -> ModelLimits:
     """
     from transformers import AutoConfig
 
-    if not (folder / "config.json").is_file():
-        return ModelLimits(None, None)
     try:
+        if not (folder / "config.json").is_file():
+            return ModelLimits(None, None)
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # Transformers raises whatever its parsers raise
         raise ModelError(f"cannot read {folder / 'config.json'}: {first_line(error)}") from error

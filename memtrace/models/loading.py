@@ -1,14 +1,19 @@
 """Load a causal language model from its weight files, onto a device."""
 
 import platform
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from memtrace.errors import ModelError
+from memtrace.errors import ModelError, first_line
+from memtrace.models.completeness import check_completeness
+from memtrace.models.probe import check_causality
 from memtrace.models.weights import Weights
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+_TOKENS = 64  # of a sequence, as published: 32 of the prompt, and the 32 after them
 
 
 def choose_device(device: str) -> "torch.device":
@@ -48,34 +53,71 @@ def describe_device(device: "torch.device") -> str:
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
-def load_model(weights: Weights, device: "torch.device") -> "PreTrainedModel":
-    """Load a causal LM in float32, the type of the canonical answer, ready for inference.
+def load_model(
+    weights: Weights, device: "torch.device", tokens: int = _TOKENS
+) -> "PreTrainedModel":
+    """Load a causal LM in float32, the type of the canonical result, ready for inference.
 
     Half-precision weights are widened exactly.
 
+    Args:
+        weights: The files, as `fetch_weights` found and hashed them.
+        device: Where the model is to be.
+        tokens: Length of the sequences that it is to decide, prompt and continuation together.
+
     Raises:
-        ModelError: The files are not a causal LM that Transformers can load.
+        ModelError: The files are not a causal LM that Transformers can load, do not hold exactly
+            its weights, are not those that were hashed; or the model does not decode sequences of
+            that length from left to right.
     """
+    import torch
+
+    weights.check_unchanged()
+    model, info = _from_pretrained(weights)
+    check_completeness(info, weights.folder)
+    # Through the base class: Transformers' own overrides are not typed.
+    module: torch.nn.Module = model
+    module.to(device).eval().requires_grad_(False)
+    if device.type == "cpu":
+        _read_into_memory(module)
+    weights.check_unchanged()
+    check_causality(model, tokens)
+    return model
+
+
+def _from_pretrained(weights: Weights) -> tuple["PreTrainedModel", Mapping[str, Any]]:
+    """Return a model and what Transformers tells of its loading."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
-    # Transformers draws a progress bar for each load; ours is the only one that a scan shows.
+    # Transformers draws a progress bar for each load; ours is the only one that a scan shows. What
+    # it reports of the loading in a table, an error tells in one line.
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    load: Any = AutoModelForCausalLM.from_pretrained
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        model, info = load(
             weights.folder,
             dtype=torch.float32,
             local_files_only=True,
             weights_only=True,
+            use_safetensors=any(name.endswith(".safetensors") for name in weights.files),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told in the loading info, with their names
             trust_remote_code=False,  # nor ask, which a batch job could not answer
         )
-    except (
-        Exception
-    ) as error:  # Transformers raises whatever its parsers raise; the user needs one line
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot load the model in {weights.folder}: {reason}") from error
-    # Through the base class: Transformers' own overrides are not typed.
-    module: torch.nn.Module = model
-    module.to(device).eval().requires_grad_(False)
-    return model
+    except Exception as error:  # Transformers raises whatever its parsers raise
+        raise ModelError(
+            f"cannot load the model in {weights.folder}: {first_line(error)}"
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    return model, info
+
+
+def _read_into_memory(module: "torch.nn.Module") -> None:
+    """Copy every weight: those stored in float32 are pages of the file, which others can change."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.clone()

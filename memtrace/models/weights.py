@@ -1,15 +1,34 @@
 """The weight files of a checkpoint: found on this machine or the Hub, and hashed."""
 
+import errno
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from memtrace.errors import ModelError
+from memtrace.errors import ModelError, first_line
 from memtrace.storage.digests import file_sha256
 
 # Safetensors first: Pythia's branches carry both formats, and one copy of the weights is enough.
 WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+_ADAPTER_PATTERNS = ("adapter_config.json", "adapter_model.*")
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+_LONGEST_NAME = 120  # characters of a path or name that an error shows
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What changes in the directory when a file is replaced or written to."""
+
+    size: int
+    modified_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """Read it from the file system; links are followed."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @dataclass(frozen=True)
@@ -22,12 +41,43 @@ class Weights:
     """sha256 of every weight file, by name."""
     commit: str | None
     """Commit on the Hub; None for a local folder."""
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    """Size, time and inode of every weight file when it was hashed."""
 
     @property
     def digest(self) -> str:
         """Return one sha256 over the digests of all weight files."""
         lines = "".join(f"{self.files[name]}  {name}\n" for name in sorted(self.files))
         return hashlib.sha256(lines.encode()).hexdigest()
+
+    def check_unchanged(self) -> None:
+        """Refuse files that are no longer those that were hashed.
+
+        Raises:
+            ModelError: A weight file was written to, replaced or deleted.
+        """
+        for name, stamp in self.stamps.items():
+            try:
+                same = Stamp.of(self.folder / name) == stamp
+            except OSError:
+                same = False
+            if not same:
+                raise ModelError(
+                    f"{self.folder / name} has changed since it was hashed: wait until nothing "
+                    "writes there any more, then repeat the command"
+                )
+
+
+def is_local(source: str) -> bool:
+    """Return whether a model is a folder of this machine.
+
+    Raises:
+        ModelError: The path is too long, or leads through a folder that may not be read.
+    """
+    try:
+        return Path(source).is_dir()
+    except OSError as error:
+        raise ModelError(f"cannot read {_short(source)}: {error.strerror}") from error
 
 
 def fetch_weights(source: str, revision: str | None = None) -> Weights:
@@ -38,27 +88,70 @@ def fetch_weights(source: str, revision: str | None = None) -> Weights:
         revision: Branch, tag or commit on the Hub.
 
     Raises:
-        ModelError: There is no such folder, repository or revision, or it has no weights.
+        ModelError: There is no such folder, repository or revision; or it has no weights, or some
+            that cannot be read, or an adapter.
     """
-    if Path(source).is_dir():
-        folder, commit = Path(source), None
-    else:
-        folder = _download(source, revision)
-        commit = folder.name  # the Hub's cache names a snapshot by its commit
-    paths = next((found for p in WEIGHT_PATTERNS if (found := sorted(folder.glob(p)))), [])
-    if not paths or not (folder / "config.json").is_file():
+    local = is_local(source)
+    folder = Path(source) if local else _download(source, revision)
+    try:
+        paths = _weight_files(folder)
+    except OSError as error:
+        raise ModelError(f"cannot read {folder}: {error.strerror}") from error
+    hashed = {path.name: _hash(path) for path in paths}
+    return Weights(
+        folder,
+        files={name: digest for name, (digest, _) in hashed.items()},
+        commit=None if local else folder.name,  # the Hub's cache names a snapshot by its commit
+        stamps={name: stamp for name, (_, stamp) in hashed.items()},
+    )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Return the files of the format that is loaded, in order."""
+    names = sorted(path.name for path in folder.iterdir())  # unlike glob, fails where it cannot
+    if adapters := [name for name in names if _matches(name, _ADAPTER_PATTERNS)]:
+        raise ModelError(
+            f"{folder} holds an adapter ({adapters[0]}), which would not take part: merge it into "
+            "the weights (peft: merge_and_unload, then save_pretrained), or move it away to scan "
+            "the model without it"
+        )
+    found = ([name for name in names if _matches(name, (p,))] for p in WEIGHT_PATTERNS)
+    chosen = next((some for some in found if some), [])
+    if not chosen or "config.json" not in names:
         raise ModelError(
             f"{folder} holds no model: expected config.json and *.safetensors or "
             "pytorch_model*.bin, as save_pretrained writes them"
         )
-    return Weights(folder, {path.name: file_sha256(path) for path in paths}, commit)
+    for name in ("config.json", *chosen):
+        if not (folder / name).exists():
+            raise ModelError(
+                f"{folder / name} is a link to a file that is gone: download or copy it again"
+            )
+    return [folder / name for name in chosen]
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(Path(name).match(pattern) for pattern in patterns)
+
+
+def _hash(path: Path) -> tuple[str, Stamp]:
+    """Return the sha256 of a file that nobody writes to meanwhile."""
+    try:
+        stamp = Stamp.of(path)
+        digest = file_sha256(path)
+        changed = Stamp.of(path) != stamp
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or first_line(error)}") from error
+    if changed:
+        raise ModelError(f"{path} has changed while it was hashed: wait until it is complete")
+    return digest, stamp
 
 
 def _download(repository: str, revision: str | None) -> Path:
     """Return the Hub's cached snapshot, downloading what is missing."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    at = f" at revision {revision!r}" if revision else ""
     try:
         for pattern in WEIGHT_PATTERNS:
             folder = Path(
@@ -66,11 +159,17 @@ def _download(repository: str, revision: str | None) -> Path:
             )
             if any(folder.glob(pattern)):
                 break
-    except (OSError, HFValidationError, HfHubHTTPError, ValueError) as error:
-        at = f" at revision {revision!r}" if revision else ""
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # the client raises what its transport raises
+        if isinstance(error, OSError) and error.errno in _DISK_FAULTS:
+            raise ModelError(
+                f"cannot store {repository}{at} in the Hub's cache: {error.strerror}"
+            ) from error
         raise ModelError(
-            f"no model {repository!r}{at}: neither a local folder nor to be had from the Hub "
-            f"({reason}); check the name, the network and HF_HUB_OFFLINE"
+            f"no model {_short(repository)!r}{at}: neither a local folder nor to be had from the "
+            f"Hub ({_short(first_line(error))}); check the name, the network and HF_HUB_OFFLINE"
         ) from error
     return folder
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"

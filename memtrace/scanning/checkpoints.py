@@ -7,6 +7,8 @@ from pathlib import Path
 from memtrace.errors import ManifestError
 from memtrace.manifests import ModelManifest, Suite, find_model, load_suites
 from memtrace.manifests.steps import parse_steps
+from memtrace.models.checkpoints import name_and_step
+from memtrace.models.weights import is_local
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,16 @@ def find_checkpoints(
     Args:
         model: Short name from a manifest, a local folder, or a Hub `repository[@revision]`; a
             folder of the same name as a model needs a slash (`./demo`).
-        step: A step, or a text such as `1000,2000`, `1000:143000:1000`, `all`, `last`.
+        step: A step, or a text such as `1000,2000`, `1000:143000:1000`, `all`, `last`. By default
+            the last one; of a folder `RUN/checkpoint-500` 500, of other folders and repositories 0.
         suite: The suite, where two have a model of that name.
         manifest: A manifest file of the user's own.
 
     Raises:
         ManifestError: No manifest names the model or the step, and it is no folder or repository.
+        ModelError: It is a path that cannot be read.
     """
-    is_folder = Path(model).is_dir() and not _is_named(model, manifest)
+    is_folder = is_local(model) and not _is_named(model, manifest)
     if suite is None and ("/" in model or is_folder):
         return [_local_checkpoint(model, step)]
     found = find_model(model, suite=suite, manifest=manifest)
@@ -67,17 +71,16 @@ def _local_checkpoint(model: str, step: int | str | None) -> Checkpoint:
     """Name a model that no manifest knows after its folder or repository.
 
     A folder's model has the name of the folder, however the path is written (`.`, a slash at the
-    end, a link to it). A model of the Hub has the name `owner--repository`.
+    end, a link to it); `RUN/checkpoint-500`, as trainers write it, is model RUN at step 500. A
+    model of the Hub has the name `owner--repository`.
     """
-    label = "0" if step is None else str(step)
+    local = is_local(model)
+    source, _, revision = (model, "", "") if local else model.partition("@")
+    name, own_step = name_and_step(Path(model)) if local else (source.replace("/", "--"), 0)
+    label = str(own_step if step is None else step)
     if not re.fullmatch("[0-9]{1,18}", label):
         raise ManifestError(
             f"step {label!r} of a model that no manifest names only labels the run: give one "
             "whole number from 0 on"
         )
-    folder = Path(model)
-    if folder.is_dir():
-        return Checkpoint("local", folder.resolve().name, int(label), model, None, None)
-    source, _, revision = model.partition("@")
-    name = source.replace("/", "--")
     return Checkpoint("local", name, int(label), source, revision or None, None)

@@ -163,7 +163,7 @@ class CheckpointScan:
         check_fit(plan.corpus, plan.rules, plan.spread(CHECKED_SEQUENCES), self._weights.folder)
         calibration = plan.corpus.take(plan.spread(_CALIBRATION), plan.rules.sequence_tokens)
         return engine.Engine(
-            load_model(self._weights, choose_device(self._device)),
+            load_model(self._weights, choose_device(self._device), plan.rules.sequence_tokens),
             plan.rules,
             calibration=calibration,
             dtype=plan.dtype,
