@@ -6,7 +6,6 @@ in `test_import`.
 
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -20,6 +19,7 @@ from memtrace.corpus.pack_writer import write_pack
 from memtrace.corpus.prefix_pack import open_pack
 from memtrace.errors import CorpusError
 from memtrace.manifests import find_corpus, find_model, load_suites
+from memtrace.scanning.published_names import read_label
 
 UINT16 = np.dtype("<u2")
 PILE_ROWS, ROW_BYTES, SHARD = 146_432_000, 4098, 30_000_000_000
@@ -200,12 +200,8 @@ def test_a_run_begun_on_the_corpus_is_finished_on_its_pack(tmp_path, neox_folder
 
 def test_published_tables_say_duped_where_the_data_say_standard():
     """pythia-memorized-evals: `duped`; the corpus: `standard`; the models: no suffix."""
-    from memtrace.scanning.import_published import guess_checkpoint
-
-    name, _ = guess_checkpoint(Path("duped.1.4b"))
-    assert find_model(name)[1].corpus == "pile-standard"
-    name, _ = guess_checkpoint(Path("deduped.1.4b"))
-    assert find_model(name)[1].corpus == "pile-deduped"
+    assert find_model(read_label("duped.1.4b").model)[1].corpus == "pile-standard"
+    assert find_model(read_label("deduped.1.4b").model)[1].corpus == "pile-deduped"
 
 
 def test_models_whose_order_is_not_that_of_the_corpus_have_none():

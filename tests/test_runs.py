@@ -71,7 +71,8 @@ def test_run_goes_on_where_it_stopped(tmp_path):
 
 
 def test_another_configuration_is_refused_with_the_difference(tmp_path):
-    begin_run(tmp_path, CONFIGURATION, {"command": ["memtrace", "scan"]})
+    run = begin_run(tmp_path, CONFIGURATION, {"command": ["memtrace", "scan"]})
+    finish(run, run.shards()[0])
     other = replace(CONFIGURATION, shard_size=50, weight_digest="x")
     with pytest.raises(RunError, match=r"shard_size: 40 -> 50; weight_digest: w -> x"):
         begin_run(tmp_path, other, {})

@@ -1,10 +1,6 @@
-"""Turn evaluations that others have published into runs, as if they had been scanned here.
-
-It knows runs and manifests; the files themselves are read by `published`.
-"""
+"""Turn evaluations that others have published into runs, as if they had been scanned here."""
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -16,6 +12,7 @@ import polars as pl
 from memtrace.corpus import Corpus, open_corpus
 from memtrace.errors import CorpusError, ManifestError
 from memtrace.manifests import ModelManifest, Suite, find_model
+from memtrace.manifests.steps import parse_steps
 from memtrace.runs.configuration import Configuration
 from memtrace.runs.events import write_events
 from memtrace.runs.run import Run, begin_run
@@ -23,27 +20,12 @@ from memtrace.runs.scores import write_scores
 from memtrace.runs.shards import Shard
 from memtrace.scanning.plan import SHARD_SIZE
 from memtrace.scanning.published import Evaluation, Findings, read_evaluation
+from memtrace.scanning.published_names import Label, choose_files
 
 PROMPT_TOKENS = CONTINUATION_TOKENS = 32
 # The script generated with min_length 64 and token 0 as end of sequence, which forbids token 0.
 _EOS_RULE, _DTYPE = "mask-eos", "float16"
-# `duped.12b.23000` of the tables, `memorization_12b_23000` of the script's folders.
-_TABLE = re.compile(
-    r"(?P<corpus>de)?duped\.(?P<size>\d+(?:\.\d+)?[mb])(?:\.(?P<step>\d{4,}))?(?!\d)"
-)
-_SCRIPT = re.compile(r"memorization_(?:results_)?(?P<model>[^_]+)_(?P<step>\d+)")
 _CHECKED = 8192  # sequences compared with the corpus at a time
-
-
-def guess_checkpoint(source: Path) -> tuple[str | None, int | None]:
-    """Return the model and the step that the names of published files tell, None where silent."""
-    for name in (source.name, source.absolute().parent.name):
-        if match := _TABLE.search(name):
-            step = int(match["step"]) if match["step"] else None
-            return match["size"] + ("-deduped" if match["corpus"] else ""), step
-        if match := _SCRIPT.search(name):
-            return match["model"], int(match["step"])
-    return None, None
 
 
 def import_run(
@@ -65,8 +47,9 @@ def import_run(
     tokens wherever they are, so that only all of them tell how many lead.
 
     Args:
-        source: A file, or a folder of files; see `published`.
-        model: Short name; where it is not given, what the name of the source tells.
+        source: A file, or a folder of files; see `published_files`. Of a folder with the tables
+            of several checkpoints, those of `model` and `step` are taken.
+        model: Short name; where it is not given, what the names of the files say.
         step: Checkpoint; likewise, else the last one.
         suite: The suite, where two have a model of that name.
         corpus: Compare the imported tokens with this corpus.
@@ -81,18 +64,19 @@ def import_run(
         CorpusError: The tokens are not those of the corpus.
         RunError: The files cannot be read, or another run lies where this one goes.
     """
-    guessed_model, guessed_step = guess_checkpoint(source)
-    name = model or guessed_model
+    files, label = choose_files(source, Label(model, step))
+    name = model or label.model
     if name is None:
         raise ManifestError(
             f"the name of {source} does not tell its model: give --model and --step"
         )
     owner, found = find_model(name, suite=suite, manifest=manifest)
-    at = next((each for each in (step, guessed_step) if each is not None), owner.last_step)
+    at = next((each for each in (step, label.step) if each is not None), owner.last_step)
+    _check_label(source, label, owner, found.name, at)
     opened = open_corpus(corpus, manifest=manifest) if corpus else None
     rows = len(opened) if opened else _rows(owner, found)
     exposed = owner.exposed_rows(at, rows)
-    evaluation = read_evaluation(source, corpus_rows=rows, exposed_rows=exposed)
+    evaluation = read_evaluation(files, corpus_rows=rows, exposed_rows=exposed)
     if opened:
         _compare(evaluation, opened)
     configuration = Configuration(
@@ -124,6 +108,17 @@ def import_run(
     write_events(run, run.valid_scores(), opened)
     done = exposed if evaluation.memorized_only else len(evaluation.index)
     return run.update(sequences_done=done), evaluation.findings
+
+
+def _check_label(source: Path, label: Label, owner: Suite, model: str, step: int) -> None:
+    """Refuse files whose names say that they are of another checkpoint of the suite."""
+    others = {each.name for each in owner.models} - {model}
+    if label.model in others or (label.step in owner.steps and label.step != step):
+        raise ManifestError(
+            f"{source} is named as an evaluation of {label}, not of {model} step {step}: give the "
+            "files of that checkpoint, or rename these if the name is wrong"
+        )
+    parse_steps(str(step), owner.steps)
 
 
 def _rows(suite: Suite, model: ModelManifest) -> int:
