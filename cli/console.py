@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from memtrace.storage.address import public_address
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -92,6 +94,8 @@ def ended_by_sigterm() -> Iterator[None]:
 def command_line(ctx: click.Context, without: Collection[str] = ()) -> list[str]:
     """Return the command with every argument and option that was given, typed or by environment.
 
+    It is recorded and printed, so addresses come without passwords and signatures.
+
     `without` names parameters that are left out.
     """
     words = ["memtrace", ctx.info_name or ""]
@@ -112,7 +116,7 @@ def command_line(ctx: click.Context, without: Collection[str] = ()) -> list[str]
             words += [param.opts[0], ":".join(map(str, value))]
         elif value is not None:
             words += [param.opts[0], str(value)]
-    return words
+    return [public_address(word) for word in words]
 
 
 @contextmanager

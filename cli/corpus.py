@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from memtrace.storage.address import public_address
+
 from .console import print_result, resumable, show_progress
 from .parameters import (
     SequenceRange,
@@ -76,7 +78,7 @@ def info(
     start, stop = sequences or (0, len(opened))
     rows = np.arange(start, stop) if all else draw(start, stop, min(sample, stop - start), seed)
     whole = all and sequences is None
-    with show_progress(f"Reading {source}", len(rows), "rows") as advance:
+    with show_progress(f"Reading {opened.name}", len(rows), "rows") as advance:
         contents = look_at(opened, None if whole else rows, advance)
     document = {
         "corpus": opened.name,
@@ -204,7 +206,7 @@ def multiplicity(source: str, output: Path, manifest: Path | None, json: bool) -
     from memtrace.corpus.duplicates import count_repeated, write_multiplicity
 
     opened = open_corpus(source, manifest=manifest)
-    with show_progress(f"Counting {source}", len(opened), "rows") as advance:
+    with show_progress(f"Counting {opened.name}", len(opened), "rows") as advance:
         write_multiplicity(opened, output, on_progress=advance)
     document = {"table": str(output), **count_repeated(output)}
     print_result(
@@ -272,7 +274,7 @@ def count(
     rows = of.exposed_rows(asked[-1], len(opened))
     with (
         resumable("the counts so far are kept beside the table"),
-        show_progress(f"Counting in {source}", rows, "rows") as advance,
+        show_progress(f"Counting in {opened.name}", rows, "rows") as advance,
     ):
         write_counts(opened, wanted, asked, of.sequences_per_step, output, on_progress=advance)
     document = {
@@ -297,8 +299,8 @@ def _suite_of(source: str, suite: str | None, manifest: Path | None) -> "Suite":
         return find_corpus(source, manifest=manifest)[0]
     except ManifestError as error:
         raise click.UsageError(
-            f"no manifest names the corpus {source}: say with --suite whose steps count, such as "
-            "--suite pythia"
+            f"no manifest names the corpus {public_address(source)}: say with --suite whose steps "
+            "count, such as --suite pythia"
         ) from error
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from memtrace.errors import MemtraceError, first_line
+from memtrace.storage.address import public_address
 
 from .console import ended_by_sigterm, set_up
 from .corpus import corpus
@@ -45,7 +46,7 @@ class ErrorBoundary(click.Group):
         except Exception as error:
             if os.environ.get(DEBUG, "0") != "0":
                 traceback.print_exc()
-            raise click.ClickException(explain(error)) from error
+            raise click.ClickException(public_address(explain(error))) from error
 
 
 def explain(error: Exception) -> str:

@@ -154,6 +154,7 @@ def hub(web_server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> RangeServer
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", web_server.url)
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr("memtrace.corpus.remote._WAITS", (0.01, 0.01, 0.01))
+    for waits in ("READING", "OPENING"):
+        monkeypatch.setattr(f"memtrace.corpus.remote.{waits}", (0.01, 0.01, 0.01))
     web_server.forget()
     return web_server

@@ -31,7 +31,8 @@ class RangeServer:
 
     `fault(number, path)` names what goes wrong with the n-th request for a file: `drop` (the
     connection closes in the middle), `short` (a whole answer of too few bytes), `shifted` (another
-    range), `whole` (ranges ignored), `busy` (503), `gone` (403), or None.
+    range), `whole` (ranges ignored), `busy` (503), `gone` (403), `long` (more bytes announced than
+    come, and the connection stays open), or None.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,9 @@ class RangeServer:
         self.repositories: dict[tuple[str, str, str], dict[str, bytes]] = {}
         self.requests: list[tuple[str, int]] = []
         self.fault: Callable[[int, str], str | None] = lambda number, path: None
+        self.busy_api = 0  # answers of the Hub to come that are 503
+        self.retry_after: str | None = None  # what an answer 503 says of it
+        self.tags: dict[str, str] = {}  # ETag of a file
         self.tokens_leaked = 0
 
     def add_repository(self, kind, name, revision, files) -> str:
@@ -136,7 +140,15 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(404, b"", {"X-Error-Message": "not found"})
 
+    def _send_busy(self):
+        after = self.server_state.retry_after
+        self._send(503, b"", {} if after is None else {"Retry-After": after})
+
     def _send_api(self, kind, name, revision, is_tree, folder, recursive):
+        if self.server_state.busy_api > 0:
+            self.server_state.busy_api -= 1
+            self._send_busy()
+            return
         files = self.server_state.repositories.get((kind, name, revision))
         if files is None:
             known = any(key[:2] == (kind, name) for key in self.server_state.repositories)
@@ -202,8 +214,14 @@ class _Handler(BaseHTTPRequestHandler):
         state.requests.append((path, stop - start))
         headers = {"Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"} if asked else {}
         body = content[start:stop]
-        if fault in ("busy", "gone"):
-            self._send({"busy": 503, "gone": 403}[fault], b"", {})
+        if path in state.tags:
+            headers["ETag"] = state.tags[path]
+        if fault == "busy":
+            self._send_busy()
+        elif fault == "gone":
+            self._send(403, b"", {})
+        elif fault == "long":
+            self._send(206, body, headers, length=10 * len(body))
         elif fault == "whole":
             self._send(200, content, {})
         elif fault == "shifted":

@@ -73,11 +73,11 @@ def test_interrupted_between_any_two_writes(source, undisturbed, tmp_path, monke
     """Each file and each record is a write; the n-th one does not happen."""
     writes, write = iter(range(100)), pack_writer.replace_atomically
 
-    def interrupted(path, content):
+    def interrupted(path, content, **options):
         if next(writes) == moment:
             content(path.with_name(f".{path.name}.1.tmp"))  # half done, and never renamed
             raise KeyboardInterrupt
-        write(path, content)
+        write(path, content, **options)
 
     monkeypatch.setattr(pack_writer, "replace_atomically", interrupted)
     if moment < 8:

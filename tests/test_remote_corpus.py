@@ -1,5 +1,6 @@
 """Corpora read over a network: only what is needed, every byte checked, faults survived or told."""
 
+from datetime import UTC, datetime
 from itertools import cycle
 
 import fsspec
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from memtrace.corpus import open_corpus, open_named
 from memtrace.corpus.remote import RemotePart
+from memtrace.corpus.retries import parse_retry_after
 from memtrace.errors import CorpusError
 from memtrace.manifests import CorpusManifest
 
@@ -97,7 +99,7 @@ def test_the_commit_is_pinned(hub, corpus, rows):
     assert "@main" not in corpus.parts[0].name
 
 
-@pytest.mark.parametrize("kind", ["drop", "short", "shifted", "busy"])
+@pytest.mark.parametrize("kind", ["drop", "short", "long", "shifted", "busy"])
 def test_a_fault_that_passes_is_survived(hub, corpus, rows, kind):
     faults = cycle([kind, kind, None])
     hub.fault = lambda number, path: next(faults)
@@ -108,7 +110,8 @@ def test_a_fault_that_passes_is_survived(hub, corpus, rows, kind):
     ("kind", "message"),
     [
         ("drop", "cannot read"),
-        ("short", "bytes came"),
+        ("short", "the server announces"),
+        ("long", "the server announces"),
         ("shifted", "the server sends"),
         ("busy", "503"),
     ],
@@ -201,6 +204,123 @@ def test_any_rows_in_any_order(corpus, rows, data):
     tokens = data.draw(st.integers(1, TOKENS))
     expected = rows[wanted, :tokens].reshape(len(wanted), tokens)
     np.testing.assert_array_equal(corpus.take(wanted, tokens), expected)
+
+
+# Opening
+
+
+@pytest.fixture
+def document(hub, rows, tmp_path, write_megatron):
+    """A corpus on a web server: its address without an ending."""
+    prefix = write_megatron(tmp_path / "document", rows[:20])
+    for ending in (".bin", ".idx"):
+        hub.files[f"/data/document{ending}"] = prefix.with_suffix(ending).read_bytes()
+    return f"{hub.url}/data/document"
+
+
+def test_the_first_request_is_tried_again_too(hub, document, rows):
+    faults = iter(["busy", "drop"])
+    hub.fault = lambda number, path: next(faults, None)
+    np.testing.assert_array_equal(open_corpus(document)[:], rows[:20])
+    files = shards(rows, 300_001)
+    hub.add_repository("dataset", "someone/toy", "main", files)
+    hub.busy_api = 2
+    assert len(open_named(manifest_of(rows, files))) == ROWS
+
+
+def test_a_server_that_stays_busy_is_given_up(hub, document):
+    hub.fault = lambda number, path: "busy"
+    with pytest.raises(CorpusError, match=r"answered 503 \(4 tries\)"):
+        open_corpus(document)
+    assert len(hub.requests) == 4
+
+
+def test_no_server_at_all_gives_one_line(hub):
+    with pytest.raises(CorpusError, match="4 tries") as caught:
+        open_corpus("http://127.0.0.1:1/document")
+    assert "\n" not in str(caught.value)
+    assert "check the address" in str(caught.value)
+
+
+def test_what_is_refused_is_not_asked_for_again(hub, document):
+    corpus = open_corpus(document)
+    del hub.files["/data/document.bin"]
+    hub.requests.clear()
+    with pytest.raises(CorpusError, match="answered 404; check"):
+        corpus.read(0, 1, 64)
+
+
+@pytest.mark.parametrize("change", ["length", "tag"])
+def test_a_file_that_is_replaced_on_the_server(hub, document, change):
+    path = "/data/document.bin"
+    hub.tags[path] = '"one"'
+    corpus = open_corpus(document)
+    corpus.read(0, 1, 64)
+    if change == "length":
+        hub.files[path] += bytes(4098)
+    else:
+        hub.tags[path] = '"two"'
+    with pytest.raises(CorpusError, match="has changed while it was in use"):
+        corpus.read(1, 2, 64)
+
+
+def test_a_query_goes_with_each_file_and_is_not_shown(hub, document, rows):
+    for address in (f"{document}?sig=secret&se=2026", f"{document}.bin?sig=secret"):
+        corpus = open_corpus(address)
+        np.testing.assert_array_equal(corpus[:], rows[:20])
+        assert "secret" not in corpus.name + "".join(part.name for part in corpus.parts)
+        assert corpus.name.startswith(document)
+    hub.files.clear()
+    with pytest.raises(CorpusError) as caught:
+        open_corpus(f"{document}?sig=secret")
+    assert "secret" not in str(caught.value)
+    with pytest.raises(CorpusError) as caught:
+        open_corpus("http://user:secret@127.0.0.1:1/document?sig=secret")
+    assert "secret" not in str(caught.value)
+
+
+# Waiting
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("Thu, 01 Jan 2026 00:00:30 GMT", 30),
+        ("Wed, 31 Dec 2025 23:59:00 GMT", 0),
+        ("Thursday, 01-Jan-26 00:00:30 GMT", 30),
+        ("soon", 0),
+        ("-5", 0),
+        ("", 0),
+        ("٣", 0),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date(text, seconds):
+    assert parse_retry_after(text, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"), [("7", 7, 7), ("100000", 120, 120), (None, 0.01, 0.01)]
+)
+def test_a_busy_server_is_waited_for_as_it_asks(hub, document, monkeypatch, asked, least, most):
+    corpus, waited = open_corpus(document), []
+    monkeypatch.setattr("memtrace.corpus.retries.time.sleep", waited.append)
+    faults = iter(["busy", "busy"])
+    hub.fault = lambda number, path: next(faults, None)
+    hub.retry_after = asked
+    corpus.read(0, 1, 64)
+    assert len(waited) == 2
+    assert all(least <= wait <= most for wait in waited)
+
+
+def test_a_busy_hub_is_waited_for_as_it_asks(hub, rows, monkeypatch):
+    files, waited = shards(rows, 300_001), []
+    hub.add_repository("dataset", "someone/toy", "main", files)
+    monkeypatch.setattr("memtrace.corpus.retries.time.sleep", waited.append)
+    hub.busy_api, hub.retry_after = 1, "9"
+    open_named(manifest_of(rows, files))
+    assert 9 in waited
 
 
 def test_waits_grow_and_end(monkeypatch):

@@ -13,10 +13,11 @@ import numpy.typing as npt
 import polars as pl
 
 from memtrace.corpus.corpus import Corpus, Tokens
-from memtrace.corpus.pack_writer import atomically
 from memtrace.corpus.prefix_pack import PACK_TOKENS, ROWS_PER_FILE
 from memtrace.errors import CorpusError
 from memtrace.storage.prefetch import READERS, chunks, prefetch
+from memtrace.storage.problems import write_problem
+from memtrace.storage.store import replace_atomically
 
 Words = npt.NDArray[np.uint64]
 
@@ -86,12 +87,10 @@ def write_multiplicity(
             table = _table(start, stop, _load(scratch / f"range-{number}", 4))
             count = -(-len(corpus) // rows_per_file)
             path = output / f"multiplicity-{number:05d}-of-{count:05d}.parquet"
-            atomically(path, _writer(table, corpus))
+            replace_atomically(path, _writer(table, corpus), option="--output", raises=CorpusError)
     except OSError as error:
-        raise CorpusError(
-            f"cannot write {output}: {error.strerror or error}; make room (24 bytes for each of "
-            f"the {len(corpus)} rows, and the table) or choose another --output"
-        ) from error
+        room = f"; it takes 24 bytes for each of the {len(corpus)} rows, and the table"
+        raise CorpusError(write_problem(output, error, "--output") + room) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

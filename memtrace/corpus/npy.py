@@ -9,6 +9,7 @@ from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import file_part
 from memtrace.corpus.recognize import recognize
 from memtrace.errors import CorpusError
+from memtrace.storage.problems import read_problem
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -50,7 +51,7 @@ def _foreign(path: Path) -> CorpusError | None:
             begins = file.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX
         return None if begins else recognize(path)
     except OSError as error:
-        raise CorpusError(f"cannot read {path}: {error.strerror}") from error
+        raise CorpusError(read_problem(path, error)) from error
 
 
 def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[np.integer], int]:

@@ -9,9 +9,11 @@ from memtrace.corpus.megatron import Layout, assemble, open_megatron
 from memtrace.corpus.npy import open_array
 from memtrace.corpus.prefix_pack import PACK_RECORD, open_pack
 from memtrace.corpus.recognize import recognize
-from memtrace.corpus.remote import RemotePart, remote_files
+from memtrace.corpus.remote import WEB, RemotePart, remote_files
 from memtrace.errors import CorpusError, ManifestError
 from memtrace.manifests import CorpusManifest, find_corpus
+from memtrace.storage.address import public_address
+from memtrace.storage.problems import read_problem
 
 
 def open_corpus(
@@ -33,10 +35,9 @@ def open_corpus(
     try:
         _, named = find_corpus(spec, manifest=manifest)
     except ManifestError as unknown:
-        prefix = spec[:-4] if spec.endswith((".bin", ".idx")) else spec
         if "://" in spec:
-            return _open_remote(spec, prefix, expected)
-        return _open_path(Path(spec), Path(prefix), expected, unknown)
+            return _open_remote(spec, expected)
+        return _open_path(Path(spec), Path(_without_ending(spec)), expected, unknown)
     return open_named(named)
 
 
@@ -89,7 +90,7 @@ def _open_path(
         layout = _layout(expected) if expected and without_index else None
         return open_megatron(prefix, layout=layout)
     except OSError as error:
-        raise CorpusError(f"cannot read {str(path)[:200]}: {error.strerror or error}") from error
+        raise CorpusError(read_problem(path, error)) from error
 
 
 def _foreign(path: Path, prefix: Path, expected: CorpusManifest | None) -> CorpusError | None:
@@ -101,21 +102,28 @@ def _foreign(path: Path, prefix: Path, expected: CorpusManifest | None) -> Corpu
     return None if sharded else recognize(index if index.is_file() else path)
 
 
-def _open_remote(spec: str, prefix: str, expected: CorpusManifest | None) -> Corpus:
-    files, name = remote_files(prefix), prefix.rpartition("/")[2]
+def _open_remote(spec: str, expected: CorpusManifest | None) -> Corpus:
+    # The query of a signed address belongs to each of its files.
+    address, mark, query = spec.partition("?") if spec.startswith(WEB) else (spec, "", "")
+    prefix, shown = _without_ending(address), public_address(spec)
+    files, name = remote_files(prefix + mark + query), prefix.rpartition("/")[2]
     if not files:
         raise CorpusError(
-            f"no corpus {spec!r}: there is no file {prefix}.bin or {prefix}-#####….bin"
+            f"no corpus {shown!r}: there is no file {name}.bin or {name}-#####….bin there"
         )
     without_index = f"{name}.idx" not in files
     return assemble(
-        spec, files, name, layout=_layout(expected) if expected and without_index else None
+        shown, files, name, layout=_layout(expected) if expected and without_index else None
     )
 
 
 def _layout(manifest: CorpusManifest) -> Layout:
     dtype = np.dtype(manifest.dtype).newbyteorder("<")
     return Layout(manifest.row_tokens, dtype, manifest.rows)
+
+
+def _without_ending(spec: str) -> str:
+    return spec[:-4] if spec.endswith((".bin", ".idx")) else spec
 
 
 def _prefix(file_name: str) -> str:

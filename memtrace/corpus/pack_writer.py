@@ -19,8 +19,9 @@ from memtrace.corpus.prefix_pack import (
     PackRecord,
     read_record,
 )
-from memtrace.errors import CorpusError, RunError
+from memtrace.errors import CorpusError
 from memtrace.storage.prefetch import READERS, chunks, prefetch
+from memtrace.storage.problems import UNSUPPORTED, write_problem
 from memtrace.storage.store import replace_atomically
 
 
@@ -128,33 +129,17 @@ def _write_file(
                 file.write(raw)
                 on_progress(len(tokens))
 
-    atomically(path, write)
+    replace_atomically(path, write, option="--output", raises=CorpusError)
     return digest.hexdigest()
 
 
 def _save(folder: Path, record: PackRecord) -> None:
     text = json.dumps(asdict(record), indent=2) + "\n"
-    atomically(folder / PACK_RECORD, lambda path: _write_text(path, text))
 
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8")
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file whole or not at all, as scores are written.
-
-    Raises:
-        CorpusError: Nothing can be written there.
-    """
-    try:
-        replace_atomically(path, write)
-    except RunError as error:
-        reason = getattr(error.__cause__, "strerror", None) or error.__cause__
-        raise CorpusError(
-            f"cannot write {path}: {reason}; make room or choose another --output, then repeat "
-            "the command: finished files are kept"
-        ) from error
+    replace_atomically(folder / PACK_RECORD, write, option="--output", raises=CorpusError)
 
 
 @contextmanager
@@ -164,16 +149,22 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise CorpusError(
-            f"cannot write {folder}: {error.strerror}; choose another --output"
-        ) from error
+        raise CorpusError(write_problem(folder, error, "--output")) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor, folder)
         yield
-    except BlockingIOError:
-        raise CorpusError(f"{folder} is being written by another process: wait for it") from None
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CorpusError(f"{folder} is being written by another process: wait for it") from None
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:  # some mounts know no locks
+            raise CorpusError(write_problem(folder, error, "--output")) from error
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.errors import CorpusError
+from memtrace.storage.problems import read_problem
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -82,7 +83,7 @@ class FilePart:
         try:
             data = os.pread(descriptor, stop - start, self.offset + start)
         except OSError as error:
-            raise CorpusError(f"cannot read {self.path}: {error.strerror}") from error
+            raise CorpusError(read_problem(self.path, error)) from error
         if len(data) != stop - start:
             raise CorpusError(f"{self.path} has become shorter while it was read: fetch it again")
         return np.frombuffer(data, np.uint8)
@@ -97,7 +98,7 @@ class FilePart:
         try:
             now = _stamp(self.path.stat())
         except OSError as error:
-            raise CorpusError(f"cannot read {self.path}: {error.strerror}") from error
+            raise CorpusError(read_problem(self.path, error)) from error
         self._compare(first, now)
 
     def _compare(self, first: Stamp, now: Stamp) -> None:
@@ -116,7 +117,7 @@ class FilePart:
             weakref.finalize(self, os.close, descriptor)
             opened = _stamp(os.fstat(descriptor))
         except OSError as error:
-            raise CorpusError(f"cannot read {self.path}: {error.strerror}") from error
+            raise CorpusError(read_problem(self.path, error)) from error
         self._compare(self.stamp or opened, opened)
         return descriptor, opened
 
@@ -143,5 +144,5 @@ def file_part(path: Path, offset: int = 0, size: int | None = None) -> FilePart:
     try:
         stamp = _stamp(path.stat())
     except OSError as error:
-        raise CorpusError(f"cannot read {path}: {error.strerror}") from error
+        raise CorpusError(read_problem(path, error)) from error
     return FilePart(path, offset, stamp.size - offset if size is None else size, stamp)

@@ -19,6 +19,7 @@ from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import Bytes, FilePart, Part, file_part
 from memtrace.errors import CorpusError
 from memtrace.storage.digests import file_sha256
+from memtrace.storage.problems import read_problem
 
 PACK_RECORD = "pack.json"
 PACK_TOKENS = 64
@@ -207,7 +208,7 @@ def file_digest(path: Path) -> str:
     try:
         return file_sha256(path)
     except OSError as error:
-        raise CorpusError(f"cannot read {path}: {error.strerror}") from error
+        raise CorpusError(read_problem(path, error)) from error
 
 
 def _open_part(folder: Path, record: PackRecord, name: str) -> Part:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memtrace.corpus.parts import Bytes
+from memtrace.corpus.retries import OPENING, READING, StatusError, retry
 from memtrace.errors import CorpusError
+from memtrace.storage.address import public_address
 
 if TYPE_CHECKING:
     import fsspec
 
-_WAITS = (0.5, 1, 2, 4, 8, 16, 32)  # seconds between tries: a minute without network is survived
-_TIMEOUT = 60
+WEB = ("http://", "https://")
+_TIMEOUT = 60  # seconds until something comes
+_SLOWEST = 300  # seconds until all of a request has come
 _HUB = re.compile(r"hf://(?:(datasets|models)/)?([^/@]+/[^/@]+)(?:@([^/]+))?/(.*)")
 
 
@@ -43,23 +46,19 @@ class RemotePart:
         Raises:
             CorpusError: They could not be had, or others came than were asked for, however often.
         """
-        problem = ""
-        for wait in (0, *_WAITS):
-            time.sleep(wait)
-            try:
-                data = self._request(start, stop)
-            except CorpusError:
-                raise
-            except Exception as error:  # each client raises what its own transport raises
-                problem = f"{type(error).__name__}: {_first_line(error)}"
-                continue
-            if len(data) == stop - start:
-                return np.frombuffer(data, np.uint8)
-            problem = f"{len(data)} bytes came"
-        raise CorpusError(
-            f"cannot read {stop - start} bytes from byte {start} of {self.name}: {problem} "
-            f"({len(_WAITS) + 1} tries); check the network and repeat the command"
-        )
+        try:
+            return np.frombuffer(retry(lambda: self._ask(start, stop), READING), np.uint8)
+        except ConnectionError as error:
+            raise CorpusError(
+                f"cannot read {stop - start} bytes from byte {start} of {self.name}: {error}; "
+                "check the network and repeat the command"
+            ) from error
+
+    def _ask(self, start: int, stop: int) -> bytes:
+        data = self._request(start, stop)
+        if len(data) != stop - start:
+            raise ConnectionError(f"{len(data)} bytes came")
+        return data
 
     def check_unchanged(self) -> None:
         """Do nothing: every request compares what it is answered."""
@@ -76,22 +75,20 @@ def remote_files(prefix: str) -> dict[str, RemotePart]:
         CorpusError: There is no such place, or it cannot be reached.
     """
     try:
-        if match := _HUB.fullmatch(prefix):
-            return _hub_files(*match.groups())
-        if prefix.startswith(("http://", "https://")):
-            return _web_files(prefix)
-        return _store_files(prefix)
-    except CorpusError:
-        raise
-    except Exception as error:  # as above
+        return retry(lambda: _files(prefix), OPENING)
+    except ConnectionError as error:
         raise CorpusError(
-            f"cannot look into {prefix}: {_first_line(error)}; check the address, the network and "
-            "HF_HUB_OFFLINE"
+            f"cannot look into {public_address(prefix)}: {error}; check the address, the network "
+            "and HF_HUB_OFFLINE"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _files(prefix: str) -> dict[str, RemotePart]:
+    if match := _HUB.fullmatch(prefix):
+        return _hub_files(*match.groups())
+    if prefix.startswith(WEB):
+        return _web_files(prefix)
+    return _store_files(prefix)
 
 
 def _hub_files(
@@ -115,44 +112,51 @@ def _hub_files(
             url = hf_hub_url(repository, entry.path, revision=commit, repo_type=repo_type)
             place = f"hf://{kind + '/' if kind else ''}{repository}@{commit}/{entry.path}"
             sha256 = entry.lfs.sha256 if entry.lfs else None
-            files[name] = RemotePart(place, entry.size, _Web(url, headers).request, sha256)
+            files[name] = RemotePart(
+                place, entry.size, _Web(url, headers, pinned=True).request, sha256
+            )
     return files
 
 
 def _web_files(prefix: str) -> dict[str, RemotePart]:
+    address, mark, query = prefix.partition("?")
     files: dict[str, RemotePart] = {}
     for ending in (".bin", ".idx"):
-        web = _Web(prefix + ending, {})
+        web = _Web(f"{address}{ending}{mark}{query}", {})
         if (size := web.size()) is not None:
-            files[(prefix + ending).rpartition("/")[2]] = RemotePart(web.url, size, web.request)
+            name = f"{address}{ending}".rpartition("/")[2]
+            files[name] = RemotePart(web.name, size, web.request)
     return files
 
 
 class _Web:
     """One file on a web server; a redirect to where it is really kept is followed once."""
 
-    def __init__(self, url: str, headers: dict[str, str]) -> None:
-        self.url, self._headers, self._place = url, headers, url
+    def __init__(self, url: str, headers: dict[str, str], *, pinned: bool = False) -> None:
+        self.url, self.name, self._headers = url, public_address(url), headers
+        self._place, self._pinned = url, pinned
+        self._version: tuple[str, str | None] | None = None
 
     def size(self) -> int | None:
         """Return the bytes of the file, None where there is no such file."""
-        try:
-            with self._ask(0, 1) as response:
-                if response.status_code == 404:
-                    return None
-                self._check(response, 0, 1)
-                return int(response.headers["content-range"].rpartition("/")[2])
-        except ValueError:
-            raise CorpusError(f"{self.url}: the server does not say how long the file is") from None
+        with self._ask(0, 1) as response:
+            if response.status_code == 404:
+                return None
+            self._check(response, 0, 1)
+            total = response.headers["content-range"].rpartition("/")[2]
+        if not total.isdecimal():
+            raise CorpusError(f"{self.name}: the server does not say how long the file is")
+        return int(total)
 
     def request(self, start: int, stop: int) -> bytes:
         """Return the bytes [start, stop)."""
         with self._ask(start, stop) as response:
             if response.status_code in (401, 403, 404, 410) and self._place != self.url:
                 self._place = self.url  # signed addresses expire
+                raise ConnectionError(f"the server answered {response.status_code}")
             self._check(response, start, stop)
             self._place = str(response.url)
-            return bytes(response.read())
+            return _read(response, stop - start)
 
     def _ask(self, start: int, stop: int) -> Any:
         from huggingface_hub import get_session
@@ -165,15 +169,42 @@ class _Web:
 
     def _check(self, response: Any, start: int, stop: int) -> None:
         """Refuse an answer that is not the range that was asked for, before it is read."""
-        status, place = response.status_code, response.headers.get("content-range", "")
+        status, headers = response.status_code, response.headers
+        place, length = headers.get("content-range", ""), headers.get("content-length")
         if status == 200:
             raise CorpusError(
-                f"{self.url}: the server ignores byte ranges; download the file and pass its path"
+                f"{self.name}: the server ignores byte ranges; download the file and pass its path"
             )
         if status != 206:
-            raise ConnectionError(f"the server answered {status}")
+            raise StatusError(status, headers.get("retry-after"))
         if not place.startswith(f"bytes {start}-{stop - 1}/"):
             raise ConnectionError(f"asked for bytes {start}-{stop - 1}, the server sends {place!r}")
+        if length is not None and length != str(stop - start):
+            raise ConnectionError(f"asked for {stop - start} bytes, the server announces {length}")
+        self._check_version(place.rpartition("/")[2], headers.get("etag"))
+
+    def _check_version(self, total: str, tag: str | None) -> None:
+        """Refuse a file that is replaced while it is read; those of a commit never are."""
+        first = self._version = self._version or (total, tag)
+        same_tag = self._pinned or not (tag and first[1]) or tag == first[1]
+        if first[0] != total or not same_tag:
+            raise CorpusError(
+                f"{self.name} has changed while it was in use: a corpus must stay as it is until "
+                "the command ends; repeat the command"
+            )
+
+
+def _read(response: Any, size: int) -> bytes:
+    """Return the body of a response, which is refused as soon as it is too long or too slow."""
+    began, blocks, length = time.monotonic(), [], 0
+    for block in response.iter_bytes():
+        blocks.append(block)
+        length += len(block)
+        if length > size:
+            raise ConnectionError(f"asked for {size} bytes, more came")
+        if time.monotonic() - began > _SLOWEST:
+            raise TimeoutError(f"{length} of {size} bytes came in {_SLOWEST} seconds")
+    return b"".join(blocks)
 
 
 def _store_files(prefix: str) -> dict[str, RemotePart]:

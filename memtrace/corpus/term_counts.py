@@ -19,9 +19,9 @@ import numpy.typing as npt
 import polars as pl
 
 from memtrace.corpus.corpus import Corpus, Tokens
-from memtrace.corpus.pack_writer import atomically
 from memtrace.errors import CorpusError, DataWarning
 from memtrace.storage.prefetch import READERS, prefetch
+from memtrace.storage.store import replace_atomically
 
 Counts = npt.NDArray[np.int64]
 COUNTS_SCHEMA = pl.Schema({"term": pl.String, "step": pl.Int64, "count": pl.Int64})
@@ -284,7 +284,7 @@ def _save(progress: Path, identity: dict[str, str], rows: int, counts: Counts) -
         with path.open("wb") as file:
             np.savez(file, identity=json.dumps(identity), rows=rows, counts=counts)
 
-    atomically(progress, write)
+    replace_atomically(progress, write, option="--output", raises=CorpusError)
 
 
 def _finish(
@@ -303,4 +303,4 @@ def _finish(
         with path.open("wb") as file:
             table.write_parquet(file, compression="zstd", metadata=identity)
 
-    atomically(output, write)
+    replace_atomically(output, write, option="--output", raises=CorpusError)

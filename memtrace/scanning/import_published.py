@@ -21,6 +21,7 @@ from memtrace.runs.shards import Shard
 from memtrace.scanning.plan import SHARD_SIZE
 from memtrace.scanning.published import Evaluation, Findings, read_evaluation
 from memtrace.scanning.published_names import Label, choose_files
+from memtrace.storage.address import public_address
 
 PROMPT_TOKENS = CONTINUATION_TOKENS = 32
 # The script generated with min_length 64 and token 0 as end of sequence, which forbids token 0.
@@ -99,7 +100,10 @@ def import_run(
     record = {
         "command": list(command),
         "source": str(source),
-        "import": {**asdict(evaluation.findings), "compared_with_corpus": corpus},
+        "import": {
+            **asdict(evaluation.findings),
+            "compared_with_corpus": corpus and public_address(corpus),
+        },
         "versions": {"memtrace": version("memtrace-llm")},
     }
     run = begin_run(runs, configuration, record)

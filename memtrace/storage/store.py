@@ -21,6 +21,8 @@ from typing import Any
 import polars as pl
 
 from memtrace.errors import MemtraceError, RunError, first_line
+from memtrace.storage.address import public_address
+from memtrace.storage.problems import UNSUPPORTED, read_problem, write_problem
 
 OBJECT_STORES = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
@@ -43,20 +45,26 @@ def open_store(place: str | Path) -> Path:
         return Path(place)
     if protocol == "file":
         return Path(rest)
+    from fsspec import get_filesystem_class
     from upath import UPath
 
     # Other workers write there too: a listing that is kept is soon out of date.
-    options = {"use_listings_cache": False} if protocol in OBJECT_STORES else {}
+    options: dict[str, Any] = {"use_listings_cache": False} if protocol in OBJECT_STORES else {}
     path: Any = None
     try:
-        path = UPath(str(place), protocol=protocol, **options)
+        # The path is printed and recorded: a password goes with the options instead.
+        shown = public_address(str(place))
+        if shown != str(place):
+            options |= get_filesystem_class(protocol)._get_kwargs_from_urls(str(place))
+        path = UPath(shown, protocol=protocol, **options)
         _remote_names(path)
     except FileNotFoundError:
         pass  # it is empty
     except ImportError as error:
         package = OBJECT_STORES.get(protocol)
         how = f"pip install {package}" if package else str(error)
-        raise RunError(f"cannot use {place}: nothing here speaks {protocol}://; {how}") from error
+        shown = public_address(str(place))
+        raise RunError(f"cannot use {shown}: nothing here speaks {protocol}://; {how}") from error
     except Exception as error:  # a store raises what its transport raises
         raise _unreachable(place, error) from error
     found: Path = path
@@ -77,8 +85,7 @@ def list_names(folder: Path) -> frozenset[str]:
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
     except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise RunError(f"cannot read {folder}: {reason}; choose another --runs folder") from error
+        raise RunError(f"{read_problem(folder, error)}; choose another --runs folder") from error
 
 
 def _remote_names(folder: Any) -> frozenset[str]:
@@ -128,11 +135,23 @@ def remove(path: Path) -> None:
             raise _unreachable(path, error) from error
 
 
-def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def replace_atomically(
+    path: Path,
+    write: Callable[[Path], None],
+    *,
+    option: str = "--runs",
+    raises: type[MemtraceError] = RunError,
+) -> None:
     """Let `write` fill a temporary file on this machine, and give it its final name.
 
+    Args:
+        path: The file.
+        write: Fills the file that it is given.
+        option: The option of the command that names the place.
+        raises: The error where nothing can be written there.
+
     Raises:
-        RunError: Nothing can be written there.
+        MemtraceError: Nothing can be written there.
     """
     try:
         if isinstance(path, Path):
@@ -140,11 +159,7 @@ def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
         else:
             _upload(path, write)
     except (OSError, pl.exceptions.PolarsError) as error:
-        # Polars wraps the system's error in one of its own.
-        raise RunError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or error}; "
-            "choose another folder with --runs or make room, then repeat the command"
-        ) from error
+        raise raises(write_problem(path, error, option)) from error
 
 
 def _temporary(path: Path) -> Path:
@@ -161,7 +176,7 @@ def _rename_into_place(path: Path, write: Callable[[Path], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
     except BaseException:
@@ -174,9 +189,18 @@ def _sync_folder(folder: Path) -> None:
     """Make the rename itself durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    """Ask for what was written to be durable, of file systems that can: some mounts cannot."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
 
 
 def _upload(path: Any, write: Callable[[Path], None]) -> None:
@@ -202,7 +226,7 @@ def _upload_and_rename(whole: Path, path: Any) -> None:
 
 
 def _unreachable(place: Any, error: Exception) -> RunError:
+    problem = public_address(f"cannot use {place}: {first_line(error)}")
     return RunError(
-        f"cannot use {place}: {first_line(error)}; check the address, the network and the "
-        "credentials, then repeat the command"
+        f"{problem}; check the address, the network and the credentials, then repeat the command"
     )
