@@ -158,3 +158,16 @@ def test_environment_gives_options_and_is_checked_too(memtrace_cli, monkeypatch)
     result = memtrace_cli("scan", "--model", "demo", "--dry-run")
     assert result.exit_code == 2
     assert "not a whole number" in result.stderr
+
+
+def test_verbose_logs_each_step_and_quiet_none(tmp_path):
+    """In a process of its own: pytest has handlers of its own."""
+    arguments = ["scan", "--model", "demo", "--step", "64", "--sequences", "0:256"]
+    told = {}
+    for flag in ("-v", "-q"):
+        command = [sys.executable, "-m", "memtrace", flag, *arguments, "--device", "cpu"]
+        command += ["--runs", tmp_path / flag]
+        told[flag] = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    for words in ("corpus demo: 32,768 rows", "step64", "tolerance", ".parquet written"):
+        assert words in told["-v"]
+    assert told["-q"] == ""

@@ -227,6 +227,14 @@ def test_an_error_in_one_process_ends_all(suite, undisturbed, tmp_path):
     assert shards_left(job.plans[0])
 
 
+def test_what_workers_log_reaches_this_process(suite, tmp_path, caplog):
+    job = make_job(suite, tmp_path, 2)
+    with caplog.at_level("DEBUG", "memtrace"):
+        run_job(job, ["cpu", "cpu"])
+    written = [line for line in caplog.messages if line.endswith(".parquet written")]
+    assert len(set(written)) == sum(len(plan.shards()) for plan in job.plans)
+
+
 def test_a_process_that_is_killed_is_missed(suite, undisturbed, tmp_path):
     def kill():
         while not (children := multiprocessing.active_children()):

@@ -8,6 +8,7 @@ scores/merged.parquet                  all shards in one, in their place
 """
 
 import json
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ from memtrace.runs.worker_log import merge_logs
 from memtrace.storage.store import list_names, open_store, remove, write_json
 from memtrace.types import Int64Array
 
+logger = logging.getLogger(__name__)
 MERGED = "merged.parquet"
 """Name of the score file that stands for all shards of a run."""
 
@@ -314,6 +316,7 @@ def find_runs(
             f"no run {pattern} in {runs}; it holds {', '.join(there[:8])}"
             f"{' and others' if len(there) > 8 else ''}: choose one of them, or scan that one"
         )
+    logger.debug("found in %s: %s", runs, ", ".join(run.label for run in found))
     return sorted(found, key=lambda run: (run.suite, run.model, run.step))
 
 

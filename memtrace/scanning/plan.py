@@ -3,6 +3,7 @@
 No model is loaded, and nothing is written.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from memtrace.scanning.checkpoints import Checkpoint
 from memtrace.scanning.checks import CHECKED_SEQUENCES, check_fit, refuse_known_bad
 from memtrace.types import Int64Array
 
+logger = logging.getLogger(__name__)
 SHARD_SIZE = 131_072
 """Default sequences in a shard: 128 steps of Pythia."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -135,6 +137,9 @@ def plan_scan(
             f"{', '.join(DTYPES)}; one of {', '.join(EOS_RULES)}; at least 1"
         )
     rows = opened or _open_corpus(checkpoint, corpus, manifest)
+    if opened is None:
+        files = ", ".join(part.name for part in rows.parts[:3])
+        logger.debug("corpus %s: %s rows, from %s", rows.name, f"{len(rows):,}", files)
     exposed, sequences_per_step = _exposure(checkpoint, len(rows))
     start, stop = _selection(sequences, exposed, len(rows), include_unexposed)
     if not allow_known_bad:

@@ -1,5 +1,6 @@
 """A worker process for each device of this machine; they start and end together."""
 
+import logging
 import multiprocessing
 import signal
 import traceback
@@ -10,10 +11,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NoReturn
 
-from memtrace.errors import MemtraceError, RunError
+from memtrace.errors import MemtraceError, RunError, first_line
 from memtrace.scanning.jobs import Job, Part, Report
 from memtrace.scanning.worker import work
 
+logger = logging.getLogger("memtrace")
 _GRACE = 10.0  # seconds that a process has to end by itself
 
 
@@ -41,7 +43,7 @@ def work_in_processes(
     try:
         for rank, (part, device) in enumerate(zip(parts, devices, strict=True), first_rank):
             receiver, sender = context.Pipe(duplex=False)
-            arguments = (job, part, rank, device, sender)
+            arguments = (job, part, rank, device, sender, logger.getEffectiveLevel())
             process: BaseProcess = context.Process(target=_worker, args=arguments, daemon=True)
             process.start()
             sender.close()  # so that the pipe ends with the process
@@ -73,6 +75,8 @@ def _receive(connection: Connection, process: BaseProcess, device: str, report: 
         ) from None
     if isinstance(message, Warning):
         warnings.warn(message, stacklevel=2)
+    elif isinstance(message, logging.LogRecord):
+        logger.handle(message)
     elif isinstance(message, Exception):
         raise message
     elif message is not None:
@@ -88,7 +92,7 @@ def _join(processes: Sequence[BaseProcess]) -> None:
             process.join()
 
 
-def _worker(job: Job, part: Part, rank: int, device: str, sender: Connection) -> None:
+def _worker(job: Job, part: Part, rank: int, device: str, sender: Connection, level: int) -> None:
     """Do a worker's part and send what happens: progress, warnings, at the end None or an error."""
     # A terminal sends Ctrl-C to all processes: the parent ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -98,6 +102,9 @@ def _worker(job: Job, part: Part, rank: int, device: str, sender: Connection) ->
         sender.send(message)
 
     warnings.showwarning = warn  # type: ignore[assignment]  # shown once, by the parent
+    logger.setLevel(level)
+    logger.propagate = False
+    logger.addHandler(_Sent(sender))
     # A broken pipe: the parent is gone, and this process ends as well.
     with suppress(BrokenPipeError, KeyboardInterrupt):
         try:
@@ -107,8 +114,22 @@ def _worker(job: Job, part: Part, rank: int, device: str, sender: Connection) ->
             sender.send(error)
         except BrokenPipeError:
             raise
-        except Exception:
-            sender.send(RuntimeError(f"on {device}:\n{traceback.format_exc()}"))
+        except Exception as error:
+            unexpected = RuntimeError(f"{type(error).__name__}: {first_line(error)} (on {device})")
+            unexpected.add_note(traceback.format_exc())
+            sender.send(unexpected)
+
+
+class _Sent(logging.Handler):
+    """Sends what is logged to the parent, which shows it."""
+
+    def __init__(self, sender: Connection) -> None:
+        super().__init__()
+        self._sender = sender
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args = record.getMessage(), None
+        self._sender.send(record)
 
 
 def _interrupt(*_: Any) -> NoReturn:

@@ -1,5 +1,6 @@
 """One worker of a job: its own shards first, then what the other workers have not done."""
 
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,7 @@ from memtrace.scanning.jobs import Job, Part, Report, shards_left
 from memtrace.scanning.record import complete_record, first_record
 from memtrace.scanning.shard import scan_shard
 
+logger = logging.getLogger(__name__)
 _CALIBRATION = 256  # sequences on which the engine measures its numeric error
 
 
@@ -138,6 +140,7 @@ class CheckpointScan:
             shard, written = writing
             written.result()
             self._done.append(shard)
+            logger.debug("%s: %s written", self.run.label, shard.file_name)
             self._log()
 
     def complete(self) -> bool:
@@ -162,13 +165,23 @@ class CheckpointScan:
         # Again, and before the model is loaded: the plan knows nothing of weights of the Hub.
         check_fit(plan.corpus, plan.rules, plan.spread(CHECKED_SEQUENCES), self._weights.folder)
         calibration = plan.corpus.take(plan.spread(_CALIBRATION), plan.rules.sequence_tokens)
-        return engine.Engine(
-            load_model(self._weights, choose_device(self._device), plan.rules.sequence_tokens),
+        device = choose_device(self._device)
+        model = load_model(self._weights, device, plan.rules.sequence_tokens)
+        folder = self._weights.folder
+        logger.debug("%s: weights of %s are on %s", self.run.label, folder, self._device)
+        loaded = engine.Engine(
+            model,
             plan.rules,
             calibration=calibration,
             dtype=plan.dtype,
             batch_size=self._job.batch_size,
         )
+        logger.debug(
+            "%s: first stage {dtype}, batches of {batch_size}, tolerance {tolerance[logits]:.3g} "
+            "in logits".format_map(loaded.record()),
+            self.run.label,
+        )
+        return loaded
 
     def _log(self, **more: str) -> None:
         """Log how much this process has done so far, how fast and with what."""
