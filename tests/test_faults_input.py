@@ -24,7 +24,11 @@ from memtrace.errors import CorpusError, ManifestError, ModelError, RunError
 from memtrace.manifests import load_suite
 from memtrace.models.loading import load_model
 from memtrace.models.weights import fetch_weights
-from memtrace.runs.run import begin_run, find_runs
+from memtrace.runs.run import begin_run, find_runs, open_run
+from memtrace.scanning.checkpoints import find_checkpoints
+from memtrace.scanning.jobs import Job
+from memtrace.scanning.launch import run_job
+from memtrace.scanning.plan import plan_scan
 
 ROOT = Path(__file__).parents[1]
 LEADING_OUT = ["..", "../x", "../../x", "/etc/x", "a/../../x", "a\\..\\x", "a/b"]
@@ -211,6 +215,42 @@ def test_a_corpus_that_changed_between_two_workers_is_refused(job, undisturbed, 
     tokens[59, 63] ^= 1
     np.save(path, tokens)
     assert score_bytes(memtrace.scan(**own, runs=tmp_path / "runs")) == undisturbed
+
+
+def change(path, row):
+    """Change one token of a row in place."""
+    with open(path, "r+b") as file:  # noqa: PTH123
+        file.seek(-2 * 64 * (60 - row), os.SEEK_END)
+        token = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([token[0] ^ 1]))
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["plain", "same time"])
+def test_a_corpus_that_changes_during_a_scan(job, undisturbed, tmp_path, hidden):
+    """Found before the next score file by size, time and inode; at the end by the digest."""
+    path = Path(shutil.copy(job["corpus"], tmp_path))
+    own = {**job, "corpus": str(path)}
+    (checkpoint,) = find_checkpoints(own.pop("model"))
+    plan = plan_scan(checkpoint, runs=tmp_path / "runs", **own)
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    done = []
+
+    def on_progress(count):
+        done.append(count)
+        if len(done) == 2:  # the second of three shards is decided, not yet written
+            change(path, 59)
+            if hidden:
+                os.utime(path, ns=times)
+
+    with pytest.raises(CorpusError, match="has changed while it was in use"):
+        run_job(Job((plan,)), ["cpu"], on_progress=on_progress)
+    run = open_run(plan.folder)
+    assert run.record["sequences_done"] == 0
+    if not hidden:
+        assert len(score_bytes(run)) == 1
+        change(path, 59)
+        assert score_bytes(memtrace.scan(**job | own, runs=tmp_path / "runs")) == undisturbed
 
 
 def test_clocks_that_stand_still_or_go_back(job, undisturbed, tmp_path, monkeypatch):

@@ -106,6 +106,37 @@ def test_a_path_of_thousands_of_characters(path):
     assert len(str(caught.value)) < 300
 
 
+def trainer_folder(folder, steps, own=False):
+    for name in [*(f"checkpoint-{step}" for step in steps), "checkpoint-x", "runs"]:
+        (folder / name).mkdir(parents=True)
+    if own:
+        (folder / "config.json").touch()
+    return str(folder)
+
+
+def test_the_checkpoints_of_a_trainer_are_a_series(tmp_path):
+    model = trainer_folder(tmp_path / "my-run", (1000, 500, 1500))
+    for step, expected in [
+        ("all", [500, 1000, 1500]),
+        ("500,1500", [500, 1500]),
+        (1000, [1000]),
+        (None, [1500]),
+    ]:
+        found = find_checkpoints(model, step)
+        assert [each.step for each in found] == expected
+        assert {each.model for each in found} == {"my-run"}
+        assert [Path(each.source).name for each in found] == [f"checkpoint-{s}" for s in expected]
+    with pytest.raises(ManifestError, match="no checkpoint at step 700"):
+        find_checkpoints(model, 700)
+
+
+def test_a_trainers_folder_that_holds_a_model_itself(tmp_path):
+    model = trainer_folder(tmp_path / "my-run", (500, 1000), own=True)
+    for step, expected in [(None, [0]), (2000, [2000])]:
+        assert [(c.step, c.source) for c in find_checkpoints(model, step)] == [(expected[0], model)]
+    assert [each.step for each in find_checkpoints(model, "all")] == [500, 1000]
+
+
 def test_a_repository_gives_both_its_names():
     (found,) = find_checkpoints("owner/model@main", 7)
     assert (found.model, found.step, found.revision) == ("owner--model", 7, "main")

@@ -6,6 +6,12 @@ from pathlib import Path
 _TRAINER = re.compile("checkpoint-([0-9]{1,18})")
 
 
+def checkpoints_in(run: Path) -> dict[int, Path]:
+    """Return the folders `checkpoint-N` in a folder, by step ascending."""
+    matches = ((_TRAINER.fullmatch(path.name), path) for path in run.iterdir() if path.is_dir())
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
+
+
 def name_and_step(folder: Path) -> tuple[str, int]:
     """Return the name of the model in a folder, and its step; links are followed.
 

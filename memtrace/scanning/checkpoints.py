@@ -7,7 +7,7 @@ from pathlib import Path
 from memtrace.errors import ManifestError
 from memtrace.manifests import ModelManifest, Suite, find_model, load_suites
 from memtrace.manifests.steps import parse_steps
-from memtrace.models.checkpoints import name_and_step
+from memtrace.models.checkpoints import checkpoints_in, name_and_step
 from memtrace.models.weights import is_local
 
 
@@ -39,6 +39,7 @@ def find_checkpoints(
             folder of the same name as a model needs a slash (`./demo`).
         step: A step, or a text such as `1000,2000`, `1000:143000:1000`, `all`, `last`. By default
             the last one; of a folder `RUN/checkpoint-500` 500, of other folders and repositories 0.
+            In a folder with such folders it chooses among them.
         suite: The suite, where two have a model of that name.
         manifest: A manifest file of the user's own.
 
@@ -48,7 +49,7 @@ def find_checkpoints(
     """
     is_folder = is_local(model) and not _is_named(model, manifest)
     if suite is None and ("/" in model or is_folder):
-        return [_local_checkpoint(model, step)]
+        return _series(model, step) or [_local_checkpoint(model, step)]
     found = find_model(model, suite=suite, manifest=manifest)
     steps = parse_steps(str("last" if step is None else step), found[0].steps)
     return [
@@ -65,6 +66,20 @@ def _is_named(model: str, manifest: Path | None) -> bool:
 def _source(model: ModelManifest, step: int) -> tuple[str, str | None]:
     source, revision = model.source(step)
     return str(source), revision
+
+
+def _series(model: str, step: int | str | None) -> list[Checkpoint]:
+    """Return the checkpoints `checkpoint-N` of a trainer's folder, where the step means them.
+
+    Where the folder also holds a model itself, it is that model for which no step is given, or one
+    that no checkpoint has.
+    """
+    found = checkpoints_in(Path(model)) if is_local(model) else {}
+    asked = "last" if step is None else str(step)
+    is_own = step is None or (asked.isdecimal() and int(asked) not in found)
+    if not found or (is_own and (Path(model) / "config.json").is_file()):
+        return []
+    return [_local_checkpoint(str(found[each]), None) for each in parse_steps(asked, list(found))]
 
 
 def _local_checkpoint(model: str, step: int | str | None) -> Checkpoint:

@@ -47,7 +47,7 @@ def complete_record(plan: ScanPlan, *, again: bool = False) -> bool:
 
     Raises:
         ModelError: A step that was scanned at the same time has the same weights.
-        CorpusError: The texts of the events cannot be read.
+        CorpusError: The corpus has changed, or the texts of the events cannot be read.
     """
     run = open_run(plan.folder)  # as the other workers have left it
     if run.shards_missing():
@@ -60,6 +60,7 @@ def complete_record(plan: ScanPlan, *, again: bool = False) -> bool:
         return False
     if not plan.allow_known_bad:
         refuse_identical_weights(plan.runs, run.configuration)
+    plan.corpus.check_unchanged(digest=True)
     write_events(run, scores, plan.corpus)
     run.update(sequences_done=plan.sequences)
     return True

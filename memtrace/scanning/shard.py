@@ -1,7 +1,4 @@
-"""One shard of a scan: read its sequences, decide them, write its scores.
-
-It knows nothing of other shards, other workers or other checkpoints.
-"""
+"""One shard of a scan: read its sequences, decide them, write its scores."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -41,7 +38,8 @@ def scan_shard(
         The end of writing; its result raises RunError if the scores cannot be written.
 
     Raises:
-        CorpusError: The corpus cannot be read or has ids outside the model's vocabulary.
+        CorpusError: The corpus cannot be read, has changed since it was opened, or has ids outside
+            the model's vocabulary.
         ModelError: The model gives logits that are not finite.
     """
     tokens, rows = run.prompt_tokens + run.continuation_tokens, run.rows(shard)
@@ -51,6 +49,7 @@ def scan_shard(
     for sequences in prefetch(lambda chunk: corpus.take(chunk, tokens), chunks):
         matched.append(engine.matched_tokens(sequences))
         on_progress(len(sequences))
+    corpus.check_unchanged()  # before the scores of what was read become a file
     scores = np.concatenate(matched)
     metadata = run.configuration.metadata()
     return writer.submit(write_scores, run.path(shard), rows, scores, metadata)
