@@ -77,6 +77,10 @@ def test_show_has_source_corpus_counts_and_faults():
     assert "https://github.com/EleutherAI/pythia/issues/206" in text
 
 
+def test_show_takes_the_name_of_a_repository():
+    assert run("show", "EleutherAI/pythia-1.4b") == run("show", "1.4b")
+
+
 def test_show_step_says_what_is_wrong_with_it(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")  # a narrower card folds the line
     sound = run("show", "12b", "--step", "49000")

@@ -398,7 +398,7 @@ def test_any_value_in_a_model_is_accepted_or_refused_cleanly(tmp_path, key, valu
 
 
 def test_unknown_names_come_with_names_near_them():
-    for wrong, near in [("1.4b-dedupped", "1.4b-deduped"), ("EleutherAI/pythia-1.4b", "1.4b")]:
+    for wrong, near in [("1.4b-dedupped", "1.4b-deduped"), ("EleutherAI/pythia-1.4", "1.4b")]:
         with pytest.raises(ManifestError, match=re.escape(near)) as caught:
             find_model(wrong)
         assert "memtrace models list" in str(caught.value)
@@ -408,6 +408,15 @@ def test_unknown_names_come_with_names_near_them():
         find_suite("pythai")
     with pytest.raises(ManifestError, match="pythia"):
         find_model("1.4b", suite="pythai")
+
+
+def test_a_repository_of_the_hub_is_the_model_that_is_in_it(tmp_path):
+    for each in PYTHIA.models:
+        assert find_model(each.hub) == find_model(each.name)
+    on_hub = {key: value for key, value in model(hub="someone/small").items() if key != "path"}
+    path = write(tmp_path, document(models=[on_hub, {**on_hub, "name": "other"}]))
+    with pytest.raises(ManifestError, match="small"):
+        find_model("someone/small", manifest=path)  # two models, told apart by their names
 
 
 @given(st.text())

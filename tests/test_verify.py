@@ -160,6 +160,48 @@ def test_local_folders_are_hashed(tmp_path, checkpoints):
     }
 
 
+def local_suite(tmp_path, checkpoints):
+    """The checkpoints in folders, and their manifest."""
+    for step in STEPS:
+        (tmp_path / f"step{step}").mkdir()
+        for name, content in checkpoints[step].items():
+            (tmp_path / f"step{step}" / name).write_bytes(content)
+    manifest = (Path(__file__).parent / "local_suite.yaml").read_text()
+    (tmp_path / "toy.yaml").write_text(manifest)
+
+
+def test_a_link_whose_file_is_gone_is_missing(tmp_path, checkpoints):
+    local_suite(tmp_path, checkpoints)
+    path = tmp_path / "step2" / "model.safetensors"
+    path.unlink()
+    path.symlink_to(tmp_path / "gone")
+    found = verdicts(tmp_path)
+    assert [step for step in STEPS if found[step].state == "missing"] == [2]
+    assert "model.safetensors is gone" in found[2].missing
+
+
+def test_a_file_that_cannot_be_read_is_not_called_missing(tmp_path, checkpoints, monkeypatch):
+    local_suite(tmp_path, checkpoints)
+
+    def fail(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("memtrace.models.verify.file_sha256", fail)
+    with pytest.raises(ModelError, match=r"cannot read .*model\.safetensors: Permission denied"):
+        verdicts(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "connection\nreset"])
+def test_a_hub_that_does_not_answer(toy, tmp_path, monkeypatch, text):
+    def fail(*_, **__):
+        raise RuntimeError(text)
+
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_tree", fail)
+    with pytest.raises(ModelError, match=r"cannot ask the Hub about .* \(\w+\)") as caught:
+        verdicts(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_local_cache_is_hashed(toy, tmp_path, checkpoints):
     replace(toy, 2, checkpoints[8])
     scan(tmp_path, 2, allow_known_bad=True)

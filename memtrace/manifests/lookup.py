@@ -64,10 +64,10 @@ def find_suite(name: str, *, manifest: Path | None = None) -> Suite:
 def find_model(
     name: str, *, suite: str | None = None, manifest: Path | None = None
 ) -> tuple[Suite, ModelManifest]:
-    """Return the model of that short name, with its suite.
+    """Return the model of that short name, or of that repository on the Hub, with its suite.
 
     Args:
-        name: Such as `1.4b-deduped`.
+        name: Such as `1.4b-deduped`, or `EleutherAI/pythia-1.4b-deduped`.
         suite: Look in this suite only.
         manifest: A manifest file of the user's own to look in besides.
 
@@ -75,7 +75,9 @@ def find_model(
         ManifestError: There is none (the message has names near it), or several suites have one.
     """
     suites = load_suites(manifest) if suite is None else [find_suite(suite, manifest=manifest)]
-    return _look_up("model", name, [(m.name, s, m) for s in suites for m in s.models])
+    models = [(m.name, s, m) for s in suites for m in s.models]
+    on_hub = [(suite, model) for _, suite, model in models if model.hub == name]
+    return on_hub[0] if len(on_hub) == 1 else _look_up("model", name, models)
 
 
 def find_corpus(name: str, *, manifest: Path | None = None) -> tuple[Suite, CorpusManifest]:

@@ -1,6 +1,6 @@
 """Are the weights what their step says? Digests of every checkpoint, from the Hub or this machine.
 
-It loads no model: the Hub tells the sha256 of a weight file without a download.
+The Hub gives the sha256 of a weight file without a download.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from memtrace.errors import ModelError
+from memtrace.errors import ModelError, first_line
 from memtrace.manifests import ModelManifest, Suite
 from memtrace.models.weights import WEIGHT_PATTERNS
 from memtrace.storage.digests import file_sha256
 
-_AT_ONCE = 8  # questions to the Hub
+_CONCURRENT_REQUESTS = 8
 MAIN = "main"
-"""The Hub's default branch: for Pythia the end of training, and what wrong branches serve."""
+"""The Hub's default branch: for Pythia the end of training, which wrong branches serve too."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found out about one checkpoint."""
+    """The state of one checkpoint."""
 
     step: int
     files: Mapping[str, WeightFile]
@@ -37,9 +37,9 @@ class Verdict:
     same_as: tuple[str, ...]
     """Other checkpoints that have one of the files, byte for byte: their steps, or `main`."""
     known_bad: str | None
-    """What the manifest has against it."""
+    """Why the manifest says not to use it; None where it does not."""
     missing: str | None
-    """Why there are no files."""
+    """Why there are no files; None where there are some."""
 
     @property
     def state(self) -> str:
@@ -73,28 +73,24 @@ def verify_checkpoints(
         steps: The checkpoints to compare; for a model on the Hub also with its branch `main`.
         cached: Hash what is in the Hub's local cache in place of asking the Hub; checkpoints that
             are not there are left out.
-        on_progress: Called with the number of checkpoints looked at since the last call.
+        on_progress: Called with the number of checkpoints compared since the last call.
 
     Raises:
-        ModelError: The Hub cannot be reached.
+        ModelError: The Hub cannot be reached, or a file cannot be read.
     """
     labels = [*map(str, steps), *([MAIN] if model.hub else [])]
 
-    def look(label: str) -> Mapping[str, WeightFile] | str:
-        source, revision = (model.hub, MAIN) if label == MAIN else model.source(int(label))
+    def inspect(label: str) -> Mapping[str, WeightFile] | str:
         try:
-            return _find(str(source), revision, cached)
+            return _weight_files(*_source(model, label), cached)
         except FileNotFoundError as error:
             return str(error)
         finally:
             on_progress(1)
 
-    with ThreadPoolExecutor(_AT_ONCE if model.hub else 1) as pool:
-        found = dict(zip(labels, pool.map(look, labels), strict=True))
-    holders: dict[str, list[str]] = {}
-    for label, files in found.items():
-        for file in {} if isinstance(files, str) else files.values():
-            holders.setdefault(file.sha256, []).append(label)
+    with ThreadPoolExecutor(_CONCURRENT_REQUESTS if model.hub else 1) as pool:
+        found = dict(zip(labels, pool.map(inspect, labels), strict=True))
+    holders = _labels_by_digest(found)
     verdicts = [_judge(suite, model, step, found[str(step)], holders) for step in steps]
     return [verdict for verdict in verdicts if not (cached and verdict.missing)]
 
@@ -107,21 +103,44 @@ def chosen_files(files: Mapping[str, WeightFile]) -> dict[str, WeightFile]:
     return {}
 
 
-def _find(source: str, revision: str | None, cached: bool) -> Mapping[str, WeightFile]:
+def _source(model: ModelManifest, label: str) -> tuple[str, str | None]:
+    """Return repository and revision of a checkpoint, or its folder and None."""
+    return (str(model.hub), MAIN) if label == MAIN else model.source(int(label))
+
+
+def _labels_by_digest(found: Mapping[str, Mapping[str, WeightFile] | str]) -> dict[str, list[str]]:
+    """Return the checkpoints that have a file of each sha256."""
+    labels: dict[str, list[str]] = {}
+    for label, files in found.items():
+        for file in {} if isinstance(files, str) else files.values():
+            labels.setdefault(file.sha256, []).append(label)
+    return labels
+
+
+def _weight_files(source: str, revision: str | None, cached: bool) -> Mapping[str, WeightFile]:
     """Return the weight files of a checkpoint; raise FileNotFoundError where there are none."""
     if revision and not cached:
         found = _on_hub(source, revision)
     else:
-        folder = _cached_folder(source, revision) if revision else Path(source)
+        found = _in_folder(_cached_folder(source, revision) if revision else Path(source))
+    if not found:
+        raise FileNotFoundError(f"no weight files in {source}{f'@{revision}' if revision else ''}")
+    return found
+
+
+def _in_folder(folder: Path) -> Mapping[str, WeightFile]:
+    """Return the weight files of a folder that may not be there, hashed."""
+    try:
         paths = sorted(folder.iterdir()) if folder.is_dir() else []
-        found = {
+        return {
             path.name: WeightFile(file_sha256(path), path.stat().st_size)
             for path in paths
             if _is_weight(path.name)
         }
-    if not found:
-        raise FileNotFoundError(f"no weight files in {source}{f'@{revision}' if revision else ''}")
-    return found
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error.filename} is gone, or a link to what is gone") from None
+    except OSError as error:
+        raise ModelError(f"cannot read {error.filename or folder}: {error.strerror}") from error
 
 
 def _on_hub(repository: str, revision: str) -> Mapping[str, WeightFile]:
@@ -138,15 +157,15 @@ def _on_hub(repository: str, revision: str) -> Mapping[str, WeightFile]:
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise FileNotFoundError(f"the Hub has no {repository}@{revision}") from None
     except Exception as error:  # the client raises what its transport raises
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"cannot ask the Hub about {repository}@{revision} ({reason}); check the network and "
-            "HF_HUB_OFFLINE, or compare what is cached (--cached)"
+            f"cannot ask the Hub about {repository}@{revision} ({first_line(error)}); check the "
+            "network and HF_HUB_OFFLINE, or compare what is cached (--cached)"
         ) from error
 
 
 def _cached_folder(repository: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         # Nothing is fetched, and no file is asked for: only where the snapshot would be.
@@ -155,7 +174,7 @@ def _cached_folder(repository: str, revision: str) -> Path:
                 repository, revision=revision, local_files_only=True, allow_patterns=[]
             )
         )
-    except OSError:
+    except LocalEntryNotFoundError:
         raise FileNotFoundError(f"{repository}@{revision} is not in the local cache") from None
 
 
