@@ -10,7 +10,7 @@ import torch
 from memtrace.errors import ModelError
 
 SOURCE = Path(__file__).with_name("decide.cu")
-OPTIONS = ("-std=c++17",)
+OPTIONS = ("-std=c++17", "--ftz=false")
 THREADS = 256  # a block; a row's block reads a tile in 2 (half types) or 4 loads a thread
 
 Argument = torch.Tensor | np.integer
@@ -76,16 +76,26 @@ def _launch(name: str, blocks: int, arguments: tuple[Argument, ...], device: tor
     cupy = import_cupy()
     with cupy.cuda.Device(device.index), _cupy_stream(cupy, torch.cuda.current_stream(device)):
         shared = [cupy.from_dlpack(a) if isinstance(a, torch.Tensor) else a for a in arguments]
-        _kernel(name)((blocks,), (THREADS,), tuple(shared))
+        kernel = _module(device.index).get_function(name)
+        kernel((blocks,), (THREADS,), tuple(shared))
 
 
 @cache
-def _kernel(name: str) -> Any:
-    # CuPy keeps the compiled module, in memory for each device and on disk.
-    module = import_cupy().RawModule(
-        code=SOURCE.read_text(encoding="utf-8"), options=OPTIONS, backend="nvrtc"
-    )
-    return module.get_function(name)
+def _module(device_index: int) -> Any:
+    """The kernels, compiled for a device.
+
+    CuPy's RawModule always adds -ftz=true: subnormal numbers become zero, and a margin or a
+    tolerance that is one is a tie. Its compiler alone adds nothing.
+    """
+    cupy = import_cupy()
+    from cupy.cuda.compiler import compile_using_nvrtc
+    from cupy.cuda.function import Module
+
+    with cupy.cuda.Device(device_index):
+        compiled, _ = compile_using_nvrtc(SOURCE.read_text(encoding="utf-8"), OPTIONS)
+        module = Module()
+        module.load(compiled)
+    return module
 
 
 def _cupy_stream(cupy: Any, stream: torch.cuda.Stream) -> Any:
