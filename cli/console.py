@@ -39,7 +39,9 @@ def set_up(level: int) -> None:
     logging.getLogger("huggingface_hub").propagate = False
 
     def show(message: Warning | str, category: type[Warning], *_: Any) -> None:
-        logger.warning("%s: %s", category.__name__, message)
+        from memtrace.report.text import printable
+
+        logger.warning("%s: %s", category.__name__, printable(str(message)))
 
     warnings.showwarning = show  # type: ignore[assignment]  # where and when are left out
 

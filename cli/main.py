@@ -46,7 +46,10 @@ class ErrorBoundary(click.Group):
         except Exception as error:
             if os.environ.get(DEBUG, "0") != "0":
                 traceback.print_exc()
-            raise click.ClickException(public_address(explain(error))) from error
+            from memtrace.report.text import printable
+
+            message = printable(public_address(explain(error)))
+            raise click.ClickException(message) from error
 
 
 def explain(error: Exception) -> str:

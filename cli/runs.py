@@ -66,6 +66,8 @@ def _document(run: "Run", left: int) -> dict[str, Any]:
 
 
 def _text(documents: list[dict[str, Any]]) -> str:
+    from memtrace.report.numbers import size
+
     width = max(len(f"{d['suite']}/{d['model']}") for d in documents)
     lines = [f"{'model':<{width}} {'step':>8} {'files':>7} {'before':>12} {'after':>12}"]
     for d in documents:
@@ -73,16 +75,11 @@ def _text(documents: list[dict[str, Any]]) -> str:
         if not d["finished"]:
             result = "not finished: left as it is"
         elif not d["parts"]:
-            result = f"{'':>7} {'':>12} {_size(d['bytes_after']):>12}   compact already"
+            result = f"{'':>7} {'':>12} {size(d['bytes_after']):>12}   compact already"
         else:
-            sizes = (_size(d["bytes_before"]), _size(d["bytes_after"]))
+            sizes = (size(d["bytes_before"]), size(d["bytes_after"]))
             result = f"{d['parts']:>7,} {sizes[0]:>12} {sizes[1]:>12}"
         lines.append(f"{name:<{width}} {d['step']:>8} {result}")
     commands = dict.fromkeys(d["command"] for d in documents if d["command"])
     lines += [f"To finish: {command}" for command in commands]
     return "\n".join(lines)
-
-
-def _size(count: int) -> str:
-    """Return a number of bytes in the unit that suits it."""
-    return f"{count / 1e6:,.2f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"

@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from memtrace.manifests import find_suite
 from memtrace.runs.run import begin_run, find_runs, open_run
 from memtrace.runs.sampling import Sample
 from memtrace.runs.shards import plan_shards
-from memtrace.runs.status import FLOOR_RATE, STALE_SECONDS, hours_left, survey
+from memtrace.runs.status import MINIMUM_RATE, STALE_SECONDS, hours_left, survey
 
 COMMAND = ["memtrace", "scan", "--model", "demo", "--step", "all"]
 
@@ -89,16 +90,17 @@ def test_failed_where_the_last_worker_did(tmp_path):
 
 
 def test_a_scan_that_fails_says_so_in_its_record(neox_folder, tmp_path, memtrace_cli):
-    """End to end: token ids beyond the vocabulary in the second of three shards."""
-    tokens = np.full((6, 64), 3, np.uint16)
-    tokens[3, 40] = 96
-    np.save(tmp_path / "tokens.npy", tokens)
+    """End to end: a file lies in the place of the folder of scores."""
+    np.save(tmp_path / "tokens.npy", np.full((6, 64), 3, np.uint16))
+    folder = tmp_path / "runs" / "suite=local" / f"model={neox_folder.name}" / "step=0"
+    folder.mkdir(parents=True)
+    (folder / "scores").touch()
     command = ["--quiet", "scan", "--model", neox_folder, "--corpus", tmp_path / "tokens.npy"]
     command += ["--runs", tmp_path / "runs", "--shard-size", 2, "--dtype", "float32"]
     assert memtrace_cli(*command).exit_code == 1
     found = only(tmp_path / "runs")
     assert found.state == "failed"
-    assert "vocabulary" in found.reason
+    assert "cannot write" in found.reason
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"configuration": {"suite": 5}}'])
@@ -151,8 +153,8 @@ def test_hours_are_measured_where_they_can_be(tmp_path):
     assert own is None
     # 2 P k + 2 d V, P the weights without embedding and output matrix
     operations = 2 * (70_426_624 - 2 * 512 * 50_304) * 32 + 2 * 512 * 50_304
-    assert floor.source == "floor"
-    assert floor.hours == pytest.approx(60 * operations / FLOOR_RATE / 3600)
+    assert floor.source == "minimum"
+    assert floor.hours == pytest.approx(60 * operations / MINIMUM_RATE / 3600)
 
 
 def test_a_whole_suite_costs_a_few_calls_a_run(tmp_path, monkeypatch):
@@ -231,13 +233,66 @@ def test_steps_that_were_not_begun_are_shown(tmp_path, memtrace_cli):
     assert "my model  #" in memtrace_cli("status", tmp_path).stdout
 
 
+LONG = "my-" + "very-long-" * 9 + "model"
+
+
+@pytest.mark.parametrize("columns", ["60", "100", "200"])
+def test_a_long_name_leaves_every_table_readable(tmp_path, memtrace_cli, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    begin(tmp_path, done=2, model=LONG, suite="local")
+    begin(tmp_path, done=3)
+    lines = memtrace_cli("status", tmp_path).stdout.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("To finish")) <= int(columns)
+    assert sum(line.endswith(" +") for line in lines) == 1  # the symbol of the long one
+    text = "".join(line.split()[0] for line in lines if line.strip())
+    assert len(LONG) == 98
+    assert text.count("very-long-") >= 2 * 9  # in both tables, over as many lines as it takes
+    for number in ("100", "20"):  # sequences, and those left
+        assert any(number in line.split() for line in lines)
+
+
+def test_control_characters_of_a_record_are_written_out(tmp_path, memtrace_cli):
+    """A record comes from anywhere: it moves no cursor and sets no title."""
+    hostile = "a\x1b]0;title\x07b\x1b[2Jc\nd"
+    record = {"command": ["memtrace", "scan", hostile], "workers": [{"error": hostile}]}
+    begin(tmp_path, done=1, record=record)
+    text = memtrace_cli("status", tmp_path).stdout
+    assert not {"\x1b", "\x07"} & set(text)
+    written = re.sub(r"\s", "", text)
+    assert written.count(r"a\x1b]0;title\x07b\x1b[2Jc\nd") == 2
+
+
+def test_control_characters_in_an_error_are_written_out(tmp_path, memtrace_cli):
+    result = memtrace_cli("fit-poisson", tmp_path / "a\x1b[2Jb")
+    assert result.exit_code == 1
+    assert r"a\x1b[2Jb" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+def test_a_run_that_may_not_be_read_is_failed(tmp_path, memtrace_cli, monkeypatch):
+    fine, closed = begin(tmp_path, done=3), begin(tmp_path, step=64, done=3)
+    read_text = Path.read_text
+
+    def refuse(path, **options):
+        if path.parent == closed.folder:
+            raise PermissionError(13, "Permission denied")
+        return read_text(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    states = {run.folder: run.state for run in survey(tmp_path)}
+    assert states == {fine.folder: "done", closed.folder: "failed"}
+    result = memtrace_cli("status", tmp_path)
+    assert result.exit_code == 0
+    assert "Permission denied" in " ".join(result.stdout.split())
+
+
 def test_json_has_what_is_needed_to_plan(tmp_path, memtrace_cli):
     begin(tmp_path, done=2)
     (document,) = json.loads(memtrace_cli("status", tmp_path, "--json").stdout)
     names = "suite model step run shards shards_left sequences sequences_left finished command"
     assert set(names.split()) < document.keys()
     assert document["state"] == "partial"
-    assert document["hours_from"] == "floor"
+    assert document["hours_from"] == "minimum"
     assert not document["finished"]
 
 

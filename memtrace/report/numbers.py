@@ -97,6 +97,14 @@ def count(n: int, noun: str, plural: str | None = None) -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
+def size(n_bytes: float) -> str:
+    """Return a number of bytes in the largest unit that it fills: `1.2 GB`, `0.4 kB`."""
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if n_bytes >= unit:
+            return f"{n_bytes / unit:,.1f} {name}"
+    return f"{n_bytes / 1e3:,.1f} kB"
+
+
 def duration(seconds: float) -> str:
     """Return a time in its two largest units: `2 h 5 min`, `45 s`, `under 1 s`."""
     if not math.isfinite(seconds):

@@ -1,7 +1,7 @@
-"""How far a whole folder of runs is: what each checkpoint has, what it lacks, and what that costs.
+"""The state of every run in a folder: what is done, what is left, and how long that takes.
 
-It reads run records and the names of score files, and opens no score file: a damaged one is found
-by the scan that goes on, or by whoever reads it.
+Only run records and the names of score files are read. A damaged score file is found when it is
+read, by a scan or a statistic.
 """
 
 import math
@@ -11,21 +11,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from memtrace.errors import ManifestError, RunError
+from memtrace.manifests import ModelManifest, Suite, find_suite
 from memtrace.runs.paths import step_folders
 from memtrace.runs.run import MERGED, Run, open_run
 from memtrace.runs.shards import Shard
 
-if TYPE_CHECKING:
-    from memtrace.manifests import ModelManifest, Suite
-
 STATES = ("done", "partial", "stale", "failed")
 STALE_SECONDS = 86_400
 """An unfinished run into which nothing has been written for so long is stale."""
-FLOOR_RATE = 400e12
-"""Operations a second of one H100 in half precision, where no speed has been measured."""
+MINIMUM_RATE = 400e12
+"""FLOP/s of one H100 in half precision, where no speed has been measured."""
 SCORE_BYTES = 1.5
 """Bytes of a score on disk, as measured."""
 
@@ -66,8 +64,8 @@ class Hours:
 
     hours: float
     source: str
-    """`measured`: at the speed of this model's own workers; `floor`: of the fewest operations that
-    can do it, at `FLOOR_RATE`."""
+    """`measured`: at the speed of this model's own workers; `minimum`: of the minimum FLOPs, at
+    `MINIMUM_RATE`."""
 
 
 def survey(runs: Path) -> list[RunStatus]:
@@ -96,7 +94,7 @@ def hours_left(statuses: Sequence[RunStatus]) -> list[Hours | None]:
     """Return how long one device needs for each run, None where nothing tells.
 
     A run that has not been timed takes the mean speed of its model's other runs; a model that was
-    never timed is judged by its floor.
+    never timed takes the time of its minimum FLOPs.
     """
     speeds: dict[tuple[str, str], list[float]] = {}
     for run in statuses:
@@ -109,10 +107,10 @@ def _hours(run: RunStatus, speeds: Sequence[float]) -> Hours | None:
     speed = run.speed or (sum(speeds) / len(speeds) if speeds else None)
     if speed or not run.sequences_left:
         return Hours(run.sequences_left / (speed or 1) / 3600, "measured")
-    operations = _floor_operations(run.suite, run.model, run.prompt_tokens)
-    if operations is None:
+    flops = _minimum_flops(run.suite, run.model, run.prompt_tokens)
+    if flops is None:
         return None
-    return Hours(run.sequences_left * operations / FLOOR_RATE / 3600, "floor")
+    return Hours(run.sequences_left * flops / MINIMUM_RATE / 3600, "minimum")
 
 
 def known_steps(suite: str) -> tuple[int, ...]:
@@ -121,21 +119,19 @@ def known_steps(suite: str) -> tuple[int, ...]:
     return found.steps if found else ()
 
 
-def _floor_operations(suite: str, model: str, prompt_tokens: int) -> int | None:
-    """Return the fewest operations that decide a sequence, None where no manifest has the model."""
+def _minimum_flops(suite: str, model: str, prompt_tokens: int) -> int | None:
+    """Return the minimum FLOPs of a sequence, None where no manifest has the model."""
     found = (each for each in _models(suite) if each.name == model)
     return next((each.floor_operations(prompt_tokens) for each in found), None)
 
 
-def _models(suite: str) -> "tuple[ModelManifest, ...]":
+def _models(suite: str) -> tuple[ModelManifest, ...]:
     found = _suite(suite)
     return found.models if found else ()
 
 
 @lru_cache
-def _suite(name: str) -> "Suite | None":
-    from memtrace.manifests import find_suite
-
+def _suite(name: str) -> Suite | None:
     try:
         return find_suite(name)
     except ManifestError:
