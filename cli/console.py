@@ -123,9 +123,11 @@ def command_line(ctx: click.Context, without: Collection[str] = ()) -> list[str]
 
 @contextmanager
 def show_progress(
-    description: str, total: int, unit: str = "sequences"
+    description: str, total: int | None = None, unit: str = "sequences"
 ) -> Iterator[Callable[[int], None]]:
     """Show on stderr how far work is: a bar on a terminal, a log line a minute elsewhere.
+
+    Where `total` is not known, the bar shows that work goes on, and for how long.
 
     Yields:
         A function to call with the number of units done since its last call.
@@ -133,9 +135,14 @@ def show_progress(
     if not logger.isEnabledFor(logging.INFO) or not stderr().is_terminal:
         yield _LoggedProgress(description, total, unit)
         return
-    from rich.progress import Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (*Progress.get_default_columns(), TextColumn(f"{{task.completed:,.0f}} {unit}"))
+    text = TextColumn("{task.description}")
+    columns = (
+        (text, BarColumn(), TimeElapsedColumn())
+        if total is None
+        else (*Progress.get_default_columns(), TextColumn(f"{{task.completed:,.0f}} {unit}"))
+    )
     with Progress(*columns, console=stderr(), transient=True) as progress:
         task = progress.add_task(description, total=total)
         yield lambda count: progress.advance(task, count)
@@ -144,7 +151,7 @@ def show_progress(
 class _LoggedProgress:
     """Counts, and logs at most once a minute: what a batch job's log can bear."""
 
-    def __init__(self, description: str, total: int, unit: str) -> None:
+    def __init__(self, description: str, total: int | None, unit: str) -> None:
         self._description, self._total, self._done = description, total, 0
         self._unit = unit
         self._next = time.monotonic() + 60
@@ -153,5 +160,7 @@ class _LoggedProgress:
         self._done += count
         if time.monotonic() >= self._next:
             self._next += 60
-            done = f"{self._done:,} of {self._total:,} {self._unit}"
+            done = f"{self._done:,} {self._unit}"
+            if self._total is not None:
+                done = f"{self._done:,} of {self._total:,} {self._unit}"
             logger.info("%s: %s", self._description, done)

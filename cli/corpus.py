@@ -365,10 +365,14 @@ def _verify(source: str, published_as: str | None, manifest: Path | None) -> "li
     from memtrace.manifests import find_corpus
 
     if (Path(source) / PACK_RECORD).is_file():
-        return verify_pack(Path(source))
+        size = sum(file.stat().st_size for file in Path(source).glob("*.npy"))
+        with show_progress(f"Hashing {source}", size, "bytes") as advance:
+            return verify_pack(Path(source), advance)
     named = find_corpus(published_as, manifest=manifest)[1] if published_as else None
     opened = open_corpus(source, manifest=manifest, expected=named)
-    return verify_corpus(opened, published_files(named) if named else None)
+    published = published_files(named) if named else None
+    with show_progress(f"Hashing {source}", opened.size, "bytes") as advance:
+        return verify_corpus(opened, published, advance)
 
 
 def _verify_text(checks: "list[FileCheck]") -> str:

@@ -91,7 +91,8 @@ def emergence(
 def _abilities(evals: Path, level: float, seed: int, json: bool, output: Path | None) -> None:
     from memtrace.evaluations.report import emergence_of_abilities
 
-    result = emergence_of_abilities(evals, level, seed)
+    with show_progress("Fitting the curves"):
+        result = emergence_of_abilities(evals, level, seed)
     if output is not None:
         write_result(output, "emergence", result.to_dict(), result.plot())
     print_result(result.to_dict(), json, result.summary)
@@ -127,7 +128,7 @@ def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, A
     """Write the documents, tables and figures, in a folder for each model if there are several."""
     from memtrace.emergence.figures import save_emergence
 
-    with writing_to(output):
+    with writing_to(output), show_progress("Drawing", len(fits), "models") as advance:
         for fit, document in zip(fits, documents, strict=True):
             found = fit.histories
             folder = output / f"{found.suite}-{found.model}" if len(fits) > 1 else output
@@ -135,3 +136,4 @@ def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, A
             write_document(folder / "emergence.json", document)
             fit.sequence_table().write_parquet(folder / "sequences.parquet")
             save_emergence(fit, folder)
+            advance(1)

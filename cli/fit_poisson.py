@@ -1,12 +1,13 @@
 """`memtrace fit-poisson`: is memorization a Poisson process in training order?"""
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import estimate_text, one_or_list, print_result
+from .console import estimate_text, one_or_list, print_result, show_progress
 from .output import write_document, write_result, writing_to
 from .parameters import (
     Steps,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from memtrace.point_process.models.piecewise import Cut
     from memtrace.runs.run import Run
     from memtrace.runs.sampling import CountEstimate
+
+logger = logging.getLogger("memtrace")
 
 
 @click.command("fit-poisson")
@@ -99,12 +102,16 @@ def fit_poisson(
     from memtrace.runs.events import read_events
 
     fits, estimates = [], []
-    for run in chosen:
-        found_events = read_events(run)
-        estimates.append(estimate_run(run, found_events))
-        events = EventSequence.from_run(run, found_events)
-        known = _cuts(run.suite, run.model, events, cuts)
-        fits.append(fit(events, window=window, margin=margin, seed=seed, cuts=known))
+    with show_progress("Fitting", len(chosen), "checkpoints") as advance:
+        for run in chosen:
+            logger.debug("%s: reading its events", run.label)
+            found_events = read_events(run)
+            estimates.append(estimate_run(run, found_events))
+            events = EventSequence.from_run(run, found_events)
+            known = _cuts(run.suite, run.model, events, cuts)
+            logger.debug("%s: fitting %s events", run.label, f"{events.n_events:,}")
+            fits.append(fit(events, window=window, margin=margin, seed=seed, cuts=known))
+            advance(1)
     documents = [
         {**_document(run, one, estimate), "strata": _strata(run, multiplicity, margin)}
         for run, one, estimate in zip(chosen, fits, estimates, strict=True)
@@ -130,12 +137,14 @@ def _fit_emergence(
 
     models = by_model(chosen)
     fits = []
-    for (suite, model), group in models.items():
-        histories = read_histories(group)
-        # A training of one sequence a step: what is known of it beforehand are steps.
-        axis = EventSequence.from_positions([], n=histories.total_steps, sequences_per_step=1)
-        known = _cuts(suite, model, axis, cuts)
-        fits.append(fit_emergence_process(histories, margin=margin, seed=seed, cuts=known))
+    with show_progress("Fitting", len(models), "models") as advance:
+        for (suite, model), group in models.items():
+            histories = read_histories(group)
+            # A training of one sequence a step: what is known of it beforehand are steps.
+            axis = EventSequence.from_positions([], n=histories.total_steps, sequences_per_step=1)
+            known = _cuts(suite, model, axis, cuts)
+            fits.append(fit_emergence_process(histories, margin=margin, seed=seed, cuts=known))
+            advance(1)
     documents = [fit.to_dict() for fit in fits]
     if output is not None:
         for (suite, model), fit, document in zip(models, fits, documents, strict=True):
@@ -225,7 +234,7 @@ def _write(
     from memtrace.point_process import figures as plots
     from memtrace.point_process.html import html_report
 
-    with writing_to(output):
+    with writing_to(output), show_progress("Drawing", len(fits), "checkpoints") as advance:
         write_document(output / "fit.json", one_or_list(documents))
         (output / "report.html").write_text(
             html_report(fits, [d["strata"] for d in documents]), encoding="utf-8"
@@ -235,3 +244,4 @@ def _write(
         for run, fit in zip(chosen, fits, strict=True):
             prefix = f"{run.suite}-{run.model}-step{run.step}-" if len(fits) > 1 else ""
             plots.save(fit, output, prefix)
+            advance(1)

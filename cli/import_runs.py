@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .console import command_line, print_result
+from .console import command_line, print_result, show_progress
 from .parameters import Whole, json_option, manifest_option, model_suite, runs_option
 
 
@@ -45,16 +45,18 @@ def import_runs(
     from memtrace.scanning.import_published import import_run
     from memtrace.scanning.published import describe
 
-    run, findings = import_run(
-        source,
-        model=model,
-        step=step,
-        suite=suite,
-        corpus=corpus,
-        runs=runs,
-        manifest=manifest,
-        command=command_line(ctx),
-    )
+    with show_progress(f"Importing {source.name}") as advance:
+        run, findings = import_run(
+            source,
+            model=model,
+            step=step,
+            suite=suite,
+            corpus=corpus,
+            runs=runs,
+            manifest=manifest,
+            command=command_line(ctx),
+            on_progress=advance,
+        )
     counts = read_events(run).count(run.exposed_rows)
     document = {
         "suite": run.suite,

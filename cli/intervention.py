@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .console import print_result
+from .console import print_result, show_progress
 from .output import write_result
 from .parameters import existing_folder, json_option, output_option
 
@@ -31,7 +31,8 @@ def intervention(evals: Path, json: bool, output: Path | None) -> None:
     """
     from memtrace.evaluations.intervention import compare_interventions
 
-    result = compare_interventions(evals)
+    with show_progress("Comparing"):
+        result = compare_interventions(evals)
     if output is not None:
         write_result(output, "intervention", result.to_dict(), result.plot())
     print_result(result.to_dict(), json, result.summary)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .console import print_result
+from .console import print_result, show_progress
 from .output import write_result
 from .parameters import existing_file, json_option, output_option, seed_option
 
@@ -36,7 +36,8 @@ def term_frequency(
     """  # noqa: E501
     from memtrace.evaluations.terms import read_counts, read_term_accuracy, relate_terms
 
-    result = relate_terms(read_term_accuracy(accuracy), read_counts(counts), seed)
+    with show_progress("Relating"):
+        result = relate_terms(read_term_accuracy(accuracy), read_counts(counts), seed)
     if output is not None:
         write_result(output, "terms", result.to_dict(), result.plot())
     print_result(result.to_dict(), json, result.summary)

@@ -1,9 +1,15 @@
 """What holds for every command: one line for each failure, and arguments checked first."""
 
+import logging
 import subprocess
 import sys
+from contextlib import chdir, contextmanager
+from io import StringIO
 
 import pytest
+from click.testing import CliRunner
+from memtrace.cli.console import show_progress
+from rich.console import Console
 
 HEAVY = {"torch", "transformers", "statsmodels", "scipy", "matplotlib"}
 
@@ -171,3 +177,67 @@ def test_verbose_logs_each_step_and_quiet_none(tmp_path):
     for words in ("corpus demo: 32,768 rows", "step64", "tolerance", ".parquet written"):
         assert words in told["-v"]
     assert told["-q"] == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fit-poisson", "--output", "figures"],
+        ["emergence", "runs", "--output", "figures"],
+        ["runs", "compact"],
+        ["corpus", "verify", "pack"],
+        ["corpus", "multiplicity", "demo", "--output", "table"],
+        ["corpus", "info", "demo"],
+        ["corpus", "pack", "demo", "--output", "another"],
+        ["models", "verify", "demo"],
+        ["simulate", "--sequences", "1000", "--events", "50", "--draws", "2"],
+        ["simulate", "runs", "--draws", "2"],
+    ],
+    ids=" ".join,
+)
+def test_what_takes_time_shows_that_it_works(memtrace_cli, scanned, monkeypatch, arguments):
+    """Each of these takes more than two seconds on real data."""
+    monkeypatch.chdir(scanned)
+    shown = []
+
+    @contextmanager
+    def noted(description, total=None, unit="sequences"):
+        shown.append(description)
+        yield lambda _: None
+
+    for module in [m for name, m in sys.modules.items() if name.startswith("memtrace.cli.")]:
+        if hasattr(module, "show_progress"):
+            monkeypatch.setattr(module, "show_progress", noted)
+    result = memtrace_cli(*arguments)
+    assert result.exit_code == 0, result.output
+    assert shown
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory, memtrace_main):
+    """A folder with runs of two checkpoints and a pack."""
+    folder = tmp_path_factory.mktemp("scanned")
+    for arguments in (
+        ["scan", "--model", "demo", "--step", "64,512", "--sequences", "0:4096", "--device", "cpu"],
+        ["corpus", "pack", "demo", "--output", "pack"],
+    ):
+        with chdir(folder):
+            assert CliRunner().invoke(memtrace_main, ["-q", *arguments]).exit_code == 0
+    return folder
+
+
+def test_progress_without_a_known_total_ends():
+    with show_progress("Working") as advance:
+        advance(1)
+
+
+@pytest.mark.parametrize("total", [None, 100])
+def test_progress_on_a_terminal_says_what_and_how_much(monkeypatch, total):
+    told = Console(file=StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr("memtrace.cli.console.stderr", lambda: told)
+    logging.getLogger("memtrace").setLevel(logging.INFO)
+    with show_progress("Working", total, "rows") as advance:
+        advance(40)
+    shown = told.file.getvalue()
+    assert "Working" in shown
+    assert ("40 rows" in shown) == (total is not None)
