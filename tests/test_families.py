@@ -1,7 +1,5 @@
 """The engine on tiny models of many families: half precision, routers, failures of model code."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -56,27 +54,28 @@ def test_the_families_have_rows_to_get_wrong() -> None:
 
 
 def with_close_experts(family: str) -> PreTrainedModel:
-    """A model in which each expert has a rival that float32 cannot tell from it."""
+    """A model whose last router has two experts that float32 cannot tell apart."""
     model = random_model(family)
-    for name, weight in model.named_parameters():
-        if re.search(r"(gate|router)\.weight$", name) and weight.shape[0] == 8:
-            noise = 3e-8 * torch.randn(4, weight.shape[1])
-            weight[4:] = weight[:4] + noise
+    (*_, router) = (w for name, w in model.named_parameters() if name.endswith("gate.weight"))
+    router[1] = router[0] + 3e-8 * torch.randn_like(router[0])
     return model
 
 
-@pytest.mark.parametrize("family", ["mixtral", "qwen3_moe", "gpt_oss"])
-def test_close_experts_are_left_to_float64(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = with_close_experts(family)
-    sequences = generated(model, RULES, 60)
-    truth = in_float64(model, RULES, sequences)
+@pytest.mark.parametrize("family", ["mixtral", "qwen3_moe", "olmoe"])
+def test_close_experts_are_left_to_float64(family: str) -> None:
+    model, rules = with_close_experts(family), Rules(6, 6)
+    sequences = generated(model, rules, 200)
+    truth = in_float64(model, rules, sequences)
+    with torch.inference_mode():
+        gaps = GenericForward(model, torch.float32).router_gaps(torch.from_numpy(sequences))
+    # Calibrated where no experts are close, so that swaps do not widen the tolerance of the logits.
+    calm = sequences[gaps.amin(1).numpy() > 1e-4]
     order = np.random.default_rng(1).permutation(len(sequences))
-    for batch_size in (1, 7, None):
-        engine = Engine(model, RULES, calibration=sequences, batch_size=batch_size)
-        np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
-        np.testing.assert_array_equal(engine.matched_tokens(sequences[order]), truth[order])
-    assert engine.record()["rechecked"] > 0
-    assert engine.record()["tolerance"]["router_gap"] > 0
+    for batch_size in (7, None):
+        engine = Engine(model, rules, calibration=calm, batch_size=batch_size)
+        assert engine.record()["tolerance"]["logits"] < 1e-3
+        scores = engine.matched_tokens(sequences[order])
+        np.testing.assert_array_equal(scores, truth[order])
 
 
 def test_a_choice_is_watched_where_it_is_made_for_each_token() -> None:
