@@ -93,6 +93,15 @@ def test_causal_models_pass(kind, deviation):
         check_causality(model, tokens)
 
 
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_causal_models_that_were_saved_are_loaded_as_they_were(tmp_path, kind):
+    model = make(kind, **SMALL | CAUSAL[kind])
+    model.save_pretrained(tmp_path)
+    loaded = load_model(fetch_weights(str(tmp_path)), torch.device("cpu"))
+    tokens = torch.arange(20, 60)[None]
+    assert torch.equal(loaded(tokens).logits, model(tokens).logits)
+
+
 @pytest.mark.parametrize("kind", NOT_CAUSAL)
 def test_encoders_are_refused(kind):
     model = make(kind, **SMALL | NOT_CAUSAL[kind])

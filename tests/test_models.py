@@ -70,6 +70,18 @@ def test_what_the_hub_does_not_have_gives_one_line(hub_cache, source, revision):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_snapshot_whose_blobs_were_deleted(hub_cache, tmp_path, name):
+    """Whoever cleans a cache by size deletes blobs, and leaves the links to them."""
+    link = hub_cache / "snapshots" / COMMITS["main"] / name
+    blob = link.rename(tmp_path / "blob")
+    link.symlink_to(blob)
+    fetch_weights("someone/tiny")
+    blob.unlink()
+    with pytest.raises(ModelError, match=f"{name} is a link to a file that is gone"):
+        fetch_weights("someone/tiny")
+
+
 def test_folder_without_weights(tmp_path):
     with pytest.raises(ModelError, match="holds no model"):
         fetch_weights(str(tmp_path))

@@ -101,6 +101,22 @@ def test_weights_that_are_written_while_they_are_hashed(folder, other, monkeypat
     refusal(folder, "has changed while it was hashed")
 
 
+def test_every_shard_is_hashed_and_compared(neox_folder, tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(neox_folder)
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    weights = fetch_weights(str(tmp_path))
+    assert len(weights.files) > 3
+    whole = load_model(fetch_weights(str(neox_folder)), CPU).state_dict()
+    for name, tensor in load_model(weights, CPU).state_dict().items():
+        assert torch.equal(tensor, whole[name])
+    for name in weights.files:
+        before = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(before)  # the same bytes, but written again
+        with pytest.raises(ModelError, match=f"{name} has changed"):
+            weights.check_unchanged()
+        weights = fetch_weights(str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_model.bin"])
 def test_an_adapter_beside_full_weights(folder, name):
     """Whether peft is installed or not: the scores would be those of the bare model."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memtrace.errors import ModelError, first_line
+from memtrace.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -82,7 +83,7 @@ class ModelLimits:
         if self.positions is not None and tokens - 1 > self.positions:
             raise ModelError(
                 f"sequences of {tokens} tokens take {tokens - 1} positions, and this model has "
-                f"{self.positions} positions: choose fewer prompt or continuation tokens"
+                f"{self.positions} positions: choose shorter sequences, or a model that reads more"
             )
 
 
@@ -99,7 +100,10 @@ def read_limits(folder: Path) -> ModelLimits:
     try:
         if not (folder / "config.json").is_file():
             return ModelLimits(None, None)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
     except Exception as error:  # Transformers raises whatever its parsers raise
         raise ModelError(f"cannot read {folder / 'config.json'}: {first_line(error)}") from error
     text = config.get_text_config(decoder=True)

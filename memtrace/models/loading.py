@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from memtrace.errors import ModelError, first_line
 from memtrace.models.completeness import check_completeness
 from memtrace.models.probe import check_causality
+from memtrace.models.quiet import quiet_transformers
 from memtrace.models.weights import Weights
 
 if TYPE_CHECKING:
@@ -89,31 +90,24 @@ def _from_pretrained(weights: Weights) -> tuple["PreTrainedModel", Mapping[str, 
     """Return a model and what Transformers tells of its loading."""
     import torch
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging as transformers_logging
 
-    # Transformers draws a progress bar for each load; ours is the only one that a scan shows. What
-    # it reports of the loading in a table, an error tells in one line.
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    load: Any = AutoModelForCausalLM.from_pretrained
     try:
-        model, info = load(
-            weights.folder,
-            dtype=torch.float32,
-            local_files_only=True,
-            weights_only=True,
-            use_safetensors=any(name.endswith(".safetensors") for name in weights.files),
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told in the loading info, with their names
-            trust_remote_code=False,  # nor ask, which a batch job could not answer
-        )
+        with quiet_transformers():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                weights.folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                weights_only=True,
+                use_safetensors=any(name.endswith(".safetensors") for name in weights.files),
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told in the loading info, with their names
+                trust_remote_code=False,  # nor ask, which a batch job could not answer
+            )
     except Exception as error:  # Transformers raises whatever its parsers raise
         raise ModelError(
             f"cannot load the model in {weights.folder}: {first_line(error)}"
         ) from error
-    finally:
-        transformers_logging.set_verbosity(verbosity)
+    model, info = loaded
     return model, info
 
 
