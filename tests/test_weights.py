@@ -117,6 +117,34 @@ def test_every_shard_is_hashed_and_compared(neox_folder, tmp_path):
         weights = fetch_weights(str(tmp_path))
 
 
+def test_an_index_whose_shards_are_not_beside_it(neox_folder, tmp_path):
+    """Not there, or elsewhere: then they would be loaded without being hashed."""
+    model = AutoModelForCausalLM.from_pretrained(neox_folder)
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    (tmp_path / "pytorch_model.bin.index.json").write_text("{}")  # of the other format
+    path = tmp_path / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    shard = sorted(fetch_weights(str(tmp_path)).files)[1]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / shard).rename(tmp_path / "elsewhere" / shard)
+    refusal(tmp_path, rf"names weight files that are not beside it \({shard}\)")
+    weights = {k: f"elsewhere/{v}" if v == shard else v for k, v in index["weight_map"].items()}
+    path.write_text(json.dumps(index | {"weight_map": weights}))
+    refusal(tmp_path, f"elsewhere/{shard}")
+    for text in ("", "[]", "{}", '{"weight_map": [1]}', '{"weight_map": {"a": [1]}}'):
+        path.write_text(text)
+        refusal(tmp_path, "is no index of weight files")
+
+
+def test_a_stale_index_beside_a_whole_file(folder):
+    (folder / "model.safetensors.index.json").write_text("{}")
+    load_model(fetch_weights(str(folder)), CPU)
+
+
+def test_a_file_in_place_of_its_folder(folder):
+    refusal(folder / "model.safetensors", "is a file: give the folder")
+
+
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_model.bin"])
 def test_an_adapter_beside_full_weights(folder, name):
     """Whether peft is installed or not: the scores would be those of the bare model."""

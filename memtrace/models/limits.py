@@ -104,9 +104,9 @@ def read_limits(folder: Path) -> ModelLimits:
             config = AutoConfig.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
+        text = config.get_text_config(decoder=True)
     except Exception as error:  # Transformers raises whatever its parsers raise
         raise ModelError(f"cannot read {folder / 'config.json'}: {first_line(error)}") from error
-    text = config.get_text_config(decoder=True)
     return ModelLimits(_positions(text), getattr(text, "vocab_size", None))
 
 

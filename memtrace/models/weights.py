@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,8 @@ def fetch_weights(source: str, revision: str | None = None) -> Weights:
             that cannot be read, or an adapter.
     """
     local = is_local(source)
+    if not local and Path(source).is_file():
+        raise ModelError(f"{source} is a file: give the folder that holds it and its config.json")
     folder = Path(source) if local else _download(source, revision)
     try:
         paths = _weight_files(folder)
@@ -127,7 +130,28 @@ def _weight_files(folder: Path) -> list[Path]:
             raise ModelError(
                 f"{folder / name} is a link to a file that is gone: download or copy it again"
             )
+    for index in (folder / name for name in names if name.endswith(".index.json")):
+        _check_index(index, chosen)
     return [folder / name for name in chosen]
+
+
+def _check_index(index: Path, chosen: list[str]) -> None:
+    """Refuse an index that names shards which are not there, or lie elsewhere and are not hashed.
+
+    The index of the other format is not read, nor one beside a single file with all weights.
+    """
+    single = index.name.removesuffix(".index.json")
+    if single in chosen or Path(single).suffix != Path(chosen[0]).suffix:
+        return
+    try:
+        shards = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelError(f"{index} is no index of weight files: {first_line(error)}") from error
+    if missing := sorted(shards.difference(chosen)):
+        raise ModelError(
+            f"{index} names weight files that are not beside it ({', '.join(missing[:3])}"
+            f"{', …' if len(missing) > 3 else ''}): download or copy them again"
+        )
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
