@@ -38,7 +38,7 @@ dry_run_option = click.option(
 
 @click.group()
 def corpus() -> None:
-    """The token rows that a model was trained on: NAME, path or address.
+    """Look into a corpus, check it, pack it, count in it.
 
     A corpus is a name from the manifests, a Megatron prefix (with or without .bin), a prefix pack,
     a .npy file, or an address such as hf://datasets/OWNER/NAME/document.
@@ -103,10 +103,10 @@ def info(
 @manifest_option
 @json_option
 def verify(source: str, published_as: str | None, manifest: Path | None, json: bool) -> None:
-    """Compare the files of a corpus or pack with their sizes and digests; exit 1 if one is bad.
+    """Compare files with their sizes and digests.
 
-    A pack is compared with its own record. Other files are compared with a SHA256SUMS beside them,
-    or with what the Hub says of the corpus --published-as.
+    Exit 1 if one is bad. A pack is compared with its own record. Other files are compared with a
+    SHA256SUMS beside them, or with what the Hub says of the corpus --published-as.
 
     \b
     memtrace corpus verify packs/pile-standard
@@ -142,9 +142,9 @@ def pack(
     manifest: Path | None,
     json: bool,
 ) -> None:
-    """Write the first 64 tokens of every row into a prefix pack: 3% of the bytes.
+    """Write the first 64 tokens of every row into a prefix pack.
 
-    Repeating the command after an interruption loses at most one file.
+    It has 3% of the bytes. Repeating the command after an interruption loses at most one file.
 
     \b
     memtrace corpus pack pile/document --output packs/pile
@@ -173,9 +173,9 @@ def fetch(
     manifest: Path | None,
     json: bool,
 ) -> None:
-    """Make the prefix pack of a corpus straight from the Hub, without storing the corpus.
+    """Make a prefix pack straight from the Hub.
 
-    Repeating the command after an interruption loses at most one file.
+    The corpus is not stored. Repeating the command after an interruption loses at most one file.
 
     \b
     memtrace corpus fetch pile-standard --steps 0:1000
@@ -195,9 +195,10 @@ def fetch(
 @manifest_option
 @json_option
 def multiplicity(source: str, output: Path, manifest: Path | None, json: bool) -> None:
-    """Write how often each sequence's 64 tokens occur in the corpus, and where first and last.
+    """Write how often each sequence occurs, and where.
 
-    A Parquet table, one row a sequence, to join with scores on sequence_index.
+    A Parquet table, one row a sequence: how often its 64 tokens occur in the corpus, where first
+    and where last. It joins with scores on sequence_index.
 
     \b
     memtrace corpus multiplicity packs/pile-standard --output multiplicity
@@ -252,11 +253,11 @@ def count(
     manifest: Path | None,
     json: bool,
 ) -> None:
-    """Count terms in what each checkpoint has seen: a table of term, step, count.
+    """Count terms in what each checkpoint has seen.
 
-    Every token of every row is looked at; a prefix pack has only the first 64 of each. A text is
-    counted as its tokens, as it stands and with a space before it, also inside longer words that
-    are tokenized so. Repeating the command after an interruption goes on where it was.
+    The table has term, step and count. Every token of every row counts; a prefix pack has only the
+    first 64 of each. A text is counted as its tokens, with and without a space before it, also
+    inside longer words. Repeating the command after an interruption goes on where it was.
 
     \b
     memtrace corpus count pile/document --suite pythia --terms terms.txt --tokenizer tokenizer.json --output counts.parquet

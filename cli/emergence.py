@@ -60,7 +60,7 @@ def emergence(
     json: bool,
     output: Path | None,
 ) -> None:
-    """When in training does it happen: the memory of a sequence, or an ability?
+    """How early in training do memories and abilities emerge?
 
     RUNS is the folder that `memtrace scan` wrote, with several checkpoints of a model. Scan with
     --include-unexposed to tell memories from what is extractable without having been seen.

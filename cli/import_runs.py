@@ -31,11 +31,12 @@ def import_runs(
     manifest: Path | None,
     json: bool,
 ) -> None:
-    """Turn a published evaluation into a run, which fit-poisson then takes as any other.
+    """Turn a published evaluation into a run.
 
-    SOURCE is the CSV files of the published script (index,accuracy), one file or the folder of all
-    ranks; its HDF5 files; or a Parquet table of pythia-memorized-evals (index, tokens), which lists
-    the memorized sequences only: then every other one that the step had seen was not memorized.
+    The statistics take it as any other run. SOURCE is the CSV files of the published script
+    (index,accuracy), one file or the folder of all ranks; its HDF5 files; or a Parquet table of
+    pythia-memorized-evals (index, tokens), which lists only the memorized sequences: the others
+    that the step had seen count as not memorized.
 
     \b
     memtrace import memorization_12b_143000/

@@ -20,10 +20,11 @@ from .parameters import existing_folder, json_option, output_option
 @json_option
 @output_option("intervention.json and the figures (PNG and SVG)")
 def intervention(evals: Path, json: bool, output: Path | None) -> None:
-    """Compare intervened runs with their baselines: bias, and what it cost.
+    """Compare intervened runs with their baselines.
 
-    A run is intervened if its model's name says so, such as pythia-intervention-1.4b-deduped; its
-    baseline is the same model without the intervention, at the same checkpoints.
+    How much did the bias change, and what did it cost? A run is intervened if its model's name says
+    so, such as pythia-intervention-1.4b-deduped. Its baseline is the same model without the
+    intervention, at the same checkpoints.
 
     \b
     memtrace intervention --evals pythia/evals

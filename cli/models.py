@@ -1,9 +1,5 @@
-"""`memtrace models`: what the manifests say about suites and models, and whether it holds.
+"""`memtrace models`: what the manifests say about suites and models, and whether it holds."""
 
-It loads no weights; `list` and `show` know only manifests, `verify` asks the Hub.
-"""
-
-import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -19,12 +15,12 @@ if TYPE_CHECKING:
     from memtrace.manifests import ModelManifest, Suite
     from memtrace.models.verify import Verdict
 
-suite_option = click.option("--suite", help="Look in this suite only.")
+suite_option = click.option("--suite", help="Only this suite.")
 
 
 @click.group()
 def models() -> None:
-    """What is known of each model: shape, checkpoints, corpus, published counts, faults."""
+    """Show what is known of models, and check their weights."""
 
 
 @models.command("list")
@@ -84,9 +80,10 @@ def verify_model(
     manifest: Path | None,
     json: bool,
 ) -> None:
-    """Compare the weight files of a model's checkpoints; exit 1 if one is not what its step says.
+    """Check the weight files of a model's checkpoints.
 
-    The Hub tells the sha256 of each file without a download. Local models are hashed.
+    Exit 1 if one is not what its step says. The Hub tells the sha256 of each file without a
+    download. Local models are hashed.
 
     \b
     memtrace models verify 2.8b
@@ -211,38 +208,37 @@ def _checkpoint(suite: "Suite", model: "ModelManifest", step: int) -> dict[str, 
 
 
 def _table(suite: "Suite") -> str:
-    """Return a suite's models as a table of its natural width, however wide the terminal is."""
-    from rich.console import Console
-    from rich.table import Column, Table
+    """Return a suite's models as a table that fits the terminal; `show` has what it leaves out."""
+    from rich.table import Table
+    from rich.text import Text
 
-    table = Table(
-        "model",
-        Column("parameters", justify="right"),
-        Column("layers\nx width", justify="right"),
-        Column("vocab", justify="right"),
-        "dtype",
-        "corpus",
-        Column("bad", justify="right"),
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
-    for row in (_row(suite, model) for model in suite.models):
-        table.add_row(
-            row["model"],
-            f"{row['parameters']:,}",
-            f"{row['layers']}x{row['width']}",
-            str(row["vocab_size"]),
-            row["dtype"],
-            row["corpus"] or "-",
-            str(row["known_bad_checkpoints"] or "-"),
-        )
-    console = Console(width=1000, markup=False, emoji=False, no_color=True)
-    with console.capture() as capture:
-        console.print(table)
-    lines = [line.rstrip() for line in capture.get().splitlines()]
+    from memtrace.report.text import rendered, terminal_width
+
+    width = terminal_width()
+    rows = [_row(suite, model) for model in suite.models]
+    columns = {
+        "model": [row["model"] for row in rows],
+        "parameters": [f"{row['parameters']:,}" for row in rows],
+        "layers": [f"{row['layers']}x{row['width']}" for row in rows],
+        "vocab": [str(row["vocab_size"]) for row in rows],
+        "dtype": [row["dtype"] for row in rows],
+        "corpus": [row["corpus"] or "-" for row in rows],
+        "bad": [str(row["known_bad_checkpoints"] or "-") for row in rows],
+    }
+    for name in ("vocab", "dtype", "layers"):
+        if sum(max(map(len, (head, *cells))) + 2 for head, cells in columns.items()) > width:
+            columns.pop(name)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for name in columns:
+        text = name in ("model", "dtype", "corpus")
+        table.add_column(name, justify="left" if text else "right", overflow="fold")
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, cells))
     schedule = f"{_schedule(suite.steps)} (bad: how many of them are known to be faulty)"
-    return "\n".join([f"{suite.suite}: {suite.title}", schedule, *lines])
+    heads = (f"{suite.suite}: {suite.title}", schedule)
+    return "\n".join(
+        [*(textwrap.fill(head, width) for head in heads), rendered(table, width=width)]
+    )
 
 
 def _schedule(steps: Sequence[int]) -> str:
@@ -252,9 +248,10 @@ def _schedule(steps: Sequence[int]) -> str:
 
 def _text(card: dict[str, Any]) -> str:
     """Return a card as labelled paragraphs, as wide as the terminal."""
-    columns = shutil.get_terminal_size((100, 24)).columns
+    from memtrace.report.text import terminal_width
+
     wrap = textwrap.TextWrapper(
-        width=max(60, min(100, columns)),
+        width=min(100, terminal_width()),
         subsequent_indent=" " * 14,
         break_long_words=False,
         break_on_hyphens=False,

@@ -145,7 +145,7 @@ def scan(
     json: bool,
     **selection: Any,
 ) -> None:
-    """Decide for every training sequence whether a checkpoint has memorized it.
+    """Decide which sequences a checkpoint has memorized.
 
     Repeating a command finishes what was interrupted; finished shards are kept.
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     help="Fitted rate to draw from: homogeneous, log-linear, tenths, change point, change points, "
     "spline, power law or recency.",
 )
-@click.option("--sequences", type=Whole(min=1), help="Without RUNS: length of training.")
+@click.option("--sequences", type=Whole(min=1), help="Without RUNS: sequences in training.")
 @click.option("--events", type=Whole(min=1), help="Without RUNS: expected events.")
 @click.option(
     "--rate-ratio",
@@ -75,9 +75,10 @@ def simulate(
     json: bool,
     output: Path | None,
 ) -> None:
-    """Draw memorized sequences and count how often each test says that order matters.
+    """Draw memorized sequences, and test the draws.
 
-    Draws are like a run's fitted rate, or, without RUNS, of a number of events that drift.
+    The result is how often each test finds that order matters. Draws follow the fitted rate of a
+    run or, without RUNS, a number of events with a drift.
 
     \b
     memtrace simulate --sequences 146432000 --events 1870000 --rate-ratio 1.01 --draws 20

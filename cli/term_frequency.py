@@ -24,11 +24,11 @@ from .parameters import existing_file, json_option, output_option, seed_option
 def term_frequency(
     accuracy: Path, counts: Path, seed: int, json: bool, output: Path | None
 ) -> None:
-    """Relate accuracy by term to counts of terms: how strongly, and since which checkpoint.
+    """Relate accuracy on a term to how often training showed it.
 
-    CSV is a table, or a folder of tables, with the columns model, checkpoint, task, fewshot, acc
-    and acc_stderr; the term is what follows the last underscore of the task, or a column of its
-    own.
+    How strong is the relation, and since which checkpoint? CSV is a table, or a folder of tables,
+    with the columns model, checkpoint, task, fewshot, acc and acc_stderr. The term is what follows
+    the last underscore of the task, or a column of its own.
 
     \b
     memtrace corpus count pile/document --suite pythia --terms terms.txt --tokenizer tokenizer.json --output counts.parquet
