@@ -110,14 +110,9 @@ def fetch_weights(source: str, revision: str | None = None) -> Weights:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """Return the files of the format that is loaded, in order."""
+    """Return the files of the format that is loaded, in order; refuse a folder that is no model."""
     names = sorted(path.name for path in folder.iterdir())  # unlike glob, fails where it cannot
-    if adapters := [name for name in names if _matches(name, _ADAPTER_PATTERNS)]:
-        raise ModelError(
-            f"{folder} holds an adapter ({adapters[0]}), which would not take part: merge it into "
-            "the weights (peft: merge_and_unload, then save_pretrained), or move it away to scan "
-            "the model without it"
-        )
+    _refuse_adapter(folder, names)
     found = ([name for name in names if _matches(name, (p,))] for p in WEIGHT_PATTERNS)
     chosen = next((some for some in found if some), [])
     if not chosen or "config.json" not in names:
@@ -130,18 +125,28 @@ def _weight_files(folder: Path) -> list[Path]:
             raise ModelError(
                 f"{folder / name} is a link to a file that is gone: download or copy it again"
             )
-    for index in (folder / name for name in names if name.endswith(".index.json")):
-        _check_index(index, chosen)
+    _check_index(folder, chosen)
     return [folder / name for name in chosen]
 
 
-def _check_index(index: Path, chosen: list[str]) -> None:
+def _refuse_adapter(folder: Path, names: list[str]) -> None:
+    """Refuse what changes the weights of a model, and is not part of them."""
+    if adapters := [name for name in names if _matches(name, _ADAPTER_PATTERNS)]:
+        raise ModelError(
+            f"{folder} holds an adapter ({adapters[0]}), which would not take part: merge it into "
+            "the weights (peft: merge_and_unload, then save_pretrained), or move it away to scan "
+            "the model without it"
+        )
+
+
+def _check_index(folder: Path, chosen: list[str]) -> None:
     """Refuse an index that names shards which are not there, or lie elsewhere and are not hashed.
 
-    The index of the other format is not read, nor one beside a single file with all weights.
+    Transformers reads it where there is no single file with all weights.
     """
-    single = index.name.removesuffix(".index.json")
-    if single in chosen or Path(single).suffix != Path(chosen[0]).suffix:
+    single = "model.safetensors" if chosen[0].endswith(".safetensors") else "pytorch_model.bin"
+    index = folder / f"{single}.index.json"
+    if single in chosen or not index.exists():
         return
     try:
         shards = set(json.loads(index.read_bytes())["weight_map"].values())
