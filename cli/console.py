@@ -19,6 +19,7 @@ from memtrace.storage.address import public_address
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 logger = logging.getLogger("memtrace")
 
@@ -124,28 +125,46 @@ def command_line(ctx: click.Context, without: Collection[str] = ()) -> list[str]
 @contextmanager
 def show_progress(
     description: str, total: int | None = None, unit: str = "sequences"
-) -> Iterator[Callable[[int], None]]:
+) -> Iterator["_LoggedProgress | _Bar"]:
     """Show on stderr how far work is: a bar on a terminal, a log line a minute elsewhere.
 
     Where `total` is not known, the bar shows that work goes on, and for how long.
 
     Yields:
-        A function to call with the number of units done since its last call.
+        A function to call with the number of units done since its last call. Its method `stage`
+        takes the name of what is being done, which a bar shows beside the description.
     """
     if not logger.isEnabledFor(logging.INFO) or not stderr().is_terminal:
         yield _LoggedProgress(description, total, unit)
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     text = TextColumn("{task.description}")
     columns = (
         (text, BarColumn(), TimeElapsedColumn())
         if total is None
-        else (*Progress.get_default_columns(), TextColumn(f"{{task.completed:,.0f}} {unit}"))
+        else (
+            SpinnerColumn(),
+            *Progress.get_default_columns(),
+            TextColumn(f"{{task.completed:,.0f}} {unit}"),
+        )
     )
     with Progress(*columns, console=stderr(), transient=True) as progress:
         task = progress.add_task(description, total=total)
-        yield lambda count: progress.advance(task, count)
+        yield _Bar(progress, task, description)
+
+
+class _Bar:
+    """A bar on a terminal, described by the work and its stage."""
+
+    def __init__(self, progress: "Progress", task: "TaskID", description: str) -> None:
+        self._progress, self._task, self._description = progress, task, description
+
+    def __call__(self, count: int) -> None:
+        self._progress.advance(self._task, count)
+
+    def stage(self, name: str) -> None:
+        self._progress.update(self._task, description=f"{self._description}, {name}")
 
 
 class _LoggedProgress:
@@ -155,6 +174,9 @@ class _LoggedProgress:
         self._description, self._total, self._done = description, total, 0
         self._unit = unit
         self._next = time.monotonic() + 60
+
+    def stage(self, name: str) -> None:
+        """Pass over it: a log needs no label."""
 
     def __call__(self, count: int) -> None:
         self._done += count

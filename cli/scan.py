@@ -1,8 +1,7 @@
-"""`memtrace scan`: parse, plan, run, print."""
+"""`memtrace scan`: parse, plan, run, print; see `scan_text` for what is printed."""
 
 import logging
 import re
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ import click
 
 from .console import (
     command_line,
-    estimate_text,
     one_or_list,
     print_result,
     resumable,
@@ -28,10 +26,9 @@ from .parameters import (
     runs_option,
     seed_option,
 )
+from .scan_text import disk_text, dry_document, dry_text, run_document, runs_text
 
 if TYPE_CHECKING:
-    from memtrace.runs.run import Run
-    from memtrace.scanning.downloads import DiskNeed
     from memtrace.scanning.plan import ScanPlan
 
 
@@ -171,29 +168,31 @@ def scan(
         plans.append(plan_scan(each, manifest=manifest, opened=opened, **selection))
     command = command_line(ctx, without=("worker",))  # any worker's command finishes it
     job = Job(tuple(plans), batch_size, tuple(command), keep_weights)
-    own = [plans[place] for place, _ in job.part(*worker)] if worker else plans
+    own = [plans[index] for index, _ in job.part(*worker)] if worker else plans
     need = check_checkpoints(own, keep_weights=keep_weights)
     if dry_run:
-        documents = [_dry_document(plan) for plan in plans]
-        print_result(one_or_list(documents), json, lambda: _dry_text(documents, need))
+        documents = [dry_document(plan) for plan in plans]
+        print_result(one_or_list(documents), json, lambda: dry_text(documents, need))
         return
     if need and need.checkpoints:
-        logger.info("%s", _disk_text(need))
+        logger.info("%s", disk_text(need))
     total = sum(plan.sequences for plan in plans)
     kept = "finished shards are kept"
-    with resumable(kept), show_progress(_title(model, plans), total) as advance:
+    with resumable(kept), show_progress(_title(model, plans), total) as shown:
         if engine == "ray":
             from memtrace.scanning.ray import run_on_ray
 
-            runs = run_on_ray(job, device=device, address=address, on_progress=advance)
+            runs = run_on_ray(job, device=device, address=address, on_progress=shown)
         else:
             from memtrace.models.loading import visible_devices
             from memtrace.scanning.launch import run_job
 
             devices = visible_devices(device)
-            runs = run_job(job, devices, worker=worker or (0, 1), on_progress=advance)
-    documents = [_document(run) for run in runs]
-    print_result(one_or_list(documents), json, lambda: _text(documents))
+            runs = run_job(
+                job, devices, worker=worker or (0, 1), on_progress=shown, on_stage=shown.stage
+            )
+    documents = [run_document(run) for run in runs]
+    print_result(one_or_list(documents), json, lambda: runs_text(documents))
 
 
 def _check_launch(
@@ -214,109 +213,3 @@ def _title(model: str, plans: "list[ScanPlan]") -> str:
     if len(plans) == 1:
         return f"{model} step {plans[0].checkpoint.step}"
     return f"{model}, {len(plans)} checkpoints"
-
-
-def _document(run: "Run") -> dict[str, Any]:
-    from memtrace.runs.estimate import estimate_run
-    from memtrace.runs.events import read_events
-
-    events = read_events(run)
-    counts = events.count(run.exposed_rows)
-    estimate = estimate_run(run, events)
-    return {
-        "suite": run.suite,
-        "model": run.model,
-        "step": run.step,
-        "run": str(run.folder),
-        **counts,
-        "estimate": asdict(estimate) if estimate else None,
-        "workers": run.record.get("workers", []),
-    }
-
-
-def _text(documents: list[dict[str, Any]]) -> str:
-    lines = [
-        f"{'step':>8} {'sequences':>12} {'memorized':>10} {'share':>9}   unexposed (memorized)"
-    ]
-    for d in documents:
-        share = f"{d['memorized'] / d['sequences']:.4%}" if d["sequences"] else "-"
-        control = (
-            f"{d['unexposed_sequences']:,} ({d['unexposed_memorized']:,})"
-            if d["unexposed_sequences"]
-            else "-"
-        )
-        lines.append(
-            f"{d['step']:>8} {d['sequences']:>12,} {d['memorized']:>10,} {share:>9}   {control}"
-        )
-    lines += [estimate_text(d["estimate"]) for d in documents if d["estimate"]]
-    folders = documents[0]["run"] if len(documents) == 1 else documents[0]["run"].rpartition("/")[0]
-    return "\n".join([*lines, f"Scores: {folders}"])
-
-
-def _dry_document(plan: "ScanPlan") -> dict[str, Any]:
-    from memtrace.runs.run import MERGED
-    from memtrace.storage.store import list_names
-
-    shards, there = plan.shards(), list_names(plan.folder / "scores")
-    done = [s for s in shards if MERGED in there or s.file_name in there]
-    left = sum(s.sequences for s in shards) - sum(s.sequences for s in done)
-    # Neighbouring rows come whole over a network; of a sample only the sequences do.
-    whole_rows = plan.corpus.remote and plan.sample is None
-    tokens = plan.corpus.row_tokens if whole_rows else plan.rules.sequence_tokens
-    return {
-        "suite": plan.checkpoint.suite,
-        "model": plan.checkpoint.model,
-        "step": plan.checkpoint.step,
-        "run": str(plan.folder),
-        "source": plan.checkpoint.source,
-        "revision": plan.checkpoint.revision,
-        "corpus": plan.corpus.name,
-        "sequences": plan.sequences,
-        "sequences_left": left,
-        "shards": len(shards),
-        "shards_left": len(shards) - len(done),
-        "bytes_to_read": left * tokens * plan.corpus.dtype.itemsize,
-        "floor_operations": _share(plan.floor_operations(), left, plan.sequences),
-    }
-
-
-def _share(work: int | None, left: int, sequences: int) -> int | None:
-    return work and work * left // max(sequences, 1)
-
-
-def _dry_text(documents: list[dict[str, Any]], need: "DiskNeed | None") -> str:
-    lines = [
-        f"{'step':>8} {'sequences':>14} {'left':>14} {'shards left':>12} {'read':>10} {'work':>14}"
-    ]
-    for d in documents:
-        work = d["floor_operations"]
-        lines.append(
-            f"{d['step']:>8} {d['sequences']:>14,} {d['sequences_left']:>14,} "
-            f"{d['shards_left']:>12,} {d['bytes_to_read'] / 1e9:>7.2f} GB "
-            f"{_operations(work):>14}"
-        )
-    work = sum(d["floor_operations"] or 0 for d in documents)
-    if work:
-        lines.append(
-            f"At least {_operations(work)} in all; an H100 that sustains 400 TFLOP/s in half "
-            f"precision needs {work / 400e12 / 3600:,.2g} hours."
-        )
-    if need:
-        lines.append(_disk_text(need))
-    return "\n".join(lines)
-
-
-def _operations(work: int | None) -> str:
-    """Return a number of arithmetic operations in the unit that suits it."""
-    if work is None:
-        return "-"
-    unit, name = (1e15, "PFLOP") if work >= 1e14 else (1e9, "GFLOP")
-    return f"{work / unit:,.1f} {name}"
-
-
-def _disk_text(need: "DiskNeed") -> str:
-    return (
-        f"{need.checkpoints} checkpoints to download, {need.total_bytes / 1e9:,.1f} GB in all "
-        f"(with --drop-weights {need.peak_bytes / 1e9:,.1f} GB at a time); "
-        f"{need.free_bytes / 1e9:,.0f} GB free"
-    )

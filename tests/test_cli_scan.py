@@ -1,7 +1,8 @@
-"""`memtrace scan` and `status` as a user meets them: answers, exit codes, one-line errors."""
+"""`memtrace scan` and `status` as a user meets them: results, exit codes, one-line errors."""
 
 import json
 import os
+import re
 import shlex
 import subprocess
 
@@ -9,6 +10,8 @@ import click
 import numpy as np
 import pytest
 from memtrace.cli.main import main
+from memtrace.cli.scan_text import runs_text
+from scipy.stats import binomtest
 from transformers import AutoModelForCausalLM
 
 
@@ -25,7 +28,7 @@ def scan(memtrace_cli, neox_folder, corpus, tmp_path):
     return lambda *more: memtrace_cli("--quiet", "scan", *fixed, "--dtype", "float32", *more)
 
 
-def test_answer_as_text_and_as_json(scan, tmp_path):
+def test_result_as_text_and_as_json(scan, tmp_path):
     text = scan()
     assert text.exit_code == 0, text.output
     document = json.loads(scan("--json").stdout)
@@ -60,7 +63,25 @@ def test_dry_run_of_a_pythia_model(memtrace_cli, tmp_path):
     assert document["bytes_to_read"] == 146_432_000 * 128
     text = memtrace_cli(*command, "--dry-run").stdout
     assert "146,432,000" in text
-    assert "PFLOP" in text
+    assert document["minimum_flops"] == pytest.approx(1.06e20, rel=0.01)
+    assert f"{document['minimum_flops'] / 1e18:.0f} EFLOP" in text
+
+
+@pytest.mark.parametrize("n", [1, 3, 500, 20_000])
+def test_a_control_group_without_events_gives_a_bound(n):
+    """The largest rate at which none of n would still be seen one time in twenty."""
+    counts = {"sequences": 0, "memorized": 0, "unexposed_sequences": n, "unexposed_memorized": 0}
+    text = runs_text([{"step": 1, "run": "runs/a/b/c", "estimate": None, **counts}])
+    bound = binomtest(0, n, alternative="less").proportion_ci(0.95).high
+    assert f"none of {n:,} sequences" in text
+    assert float(re.search(r"below ([0-9.]+)%", text)[1]) == pytest.approx(100 * bound, rel=0.005)
+
+
+def test_tables_show_what_is_undefined_as_a_dash():
+    counts = {"sequences": 0, "memorized": 0, "unexposed_sequences": 0, "unexposed_memorized": 0}
+    text = runs_text([{"step": 0, "run": "runs/a/b/c", "estimate": None, **counts}])
+    assert text.splitlines()[1].split() == ["0", "0", "0", "-", "-", "-"]
+    assert "Control" not in text
 
 
 def test_status_names_what_is_left_and_the_command_that_finishes_it(scan, memtrace_cli, tmp_path):

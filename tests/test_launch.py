@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -112,6 +113,15 @@ def test_processes_of_one_machine(suite, undisturbed, tmp_path, workers):
     check(tmp_path, undisturbed)
     assert sum(progress) == 7 * PER_STEP
     assert min(progress) > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_worker_does_before_it_scans_is_told(suite, tmp_path, workers):
+    stages = []
+    run_job(make_job(suite, tmp_path, 2), ["cpu"] * workers, on_stage=stages.append)
+    expected = ["fetching weights", "loading model", "calibrating", "scanning"]
+    assert stages == expected or workers > 1
+    assert Counter(stages) == Counter(expected * workers)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3)))[1::2])

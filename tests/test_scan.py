@@ -277,7 +277,7 @@ def test_floor_of_the_work(suite):
     (checkpoint,) = find_checkpoints("tiny", 9, manifest=suite[0] / "toy.yaml")
     plan = plan_scan(checkpoint, corpus=None, runs=Path("unused"))
     trunk = 31_680 - 2 * 32 * 96
-    assert plan.floor_operations() == 144 * (2 * trunk * 32 + 2 * 32 * 96)
+    assert plan.minimum_flops() == 144 * (2 * trunk * 32 + 2 * 32 * 96)
 
 
 def test_a_folder_with_the_name_of_a_model_is_not_it(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ done; a shard that two workers take at once is decided twice, and written twice 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from memtrace.errors import RunError
 from memtrace.runs.run import Run, begin_run, open_run
@@ -17,9 +17,6 @@ from memtrace.scanning.downloads import fetch_ahead
 from memtrace.scanning.plan import ScanPlan
 from memtrace.scanning.record import first_record
 
-Report = Callable[[int, Shard, int], None]
-"""Called with the index of a plan among the plans, a shard of it, and how many of its sequences
-were decided, or found done, since the last call."""
 Assignment = tuple[int, Shard | None]
 """The index of a plan, and a shard of it; None: only begin the run, it has no shards."""
 Part = list[tuple[int, list[Shard]]]
@@ -84,13 +81,32 @@ def shards_left(plan: ScanPlan) -> list[Shard] | None:
     return None if not left and run.record.get("sequences_done") == plan.sequences else left
 
 
+class Reporter(Protocol):
+    """To whom a worker reports while it is at work."""
+
+    def add(self, index: int, shard: Shard, sequences: int) -> None:
+        """Receive how many sequences of a shard of plan `index` were decided, or found done."""
+
+    def stage(self, name: str) -> None:
+        """Receive what the worker does now, such as `loading model`."""
+
+
 class Progress:
     """Adds up what several workers report, and counts a shard that two of them did once."""
 
-    def __init__(self, plans: Sequence[ScanPlan], on_progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        plans: Sequence[ScanPlan],
+        on_progress: Callable[[int], None],
+        on_stage: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Begin with nothing done."""
         self._left = [{s.number: s.sequences for s in plan.shards()} for plan in plans]
-        self._on_progress = on_progress
+        self._on_progress, self._on_stage = on_progress, on_stage
+
+    def stage(self, name: str) -> None:
+        """Pass on what a worker does now."""
+        self._on_stage(name)
 
     def add(self, index: int, shard: Shard, sequences: int) -> None:
         """Count sequences of a shard."""

@@ -105,6 +105,7 @@ def run_job(
     *,
     worker: tuple[int, int] = (0, 1),
     on_progress: Callable[[int], None] = lambda _: None,
+    on_stage: Callable[[str], None] = lambda _: None,
 ) -> list[Run]:
     """Begin or go on with planned scans, and finish them on these devices.
 
@@ -115,6 +116,8 @@ def run_job(
         worker: Rank and world size, (I, N), of this call among all that work on the job.
         on_progress: Called with the number of sequences done since the last call; first with
             those of shards that were done before.
+        on_stage: Called with what a worker does now: `fetching weights`, `loading model`,
+            `calibrating`, `scanning`.
 
     Returns:
         The runs, in the order of the plans; all are finished.
@@ -125,11 +128,11 @@ def run_job(
     rank, world_size = worker
     if not 0 <= rank < world_size:
         raise RunError(f"worker {rank}/{world_size}: expected I/N with 0 <= I < N")
-    own, report = job.part(rank, world_size), Progress(job.plans, on_progress).add
+    own, progress = job.part(rank, world_size), Progress(job.plans, on_progress, on_stage)
     useful = devices[: max(1, sum(len(plan.shards()) for plan in job.plans))]
     if len(useful) == 1:
-        work(job, own, rank, useful[0], report)
+        work(job, own, rank, useful[0], progress)
     else:
         parts = [cut(own, i, len(useful)) for i in range(len(useful))]
-        work_in_processes(job, parts, rank * len(useful), useful, report)
+        work_in_processes(job, parts, rank * len(useful), useful, progress)
     return [completed(plan) for plan in job.plans]

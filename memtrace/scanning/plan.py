@@ -98,7 +98,7 @@ class ScanPlan:
             stratum_rows=self.sample.stratum_rows if self.sample else None,
         )
 
-    def floor_operations(self) -> int | None:
+    def minimum_flops(self) -> int | None:
         """Return the fewest operations that decide every sequence, None where unknown."""
         if self.checkpoint.manifest is None:
             return None

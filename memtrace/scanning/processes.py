@@ -7,12 +7,14 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NoReturn
 
 from memtrace.errors import MemtraceError, RunError, first_line
-from memtrace.scanning.jobs import Job, Part, Report
+from memtrace.runs.shards import Shard
+from memtrace.scanning.jobs import Job, Part, Reporter
 from memtrace.scanning.worker import work
 
 logger = logging.getLogger("memtrace")
@@ -20,7 +22,7 @@ _GRACE = 10.0  # seconds that a process has to end by itself
 
 
 def work_in_processes(
-    job: Job, parts: Sequence[Part], first_rank: int, devices: Sequence[str], report: Report
+    job: Job, parts: Sequence[Part], first_rank: int, devices: Sequence[str], reporter: Reporter
 ) -> None:
     """Do the parts of several workers, each in a process with a device of its own.
 
@@ -31,7 +33,7 @@ def work_in_processes(
         parts: The own part of each worker.
         first_rank: Rank of the first of these workers.
         devices: A device for each.
-        report: Called in this process with what the others report.
+        reporter: Receives, in this process, what the others report.
 
     Raises:
         ModelError, CorpusError, RunError: As the worker raised it; finished shards are kept.
@@ -51,7 +53,7 @@ def work_in_processes(
         left = dict(running)
         while left:
             for connection in wait(list(left)):
-                if not _receive(connection, *left[connection], report):  # type: ignore[arg-type, index]
+                if not _receive(connection, *left[connection], reporter):  # type: ignore[arg-type, index]
                     left.pop(connection)  # type: ignore[call-overload]
     except BaseException:
         # Politely, so that each clears its half-written file away.
@@ -62,7 +64,7 @@ def work_in_processes(
         _join([process for process, _ in running.values()])
 
 
-def _receive(connection: Connection, process: BaseProcess, device: str, report: Report) -> bool:
+def _receive(connection: Connection, process: BaseProcess, device: str, reporter: Reporter) -> bool:
     """Pass on one message of a worker; return whether more will come."""
     try:
         message = connection.recv()
@@ -79,8 +81,10 @@ def _receive(connection: Connection, process: BaseProcess, device: str, report: 
         logger.handle(message)
     elif isinstance(message, Exception):
         raise message
+    elif isinstance(message, str):
+        reporter.stage(message)
     elif message is not None:
-        report(*message)
+        reporter.add(*message)
     return message is not None
 
 
@@ -92,14 +96,27 @@ def _join(processes: Sequence[BaseProcess]) -> None:
             process.join()
 
 
+@dataclass(frozen=True)
+class _PipeReporter:
+    """Sends what a worker reports to the parent."""
+
+    sender: Connection
+
+    def add(self, index: int, shard: Shard, sequences: int) -> None:
+        self.sender.send((index, shard, sequences))
+
+    def stage(self, name: str) -> None:
+        self.sender.send(name)
+
+
 def _worker(job: Job, part: Part, rank: int, device: str, sender: Connection, level: int) -> None:
     """Do a worker's part and send what happens: progress, warnings, at the end None or an error."""
     # A terminal sends Ctrl-C to all processes: the parent ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
 
-    def warn(message: Warning | str, *_: Any) -> None:
-        sender.send(message)
+    def warn(message: Warning | str, category: type[Warning], *_: Any) -> None:
+        sender.send(message if isinstance(message, Warning) else category(message))
 
     warnings.showwarning = warn  # type: ignore[assignment]  # shown once, by the parent
     logger.setLevel(level)
@@ -108,7 +125,7 @@ def _worker(job: Job, part: Part, rank: int, device: str, sender: Connection, le
     # A broken pipe: the parent is gone, and this process ends as well.
     with suppress(BrokenPipeError, KeyboardInterrupt):
         try:
-            work(job, part, rank, device, lambda *progress: sender.send(progress))
+            work(job, part, rank, device, _PipeReporter(sender))
             sender.send(None)
         except MemtraceError as error:
             sender.send(error)

@@ -137,6 +137,7 @@ class Actor:
         self._job, self._device = job, device
         self._index = -1
         self._scan: CheckpointScan | None = None
+        self._progress = Progress(job.plans, lambda _: None)  # the driver counts whole shards
 
     def ready(self) -> list[Warning]:
         """Return once Ray has placed the actor on a node."""
@@ -153,7 +154,7 @@ class Actor:
                 self._scan = CheckpointScan(self._job, index, weights, self._device)
                 self._index = index
             if shard is not None:
-                self._scan.scan(shard, lambda *_: None)
+                self._scan.scan(shard, self._progress)
                 self._scan.finish_writing()  # a shard that is reported as done is on disk
         return [each.message for each in caught if isinstance(each.message, Warning)]
 

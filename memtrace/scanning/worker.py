@@ -19,7 +19,7 @@ from memtrace.runs.shards import Shard
 from memtrace.runs.worker_log import name_process, write_log
 from memtrace.scanning.checks import CHECKED_SEQUENCES, check_fit, refuse_identical_weights
 from memtrace.scanning.downloads import drop_weights, fetch_ahead
-from memtrace.scanning.jobs import Job, Part, Report, shards_left
+from memtrace.scanning.jobs import Job, Part, Reporter, shards_left
 from memtrace.scanning.record import complete_record, first_record
 from memtrace.scanning.shard import scan_shard
 
@@ -27,46 +27,47 @@ logger = logging.getLogger(__name__)
 _CALIBRATION = 256  # sequences on which the engine measures its numeric error
 
 
-def work(job: Job, own: Part, rank: int, device: str, report: Report) -> None:
+def work(job: Job, own: Part, rank: int, device: str, reporter: Reporter) -> None:
     """Do one worker's own part of a job in this process, then what is left of the others'.
 
     Raises:
         ModelError, CorpusError, RunError: See `scan_shard`; finished shards are kept.
     """
+    reporter.stage("fetching weights")
     plans = [job.plans[index] for index, _ in own]
     shards = [shards for _, shards in own]
     for (index, mine), weights in zip(own, fetch_ahead(plans, shards), strict=True):
-        _scan_shards(job, index, mine, weights, device, report)
+        _scan_shards(job, index, mine, weights, device, reporter)
     first = own[-1][0] + 1 if own else 0
     for index in (*range(first, len(job.plans)), *range(first)):
-        _help(job, index, rank, device, report)
+        _help(job, index, rank, device, reporter)
 
 
 def _scan_shards(
-    job: Job, index: int, shards: Sequence[Shard], weights: Weights, device: str, report: Report
+    job: Job, index: int, shards: Sequence[Shard], weights: Weights, device: str, reporter: Reporter
 ) -> None:
     """Scan these shards of a checkpoint, as far as they are not done."""
     scan = CheckpointScan(job, index, weights, device)
     left = scan.run.shards_left(shards)
     for shard in set(shards).difference(left):
-        report(index, shard, shard.sequences)
+        reporter.add(index, shard, shard.sequences)
     # A damaged file is there before, one that another worker finishes meanwhile is not.
     before = scan.run.file_names()
     for shard in left:
         if {shard.file_name, MERGED} & (scan.run.file_names() - before):
-            report(index, shard, shard.sequences)
+            reporter.add(index, shard, shard.sequences)
         else:
-            scan.scan(shard, report)
+            scan.scan(shard, reporter)
     if scan.complete() and not job.keep_weights:
         drop_weights(weights)
 
 
-def _help(job: Job, index: int, rank: int, device: str, report: Report) -> None:
+def _help(job: Job, index: int, rank: int, device: str, reporter: Reporter) -> None:
     """Scan what the other workers have not done of a checkpoint, each helper in another order."""
     plan = job.plans[index]
     left = shards_left(plan)
     for shard in set(plan.shards()).difference(left or []):
-        report(index, shard, shard.sequences)
+        reporter.add(index, shard, shard.sequences)
     if left is None:
         return
     if rank:  # so that two helpers seldom take the same shard
@@ -74,7 +75,7 @@ def _help(job: Job, index: int, rank: int, device: str, report: Report) -> None:
         left = [left[i] for i in order]
     try:
         (weights,) = fetch_ahead([plan], [left])
-        _scan_shards(job, index, left, weights, device, report)
+        _scan_shards(job, index, left, weights, device, reporter)
     except ModelError:
         # Another process has finished it meanwhile, and dropped its weights.
         if job.keep_weights or shards_left(plan) is not None:
@@ -103,7 +104,7 @@ class CheckpointScan:
         self._writing: tuple[Shard, Future[None]] | None = None
         self._done: list[Shard] = []
 
-    def scan(self, shard: Shard, report: Report) -> None:
+    def scan(self, shard: Shard, reporter: Reporter) -> None:
         """Decide a shard while the scores of the last one are written; see `finish_writing`.
 
         Raises:
@@ -112,8 +113,8 @@ class CheckpointScan:
         try:
             if self._engine is None:
                 self.run.remove_damaged_merge()
-                self._engine = self._load_engine()
-            on_progress = partial(report, self._index, shard)
+                self._engine = self._load_engine(reporter)
+            on_progress = partial(reporter.add, self._index, shard)
             corpus = self._plan.corpus
             written = scan_shard(self.run, shard, corpus, self._engine, self._writer, on_progress)
             last, self._writing = self._writing, (shard, written)
@@ -160,15 +161,17 @@ class CheckpointScan:
             )
         return not missing and complete_record(self._plan, again=bool(self._done))
 
-    def _load_engine(self) -> "engine.Engine":
+    def _load_engine(self, reporter: Reporter) -> "engine.Engine":
         plan = self._plan
         # Again, and before the model is loaded: the plan knows nothing of weights of the Hub.
         check_fit(plan.corpus, plan.rules, plan.spread(CHECKED_SEQUENCES), self._weights.folder)
         calibration = plan.corpus.take(plan.spread(_CALIBRATION), plan.rules.sequence_tokens)
         device = choose_device(self._device)
+        reporter.stage("loading model")
         model = load_model(self._weights, device, plan.rules.sequence_tokens)
         folder = self._weights.folder
         logger.debug("%s: weights of %s are on %s", self.run.label, folder, self._device)
+        reporter.stage("calibrating")
         loaded = engine.Engine(
             model,
             plan.rules,
@@ -181,6 +184,7 @@ class CheckpointScan:
             "in logits".format_map(loaded.record()),
             self.run.label,
         )
+        reporter.stage("scanning")
         return loaded
 
     def _log(self, **more: str) -> None:

@@ -1,0 +1,151 @@
+"""What `memtrace scan` prints: documents for `--json`, tables and sentences for people."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from .console import estimate_text
+
+if TYPE_CHECKING:
+    from memtrace.runs.run import Run
+    from memtrace.scanning.downloads import DiskNeed
+    from memtrace.scanning.plan import ScanPlan
+
+H100_FLOPS = 400e12
+"""Floating-point operations a second that an H100 sustains in half precision."""
+
+
+def run_document(run: "Run") -> dict[str, Any]:
+    """Return what a finished scan counts, and how it was done."""
+    from memtrace.runs.estimate import estimate_run
+    from memtrace.runs.events import read_events
+
+    events = read_events(run)
+    estimate = estimate_run(run, events)
+    return {
+        "suite": run.suite,
+        "model": run.model,
+        "step": run.step,
+        "run": str(run.folder),
+        **events.count(run.exposed_rows),
+        "estimate": asdict(estimate) if estimate else None,
+        "workers": run.record.get("workers", []),
+    }
+
+
+def runs_text(documents: list[dict[str, Any]]) -> str:
+    """Return a table of finished scans, and below it what it does not say by itself."""
+    from memtrace.report.numbers import DASH, percent
+
+    rows = []
+    for d in documents:
+        counts = d["sequences"], d["memorized"], d["unexposed_sequences"], d["unexposed_memorized"]
+        cells = [f"{n:,}" for n in counts] if counts[2] else [f"{n:,}" for n in counts[:2]]
+        share = percent(counts[1] / counts[0]) if counts[0] else DASH
+        rows.append([str(d["step"]), *cells[:2], share, *(cells[2:] or [DASH, DASH])])
+    names = ["step", "sequences", "memorized", "share", "unexposed", "of them memorized"]
+    lines = [_table(names, rows)]
+    lines += [estimate_text(d["estimate"]) for d in documents if d["estimate"]]
+    lines += [_control_text(d) for d in documents if d["unexposed_sequences"]]
+    folder = documents[0]["run"] if len(documents) == 1 else documents[0]["run"].rpartition("/")[0]
+    return "\n".join([*lines, f"Scores: {folder}"])
+
+
+def _control_text(d: dict[str, Any]) -> str:
+    """Say what the control group shows: of none memorized, the one-sided bound of their rate."""
+    from memtrace.report.numbers import percent
+
+    n, memorized = d["unexposed_sequences"], d["unexposed_memorized"]
+    start = f"Control at step {d['step']}: "
+    if memorized:
+        share = percent(memorized / n)
+        return f"{start}{memorized:,} of {n:,} sequences not yet seen are memorized ({share})."
+    # Clopper and Pearson (1934), one-sided, of no event.
+    bound = percent(1 - 0.05 ** (1 / n))
+    return (
+        f"{start}none of {n:,} sequences not yet seen is memorized: with 95% confidence the rate "
+        f"among such sequences is below {bound}."
+    )
+
+
+def dry_document(plan: "ScanPlan") -> dict[str, Any]:
+    """Return what a scan would do."""
+    from memtrace.runs.run import MERGED
+    from memtrace.storage.store import list_names
+
+    shards, there = plan.shards(), list_names(plan.folder / "scores")
+    done = [s for s in shards if MERGED in there or s.file_name in there]
+    left = sum(s.sequences for s in shards) - sum(s.sequences for s in done)
+    # Neighbouring rows come whole over a network; of a sample only the sequences do.
+    whole_rows = plan.corpus.remote and plan.sample is None
+    tokens = plan.corpus.row_tokens if whole_rows else plan.rules.sequence_tokens
+    flops = plan.minimum_flops()
+    return {
+        "suite": plan.checkpoint.suite,
+        "model": plan.checkpoint.model,
+        "step": plan.checkpoint.step,
+        "run": str(plan.folder),
+        "source": plan.checkpoint.source,
+        "revision": plan.checkpoint.revision,
+        "corpus": plan.corpus.name,
+        "sequences": plan.sequences,
+        "sequences_left": left,
+        "shards": len(shards),
+        "shards_left": len(shards) - len(done),
+        "bytes_to_read": left * tokens * plan.corpus.dtype.itemsize,
+        "minimum_flops": flops and flops * left // max(plan.sequences, 1),
+    }
+
+
+def dry_text(documents: list[dict[str, Any]], need: "DiskNeed | None") -> str:
+    """Return a table of what scans would do, and what it takes."""
+    from memtrace.report.numbers import duration
+
+    rows = [
+        [
+            str(d["step"]),
+            f"{d['sequences']:,}",
+            f"{d['sequences_left']:,}",
+            f"{d['shards_left']:,}",
+            _unit(d["bytes_to_read"], "B"),
+            _unit(d["minimum_flops"], "FLOP"),
+        ]
+        for d in documents
+    ]
+    names = ["step", "sequences", "left", "shards left", "to read", "work, at least"]
+    lines = [_table(names, rows)]
+    known = [d["minimum_flops"] for d in documents if d["minimum_flops"] is not None]
+    if known and len(known) == len(documents):
+        lines.append(
+            f"At least {_unit(sum(known), 'FLOP')} in all: {duration(sum(known) / H100_FLOPS)} on "
+            f"an H100 that sustains {H100_FLOPS / 1e12:.0f} TFLOP/s in half precision."
+        )
+    if need:
+        lines.append(disk_text(need))
+    return "\n".join(lines)
+
+
+def disk_text(need: "DiskNeed") -> str:
+    """Return what the checkpoints take on disk."""
+    from memtrace.report.numbers import count
+
+    return (
+        f"{count(need.checkpoints, 'checkpoint')} to download, {_unit(need.total_bytes, 'B')} in "
+        f"all (with --drop-weights {_unit(need.peak_bytes, 'B')} at a time); "
+        f"{_unit(need.free_bytes, 'B')} free"
+    )
+
+
+def _unit(value: int | None, unit: str) -> str:
+    """Return a quantity with a prefix of the SI: `1.2 GB`, `340 TFLOP`."""
+    from memtrace.report.numbers import DASH, number
+
+    if value is None:
+        return DASH
+    prefix = next((i for i in range(6, 0, -1) if value >= 1000**i), 0)
+    return f"{number(value / 1000**prefix, 3)} {' kMGTPE'[prefix].strip()}{unit}"
+
+
+def _table(names: list[str], rows: list[list[str]]) -> str:
+    from memtrace.report.text import columns, rendered, terminal_width
+
+    return rendered(columns(names, rows, left=0), width=terminal_width())
