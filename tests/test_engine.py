@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-import memtrace.engine.calibrate as calibrate
+import memtrace.engine.build as build
 import memtrace.engine.engine as engine_module
 from memtrace.engine import Engine, Rules
 from memtrace.engine.cascade import schedule
@@ -185,7 +185,7 @@ def test_the_logits_of_a_step_stay_within_their_budget(
     case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, sequences, matched = case("neox")
-    monkeypatch.setattr(calibrate, "LOGITS_BUDGET", 11 * 4 * VOCABULARY)
+    monkeypatch.setattr(build, "LOGITS_BUDGET", 11 * 4 * VOCABULARY)
     engine = Engine(model, Rules(), calibration=sequences, dtype="float32", batch_size=64)
     forward, seen = engine.stages[0].forward, []
     logits = forward.logits

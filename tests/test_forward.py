@@ -100,7 +100,7 @@ def test_float64_rounds_nothing_to_float32(name: str, tokens: torch.Tensor) -> N
     torch.testing.assert_close(stepwise, logits, rtol=1e-13, atol=1e-13)
     # And it is the function that Transformers computes, with the rotation of float32 that it has.
     model.gpt_neox.rotary_emb.forward = lambda *_, **__: tuple(part.double() for part in rotation)
-    model.config._attn_implementation = "sdpa"
+    model.set_attn_implementation("sdpa")
     expected = model.double()(tokens).logits[:, PROMPT - 1 :]
     torch.testing.assert_close(logits, expected, rtol=1e-12, atol=1e-12)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from memtrace.engine.calibrate import build_stages
+from memtrace.engine.build import build_stages
 from memtrace.engine.definition import Rules
 from memtrace.engine.forward.transformers import vocabulary
 from memtrace.engine.kernels.cuda import import_cupy

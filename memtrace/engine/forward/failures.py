@@ -36,7 +36,9 @@ def named_failures(
         doing = "when it is converted"
         if batch:
             doing = f"on a batch of {batch[0]} sequences of {batch[1]} tokens"
-        raise ModelError(
-            f"{name} fails in {str(dtype).removeprefix('torch.')} {doing}: "
-            f"{type(error).__name__}: {first_line(error)}; check that Transformers runs it as it is"
-        ) from error
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        advice = "check that Transformers runs it as it is"
+        if "memory" in reason.lower():
+            advice = "take a smaller --batch-size, or a machine with more memory"
+        precision = str(dtype).removeprefix("torch.")
+        raise ModelError(f"{name} fails in {precision} {doing}: {reason}; {advice}") from error

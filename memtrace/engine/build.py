@@ -1,0 +1,154 @@
+"""Build the precision stages for a model and a corpus: which precisions, how large, how fast."""
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from transformers import GPTNeoXForCausalLM, PreTrainedModel
+
+from memtrace.engine.calibrate import float32_stage, half_stage, router_tolerance, spread
+from memtrace.engine.cascade import Forward, schedule
+from memtrace.engine.definition import Rules
+from memtrace.engine.forward.neox import NeoXForward
+from memtrace.engine.forward.transformers import GenericForward
+from memtrace.engine.kernels import MISS, UNDECIDED
+from memtrace.engine.stages import ExactStage, ToleranceStage
+from memtrace.errors import ApproximationWarning
+
+LOGITS_BUDGET = 256 << 20  # bytes
+CACHE_BUDGET = 128 << 20  # bytes; twice that makes it 1% faster and takes 300 MB more
+LARGEST_BATCH = 1024
+TIMED_SEQUENCES = 64
+
+
+def build_stages(
+    model: PreTrainedModel, rules: Rules, sample: np.ndarray, dtype: str, batch_size: int | None
+) -> tuple[list[ToleranceStage], ExactStage]:
+    """The precision stages for a model, from the fastest to the exact one.
+
+    Args:
+        model: In float32, on its device.
+        rules: Lengths and EOS rule.
+        sample: `(m, k + l)` token ids of the corpus, m at least 1.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto`: the fastest, rechecks included.
+        batch_size: The most sequences in a batch; None for as many as are good.
+
+    Returns:
+        One or two stages with tolerances, and the exact one.
+    """
+    routers = router_tolerance(model, sample)
+    exact = ExactStage(
+        forward=_forward(model, torch.float64, rules, None),
+        length=rules.continuation_tokens,
+        mask_eos=rules.eos_rule == "mask-eos",
+    )
+    full = float32_stage(_stage(model, torch.float32, rules, batch_size, routers), exact, sample)
+    candidates = [
+        [half, full]
+        for half_type in _half_types(dtype, model.device, routes=routers is not None)
+        if (half := half_stage(_stage(model, half_type, rules, batch_size, None), full, sample))
+    ]
+    if dtype in ("auto", "float32") or not candidates:
+        candidates.append([full])
+    if dtype not in ("auto", "float32") and len(candidates[0]) == 1:
+        _warn_of_float32(dtype, routes=routers is not None)
+    fastest = candidates[0]
+    if len(candidates) > 1:
+        fastest = min(candidates, key=lambda stages: _cost(stages, sample))
+    stops = _stops(fastest[0], sample)
+    return [replace(stage, stops=stops) for stage in fastest], exact
+
+
+def _forward(
+    model: PreTrainedModel, dtype: torch.dtype, rules: Rules, routers: float | None
+) -> Forward:
+    """Our own forward pass where there is one for the model, else that of Transformers."""
+    if type(model) is GPTNeoXForCausalLM:
+        return NeoXForward(model, dtype, rules.sequence_tokens)
+    return GenericForward(model, dtype, routers)
+
+
+def _half_types(dtype: str, device: torch.device, *, routes: bool) -> list[torch.dtype]:
+    """The half types to try: none for a model with routers, whose error no tolerance bounds."""
+    names = {
+        "float32": [],
+        "auto": ["bfloat16"] if device.type == "cpu" else ["float16", "bfloat16"],
+    }
+    return [] if routes else [getattr(torch, name) for name in names.get(dtype, [dtype])]
+
+
+def _warn_of_float32(dtype: str, *, routes: bool) -> None:
+    reason = (
+        "the model sends tokens to experts, and rounding changes to which"
+        if routes
+        else "no margin of the calibration sequences is finite in it"
+    )
+    warnings.warn(
+        f"{dtype} was asked for, and float32 is used: {reason}", ApproximationWarning, stacklevel=4
+    )
+
+
+def _stage(
+    model: PreTrainedModel,
+    dtype: torch.dtype,
+    rules: Rules,
+    batch_size: int | None,
+    routers: float | None,
+) -> ToleranceStage:
+    """A stage as large as its budgets allow, with tolerances and chunks still to be set."""
+    forward = _forward(model, dtype, rules, routers)
+    config = model.config.get_text_config()
+    logits_budget, cache_budget = LOGITS_BUDGET, CACHE_BUDGET
+    if model.device.type == "cuda":
+        free = torch.cuda.mem_get_info(model.device)[0]
+        logits_budget, cache_budget = free // 8, free // 4
+    rows = max(1, logits_budget // (forward.vocabulary * dtype.itemsize))
+    cached = (
+        2 * config.num_hidden_layers * config.hidden_size * dtype.itemsize * rules.prompt_tokens
+    )
+    most = max(1, min(rows, cache_budget // cached))
+    stops = tuple(min(2**i, rules.continuation_tokens) for i in range(9))
+    return ToleranceStage(
+        forward=forward,
+        length=rules.continuation_tokens,
+        mask_eos=rules.eos_rule == "mask-eos",
+        batch_size=min(most, batch_size or LARGEST_BATCH),
+        stops=stops,
+        max_rows=rows,
+        tolerance=0.0,
+    )
+
+
+def _cost(stages: Sequence[ToleranceStage], sample: np.ndarray) -> float:
+    """Seconds to decide some first tokens; what a stage leaves undecided, by the next."""
+    sample = spread(sample, TIMED_SEQUENCES)
+    seconds, share = 0.0, 1.0
+    for stage in stages:
+        spent, outcomes = _time_first_token(stage, sample)
+        seconds += share * spent
+        share *= float((outcomes[:, 0] >= UNDECIDED).mean())
+    return seconds
+
+
+def _time_first_token(stage: ToleranceStage, sample: np.ndarray) -> tuple[float, np.ndarray]:
+    open_decisions = np.zeros((len(sample), stage.length), bool)
+    open_decisions[:, 0] = True
+    stage.outcomes(sample, open_decisions)  # the first call prepares kernels
+    start = time.perf_counter()
+    outcomes = stage.outcomes(sample, open_decisions)
+    return time.perf_counter() - start, outcomes
+
+
+def _stops(stage: ToleranceStage, sample: np.ndarray) -> tuple[int, ...]:
+    """The cheapest chunks for the survival of the sample and the measured costs of a step."""
+    outcomes = stage.outcomes(sample, np.ones((len(sample), stage.length), bool))
+    right = np.logical_and.accumulate(outcomes != MISS, axis=1)
+    survival = (right.sum(axis=0) + 0.5) / (len(sample) + 1)
+    timed = spread(sample, TIMED_SEQUENCES)
+    seconds, _ = _time_first_token(stage, timed)
+    prompt = timed.shape[1] - stage.length
+    step, _ = _time_first_token(stage, timed[:1])
+    return schedule(survival, step, seconds / (len(timed) * prompt) * stage.batch_size)
