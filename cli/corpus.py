@@ -8,27 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memtrace.storage.address import public_address
-
 from .console import print_result, resumable, show_progress
+from .corpus_tables import count, multiplicity
 from .parameters import (
     SequenceRange,
     Whole,
-    existing_file,
-    file_type,
     folder_type,
     json_option,
     manifest_option,
     output_option,
     seed_option,
-    step_option,
 )
 
 if TYPE_CHECKING:
     from memtrace.corpus import Corpus
     from memtrace.corpus.pack_writer import Estimate
     from memtrace.corpus.verify import FileCheck
-    from memtrace.manifests import Suite
+    from memtrace.manifests import CorpusManifest, Suite
 
 logger = logging.getLogger("memtrace")
 dry_run_option = click.option(
@@ -45,12 +41,28 @@ def corpus() -> None:
     """
 
 
+@corpus.command("list")
+@manifest_option
+@json_option
+def list_corpora(manifest: Path | None, json: bool) -> None:
+    """List every corpus that has a name here.
+
+    \b
+    memtrace corpus list
+    """
+    from memtrace.manifests import load_suites
+
+    suites = load_suites(manifest)
+    rows = [_row(suite, named) for suite in suites for named in suite.corpora.values()]
+    print_result(rows, json, lambda: _list_text(rows))
+
+
 @corpus.command()
 @click.argument("source")
 @click.option("--sample", type=Whole(min=1), default=10_000, help="Rows to look at, at random.")
 @seed_option("the sample")
 @click.option("--all", is_flag=True, help="Look at every row.")
-@click.option("--sequences", type=SequenceRange(), help="Look at rows A to B-1 only.")
+@click.option("--sequences", type=SequenceRange(), help="Only rows A to B, B not included.")
 @manifest_option
 @json_option
 def info(
@@ -129,7 +141,7 @@ def verify(source: str, published_as: str | None, manifest: Path | None, json: b
 @click.option(
     "--sequences",
     type=SequenceRange(),
-    help="Only the files that hold rows A to B-1 (whole files).",
+    help="Only the files that hold rows A to B, B not included.",
 )
 @dry_run_option
 @manifest_option
@@ -157,9 +169,9 @@ def pack(
 @corpus.command()
 @click.argument("name")
 @click.option(
-    "--steps",
-    type=SequenceRange(),
-    help="Only what training steps A to B-1 consumed (whole files); 0:1000 is what step 1000 saw.",
+    "--step",
+    type=Whole(min=1),
+    help="Only the files that hold what the checkpoint of this step has seen.  [default: all]",
 )
 @click.option("--output", type=folder_type, help="Folder of the pack.  [default: packs/NAME]")
 @dry_run_option
@@ -167,7 +179,7 @@ def pack(
 @json_option
 def fetch(
     name: str,
-    steps: tuple[int, int] | None,
+    step: int | None,
     output: Path | None,
     dry_run: bool,
     manifest: Path | None,
@@ -178,141 +190,55 @@ def fetch(
     The corpus is not stored. Repeating the command after an interruption loses at most one file.
 
     \b
-    memtrace corpus fetch pile-standard --steps 0:1000
+    memtrace corpus fetch pile-standard --step 1000
     memtrace corpus fetch pile-standard --dry-run
     """
     from memtrace.corpus import open_named
     from memtrace.manifests import find_corpus
 
     suite, named = find_corpus(name, manifest=manifest)
-    rows = steps and (steps[0] * suite.sequences_per_step, steps[1] * suite.sequences_per_step)
+    rows = None if step is None else (0, suite.exposed_rows(step, named.rows))
     _pack(open_named(named), output or Path("packs", name), rows, dry_run, json)
 
 
-@corpus.command()
-@click.argument("source")
-@output_option("the table", required=True)
-@manifest_option
-@json_option
-def multiplicity(source: str, output: Path, manifest: Path | None, json: bool) -> None:
-    """Write how often each sequence occurs, and where.
-
-    A Parquet table, one row a sequence: how often its 64 tokens occur in the corpus, where first
-    and where last. It joins with scores on sequence_index.
-
-    \b
-    memtrace corpus multiplicity packs/pile-standard --output multiplicity
-    """
-    from memtrace.corpus import open_corpus
-    from memtrace.corpus.duplicates import count_repeated, write_multiplicity
-
-    opened = open_corpus(source, manifest=manifest)
-    with show_progress(f"Counting {opened.name}", len(opened), "rows") as advance:
-        write_multiplicity(opened, output, on_progress=advance)
-    document = {"table": str(output), **count_repeated(output)}
-    print_result(
-        document,
-        json,
-        lambda: (
-            "{sequences:,} sequences, {distinct:,} distinct; {repeated:,} occur more than once, "
-            "the commonest {largest:,} times\nTable: {table}".format_map(document)
-        ),
-    )
+corpus.add_command(multiplicity)
+corpus.add_command(count)
 
 
-@corpus.command()
-@click.argument("source")
-@click.option(
-    "--terms",
-    type=existing_file,
-    required=True,
-    help="File of terms, one a line: texts with --tokenizer, else token ids such as 15 22.",
-)
-@click.option(
-    "--tokenizer",
-    type=existing_file,
-    help="The tokenizer.json of the corpus, for terms that are texts.",
-)
-@click.option("--suite", help="Suite whose steps count; that of the corpus if a manifest names it.")
-@step_option("all")
-@click.option(
-    "--output",
-    type=file_type,
-    required=True,
-    help="Parquet file of the table.",
-)
-@manifest_option
-@json_option
-def count(
-    source: str,
-    terms: Path,
-    tokenizer: Path | None,
-    suite: str | None,
-    step: str,
-    output: Path,
-    manifest: Path | None,
-    json: bool,
-) -> None:
-    """Count terms in what each checkpoint has seen.
-
-    The table has term, step and count. Every token of every row counts; a prefix pack has only the
-    first 64 of each. A text is counted as its tokens, with and without a space before it, also
-    inside longer words. Repeating the command after an interruption goes on where it was.
-
-    \b
-    memtrace corpus count pile/document --suite pythia --terms terms.txt --tokenizer tokenizer.json --output counts.parquet
-    memtrace corpus count demo --terms ids.txt --step 512 --output counts.parquet
-    """  # noqa: E501
-    from memtrace.corpus import open_corpus
-    from memtrace.corpus.term_counts import token_terms, tokenized_terms, write_counts
-    from memtrace.manifests.steps import parse_steps
-
-    lines = [line for line in terms.read_text(encoding="utf-8").splitlines() if line.strip()]
-    wanted = tokenized_terms(lines, tokenizer) if tokenizer else token_terms(lines)
-    opened = open_corpus(source, manifest=manifest)
-    of = _suite_of(source, suite, manifest)
-    asked = parse_steps(step, of.steps)
-    rows = of.exposed_rows(asked[-1], len(opened))
-    with (
-        resumable("the counts so far are kept beside the table"),
-        show_progress(f"Counting in {opened.name}", rows, "rows") as advance,
-    ):
-        write_counts(opened, wanted, asked, of.sequences_per_step, output, on_progress=advance)
-    document = {
-        "table": str(output),
-        "terms": len(wanted),
-        "steps": asked,
-        "rows": rows,
-        "tokens_of_a_row": opened.row_tokens,
-        "prefixes_only": opened.source_digest is not None,
+def _row(suite: "Suite", named: "CorpusManifest") -> dict[str, Any]:
+    """Return what the manifest says of a corpus."""
+    return {
+        "corpus": named.name,
+        "suite": suite.suite,
+        "rows": named.rows,
+        "row_tokens": named.row_tokens,
+        "dtype": named.dtype,
+        "tokens": named.rows * named.row_tokens,
+        "hub": named.hub,
+        "path": None if named.path is None else str(named.path),
+        "models": [model.name for model in suite.models if model.corpus == named.name],
+        "license": named.license,
+        "url": named.url,
+        "notes": named.notes,
     }
-    print_result(document, json, lambda: _count_text(document))
 
 
-def _suite_of(source: str, suite: str | None, manifest: Path | None) -> "Suite":
-    """Return the suite that was asked for, or that of the corpus."""
-    from memtrace.errors import ManifestError
-    from memtrace.manifests import find_corpus, find_suite
-
-    if suite is not None:
-        return find_suite(suite, manifest=manifest)
-    try:
-        return find_corpus(source, manifest=manifest)[0]
-    except ManifestError as error:
-        raise click.UsageError(
-            f"no manifest names the corpus {public_address(source)}: say with --suite whose steps "
-            "count, such as --suite pythia"
-        ) from error
-
-
-def _count_text(document: dict[str, Any]) -> str:
-    tokens = document["tokens_of_a_row"]
-    which = f"the first {tokens} tokens" if document["prefixes_only"] else f"all {tokens} tokens"
-    steps = len(document["steps"])
-    return (
-        f"{document['terms']:,} terms at {steps} step{'s' * (steps > 1)}, in {which} of "
-        f"{document['rows']:,} rows\nTable: {document['table']}"
-    )
+def _list_text(rows: list[dict[str, Any]]) -> str:
+    head = ("corpus", "suite", "rows", "tokens a row", "models", "where it is")
+    table = [
+        (
+            row["corpus"],
+            row["suite"],
+            f"{row['rows']:,}",
+            f"{row['row_tokens']:,} {row['dtype']}",
+            str(len(row["models"])),
+            f"hf://datasets/{row['hub']}" if row["hub"] else row["path"],
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *table, strict=True)]
+    lines = ("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in (head, *table))
+    return "\n".join(lines)
 
 
 def _pack(
@@ -372,7 +298,7 @@ def _verify(source: str, published_as: str | None, manifest: Path | None) -> "li
     named = find_corpus(published_as, manifest=manifest)[1] if published_as else None
     opened = open_corpus(source, manifest=manifest, expected=named)
     published = published_files(named) if named else None
-    with show_progress(f"Hashing {source}", opened.size, "bytes") as advance:
+    with show_progress(f"Hashing {opened.name}", opened.size, "bytes") as advance:
         return verify_corpus(opened, published, advance)
 
 

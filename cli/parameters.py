@@ -12,20 +12,39 @@ from typing import Any
 
 import click
 
+from memtrace.storage.address import public_address
+
 MOST = 2**63 - 1
 """The largest whole number that an index or a count can be."""
 STEPS = "1000 or 1000,2000 or 1000:143000:1000 (ends included) or all or last"
 
 Decorator = Callable[[Any], Any]
-folder_type = click.Path(file_okay=False, path_type=Path)
 existing_folder = click.Path(exists=True, file_okay=False, path_type=Path)
-file_type = click.Path(dir_okay=False, path_type=Path)
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _shown(value: str) -> str:
     """Return what was typed, short enough for a message of one line."""
     return repr(value if len(value) <= 40 else value[:40] + "…")
+
+
+class LocalPath(click.Path):
+    """A file or folder to write on this machine."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Refuse an address, of which a folder of that name would be made."""
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(value)):
+            place = public_address(str(value))
+            self.fail(
+                f"{place} is an address: this is written to a local path; copy it from there",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
+
+folder_type = LocalPath(file_okay=False, path_type=Path)
+file_type = LocalPath(dir_okay=False, path_type=Path)
 
 
 class Whole(click.IntRange):

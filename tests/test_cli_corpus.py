@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 import yaml
 
+from memtrace.manifests import load_suites
+
 
 @pytest.fixture
 def rows():
@@ -106,7 +108,7 @@ def test_pack_verify_and_a_flipped_bit(memtrace_cli, prefix, tmp_path):
 def test_fetch_from_the_hub_stores_only_the_pack(memtrace_cli, hub, rows, tmp_path):
     on_hub(hub, rows, tmp_path)
     command = ["corpus", "fetch", "small-pile", "--manifest", tmp_path / "toy.yaml"]
-    command += ["--output", tmp_path / "pack", "--steps", "0:3"]
+    command += ["--output", tmp_path / "pack", "--step", "3"]
     dry = memtrace_cli(*command, "--dry-run")
     assert "1 files to write" in dry.stdout
     assert "to read at" in dry.stdout
@@ -123,9 +125,40 @@ def test_fetch_from_the_hub_stores_only_the_pack(memtrace_cli, hub, rows, tmp_pa
 def test_steps_beyond_the_corpus(memtrace_cli, hub, rows, tmp_path):
     on_hub(hub, rows, tmp_path)
     command = ["corpus", "fetch", "small-pile", "--manifest", tmp_path / "toy.yaml"]
-    result = memtrace_cli(*command, "--output", tmp_path / "pack", "--steps", "60:65")
+    result = memtrace_cli(*command, "--output", tmp_path / "pack", "--step", "99999999")
+    assert result.exit_code == 0, result.output
+    assert len(np.load(tmp_path / "pack" / "prefixes-00000-of-00001.npy")) == len(rows)
+    command = ["corpus", "pack", "small-pile", "--manifest", tmp_path / "toy.yaml"]
+    result = memtrace_cli(*command, "--output", tmp_path / "pack", "--sequences", "600:650")
     assert result.exit_code == 1
     assert "rows 600:650 are not a range within the corpus, 0:640" in result.stderr
+
+
+def test_list_says_what_the_manifests_have(memtrace_cli):
+    found = json.loads(memtrace_cli("corpus", "list", "--json").stdout)
+    by_name = {row["corpus"]: row for row in found}
+    assert set(by_name) >= {"demo", "pile-standard", "pile-deduped"}
+    for suite in load_suites():
+        for name, corpus in suite.corpora.items():
+            row = by_name[name]
+            assert (row["suite"], row["rows"], row["hub"]) == (suite.suite, corpus.rows, corpus.hub)
+            assert row["tokens"] == corpus.rows * corpus.row_tokens
+            assert row["models"] == [m.name for m in suite.models if m.corpus == name]
+    text = memtrace_cli("corpus", "list").stdout
+    for row in found:
+        (line,) = (line for line in text.splitlines() if line.split()[0] == row["corpus"])
+        assert f"{row['rows']:,}" in line
+        assert (row["hub"] or row["path"]) in line
+
+
+def test_an_address_is_no_local_output(memtrace_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for place in ("s3://bucket/pack", "https://host/a?sig=s3cr3t"):
+        result = memtrace_cli("corpus", "pack", "demo", "--output", place)
+        assert result.exit_code == 2
+        assert "is an address" in result.stderr
+        assert "s3cr3t" not in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_are_compared_with_what_the_hub_says(memtrace_cli, hub, rows, tmp_path):
@@ -175,7 +208,9 @@ def test_killed_command_is_repeated(prefix, rows, tmp_path):
         (["fetch", "pile-standard"], 1, "the Hub cannot be read"),
         (["verify", "pile-standard"], 1, "the Hub cannot be read"),
         (["pack", "demo"], 2, "--output"),
-        (["fetch", "pile-standard", "--steps", "5"], 2, "A:B"),
+        (["fetch", "pile-standard", "--step", "0:5"], 2, "whole number"),
+        (["info", "pile-standart"], 1, "memtrace corpus list"),
+        (["list", "--manifest", "/dev/zero"], 1, "no regular file"),
         (["info", "demo", "--sample", "0"], 2, "--sample"),
         (["unpack"], 2, "unpack"),
     ],

@@ -1,230 +1,23 @@
-"""Manifests: the facts in pythia.yaml, what a manifest may not say and finding by name."""
+"""What a manifest may say, and what not."""
 
+import os
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from manifest_documents import document, model, refusal, write
 from pydantic import ValidationError
 
 from memtrace.errors import ManifestError
 from memtrace.manifests import (
-    find_corpus,
-    find_model,
-    find_suite,
     load_suite,
-    load_suites,
 )
-from memtrace.manifests import lookup as manifests
-
-FOLDER = Path(__file__).parents[1] / "data_manifests"
-FACTS = Path(__file__).parents[1].parent / "shared" / "reference" / "pythia-and-peers.md"
-PYTHIA = load_suite(FOLDER / "pythia.yaml")
-STEPS = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
-SIZES = ["70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b"]
 
 # Every example writes its own manifest over the last one's.
 one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-
-
-def document(**changes: Any) -> dict[str, Any]:
-    """Return a small valid manifest, as YAML gives it, with top-level changes."""
-    corpus = {"path": "c", "files": "c.bin", "row_tokens": 65, "dtype": "uint16", "rows": 640}
-    return {
-        "schema": 1,
-        "suite": "toy",
-        "title": "A toy",
-        "sequences_per_step": 64,
-        "steps": [0, "2:8:2", 10],
-        "corpora": {"text": corpus},
-        "models": [model()],
-        **changes,
-    }
-
-
-def model(**changes: Any) -> dict[str, Any]:
-    return {
-        "name": "small",
-        "path": "w/step{step}",
-        "corpus": "text",
-        "architecture": "gpt-neox",
-        "layers": 2,
-        "width": 8,
-        "heads": 2,
-        "vocab_size": 16,
-        "parameters": 100,
-        "dtype": "float32",
-        **changes,
-    }
-
-
-def refusal(folder: Path, content: Any) -> str | None:
-    """Return the message with which a manifest is refused, or None where it loads."""
-    try:
-        load_suite(write(folder, content))
-    except ManifestError as error:
-        return str(error)
-    return None
-
-
-def write(folder: Path, content: Any, name: str = "toy.yaml") -> Path:
-    path = folder / name
-    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
-    return path
-
-
-# The facts in pythia.yaml
-
-
-@pytest.mark.parametrize("entry", PYTHIA.models, ids=lambda entry: entry.name)
-def test_parameters_follow_from_the_shape(entry):
-    """GPT-NeoX: two embeddings; per layer 12 d^2 weights, 13 d biases and norms; one norm."""
-    d = entry.width
-    assert entry.parameters == (
-        2 * entry.vocab_size * d + entry.layers * (12 * d * d + 13 * d) + 2 * d
-    )
-    assert entry.width % entry.heads == 0
-    assert entry.vocab_size >= 50_277  # the tokenizer
-    assert entry.vocab_size % 128 == 0
-
-
-def test_every_pythia_model_is_there_once():
-    names = [f"{size}{variant}" for size in SIZES for variant in ("", "-deduped")] + ["14m", "31m"]
-    names += [f"{size}-seed{i}" for size in ["14m", "31m", *SIZES[:3]] for i in range(1, 10)]
-    names += [f"160m-{kind}-seed{i}" for kind in ("data", "weight") for i in (1, 2, 3)]
-    assert sorted(entry.name for entry in PYTHIA.models) == sorted(names)
-    for entry in PYTHIA.models:
-        assert entry.source(512) == (f"EleutherAI/pythia-{entry.name}", "step512")
-
-
-def test_models_of_one_size_have_one_shape():
-    shapes: dict[str, set[tuple[Any, ...]]] = {}
-    for entry in PYTHIA.models:
-        shape = (entry.layers, entry.width, entry.heads, entry.vocab_size, entry.dtype)
-        shapes.setdefault(entry.name.partition("-")[0], set()).add(shape)
-    assert all(len(of_size) == 1 for of_size in shapes.values())
-
-
-def test_only_1b_was_trained_in_bfloat16():
-    other = {entry.name for entry in PYTHIA.models if entry.dtype != "float16"}
-    assert other == {"1b", "1b-deduped"}
-    assert find_model("1b", suite="pythia")[1].dtype == "bfloat16"
-
-
-def test_schedule_and_exposure():
-    assert list(PYTHIA.steps) == STEPS
-    assert (len(STEPS), PYTHIA.last_step) == (154, 143_000)
-    rows = PYTHIA.corpora["pile-standard"].rows
-    assert PYTHIA.exposed_rows(0, rows) == 0
-    assert PYTHIA.exposed_rows(23_000, rows) == 23_552_000
-    assert PYTHIA.exposed_rows(143_000, rows) == rows  # the last checkpoint has seen it all, once
-    assert PYTHIA.exposed_rows(143_000, 1000) == 1000
-
-
-@pytest.mark.parametrize("name", ["pile-standard", "pile-deduped"])
-def test_corpora(name):
-    _, corpus = find_corpus(name)
-    assert corpus.name == name
-    assert corpus.local_files is None
-    assert corpus.rows * corpus.row_tokens * 2 == 600_078_336_000
-    assert len(corpus.file_names) == 21
-    assert corpus.file_names[0] == "document-00000-of-00020.bin"
-    assert corpus.file_names[-1] == "document-00020-of-00020.bin"
-
-
-def test_models_have_the_corpus_of_their_name():
-    for entry in PYTHIA.models:
-        if "seed" in entry.name:
-            assert entry.corpus is None
-            assert "--corpus" in entry.corpus_note
-        elif entry.name != "31m":
-            expected = "pile-deduped" if "deduped" in entry.name else "pile-standard"
-            assert entry.corpus == expected
-
-
-def test_published_counts_grow_with_size_and_with_duplicates():
-    last = {entry.name: entry.memorized.get(143_000) for entry in PYTHIA.models}
-    for variant in ("", "-deduped"):
-        counts = [last[size + variant] for size in SIZES]
-        assert counts == sorted(counts)
-    assert all(last[f"{size}-deduped"] < last[size] for size in SIZES)
-    for entry in PYTHIA.models:
-        assert list(entry.memorized) == sorted(entry.memorized)
-        assert list(entry.memorized.values()) == sorted(entry.memorized.values())
-        for step, count in entry.memorized.items():
-            rate = count / PYTHIA.exposed_rows(step, PYTHIA.corpora[entry.corpus].rows)
-            assert 0.002 < rate < 0.02
-
-
-@pytest.mark.skipif(not FACTS.is_file(), reason="the project's page of facts is not here")
-def test_shapes_and_counts_against_the_page_of_facts():
-    rows = [
-        [cell.strip(" *") for cell in line.split("|")[1:-1]]
-        for line in FACTS.read_text().splitlines()
-    ]
-    shapes = {row[0]: row for row in rows if len(row) == 10 and re.fullmatch(r"[\d.]+[mb]", row[0])}
-    counts = {row[0]: row for row in rows if len(row) == 9 and re.fullmatch(r"[\d.]+[mb]", row[0])}
-    assert (len(shapes), len(counts)) == (10, 8)
-    dtypes = {"fp16": "float16", "bf16": "bfloat16"}
-
-    def number(cell: str) -> int:
-        return int(cell.split()[0].replace(",", ""))
-
-    for entry in PYTHIA.models:
-        size, _, variant = entry.name.partition("-")
-        _, layers, width, heads, _, vocab_size, parameters, *_, dtype = shapes[size]
-        assert (entry.layers, entry.width, entry.heads, entry.vocab_size) == tuple(
-            map(number, (layers, width, heads, vocab_size))
-        )
-        assert (entry.parameters, entry.dtype) == (number(parameters), dtypes[dtype])
-        if size in counts and variant in ("", "deduped"):
-            published = counts[size][5 if variant else 1]
-            assert entry.memorized[143_000] == number(published)
-
-
-def bad_steps(name: str) -> set[int]:
-    _, entry = find_model(name, suite="pythia")
-    return {step for step in PYTHIA.steps if entry.known_bad_reason(step)}
-
-
-def test_sound_branches_of_2_8b_are_those_with_a_file_of_their_own():
-    """The report lists the sound branches too: 68, between 66000 and 142000."""
-    sound = set(PYTHIA.steps) - bad_steps("2.8b")
-    others = {70_000, 80_000, 90_000, 100_000, 103_000, 110_000, 120_000, 130_000, 140_000}
-    assert sound == set(range(66_000, 142_001, 1000)) - others
-    assert len(sound) == 68
-
-
-def test_known_bad_branches_elsewhere():
-    assert bad_steps("12b") == {50_000, 58_000}
-    assert bad_steps("410m-seed2") == {111_000}
-    assert bad_steps("410m-seed6") == {88_000}
-    assert bad_steps("410m-seed9") == {40_000}
-    for seed in (1, 2):
-        assert bad_steps(f"160m-weight-seed{seed}") == set(PYTHIA.steps) - {0}
-    faulty = {entry.name for entry in PYTHIA.models if entry.known_bad}
-    assert len(faulty) == 7
-    for entry in PYTHIA.models:
-        for bad in entry.known_bad:
-            assert re.fullmatch(r"https://github\.com/EleutherAI/pythia/issues/20[2356]", bad.url)
-
-
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.name)
-def test_every_manifest_that_comes_with_memtrace(path):
-    suite = load_suite(path)
-    assert path.stem == suite.suite
-    for corpus in suite.corpora.values():
-        for file in corpus.local_files or ():
-            assert file.is_file()
-    for entry in suite.models:
-        if entry.hub is None:
-            assert all(Path(entry.source(step)[0], "config.json").is_file() for step in suite.steps)
-
-
-# What a manifest may say, and what not
 
 
 def test_minimal_manifest(tmp_path, monkeypatch):
@@ -328,6 +121,49 @@ def test_files_that_cannot_be_read(tmp_path):
             load_suite(path)
 
 
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "pipe"])
+def test_a_file_without_end_is_refused_at_once(tmp_path, name):
+    if name == "pipe":
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(ManifestError, match="no regular file"):
+        load_suite(tmp_path / name)
+
+
+def test_a_file_that_is_too_large_for_a_manifest(tmp_path):
+    path = tmp_path / "large.yaml"
+    path.write_bytes(b"# " + b"x" * (1 << 22))
+    with pytest.raises(ManifestError, match="more than 4,194,304 bytes"):
+        load_suite(path)
+
+
+def with_steps(steps):
+    """A manifest in which the steps are written so."""
+    text = yaml.safe_dump(document())
+    head, mark, _ = text.partition("steps:\n")
+    assert mark
+    lines = text[len(head + mark) :].splitlines(keepends=True)
+    return head + f"steps: {steps}\n" + "".join(line for line in lines if line[0] != "-")
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ("[1:8]", tuple(range(1, 9))),  # to YAML 1.1 a number to base 60: 68
+        ("[1:30:10]", (1, 11, 21)),
+        ("[010]", (10,)),  # to YAML 1.1 the number 8
+        ("[0, 7]", (0, 7)),
+    ],
+)
+def test_steps_are_read_as_they_are_written(tmp_path, steps, expected):
+    assert load_suite(write(tmp_path, with_steps(steps))).steps == expected
+
+
+@pytest.mark.parametrize("steps", ["[1_0]", "[-5]", "[1e3]", "[1.0]", "[0x10]", "[2000000000000]"])
+def test_steps_that_are_no_plain_numbers(tmp_path, steps):
+    with pytest.raises(ManifestError, match="steps"):
+        load_suite(write(tmp_path, with_steps(steps)))
+
+
 HOSTILE = [
     "..",
     ".",
@@ -392,77 +228,3 @@ def test_any_value_anywhere_is_accepted_or_refused_cleanly(tmp_path, key, value)
 def test_any_value_in_a_model_is_accepted_or_refused_cleanly(tmp_path, key, value):
     problem = refusal(tmp_path, document(models=[model(**{key: value})]))
     assert len((problem or "loads").splitlines()) == 1
-
-
-# Finding by name
-
-
-def test_unknown_names_come_with_names_near_them():
-    for wrong, near in [("1.4b-dedupped", "1.4b-deduped"), ("EleutherAI/pythia-1.4", "1.4b")]:
-        with pytest.raises(ManifestError, match=re.escape(near)) as caught:
-            find_model(wrong)
-        assert "memtrace models list" in str(caught.value)
-    with pytest.raises(ManifestError, match="pile-standard"):
-        find_corpus("pile-standart")
-    with pytest.raises(ManifestError, match="pythia"):
-        find_suite("pythai")
-    with pytest.raises(ManifestError, match="pythia"):
-        find_model("1.4b", suite="pythai")
-
-
-def test_a_repository_of_the_hub_is_the_model_that_is_in_it(tmp_path):
-    for each in PYTHIA.models:
-        assert find_model(each.hub) == find_model(each.name)
-    on_hub = {key: value for key, value in model(hub="someone/small").items() if key != "path"}
-    path = write(tmp_path, document(models=[on_hub, {**on_hub, "name": "other"}]))
-    with pytest.raises(ManifestError, match="small"):
-        find_model("someone/small", manifest=path)  # two models, told apart by their names
-
-
-@given(st.text())
-@settings(max_examples=25, deadline=None)
-def test_any_unknown_name_is_refused_in_one_line(name):
-    with pytest.raises(ManifestError) as caught:
-        find_model(f"?{name}")  # no name has a question mark
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def test_a_manifest_of_ones_own(tmp_path, monkeypatch):
-    before = load_suites()
-    path = write(tmp_path, document())
-    with pytest.raises(ManifestError):
-        find_model("small")
-    suite, entry = find_model("small", manifest=path)
-    assert (suite.suite, entry.name) == ("toy", "small")
-    assert find_corpus("text", manifest=path)[1].rows == 640
-    monkeypatch.setenv("MEMTRACE_MANIFESTS", str(tmp_path))
-    assert find_model("small") == (suite, entry)
-    assert load_suites(path) == [*before, suite]  # the same file twice is one
-    monkeypatch.setenv("MEMTRACE_MANIFESTS", str(tmp_path / "nowhere"))
-    with pytest.raises(ManifestError, match="MEMTRACE_MANIFESTS"):
-        load_suites()
-
-
-def test_a_name_in_two_suites_needs_the_suite(tmp_path):
-    path = write(tmp_path, document(models=[model(name="70m")]))
-    with pytest.raises(ManifestError, match=r"pythia and toy.*--suite"):
-        find_model("70m", manifest=path)
-    assert find_model("70m", suite="toy", manifest=path)[0].suite == "toy"
-    assert find_model("70m", suite="pythia", manifest=path)[0].suite == "pythia"
-
-
-def test_two_manifests_of_one_suite_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMTRACE_MANIFESTS", str(tmp_path))
-    write(tmp_path, document())
-    again = write(tmp_path, document(), "zzz.yaml")
-    with pytest.raises(ManifestError, match=re.escape(str(again))):
-        load_suites()
-
-
-def test_manifests_inside_the_package_come_first(tmp_path, monkeypatch):
-    (tmp_path / "inside").mkdir()
-    (tmp_path / "beside").mkdir()
-    write(tmp_path / "inside", document())
-    write(tmp_path / "beside", "not a manifest")
-    monkeypatch.setattr(manifests, "_FOLDERS", (tmp_path / "inside", tmp_path / "beside"))
-    assert [suite.suite for suite in load_suites()] == ["toy"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.errors import ManifestError
-from memtrace.manifests.steps import parse_steps
+from memtrace.manifests.steps import check_steps, parse_steps
 
 STEPS = [0, *(2**i for i in range(10)), *range(1000, 143_001, 1000)]
 
@@ -62,7 +62,26 @@ def test_a_missing_step_is_named_with_its_neighbours(step):
 
 @pytest.mark.parametrize(
     "text",
-    ["", ",", "1000,", "a", "-1", "+1", "1.0", "1e3", "1::2", ":5", "1:2:3:4", "2:1", "0:4:0", "٣"],
+    [
+        "",
+        ",",
+        "1000,",
+        "a",
+        "-1",
+        "+1",
+        "1.0",
+        "1e3",
+        "1::2",
+        ":5",
+        "1:2:3:4",
+        "2:1",
+        "0:4:0",
+        "٣",
+        "1_0",
+        "-5",
+        "-5:5",
+        "0x1",
+    ],
 )
 def test_malformed_steps(text):
     with pytest.raises(ValueError, match=re.escape(repr(text.rpartition(",")[2]))):
@@ -71,8 +90,18 @@ def test_malformed_steps(text):
 
 def test_a_range_without_end_costs_nothing():
     with pytest.raises(ManifestError, match="step 3"):
-        parse_steps(f"0:{10**18}:1", STEPS)
-    assert parse_steps(f"0:{10**18}", STEPS) == STEPS
+        parse_steps(f"0:{10**12}:1", STEPS)
+    assert parse_steps(f"0:{10**12}", STEPS) == STEPS
+    many = range(200_000)
+    assert parse_steps("0:199999:1", many) == list(many)
+
+
+@pytest.mark.parametrize("text", [f"{10**12 + 1}", f"0:{10**13}", f"0:1:{10**13}", "9" * 5000])
+def test_numbers_that_no_step_can_be(text):
+    for read in (check_steps, lambda text: parse_steps(text, STEPS)):
+        with pytest.raises(ValueError, match="too large: the last step is 1,000,000,000,000") as e:
+            read(text)
+        assert len(str(e.value)) < 200
 
 
 @given(st.text(alphabet="0123456789:, alst", max_size=20))

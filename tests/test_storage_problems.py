@@ -10,7 +10,10 @@ import pytest
 
 from memtrace.corpus import open_corpus
 from memtrace.corpus.pack_writer import write_pack
+from memtrace.corpus.prefix_pack import read_record
 from memtrace.errors import CorpusError, RunError
+from memtrace.runs.run import open_run
+from memtrace.storage.documents import DOCUMENT_BYTES, read_document
 from memtrace.storage.problems import read_problem, write_problem
 from memtrace.storage.store import list_names, replace_atomically, write_json
 
@@ -120,3 +123,23 @@ def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "listdir", failing(errno.EACCES))
     with pytest.raises(RunError, match=r"Permission denied; make it readable.*--runs"):
         list_names(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "large"])
+def test_documents_are_small_regular_files(tmp_path, kind):
+    path = tmp_path / "a.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(DOCUMENT_BYTES + 1)
+    with pytest.raises(ValueError, match="more than" if kind == "large" else "no regular file"):
+        read_document(path)
+    path.replace(tmp_path / "pack.json")
+    with pytest.raises(CorpusError, match="more than" if kind == "large" else "no regular file"):
+        read_record(tmp_path)
+    (tmp_path / "pack.json").replace(tmp_path / "run.json")
+    with pytest.raises(RunError, match="more than" if kind == "large" else "no regular file"):
+        open_run(tmp_path)

@@ -209,7 +209,7 @@ def estimate_pack(
     if estimate.write_bytes > estimate.free_bytes:
         raise CorpusError(
             f"{folder} needs {estimate.write_bytes / 1e9:.1f} GB, {estimate.free_bytes / 1e9:.1f} "
-            "GB are free: make room, choose another --output, or fewer --steps"
+            "GB are free: make room, choose another --output, or fewer rows (--sequences)"
         )
     return estimate
 

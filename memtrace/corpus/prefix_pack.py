@@ -19,6 +19,7 @@ from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import Bytes, FilePart, Part, file_part
 from memtrace.errors import CorpusError
 from memtrace.storage.digests import file_sha256
+from memtrace.storage.documents import read_document
 from memtrace.storage.problems import read_problem
 
 PACK_RECORD = "pack.json"
@@ -110,8 +111,10 @@ def read_record(folder: Path) -> PackRecord:
     from pydantic import TypeAdapter
 
     try:
-        return TypeAdapter(PackRecord).validate_json(path.read_bytes(), strict=True)
-    except (OSError, ValueError) as error:
+        return TypeAdapter(PackRecord).validate_json(read_document(path), strict=True)
+    except OSError as error:
+        raise CorpusError(read_problem(path, error)) from error
+    except ValueError as error:
         problem = " ".join(str(error).split())
         raise CorpusError(f"cannot read the record of the pack {path}: {problem}") from error
 

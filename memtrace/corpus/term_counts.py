@@ -20,7 +20,9 @@ import polars as pl
 
 from memtrace.corpus.corpus import Corpus, Tokens
 from memtrace.errors import CorpusError, DataWarning
+from memtrace.storage.documents import read_document
 from memtrace.storage.prefetch import READERS, prefetch
+from memtrace.storage.problems import read_problem
 from memtrace.storage.store import replace_atomically
 
 Counts = npt.NDArray[np.int64]
@@ -38,6 +40,21 @@ class Term:
     name: str
     forms: tuple[tuple[int, ...], ...]
     """Distinct, each of one token at least."""
+
+
+def read_terms(path: Path) -> list[str]:
+    """Return the terms of a text file, one a line.
+
+    Raises:
+        CorpusError: It cannot be read, or is no text.
+    """
+    try:
+        lines = read_document(path).decode().splitlines()
+    except OSError as error:
+        raise CorpusError(read_problem(path, error)) from error
+    except ValueError as error:
+        raise CorpusError(f"{path} is no text file of terms, one a line: {error}") from error
+    return [line for line in lines if line.strip()]
 
 
 def tokenized_terms(texts: Iterable[str], tokenizer: Path) -> list[Term]:

@@ -9,6 +9,8 @@ from memtrace.corpus.parts import FilePart
 from memtrace.corpus.prefix_pack import PACK_RECORD, file_digest, read_record
 from memtrace.corpus.remote import RemotePart
 from memtrace.errors import CorpusError
+from memtrace.storage.documents import read_document
+from memtrace.storage.problems import read_problem
 
 _SUMS = "SHA256SUMS"
 
@@ -107,9 +109,19 @@ def _check(
 def _sum_of(path: Path) -> str | None:
     """Return the digest that the nearest `SHA256SUMS` gives a file."""
     for folder in path.absolute().parents[:2]:
-        sums = folder / _SUMS
-        for line in sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []:
+        for line in _lines(folder / _SUMS):
             digest, _, name = line.partition("  ")
             if name.lstrip("*") == str(path.absolute().relative_to(folder)):
                 return digest
     return None
+
+
+def _lines(sums: Path) -> list[str]:
+    if not sums.is_file():
+        return []
+    try:
+        return read_document(sums).decode().splitlines()
+    except OSError as error:
+        raise CorpusError(read_problem(sums, error)) from error
+    except ValueError as error:
+        raise CorpusError(f"{sums} is no list of digests: {error}") from error

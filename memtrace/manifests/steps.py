@@ -1,7 +1,4 @@
-"""The grammar of steps: `1000,2000`, `0:512`, `1000:143000:1000`, `all`, `last`.
-
-It knows numbers only: which checkpoints exist, its caller says.
-"""
+"""The grammar of steps: `1000,2000`, `0:512`, `1000:143000:1000`, `all`, `last`."""
 
 import re
 import reprlib
@@ -12,7 +9,10 @@ from memtrace.errors import ManifestError
 
 MOST_STEPS = 1_000_000
 """Checkpoints of a suite: a manifest that lists more is wrong, and would not fit into memory."""
-_STEPS = re.compile(r"([0-9]{1,20})(?::([0-9]{1,20})(?::([0-9]{1,20}))?)?")
+LARGEST_STEP = 10**12
+"""A larger one is a mistake: no optimizer has made so many steps."""
+# Python's int takes `1_0`, a sign, and digits of any script.
+_STEPS = re.compile(r"([0-9]+)(?::([0-9]+)(?::([0-9]+))?)?")
 _WORDS = ("all", "last")
 
 
@@ -56,7 +56,8 @@ def _checkpoints(item: str, available: list[int]) -> list[int]:
     """Return the steps of one item; only a range without an increment passes over steps."""
     asked = step_range(item)
     found = [step for step in available if step in asked]
-    missing = next((step for step in asked if step not in found), None)
+    known = set(found)
+    missing = next((step for step in asked if step not in known), None)
     if missing is None or (found and item.count(":") == 1):
         return found
     before = [step for step in available if step < missing][-1:]
@@ -66,16 +67,22 @@ def _checkpoints(item: str, available: list[int]) -> list[int]:
 
 
 def step_range(text: str) -> range:
-    """Read `1000`, `0:512` or `1000:143000:1000`, ends included."""
+    """Read `1000`, `0:512` or `1000:143000:1000`, ends included.
+
+    Raises:
+        ValueError: It is none of these, descends, or has a number above `LARGEST_STEP`.
+    """
     match = _STEPS.fullmatch(text)
     if match is None:
         raise ValueError(
             f"{reprlib.repr(text)} is not a step: write 1000, 0:512 or 1000:143000:1000 (ends "
-            "included); a command also takes all and last"
+            "included, digits 0 to 9 alone); a command also takes all and last"
         )
+    if any(len(digits or "") > 30 or int(digits or 0) > LARGEST_STEP for digits in match.groups()):
+        raise ValueError(f"{reprlib.repr(text)} is too large: the last step is {LARGEST_STEP:,}")
     first, last, increment = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
     if last < first or increment == 0:
-        raise ValueError(f"{text!r} holds no step: a range ascends, by at least 1")
+        raise ValueError(f"{reprlib.repr(text)} holds no step: a range ascends, by at least 1")
     return range(first, last + 1, increment)
 
 

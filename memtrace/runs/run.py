@@ -32,6 +32,7 @@ from memtrace.runs.paths import run_folder, run_folders
 from memtrace.runs.scores import SCHEMA_VERSION
 from memtrace.runs.shards import Shard, plan_shards
 from memtrace.runs.worker_log import merge_logs
+from memtrace.storage.documents import read_document
 from memtrace.storage.store import list_names, open_store, remove, write_json
 from memtrace.types import Int64Array
 
@@ -275,7 +276,7 @@ def open_run(folder: Path) -> Run:
     """
     path = folder / "run.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_document(path).decode())
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:

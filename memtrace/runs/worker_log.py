@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from memtrace.storage.documents import read_document
 from memtrace.storage.store import list_names, write_json
 
 _FOLDER = "workers"
@@ -47,7 +48,7 @@ def merge_logs(run_folder: Path, recorded: Any) -> list[Any]:
             continue
         # A damaged log costs a line of provenance, and no score.
         with suppress(OSError, ValueError, RecursionError):
-            log = json.loads((run_folder / _FOLDER / name).read_text(encoding="utf-8"))
+            log = json.loads(read_document(run_folder / _FOLDER / name).decode())
             if isinstance(log, dict):
                 known.append(log)
     return sorted(known, key=_order)

@@ -1,0 +1,152 @@
+"""`memtrace corpus multiplicity` and `count`: tables of what repeats in a corpus, and of terms."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from memtrace.storage.address import public_address
+
+from .console import print_result, resumable, show_progress
+from .parameters import (
+    existing_file,
+    file_type,
+    json_option,
+    manifest_option,
+    output_option,
+    step_option,
+)
+
+if TYPE_CHECKING:
+    from memtrace.manifests import Suite
+
+
+@click.command()
+@click.argument("source")
+@output_option("the table", required=True)
+@manifest_option
+@json_option
+def multiplicity(source: str, output: Path, manifest: Path | None, json: bool) -> None:
+    """Write how often each sequence occurs, and where.
+
+    A Parquet table, one row a sequence: how often its 64 tokens occur in the corpus, where first
+    and where last. It joins with scores on sequence_index.
+
+    \b
+    memtrace corpus multiplicity packs/pile-standard --output multiplicity
+    """
+    from memtrace.corpus import open_corpus
+    from memtrace.corpus.duplicates import count_repeated, write_multiplicity
+
+    opened = open_corpus(source, manifest=manifest)
+    with show_progress(f"Counting {opened.name}", len(opened), "rows") as advance:
+        write_multiplicity(opened, output, on_progress=advance)
+    document = {"table": str(output), **count_repeated(output)}
+    print_result(
+        document,
+        json,
+        lambda: (
+            "{sequences:,} sequences, {distinct:,} distinct; {repeated:,} occur more than once, "
+            "the commonest {largest:,} times\nTable: {table}".format_map(document)
+        ),
+    )
+
+
+@click.command()
+@click.argument("source")
+@click.option(
+    "--terms",
+    type=existing_file,
+    required=True,
+    help="File of terms, one a line: texts with --tokenizer, else token ids such as 15 22.",
+)
+@click.option(
+    "--tokenizer",
+    type=existing_file,
+    help="The tokenizer.json of the corpus, for terms that are texts.",
+)
+@click.option("--suite", help="Suite whose steps count; that of the corpus if a manifest names it.")
+@step_option("all")
+@click.option(
+    "--output",
+    type=file_type,
+    required=True,
+    help="Parquet file of the table.",
+)
+@manifest_option
+@json_option
+def count(
+    source: str,
+    terms: Path,
+    tokenizer: Path | None,
+    suite: str | None,
+    step: str,
+    output: Path,
+    manifest: Path | None,
+    json: bool,
+) -> None:
+    """Count terms in what each checkpoint has seen.
+
+    The table has term, step and count. Every token of every row counts; a prefix pack has only the
+    first 64 of each. A text is counted as its tokens, with and without a space before it, also
+    inside longer words. Repeating the command after an interruption goes on where it was.
+
+    \b
+    memtrace corpus count pile/document --suite pythia --terms terms.txt --tokenizer tokenizer.json --output counts.parquet
+    memtrace corpus count demo --terms ids.txt --step 512 --output counts.parquet
+    """  # noqa: E501
+    from memtrace.corpus import open_corpus
+    from memtrace.corpus.term_counts import (
+        read_terms,
+        token_terms,
+        tokenized_terms,
+        write_counts,
+    )
+    from memtrace.manifests.steps import parse_steps
+
+    lines = read_terms(terms)
+    wanted = tokenized_terms(lines, tokenizer) if tokenizer else token_terms(lines)
+    opened = open_corpus(source, manifest=manifest)
+    of = _suite_of(source, suite, manifest)
+    asked = parse_steps(step, of.steps)
+    rows = of.exposed_rows(asked[-1], len(opened))
+    with (
+        resumable("the counts so far are kept beside the table"),
+        show_progress(f"Counting in {opened.name}", rows, "rows") as advance,
+    ):
+        write_counts(opened, wanted, asked, of.sequences_per_step, output, on_progress=advance)
+    document = {
+        "table": str(output),
+        "terms": len(wanted),
+        "steps": asked,
+        "rows": rows,
+        "tokens_of_a_row": opened.row_tokens,
+        "prefixes_only": opened.source_digest is not None,
+    }
+    print_result(document, json, lambda: _count_text(document))
+
+
+def _suite_of(source: str, suite: str | None, manifest: Path | None) -> "Suite":
+    """Return the suite that was asked for, or that of the corpus."""
+    from memtrace.errors import ManifestError
+    from memtrace.manifests import find_corpus, find_suite
+
+    if suite is not None:
+        return find_suite(suite, manifest=manifest)
+    try:
+        return find_corpus(source, manifest=manifest)[0]
+    except ManifestError as error:
+        raise click.UsageError(
+            f"no manifest names the corpus {public_address(source)}: say with --suite whose steps "
+            "count, such as --suite pythia"
+        ) from error
+
+
+def _count_text(document: dict[str, Any]) -> str:
+    tokens = document["tokens_of_a_row"]
+    which = f"the first {tokens} tokens" if document["prefixes_only"] else f"all {tokens} tokens"
+    steps = len(document["steps"])
+    return (
+        f"{document['terms']:,} terms at {steps} step{'s' * (steps > 1)}, in {which} of "
+        f"{document['rows']:,} rows\nTable: {document['table']}"
+    )
