@@ -44,8 +44,8 @@ logger = logging.getLogger("memtrace")
 @click.option(
     "--cuts",
     type=Steps(),
-    help="Steps at which the rate may change, chosen before looking: 1000,2000. Those known of a "
-    "model, such as the end of Pythia's warm-up, are added.",
+    help="Steps at which the rate may change, chosen before the data were seen: 1000,2000. Those "
+    "known of a model, such as the end of Pythia's warm-up, are added.",
 )
 @click.option(
     "--multiplicity",
@@ -54,13 +54,14 @@ logger = logging.getLogger("memtrace")
     "times and often.",
 )
 @click.option(
-    "--clock",
+    "--time-scale",
     type=click.Choice(["order", "emergence"]),
     default="order",
     help="order: where in training the sequences memorized at a checkpoint lie. emergence: when, "
     "from checkpoint to checkpoint, sequences came to be memorized; --step chooses the "
     "checkpoints, --window has no meaning.",
 )
+@click.option("--full", is_flag=True, help="Of several fits print all numbers, not only the table.")
 @json_option
 @output_option("fit.json, report.html and the figures (PNG and SVG)")
 def fit_poisson(
@@ -73,7 +74,8 @@ def fit_poisson(
     seed: int,
     cuts: str | None,
     multiplicity: Path | None,
-    clock: str,
+    time_scale: str,
+    full: bool,
     json: bool,
     output: Path | None,
 ) -> None:
@@ -85,14 +87,14 @@ def fit_poisson(
     memtrace fit-poisson runs
     memtrace fit-poisson runs --model 1.4b --step 143000 --output figures
     memtrace fit-poisson runs --step all --json > fits.json
-    memtrace fit-poisson runs --model 1.4b --clock emergence
+    memtrace fit-poisson runs --model 1.4b --time-scale emergence
     """
-    if clock == "emergence" and multiplicity is not None:
-        raise click.UsageError("--multiplicity has no meaning with --clock emergence")
+    if time_scale == "emergence" and multiplicity is not None:
+        raise click.UsageError("--multiplicity has no meaning with --time-scale emergence")
     from memtrace.runs.run import find_runs
 
     found = find_runs(runs, suite=suite, model=model)
-    if clock == "emergence":
+    if time_scale == "emergence":
         _fit_emergence(runs_at(found, step or "all"), margin, seed, cuts, json, output)
         return
     chosen = runs_at(found, step) if step else last_finished(found)
@@ -119,7 +121,7 @@ def fit_poisson(
     _adjust(documents, fits)
     if output is not None:
         _write(output, documents, chosen, fits)
-    print_result(one_or_list(documents), json, lambda: _text(documents, fits))
+    print_result(one_or_list(documents), json, lambda: _text(documents, fits, full))
 
 
 def _fit_emergence(
@@ -194,24 +196,47 @@ def _adjust(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> None:
         document["trend"] |= json_safe(adjusted)
 
 
-def _text(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> str:
+def _text(documents: list[dict[str, Any]], fits: "list[PoissonFit]", full: bool) -> str:
+    """Return the numbers of a single fit, of several their table and, if wanted, all numbers."""
+    parts = []
+    if len(fits) > 1:
+        parts.append(_table(documents, fits))
+    if len(fits) == 1 or full:
+        parts += [_numbers(document, fit) for document, fit in zip(documents, fits, strict=True)]
+    else:
+        parts.append("All numbers: --full or --json; figures: --output DIR.")
+    return "\n\n\n".join(parts)
+
+
+def _table(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> str:
+    """Return the table of several fits, of one model by step."""
     from memtrace.point_process.several import comparison
-    from memtrace.point_process.text import comparison_page, page, strata_page
-    from memtrace.report.text import rendered
+    from memtrace.point_process.text import comparison_table
+
+    models = {f"{one['suite']}/{one['model']}" for one in documents}
+    names, heading, title = [fit.events.label for fit in fits], "fit", ""
+    if len(models) == 1:
+        names, heading, title = [f"{d['step']:,}" for d in documents], "step", f"{models.pop()}\n\n"
+    return title + _printed(comparison_table(comparison(fits), names, heading))
+
+
+def _numbers(document: dict[str, Any], fit: "PoissonFit") -> str:
+    from memtrace.point_process.text import strata_table
+
+    parts = [_printed(fit)]
+    if document["sample"] is not None:
+        parts.append(estimate_text(document["sample"]))
+    if document["strata"] is not None:
+        table = _printed(strata_table(document["strata"]))
+        parts.append(f"Strata by multiplicity of the prefix\n{table}")
+    return "\n\n".join(parts)
+
+
+def _printed(renderable: Any) -> str:
+    from memtrace.report.text import rendered, terminal_width
 
     # click removes the colours where stdout is no terminal.
-    pages = []
-    for document, fit in zip(documents, fits, strict=True):
-        parts = [rendered(page(fit), colour=True)]
-        if document["sample"] is not None:
-            parts.append(estimate_text(document["sample"]))
-        if document["strata"] is not None:
-            table = rendered(strata_page(document["strata"]), colour=True)
-            parts.append(f"Strata by multiplicity of the prefix\n{table}")
-        pages.append("\n\n".join(parts))
-    if len(fits) > 1:
-        pages.insert(0, rendered(comparison_page(comparison(fits)), colour=True))
-    return "\n\n\n".join(pages)
+    return rendered(renderable, width=terminal_width(), colour=True)
 
 
 def _document(run: "Run", fit: "PoissonFit", estimate: "CountEstimate | None") -> dict[str, Any]:
@@ -231,17 +256,20 @@ def _write(
     output: Path, documents: list[dict[str, Any]], chosen: "list[Run]", fits: "list[PoissonFit]"
 ) -> None:
     """Write fit.json, report.html and the figures, named by model and step if there are several."""
-    from memtrace.point_process import figures as plots
+    from memtrace.point_process.figures import small_multiples
+    from memtrace.point_process.figures.drawing import draw_all
     from memtrace.point_process.html import html_report
+    from memtrace.report.figures import write_figure
 
-    with writing_to(output), show_progress("Drawing", len(fits), "checkpoints") as advance:
+    with writing_to(output):
         write_document(output / "fit.json", one_or_list(documents))
-        (output / "report.html").write_text(
-            html_report(fits, [d["strata"] for d in documents]), encoding="utf-8"
-        )
+        with show_progress("Drawing", len(fits), "checkpoints") as advance:
+            drawings = draw_all(fits, advance)
         if len(fits) > 1:
-            plots.write_figure(plots.small_multiples(fits), output / "small-multiples")
-        for run, fit in zip(chosen, fits, strict=True):
+            write_figure(small_multiples(fits), output / "small-multiples")
+        for run, drawn in zip(chosen, drawings, strict=True):
             prefix = f"{run.suite}-{run.model}-step{run.step}-" if len(fits) > 1 else ""
-            plots.save(fit, output, prefix)
-            advance(1)
+            for name, drawing in drawn.items():
+                drawing.write(output / f"{prefix}{name}")
+        page = html_report(fits, [d["strata"] for d in documents], drawings)
+        (output / "report.html").write_text(page, encoding="utf-8")

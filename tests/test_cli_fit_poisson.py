@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from memtrace.cli.fit_poisson import fit_poisson
 
 from memtrace.errors import ManifestError, RunError
+from memtrace.report.numbers import ratio
 from memtrace.runs.run import Configuration, Run, begin_run
 from memtrace.runs.scores import write_scores
 
@@ -123,12 +124,13 @@ def test_a_step_that_is_no_step_is_a_usage_error(runs, command, step) -> None:
 
 
 def test_text_names_each_run_and_opens_with_its_verdict(runs, command) -> None:
-    result = command(runs)
+    result = command(runs, "--full")
 
     assert result.exit_code == 0
     assert "demo/large step 64" in result.stdout
     assert "demo/small step 32" in result.stdout
-    assert "No drift found" in result.stdout
+    for one in documents(command(runs, "--json")):
+        assert one["verdict"].split(":")[0].split("(")[0] in result.stdout.replace("\n", " ")
 
 
 def test_output_holds_the_document_and_the_figures(runs, command, tmp_path) -> None:
@@ -137,20 +139,16 @@ def test_output_holds_the_document_and_the_figures(runs, command, tmp_path) -> N
 
     assert json.loads((output / "fit.json").read_text()) == json.loads(result.stdout)
     names = {path.name for path in output.iterdir()}
-    assert {"page.png", "page.svg", "qq.png", "rate.svg", "rootogram.png"} <= names
-    assert {"fano.png", "residuals.svg", "control.png", "report.html"} <= names
+    figures = ("rate", "cumulative", "fano", "residuals", "rootogram", "qq", "control")
+    files = {f"{name}.{suffix}" for name in figures for suffix in ("png", "svg")}
+    assert names == files | {"fit.json", "report.html"}
 
 
-def test_figures_of_several_runs_are_named_by_model_and_step(
-    runs, command, tmp_path, monkeypatch
-) -> None:
-    prefixes = []
-    monkeypatch.setattr(
-        "memtrace.point_process.figures.save", lambda fit, folder, prefix: prefixes.append(prefix)
-    )
+def test_figures_of_several_runs_are_named_by_model_and_step(runs, command, tmp_path) -> None:
     command(runs, "--model", "small", "--step", "16,32", "--output", tmp_path / "out")
 
-    assert prefixes == ["demo-small-step16-", "demo-small-step32-"]
+    drawn = {path.stem.rpartition("-")[0] for path in (tmp_path / "out").glob("*.svg")}
+    assert drawn == {"demo-small-step16", "demo-small-step32", "small"}
     assert len(json.loads((tmp_path / "out" / "fit.json").read_text())) == 2
 
 
@@ -172,8 +170,32 @@ def test_several_fits_give_a_table_and_adjusted_p_values(runs, command) -> None:
         assert one["trend"]["p_value"] <= one["trend"]["p_value_holm"] <= 1
         assert one["trend"]["p_value_by"] <= 1
 
-    text = command(runs, "--model", "small", "--step", "16,32").stdout
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_the_table_of_several_fits_cuts_nothing_at_any_width(
+    runs, command, width, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    found = documents(command(runs, "--step", "16,32,48", "--model", "small", "--json"))
+    lines = command(runs, "--step", "16,32,48", "--model", "small").stdout.splitlines()
+
+    assert lines[0] == "demo/small"
+    assert max(map(len, lines)) <= width
+    assert len(lines) < 30
+    assert not any("…" in line for line in lines)
+    rows = {line.split()[0]: line.split() for line in lines if line.strip()}
+    for one in found:
+        row = rows[str(one["step"])]
+        assert int(row[1]) == one["events"]
+        assert row[3] == ratio(one["trend"]["rate_ratio"])
+
+
+def test_all_numbers_of_several_fits_are_printed_on_request(runs, command) -> None:
+    asked = (runs, "--model", "small", "--step", "16,32")
+    text = command(*asked, "--full").stdout
+
     assert text.index("Holm") < text.index("demo/small step 16 ─")
+    assert "demo/small step 16 ─" not in command(*asked).stdout
 
 
 def test_cuts_are_steps_chosen_beforehand(runs, command) -> None:

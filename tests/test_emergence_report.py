@@ -335,7 +335,7 @@ def test_exactly_one_source_is_asked_for(runs, tmp_path, memtrace_cli) -> None:
 
 
 def test_fit_poisson_on_the_clock_of_emergence(runs, tmp_path, memtrace_cli) -> None:
-    options = ("fit-poisson", runs, "--clock", "emergence", "--json")
+    options = ("fit-poisson", runs, "--time-scale", "emergence", "--json")
     document = json.loads(run(memtrace_cli, *options, "--output", tmp_path / "out").stdout)
     assert document["clock"] == "emergence"
     assert len(document["windows"]["stop"]) == len(STEPS) - 1

@@ -1,46 +1,56 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
+from matplotlib import _pylab_helpers
 
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-
-from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.point_process import EventSequence, PoissonFit, fit_poisson
 from memtrace.point_process import figures as plots
+from memtrace.point_process.figures.descriptions import CAPTIONS, described
+from memtrace.point_process.figures.drawing import draw, draw_all
 from memtrace.point_process.simulate import log_linear_drift, random_order
+from memtrace.point_process.verdict import interval_text
+from memtrace.report.figures import new_figure, write_figure
+from memtrace.report.numbers import percent
 
 
 @pytest.fixture(autouse=True)
-def _close_figures():
+def _no_figure_stays_open() -> Iterator[None]:
     yield
-    plt.close("all")
+    assert _pylab_helpers.Gcf.get_all_fig_managers() == []
 
 
 @pytest.fixture(scope="module")
-def fit():
+def fit() -> PoissonFit:
     events = log_linear_drift(32_768, 800, 1.3, np.random.default_rng(1))
     return fit_poisson(replace(events, sequences_per_step=64, label="demo/tiny step 512"))
 
 
-def edge_cases() -> dict[str, EventSequence]:
+def edge_cases() -> dict[str, tuple[EventSequence, list[str]]]:
+    """Return events of which there is little to show, with the figures that they have."""
     return {
-        "none": EventSequence.from_positions([], n=100),
-        "one": EventSequence.from_positions([99], n=100),
-        "all": EventSequence.from_positions(np.arange(100), n=100),
-        "gaps": EventSequence.from_positions([3, 70], n=100, observed=[[0, 10], [60, 80]]),
-        "unexposed": EventSequence.from_positions(
-            [], n=0, unexposed_events=2, unexposed_exposure=9
+        "none": (EventSequence.from_positions([], n=100), ["rate"]),
+        "one": (
+            EventSequence.from_positions([99], n=100),
+            ["rate", "cumulative", "residuals", "rootogram", "qq"],
+        ),
+        "all": (EventSequence.from_positions(np.arange(100), n=100), ["rate", "rootogram", "qq"]),
+        "gaps": (
+            EventSequence.from_positions([3, 70], n=100, observed=[[0, 10], [60, 80]]),
+            ["rate", "cumulative", "residuals", "rootogram", "qq"],
+        ),
+        "unexposed": (
+            EventSequence.from_positions([], n=0, unexposed_events=2, unexposed_exposure=9),
+            [],
         ),
     }
 
 
 @pytest.mark.parametrize("name", list(plots.FIGURES))
 def test_a_figure_draws_on_the_axes_it_is_given_and_returns_it(fit, name) -> None:
-    ax = plt.subplots()[1]
+    ax = new_figure().add_subplot()
 
     assert plots.FIGURES[name](fit, ax) is ax
     assert ax.get_title(loc="left")
@@ -48,11 +58,16 @@ def test_a_figure_draws_on_the_axes_it_is_given_and_returns_it(fit, name) -> Non
 
 
 @pytest.mark.parametrize("name", list(edge_cases()))
-def test_pages_without_much_to_show_are_drawn_all_the_same(name) -> None:
-    figure = fit_poisson(edge_cases()[name], window=20).plot()
+def test_figures_without_anything_to_show_are_left_out(name) -> None:
+    events, expected = edge_cases()[name]
+    fit = fit_poisson(events, window=20)
+    figure = fit.plot()
     figure.draw_without_rendering()
 
-    assert len(figure.axes) >= 4
+    assert [one for one in plots.shown(fit) if one != "fano"] == expected
+    assert all(ax.axison for ax in figure.axes)
+    for one in plots.shown(fit):
+        assert "nan" not in described(fit, one)
 
 
 def test_nothing_on_the_page_is_cut_off_or_covers_the_next_panel(fit) -> None:
@@ -80,6 +95,18 @@ def test_rate_is_drawn_over_steps_and_its_points_hold_all_events(fit) -> None:
     assert drawn.sum() == pytest.approx(fit.events.n_events)
 
 
+@pytest.mark.parametrize("sequences_per_step", [None, 1, 7, 30, 100, 1000])
+def test_ticks_of_a_short_training_are_distinct(sequences_per_step) -> None:
+    events = EventSequence.from_positions(
+        np.arange(0, 100, 9), n=100, sequences_per_step=sequences_per_step
+    )
+    ax = plots.rate_over_training(fit_poisson(events, window=20))
+    ax.figure.draw_without_rendering()
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+
+    assert len(labels) == len(set(labels))
+
+
 def test_cumulative_curve_reaches_the_kolmogorov_distance(fit) -> None:
     ax = plots.cumulative_deviation(fit)
     curve = max(ax.lines, key=lambda line: len(line.get_xdata()))
@@ -105,11 +132,46 @@ def test_qq_does_not_change_if_windows_are_permuted_but_the_cumulative_curve_doe
     assert arranged.uniformity.ks > 3 * given.uniformity.ks
 
 
+def test_small_multiples_share_a_scale_that_no_wide_band_flattens(fit) -> None:
+    few = fit_poisson(log_linear_drift(32_768, 40, 1.0, np.random.default_rng(3)))
+    figure = plots.small_multiples([fit, few])
+    tenths = [f.events.windows(-(-f.events.n // 10)) for f in (fit, few)]
+    rates = [w.counts / w.exposures for w in tenths]
+    highest = max(
+        (rate / f.events.fraction).max() for rate, f in zip(rates, (fit, few), strict=True)
+    )
+
+    for ax in figure.axes:
+        assert ax.get_ylim() == pytest.approx((0, 1.35 * max(1.5, highest)))
+    assert figure.get_supylabel() == "rate / mean rate"
+    assert [ax.get_xlabel() for ax in figure.axes] == ["training step", "sequence index"]
+
+
+def test_alternative_texts_say_what_is_seen(fit) -> None:
+    texts = {name: described(fit, name) for name in plots.shown(fit)}
+
+    assert texts.keys() <= CAPTIONS.keys()
+    assert interval_text(fit) in texts["rate"]
+    assert percent(fit.uniformity.ks) in texts["cumulative"]
+    assert f"{fit.windows.counts.min()} to {fit.windows.counts.max()}," in texts["qq"]
+
+
 def test_files_are_equal_for_equal_fits(fit, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        plots.write_figure(fit.plot(), tmp_path / name)
+        write_figure(fit.plot(), tmp_path / name)
 
     for suffix in ("png", "svg"):
         one, two = (tmp_path / f"{name}.{suffix}" for name in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
-    assert plt.get_fignums() == []
+
+
+def test_figures_drawn_in_parallel_are_those_drawn_here() -> None:
+    none, one = (
+        fit_poisson(EventSequence.from_positions(positions, n=100, label="short"), window=20)
+        for positions in ([], [40])
+    )
+    done: list[int] = []
+    several = draw_all([none, none, one, none], done.append)
+
+    assert several == [draw(none), draw(none), draw(one), draw(none)]
+    assert sum(done) == 4

@@ -1,15 +1,20 @@
 import json
 import math
+import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.point_process.figures import shown
+from memtrace.point_process.figures.descriptions import described
+from memtrace.point_process.html import html_report
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.simulate import log_linear_drift, random_order
+from memtrace.report.numbers import percent
 
 CONTRACT = {
     "events": None,
@@ -77,6 +82,76 @@ def test_every_document_is_complete_json_and_every_null_has_a_reason(events, win
     assert document["events"] == events.n_events
     assert document["coverage"]["seen"] + sum(b - a for a, b in events.missing) == events.n
     assert fit.summary().count("\n") > 10
+
+
+@st.composite
+def patterns(draw) -> EventSequence:
+    """No event, one anywhere, all of a short axis, or a block at the start or the end."""
+    n = draw(st.integers(1, 40) | st.sampled_from([32_768, 10_000_000]))
+    block = np.arange(draw(st.integers(1, min(n, 40))))
+    where = draw(st.sampled_from(["none", "one", "start", "end"]))
+    chosen = {
+        "none": block[:0],
+        "one": np.array([draw(st.sampled_from([0, n // 2, n - 1]) | st.integers(0, n - 1))]),
+        "start": block,
+        "end": n - 1 - block,
+    }[where]
+    control = draw(st.sampled_from([None, 0, 3]))
+    return EventSequence.from_positions(
+        chosen,
+        n=n,
+        sequences_per_step=draw(st.sampled_from([None, 1 + n // 500, 1 + n // 3])),
+        unexposed_events=control,
+        unexposed_exposure=None if control is None else 20_000,
+    )
+
+
+@settings(deadline=None, max_examples=20)
+@given(patterns())
+@example(EventSequence.from_positions([0], n=32_768, sequences_per_step=64))
+@example(EventSequence.from_positions([32_767], n=32_768, sequences_per_step=64))
+@example(EventSequence.from_positions(np.arange(40), n=10_000_000))
+@example(EventSequence.from_positions(10_000_000 - np.arange(1, 40), n=10_000_000))
+def test_any_pattern_of_events_gives_a_document_and_sentences_without_nan(events) -> None:
+    # So many windows of 512 that a long axis would take gigabytes.
+    fit = fit_poisson(events, window=max(512, events.n // 2000))
+    document = json.dumps(fit.to_dict(), allow_nan=False)
+    page = html_report([fit], drawings=[{}])
+    seen = [fit.verdict, fit.summary(60), page, *(described(fit, name) for name in shown(fit))]
+
+    assert nulls_without_reason(json.loads(document)) == []
+    for text in seen:
+        assert not re.search(r"\bnan\b|\binf\b|\de[+-]\d", text), text
+
+
+@pytest.mark.parametrize("index", [0, 32_767])
+def test_a_single_event_at_an_end_is_no_drift_of_a_size_that_can_be_told(index) -> None:
+    fit = fit_poisson(EventSequence.from_positions([index], n=32_768, sequences_per_step=64))
+    low, high = fit.trend.log_interval(0.95)
+
+    assert low < fit.trend.theta < high
+    assert math.isfinite(low)
+    assert math.isfinite(high)
+    assert fit.to_dict()["trend"]["log_ci95"] == [low, high]
+    assert "with 1 event the minimum detectable ratio at 80% power is more than 1,000-fold" in (
+        fit.verdict
+    )
+    side = "> 1,000" if index else "< 0.001"
+    assert re.search(rf"rate, end over start +{side}, 90%", fit.summary())
+
+
+def test_a_control_group_of_which_nothing_is_extractable_is_evidence() -> None:
+    events = EventSequence.from_positions(
+        np.arange(0, 5120, 100), n=5120, unexposed_events=0, unexposed_exposure=20_000
+    )
+    fit = fit_poisson(events)
+    bound = 1 - 0.025 ** (1 / 20_000)
+
+    assert fit.control_ci95 == pytest.approx((0, bound))
+    assert f"0 of 20,000 extractable, at most {percent(bound)} with 97.5% confidence" in (
+        re.sub(r"\s+", " ", fit.summary(200))
+    )
+    assert "no control group" not in fit.summary()
 
 
 def test_change_point_names_the_step_and_the_models_name_the_best() -> None:
@@ -159,7 +234,7 @@ def test_verdicts() -> None:
         "No drift found, but one as large as the margin of 1.05 is not ruled out": steady(1000),
         "Drift: the rate is higher at the end": log_linear_drift(1_000_000, 20_000, 1.5, rng),
         "Drift: the rate is lower at the end": log_linear_drift(1_000_000, 20_000, 0.6, rng),
-        "Too few events to tell: with 4 only a drift by a factor of": steady(4),
+        "Too few events to tell whether the rate drifts: with 4 events the minimum": steady(4),
         "No memorized sequence among 50: the rate is below": EventSequence.from_positions([], n=50),
         "All 3 sequences are memorized": EventSequence.from_positions([0, 1, 2], n=3),
         "Nothing to say about training order": EventSequence.from_positions(
@@ -176,7 +251,7 @@ def test_verdict_tells_how_uneven_the_windows_are() -> None:
     shocks = 0.02 * np.where(np.arange(n) // 512 % 2, 0.7, 1.3)
     uneven = fit_poisson(EventSequence.from_positions(np.flatnonzero(rng.random(n) < shocks), n=n))
     assert "counts vary more between windows than a random order makes them" in uneven.verdict
-    assert f"varies by {uneven.trend.about.cv:.1%}" in uneven.verdict
+    assert f"the rate varies by {percent(uneven.trend.about.cv, 2)}" in uneven.verdict
     assert uneven.trend.inflation > 1.5
 
     regular = fit_poisson(EventSequence.from_positions(np.arange(20, n, 50), n=n))
@@ -192,7 +267,7 @@ def test_verdict_sees_a_bump_in_the_middle_that_is_no_drift() -> None:
     fit = fit_poisson(EventSequence.from_positions(np.flatnonzero(rng.random(n) < rate), n=n))
 
     assert fit.trend.p_value > 0.05
-    assert "of the events are out of place" in fit.verdict
+    assert f"KS distance {percent(fit.uniformity.ks, 2)}" in fit.verdict
 
 
 def test_pythia_scale_needs_exact_integers() -> None:

@@ -3,14 +3,13 @@
 import json
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from test_runs import CONFIGURATION
 
 from memtrace.point_process import EventSequence, fit_poisson
 from memtrace.point_process import figures as plots
-from memtrace.point_process.figures.pages import small_multiples
 from memtrace.runs.run import begin_run
 from memtrace.runs.scores import write_scores
 
@@ -37,11 +36,12 @@ SOURCES = (
 
 
 def texts(figure):
-    return [text.get_text() for text in figure.findobj(plt.Text)]
+    return [text.get_text() for text in figure.findobj(Text)]
 
 
 def test_summary_document_page_and_files(runs, tmp_path, memtrace_cli):
-    result = memtrace_cli("fit-poisson", runs, "--step", "all", "--output", tmp_path / "out")
+    out = ("--full", "--output", tmp_path / "out")
+    result = memtrace_cli("fit-poisson", runs, "--step", "all", *out)
     assert result.exit_code == 0, result.output
     documents = json.loads((tmp_path / "out" / "fit.json").read_text())
     assert [document["source"] for document in documents] == list(SOURCES)
@@ -49,16 +49,20 @@ def test_summary_document_page_and_files(runs, tmp_path, memtrace_cli):
     for source in SOURCES:
         assert f"From {source}" in result.stdout
         assert source in html
-    assert len(list((tmp_path / "out").glob("*.png"))) > 10
+    drawn = {path.stem for path in (tmp_path / "out").glob("*.png")}
+    names = {"rate", "cumulative", "fano", "residuals", "rootogram", "qq"}
+    steps = (64, 512)
+    assert drawn == {f"demo-demo-step{k}-{name}" for k in steps for name in names} | {
+        "small-multiples"
+    }
 
 
 def test_every_figure(runs):
     from memtrace.runs.run import find_runs
 
     fits = [fit_poisson(EventSequence.from_run(run), seed=0) for run in find_runs(runs)]
-    assert SOURCES[1] in texts(plots.page(fits[1]))
-    assert "\n".join(SOURCES) in texts(small_multiples(fits))
-    plt.close("all")
+    assert SOURCES[1] in texts(fits[1].plot())
+    assert "\n".join(SOURCES) in texts(plots.small_multiples(fits))
 
 
 def test_events_of_ones_own_have_no_run():

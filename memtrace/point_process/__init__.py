@@ -1,11 +1,10 @@
-"""When, in training order, is memorization: events and exposure in, rate, drift and evenness out.
+"""When in training order memorization happens: events and exposure in, rate and drift out."""
 
-It reads scores from disk and knows neither models nor corpora.
-"""
-
-from memtrace.point_process.events import EventSequence, Windows
+from memtrace.point_process.events import EventSequence
 from memtrace.point_process.fit import PoissonFit, fit_poisson
 from memtrace.point_process.models.model import Model
 from memtrace.point_process.models.piecewise import Cut
+from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.windows import Windows
 
-__all__ = ["Cut", "EventSequence", "Model", "PoissonFit", "Windows", "fit_poisson"]
+__all__ = ["Cut", "EventSequence", "Model", "PoissonFit", "PoissonResult", "Windows", "fit_poisson"]

@@ -1,10 +1,10 @@
-"""The document of `fit-poisson --json`: every number of a fit under its contracted key.
+"""The document of `fit-poisson --json`: every number of a fit under its key.
 
-It computes nothing; undefined values are null, with a reason beside them.
+Undefined values are null, with a reason beside them.
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,17 +15,16 @@ from memtrace.point_process.diagnostics.dispersion import Dispersion
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.constant import RateComparison
 from memtrace.point_process.models.trend import Trend
+from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.verdict import verdict
 from memtrace.report.json import json_safe
-
-if TYPE_CHECKING:
-    from memtrace.point_process.fit import PoissonFit
 
 MISSING_RANGES_LISTED = 1000
 """A scan of a random sample leaves millions of gaps; the document lists the first ones."""
 CURVE_POINTS = 41
 
 
-def document(fit: "PoissonFit") -> dict[str, Any]:
+def document(fit: PoissonResult) -> dict[str, Any]:
     """Return the document; rates are events per window, and so are differences of rates."""
     events = fit.events
     found = {
@@ -57,7 +56,7 @@ def document(fit: "PoissonFit") -> dict[str, Any]:
         "checks": _checks(fit.checks),
         "coverage": _coverage(events),
         "control": _control(fit),
-        "verdict": fit.verdict,
+        "verdict": verdict(fit),
     }
     safe: dict[str, Any] = json_safe(found)
     return safe
@@ -89,13 +88,15 @@ def _trend(trend: Trend) -> dict[str, Any]:
         "ci95": trend.interval(0.95),
         "p_value": trend.p_value,
         "log_rate_ratio": trend.theta,
+        "log_ci90": trend.log_interval(0.90),
+        "log_ci95": trend.log_interval(0.95),
         "inflation": trend.inflation,
         "detectable_rate_ratio": trend.detectable_ratio(),
         "reason": trend.reason or ("too large to represent" if math.inf in ratios else None),
     }
 
 
-def _detectable(fit: "PoissonFit") -> dict[str, Any]:
+def _detectable(fit: PoissonResult) -> dict[str, Any]:
     p, windows = fit.events.fraction, len(fit.windows.counts)
     power = dispersion_power(p, windows, fit.rate_per_window)
     excess = fit.dispersion.binomial.value - 1
@@ -112,7 +113,7 @@ def _detectable(fit: "PoissonFit") -> dict[str, Any]:
     return values | {"reason": None if all(map(math.isfinite, values.values())) else endless}
 
 
-def _change_point(fit: "PoissonFit") -> dict[str, Any]:
+def _change_point(fit: PoissonResult) -> dict[str, Any]:
     found, step = fit.change_point, fit.events.sequences_per_step
     missing = "sequences per step are unknown" if not step else None
     endless = None if math.isfinite(found.rate_ratio) else "no event before the change"
@@ -129,7 +130,7 @@ def _change_point(fit: "PoissonFit") -> dict[str, Any]:
     }
 
 
-def _curve(fit: "PoissonFit") -> dict[str, Any]:
+def _curve(fit: PoissonResult) -> dict[str, Any]:
     curve = fit.spline
     if curve.model.reason:
         empty = dict.fromkeys(("index", "rate", "low", "high", "largest_departure"))
@@ -157,7 +158,7 @@ def _comparison(compared: RateComparison, window: int) -> dict[str, Any]:
     }
 
 
-def _last_steps(fit: "PoissonFit") -> list[dict[str, Any]]:
+def _last_steps(fit: PoissonResult) -> list[dict[str, Any]]:
     compared = fit.last_steps
     adjusted = adjust_p_values([one.p_value for one in compared.values()])
     return [
@@ -205,7 +206,7 @@ def _coverage(events: EventSequence) -> dict[str, Any]:
     }
 
 
-def _control(fit: "PoissonFit") -> dict[str, Any]:
+def _control(fit: PoissonResult) -> dict[str, Any]:
     events, compared = fit.events, fit.control
     known = {
         "unexposed_events": events.unexposed_events,

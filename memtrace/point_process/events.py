@@ -12,24 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.errors import FitError
+from memtrace.point_process.windows import Windows
 from memtrace.runs.events import Events, find_events, read_events
 from memtrace.runs.run import Run
 from memtrace.types import Int64Array
 
 if TYPE_CHECKING:
     import polars as pl
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Event counts in consecutive windows of the training axis, each with its exposure."""
-
-    start: Int64Array
-    """First index of each window that was looked at, shape (W,)."""
-    counts: Int64Array
-    """Events in each window, shape (W,)."""
-    exposures: Int64Array
-    """Observed sequences in each window, shape (W,); never zero."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,25 +1,20 @@
-"""The whole fit as one value: events in, every statistic, the JSON document and the page out.
-
-It computes no statistic itself.
-"""
+"""The fit of a Poisson process: events in, every statistic out, and how it is shown."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memtrace.errors import FitError
 from memtrace.point_process.contrasts import compare_shares, halves_and_ends
-from memtrace.point_process.diagnostics.checks import Checks, check
-from memtrace.point_process.diagnostics.dispersion import Dispersion, dispersion
-from memtrace.point_process.diagnostics.uniformity import Uniformity, uniformity
-from memtrace.point_process.diagnostics.window_counts import Rootogram, rootogram
-from memtrace.point_process.events import EventSequence, Windows
+from memtrace.point_process.diagnostics.checks import check
+from memtrace.point_process.diagnostics.dispersion import dispersion
+from memtrace.point_process.diagnostics.uniformity import uniformity
+from memtrace.point_process.document import document
+from memtrace.point_process.events import EventSequence
+from memtrace.point_process.figures import overview
 from memtrace.point_process.models.change_point import (
-    ChangePoint,
     change_point,
     change_point_model,
     change_points_model,
@@ -31,95 +26,42 @@ from memtrace.point_process.models.constant import (
     homogeneous,
 )
 from memtrace.point_process.models.counts import count_models
-from memtrace.point_process.models.model import Model, best_model
+from memtrace.point_process.models.model import best_model
 from memtrace.point_process.models.piecewise import Cut, piecewise_constant, tenths
 from memtrace.point_process.models.power_law import power_law_model
 from memtrace.point_process.models.recency import last_steps, recency
-from memtrace.point_process.models.spline import Spline, spline
-from memtrace.point_process.models.trend import Equivalence, Trend, log_linear, log_linear_model
+from memtrace.point_process.models.spline import spline
+from memtrace.point_process.models.trend import log_linear, log_linear_model
+from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.text import printed
+from memtrace.point_process.verdict import verdict
+from memtrace.report.base import Report
 from memtrace.types import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from rich.console import RenderableType
 
 
-@dataclass(frozen=True, eq=False)
-class PoissonFit:
-    """Everything that `fit_poisson` finds out about one model at one checkpoint."""
-
-    events: EventSequence
-    window: int
-    """Length of a window in sequences."""
-    seed: int
-    """Seed of every simulation in the fit and its figures."""
-    cuts: tuple[Cut, ...]
-    """Points of training that were of interest beforehand."""
-    windows: Windows
-    rate_ci95: Interval
-    """Exact interval of the rate per window, at most one event a sequence."""
-    rate_ci95_poisson: Interval
-    """Exact interval of the rate per window as a Poisson mean."""
-    dispersion: Dispersion
-    trend: Trend
-    equivalence: Equivalence
-    uniformity: Uniformity
-    control: RateComparison | None
-    """Exposed against unexposed sequences; None where either was not scanned."""
-    spline: Spline
-    change_point: ChangePoint
-    models: tuple[Model, ...]
-    contrasts: dict[str, RateComparison]
-    """Halves and ends of training against each other."""
-    last_steps: dict[int, RateComparison]
-    """The last so many steps against the rest of training."""
-    checks: Checks
-
-    @property
-    def unit(self) -> int:
-        """Return the length of an optimizer step in sequences, of a window where there is none."""
-        return self.events.sequences_per_step or self.window
-
-    @property
-    def rate_per_window(self) -> float:
-        """Return the events per window of sequences that were looked at."""
-        return self.events.fraction * self.window
-
-    @property
-    def best(self) -> Model:
-        """Return the model of the positions with the smallest Bayesian criterion."""
-        return best_model(self.models)
-
-    @cached_property
-    def rootogram(self) -> Rootogram | None:
-        """Return the frequencies of window counts, None without events; drawn on first use."""
-        if not self.events.n_events:
-            return None
-        return rootogram(self.windows, np.random.default_rng(self.seed))
+class PoissonFit(PoissonResult, Report):
+    """A result that shows itself: see `PoissonResult` for the values."""
 
     @property
     def verdict(self) -> str:
-        """Return the answer in one plain sentence."""
-        from memtrace.point_process.verdict import verdict
-
+        """Return the result in one plain sentence."""
         return verdict(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of `fit-poisson --json`: undefined values are None, with a reason."""
-        from memtrace.point_process.document import document
-
         return document(self)
 
-    def summary(self) -> str:
-        """Return the printed page as plain text."""
-        from memtrace.point_process.text import summary
-
-        return summary(self)
+    def __rich__(self) -> "RenderableType":
+        """Return what `fit-poisson` prints."""
+        return printed(self)
 
     def plot(self) -> "Figure":
-        """Return the page of figures."""
-        from memtrace.point_process.figures import page
-
-        return page(self)
+        """Return all figures as one, under the verdict."""
+        return overview(self)
 
 
 def fit_poisson(
@@ -133,11 +75,11 @@ def fit_poisson(
     """Fit a Poisson process to the events and ask whether training order matters.
 
     Args:
-        events: Memorized sequences and what was looked at.
+        events: Memorized sequences and what was scanned.
         window: Length of a window in sequences.
         margin: Rate ratio between the end and the start of training that counts as a drift.
         seed: Seed of the simulations.
-        cuts: Points of training at which the rate may change, chosen before looking.
+        cuts: Points of training at which the rate may change, chosen before the data were seen.
 
     Raises:
         FitError: Nothing was scanned, or `window`, `margin` or `cuts` have no meaning.

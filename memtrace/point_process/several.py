@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from memtrace.point_process.contrasts import adjust_p_values
-from memtrace.point_process.fit import PoissonFit
+from memtrace.point_process.result import PoissonResult
 
 
-def comparison(fits: Sequence[PoissonFit]) -> list[dict[str, Any]]:
+def comparison(fits: Sequence[PoissonResult]) -> list[dict[str, Any]]:
     """Return a row for each fit: events, rate, drift with its interval and adjusted p-values.
 
     The primary end point, the drift, is adjusted by Holm and by Benjamini and Yekutieli: both hold

@@ -5,6 +5,7 @@ Figures belong to whoever holds them: pyplot, which keeps every figure open, is 
 
 import io
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,15 +97,37 @@ def png(figure: "Figure", dpi: int = 130) -> bytes:
     return out.getvalue()
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as files: equal results give equal bytes."""
+
+    png: bytes
+    svg: bytes
+
+    def write(self, path: Path) -> None:
+        """Write `path`.png and `path`.svg.
+
+        Raises:
+            OSError: The files cannot be written.
+        """
+        path.with_name(f"{path.name}.png").write_bytes(self.png)
+        path.with_name(f"{path.name}.svg").write_bytes(self.svg)
+
+
+def encoded(figure: "Figure", dpi: int = 144) -> Drawing:
+    """Return the figure as PNG and SVG; its layout is computed once and stays as it is."""
+    svg = io.BytesIO()
+    with styled():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    return Drawing(png(figure, dpi), svg.getvalue())
+
+
 def write_figure(figure: "Figure", path: Path) -> None:
-    """Write the figure as `path`.png and `path`.svg, byte by byte equal for equal results.
+    """Write the figure as `path`.png and `path`.svg.
 
     Raises:
         OSError: The files cannot be written.
     """
-    with styled():
-        # One layout serves both files.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        figure.savefig(path.with_name(f"{path.name}.png"), dpi=160)
-        figure.savefig(path.with_name(f"{path.name}.svg"), metadata={"Date": None})
+    encoded(figure).write(path)

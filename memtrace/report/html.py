@@ -4,11 +4,8 @@ import base64
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from memtrace.report.figures import png
-
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from matplotlib.figure import Figure
 
 
 @cache
@@ -40,6 +37,6 @@ def render(package: str, template: str, **values: Any) -> str:
     return _environment(package).get_template(template).render(**values)
 
 
-def picture(figure: "Figure", dpi: int = 130) -> str:
-    """Return the figure as an address for `src`, with the PNG inside."""
-    return "data:image/png;base64," + base64.b64encode(png(figure, dpi)).decode("ascii")
+def picture(image: bytes) -> str:
+    """Return a PNG as an address for `src` that has it inside."""
+    return "data:image/png;base64," + base64.b64encode(image).decode("ascii")

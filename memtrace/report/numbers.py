@@ -23,6 +23,8 @@ def number(value: float | None, digits: int = 4) -> str:
     """Return a number with so many significant digits, and no fewer than its integer part has."""
     if value is None or math.isnan(value):
         return DASH
+    if math.isinf(value):
+        return "unbounded"
     sign, size = ("-" if value < 0 else ""), abs(value)
     if size > LARGEST:
         return f"< -{LARGEST:,.0f}" if sign else f"> {LARGEST:,.0f}"
@@ -34,10 +36,10 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def ratio(value: float | None, digits: int = 3) -> str:
-    """Return a ratio, bounded by 0.001 and 1,000: beyond, its size is not known any more."""
+    """Return a ratio; beyond 0.001 and 1,000 only the bound, since its size says nothing more."""
     if value is None or math.isnan(value):
         return DASH
-    if value > LARGEST_RATIO:
+    if LARGEST_RATIO < value < math.inf:
         return f"> {LARGEST_RATIO:,.0f}"
     if 0 < value < 1 / LARGEST_RATIO:
         return f"< {1 / LARGEST_RATIO:g}"
@@ -88,8 +90,12 @@ def interval(ends: Interval | None, form: Callable[[float], str] = number) -> st
     if math.isinf(low) and math.isinf(high):
         return "unbounded"
     if math.isinf(high):
-        return f"unbounded, at least {form(low)}"
-    return f"unbounded, at most {form(high)}" if math.isinf(low) else f"{form(low)} to {form(high)}"
+        return f"unbounded, at least {form(low).removeprefix('> ')}"
+    if math.isinf(low):
+        return f"unbounded, at most {form(high)}"
+    texts = form(low), form(high)
+    beyond = texts[0] == texts[1] and texts[0].startswith(("<", ">"))
+    return texts[0] if beyond else " to ".join(texts)
 
 
 def count(n: int, noun: str, plural: str | None = None) -> str:

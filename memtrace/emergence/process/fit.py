@@ -15,7 +15,6 @@ from scipy import stats
 from memtrace.emergence.hazard import Cells, cells_of
 from memtrace.emergence.histories import Histories
 from memtrace.point_process.diagnostics.dispersion import Dispersion, dispersion
-from memtrace.point_process.events import Windows
 from memtrace.point_process.models.change_point import ChangePoint, grid_gains
 from memtrace.point_process.models.constant import garwood_interval
 from memtrace.point_process.models.counts import negative_binomial, poisson_counts
@@ -24,6 +23,7 @@ from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.models.spline import DEGREE, KNOTS, basis
 from memtrace.point_process.models.trend import Equivalence, check_margin
 from memtrace.point_process.regression import fit_rates
+from memtrace.point_process.windows import Windows
 from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class EmergenceProcess:
         return verdict(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the document of `fit-poisson --clock emergence --json`."""
+        """Return the document of `fit-poisson --time-scale emergence --json`."""
         from memtrace.emergence.process.text import document
 
         return document(self)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from memtrace.point_process.events import Windows
+from memtrace.point_process.windows import Windows
 from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
 SPARSE = 200

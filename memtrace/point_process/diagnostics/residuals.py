@@ -64,6 +64,9 @@ def rescaling(events: EventSequence, model: Model, rng: np.random.Generator) -> 
         return Rescaling(np.empty(0), nan, nan, nan, nan, reason)
     before, hazard = _cumulative_hazard(events, model)
     gaps = rescale_gaps(before, hazard, rng.random(n))
+    if not 0 < gaps.mean() < math.inf:
+        reason = "the model puts all of its rate beside the events or on them"
+        return Rescaling(np.empty(0), nan, nan, nan, nan, reason)
     scores = stats.norm.ppf((-np.expm1(-gaps / gaps.mean())).clip(1e-300, 1 - 1e-16))
     scores -= scores.mean()
     correlation = float(scores[1:] @ scores[:-1] / (scores @ scores))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special, stats
 
 from memtrace.point_process import simulate
-from memtrace.point_process.events import Windows
+from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray, Int64Array
 
 MAX_BARS = 40

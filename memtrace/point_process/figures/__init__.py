@@ -1,9 +1,12 @@
-"""Figures of a Poisson fit: an axes in, the axes out.
+"""Figures of a Poisson fit: an axes in, the axes out; every number comes from the fit."""
 
-They compute no statistic: every number comes from the fit.
-"""
-
-from memtrace.point_process.figures.pages import FIGURES, page, save, small_multiples
+from memtrace.point_process.figures.layout import (
+    FIGURES,
+    overview,
+    shown,
+    single,
+    small_multiples,
+)
 from memtrace.point_process.figures.training import (
     cumulative_deviation,
     exposed_and_unexposed,
@@ -11,7 +14,6 @@ from memtrace.point_process.figures.training import (
     residuals,
 )
 from memtrace.point_process.figures.windows import fano_curve, hanging_rootogram, qq_window_counts
-from memtrace.report.figures import write_figure
 
 __all__ = [
     "FIGURES",
@@ -19,11 +21,11 @@ __all__ = [
     "exposed_and_unexposed",
     "fano_curve",
     "hanging_rootogram",
-    "page",
+    "overview",
     "qq_window_counts",
     "rate_over_training",
     "residuals",
-    "save",
+    "shown",
+    "single",
     "small_multiples",
-    "write_figure",
 ]

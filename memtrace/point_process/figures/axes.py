@@ -5,27 +5,40 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from memtrace.point_process.result import PoissonResult
 from memtrace.report.figures import GREY, RED
 from memtrace.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from memtrace.point_process.fit import PoissonFit
 
+FEWEST_STEPS = 5
 GAP = 0.005
 """Share of the axis from which a range that was not scanned is shaded."""
 
 
-def position(fit: "PoissonFit", index: "npt.NDArray[Any]") -> "FloatArray":
+def position(fit: PoissonResult, index: "npt.NDArray[Any]") -> "FloatArray":
     """Return indices in training steps, or unchanged where steps have no meaning."""
-    return np.asarray(index, float) / (fit.events.sequences_per_step or 1)
+    return np.asarray(index, float) / axis_unit(fit)
 
 
-def training_axis(ax: "Axes", fit: "PoissonFit") -> None:
+def axis_unit(fit: PoissonResult) -> int:
+    """Return the sequences of one unit of the axis: a step, or 1 where there are few steps or none.
+
+    An axis of one or two steps would have no tick between its ends.
+    """
+    step = fit.events.sequences_per_step or 1
+    return step if fit.events.n >= FEWEST_STEPS * step else 1
+
+
+def training_axis(ax: "Axes", fit: PoissonResult) -> None:
     """Label the training axis and shade the ranges that were not scanned, if they can be seen."""
+    from matplotlib.ticker import MaxNLocator
+
     events = fit.events
-    ax.set_xlabel("training step" if events.sequences_per_step else "sequence index")
+    ax.set_xlabel("training step" if axis_unit(fit) > 1 else "sequence index")
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     start, stop = position(fit, np.array([0.0, events.n]))
     ax.set_xlim(start - 0.03 * (stop - start), stop + 0.03 * (stop - start))

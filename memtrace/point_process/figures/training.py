@@ -1,19 +1,22 @@
-"""Figures along training: the rate, the cumulative count, what a model leaves, the control group.
-
-They compute no statistic that the fit does not offer.
-"""
+"""Figures along training: rate, cumulative count, what a model leaves, the control group."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
 
+from memtrace.point_process.diagnostics.residuals import count_residuals
+from memtrace.point_process.diagnostics.uniformity import deviations
 from memtrace.point_process.figures.axes import position, training_axis
+from memtrace.point_process.models.constant import binomial_interval
+from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.verdict import interval_text
 from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_for, nothing
+from memtrace.report.numbers import count, interval, number, p_text, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from memtrace.point_process.fit import PoissonFit
 
 BINS = 50
 CURVE = 2000
@@ -21,7 +24,7 @@ RESIDUALS = 200
 FEW_EVENTS = 20
 
 
-def rate_over_training(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+def rate_over_training(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the rate in equal parts with exact 95% intervals, the log-linear fit and the spline.
 
     The shaded band holds the whole spline at once with 95% confidence; known cuts are dotted.
@@ -29,8 +32,6 @@ def rate_over_training(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
     ax = axes_for(ax, "Rate over training")
     if not fit.events.exposure:
         return nothing(ax, "no exposed sequence was scanned")
-    from memtrace.point_process.models.constant import binomial_interval
-
     events, window = fit.events, fit.window
     parts = int(np.clip(events.n_events // 20, 5, BINS))
     bins = events.windows(-(-events.n // parts))
@@ -53,14 +54,12 @@ def rate_over_training(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def cumulative_deviation(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+def cumulative_deviation(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw how far the cumulative share of events runs ahead of the share of sequences.
 
     The band is the Kolmogorov-Smirnov bound with the finite-population correction: 95% of random
     orders stay inside it everywhere.
     """
-    from memtrace.point_process.diagnostics.uniformity import deviations
-
     spread, events = fit.uniformity, fit.events
     ax = axes_for(ax, "Cumulative count against an even spread")
     if spread.reason:
@@ -78,7 +77,7 @@ def cumulative_deviation(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
     ax.axhline(0, color=INK, lw=0.8)
     largest = int(np.abs(y).argmax())
     ax.plot(x[largest], y[largest], "o", color=RED, ms=5)
-    note = f"largest deviation {abs(y[largest]):.3g}% of the events (band: 95% of random orders)"
+    note = f"KS distance {percent(spread.ks)} of the events (band: 95% of random orders)"
     ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5)
     span = 1.35 * max(bound, np.abs(y).max())
     ax.set_ylim(-span, span)
@@ -87,10 +86,8 @@ def cumulative_deviation(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def exposed_and_unexposed(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+def exposed_and_unexposed(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the rates of the sequences trained on and of the control group, with exact intervals."""
-    from memtrace.point_process.models.constant import binomial_interval
-
     ax = axes_for(ax, "Trained on, and not yet")
     events, names = fit.events, ["trained on", "not yet trained on"]
     if fit.control is None:
@@ -98,26 +95,29 @@ def exposed_and_unexposed(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes"
     counts = np.array([events.n_events, events.unexposed_events or 0])
     exposures = np.array([events.exposure, events.unexposed_exposure or 0])
     rate = counts / exposures * fit.window
-    low, high = (end * fit.window for end in binomial_interval(counts, exposures))
-    ax.errorbar(rate, [1, 0], xerr=[rate - low, high - rate], fmt="o", color=BLUE, ecolor=GREY)
+    lows, highs = (end * fit.window for end in binomial_interval(counts, exposures))
+    ax.errorbar(rate, [1, 0], xerr=[rate - lows, highs - rate], fmt="o", color=BLUE, ecolor=GREY)
     ax.set_yticks([1, 0], names)
     ax.set_ylim(-0.8, 1.8)
     ax.set_xlim(left=0)
-    ends = [end * fit.window for end in fit.control.difference_ci95]
-    added = f"training adds {fit.control.difference * fit.window:.3g} per window"
-    note = f"{added}, 95% interval {ends[0]:.3g} to {ends[1]:.3g}"
+    low, high = (end * fit.window for end in fit.control.difference_ci95)
+    added = f"training adds {number(fit.control.difference * fit.window, 3)} per window"
+    note = f"{added}, 95% interval {interval((low, high))}"
     ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5)
     ax.set_xlabel(f"memorized per {fit.window:,} sequences")
     return ax
 
 
-def relative_rate(fit: "PoissonFit", ax: "Axes") -> "Axes":
-    """Draw the rate over its mean in tenths of the axis, with the spline's band: a small panel."""
-    from memtrace.point_process.models.constant import binomial_interval
+def relative_rate(fit: PoissonResult, ax: "Axes") -> float:
+    """Draw the rate over its mean in tenths of the axis, with the spline's band: a small panel.
 
+    Returns:
+        The highest of the tenths; 0 where nothing is drawn.
+    """
     ax.set_title(fit.events.label or "fit", loc="left", fontsize=9)
     if fit.events.n_events < FEW_EVENTS:
-        return nothing(ax, f"{fit.events.n_events} events: too few to draw")
+        nothing(ax, f"{count(fit.events.n_events, 'event')}: too few to draw")
+        return 0.0
     events, mean = fit.events, fit.events.fraction
     tenths = events.windows(-(-events.n // 10))
     x = position(fit, tenths.start + events.n / 20)
@@ -131,20 +131,18 @@ def relative_rate(fit: "PoissonFit", ax: "Axes") -> "Axes":
         ax.fill_between(u, curve.low / mean, curve.high / mean, color=PALE, lw=0, alpha=0.7)
         ax.plot(u, curve.rate / mean, color=BLUE, lw=1.4)
     ax.axhline(1, color=GREY, ls="--", lw=1)
+    training_axis(ax, fit)
+    ax.xaxis.label.set_fontsize(8)
     ax.tick_params(labelsize=8, labelleft=True)
-    return ax
+    return float(rate.max())
 
 
-def residuals(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+def residuals(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw quantile residuals of counts in equal parts of training under the best model.
 
     A residual is standard normal if the model holds; the dashed lines bound all of them in 95% of
     cases.
     """
-    from scipy import stats
-
-    from memtrace.point_process.diagnostics.residuals import count_residuals
-
     ax = axes_for(ax, f"What the best model ({fit.best.name}) leaves")
     if fit.trend.reason:
         return nothing(ax, fit.trend.reason)
@@ -164,8 +162,9 @@ def residuals(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
     ax.set_ylim(-span, span)
     left = fit.checks.rescaling
     note = (
-        f"gaps rescaled by it: KS {left.ks:.3g} (p = {left.p_value:.2g})\ncorrelation of "
-        f"neighbours {left.autocorrelation:.3f} (p = {left.autocorrelation_p_value:.2g})"
+        f"gaps rescaled by it: KS distance {number(left.ks, 3)} ({p_text(left.p_value)})\n"
+        f"correlation of neighbours {number(left.autocorrelation, 2)} "
+        f"({p_text(left.autocorrelation_p_value)})"
     )
     ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5)
     training_axis(ax, fit)
@@ -173,9 +172,7 @@ def residuals(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def _fitted_curves(ax: "Axes", fit: "PoissonFit") -> None:
-    from memtrace.point_process.verdict import interval_text
-
+def _fitted_curves(ax: "Axes", fit: PoissonResult) -> None:
     curve, u = fit.spline, np.linspace(0, 1, 200)
     if len(curve.u):
         x = position(fit, curve.u * fit.events.n)

@@ -1,29 +1,28 @@
 """Figures of window counts: the paper's Q-Q, the hanging rootogram, the Fano curve.
 
-The first two are blind to the order of the windows, and say so.
+The first two cannot see the order of the windows, and say so.
 """
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
 
+from memtrace.point_process.diagnostics.window_counts import global_envelope, qq_points
+from memtrace.point_process.result import PoissonResult
 from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_below, axes_for, nothing
+from memtrace.types import Int64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from memtrace.point_process.fit import PoissonFit
-    from memtrace.types import Int64Array
 
-
-def qq_window_counts(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+def qq_window_counts(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw sorted window counts against Poisson quantiles, marker area by number of windows.
 
     This is the construction of the Pythia paper, with the envelope that holds the whole plot in 95%
     of random orders. It does not change if the windows are permuted.
     """
-    from memtrace.point_process.diagnostics.window_counts import qq_points
-
     ax = axes_for(ax, f"Counts in windows of {fit.window:,}: Q-Q against Poisson")
     if not fit.events.n_events:
         return nothing(ax, "no events")
@@ -49,7 +48,7 @@ def qq_window_counts(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def hanging_rootogram(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+def hanging_rootogram(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     """Hang the frequency of each window count from its expectation in random order.
 
     A second axes below it enlarges the feet of the bars; 95% of random orders stay in its band
@@ -79,7 +78,7 @@ def hanging_rootogram(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def fano_curve(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
+def fano_curve(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw variance over mean of the counts against the length of the window.
 
     In random order it is 1 - p at every length; a drift makes it grow with the length, shocks to
@@ -104,12 +103,8 @@ def fano_curve(fit: "PoissonFit", ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def _bounds(fit: "PoissonFit", quantile: "Int64Array") -> "tuple[Int64Array, Int64Array]":
+def _bounds(fit: PoissonResult, quantile: Int64Array) -> tuple[Int64Array, Int64Array]:
     """Return the least and largest count inside the envelope at each Poisson quantile."""
-    from scipy import stats
-
-    from memtrace.point_process.diagnostics.window_counts import global_envelope
-
     fewest, most = global_envelope(fit.windows, np.random.default_rng(fit.seed))
     total, mean = len(fit.windows.counts), fit.windows.counts.mean()
     # The order statistics that stand at a quantile, first and last.
@@ -118,6 +113,6 @@ def _bounds(fit: "PoissonFit", quantile: "Int64Array") -> "tuple[Int64Array, Int
     return np.searchsorted(most, first), np.searchsorted(fewest, last)
 
 
-def _unit_text(fit: "PoissonFit") -> str:
+def _unit_text(fit: PoissonResult) -> str:
     unit = "an optimizer step" if fit.events.sequences_per_step else "the window"
     return f"(in units of {unit}: {fit.unit:,} sequences)"

@@ -6,13 +6,14 @@ chi-squared.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import special
 
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.constant import homogeneous
-from memtrace.point_process.models.model import Model, undefined_model
+from memtrace.point_process.models.model import Model, rate_of_parts, undefined_model
 from memtrace.point_process.models.piecewise import log_likelihood, parts
 from memtrace.point_process.simulate import window_counts
 from memtrace.types import FloatArray, Int64Array, Interval
@@ -187,7 +188,12 @@ def change_point_model(events: EventSequence, found: ChangePoint) -> Model:
         intervals={} if found.ci95 is None else {"index": found.ci95},
         likelihood_ratio=gain - 2 * events.n_events - 2 * constant,
         p_value=found.p_value,
-        rate=lambda u: np.where(u * events.n < cut, found.rate_before, found.rate_after),
+        rate=partial(
+            rate_of_parts,
+            n=events.n,
+            start=np.array([0, cut]),
+            rates=np.array([found.rate_before, found.rate_after]),
+        ),
     )
 
 
@@ -247,7 +253,7 @@ def change_points_model(events: EventSequence) -> Model:
         edges | {f"rate_{i + 1}": float(rate) for i, rate in enumerate(rates)},
         n,
         likelihood_ratio=gain,
-        rate=lambda u: rates[np.searchsorted(there.start, u * events.n, side="right") - 1],
+        rate=partial(rate_of_parts, n=events.n, start=there.start, rates=rates),
     )
 
 

@@ -5,6 +5,7 @@ It does not ask whether the rate is constant.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -92,9 +93,13 @@ def homogeneous(n_events: int, exposure: float) -> Model:
         log_likelihood,
         {"rate_per_sequence": rate},
         n_events,
-        rate=lambda u: np.full(np.shape(u), rate),
+        rate=partial(_constant_rate, rate=rate),
         reason=reason,
     )
+
+
+def _constant_rate(u: FloatArray, rate: float) -> FloatArray:
+    return np.full(np.shape(u), rate)
 
 
 def compare_rates(events: tuple[int, int], exposures: tuple[int, int]) -> RateComparison:

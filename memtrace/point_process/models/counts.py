@@ -9,11 +9,13 @@ from collections.abc import Callable
 import numpy as np
 from scipy import optimize, special, stats
 
-from memtrace.point_process.events import Windows
 from memtrace.point_process.models.model import Model, undefined_model
+from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray, Int64Array, Interval
 
 OF = "window counts"
+LONGEST = 1_000_000
+"""Sequences in a window above which the beta-binomial, a sum over them, is left out."""
 
 
 def count_models(windows: Windows) -> tuple[Model, ...]:
@@ -43,8 +45,11 @@ def beta_binomial(windows: Windows) -> Model:
     p-value is half of chi-squared's (Self and Liang 1987).
     """
     name, simple = "beta-binomial", binomial_counts(windows)
-    if simple.reason or windows.exposures.max() == 1:
-        reason = simple.reason or "windows of one sequence cannot vary beyond chance"
+    longest = int(windows.exposures.max(initial=0))
+    if simple.reason or longest == 1 or longest > LONGEST:
+        alone = "windows of one sequence cannot vary beyond chance"
+        long = f"windows of more than {LONGEST:,} sequences take too long to fit"
+        reason = simple.reason or (alone if longest == 1 else long)
         return undefined_model(name, len(windows.counts), reason, of=OF)
     (y, m), times = _distinct(windows)
     constant = float(times @ _log_choose(m, y))

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from memtrace.types import FloatArray, Interval
+import numpy as np
+
+from memtrace.types import FloatArray, Int64Array, Interval
 
 SIGNIFICANT = 0.05
 Rate = Callable[[FloatArray], FloatArray]
@@ -65,6 +67,20 @@ class Model:
         if self.p_value is not None:
             entry |= {"likelihood_ratio": self.likelihood_ratio, "p_value": self.p_value}
         return entry | {"reason": self.reason}
+
+
+def rate_of_parts(u: FloatArray, n: int, start: Int64Array, rates: FloatArray) -> FloatArray:
+    """Return a rate that is constant in parts of an axis of n sequences, at u.
+
+    A rate is a function of u with all else bound by `functools.partial`, so that it can be pickled.
+
+    Args:
+        u: Places in (0, 1).
+        n: Length of the axis in sequences.
+        start: First index of each part, ascending, shape (parts,).
+        rates: Events per sequence in each part, shape (parts,).
+    """
+    return rates[np.searchsorted(start, u * n, side="right") - 1]
 
 
 def undefined_model(name: str, observations: int, reason: str, *, of: str = "positions") -> Model:

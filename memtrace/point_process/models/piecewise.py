@@ -5,15 +5,17 @@ The cuts are given: where to cut is the question of `changepoint`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import special, stats
 
 from memtrace.errors import FitError
-from memtrace.point_process.events import EventSequence, Windows
+from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.constant import binomial_interval, homogeneous
-from memtrace.point_process.models.model import Model, undefined_model
+from memtrace.point_process.models.model import Model, rate_of_parts, undefined_model
 from memtrace.point_process.simulate import window_counts
+from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray, Int64Array
 
 SPARSE = 50.0
@@ -117,7 +119,7 @@ def piecewise_constant(
         intervals={k: (float(a), float(b)) for k, a, b in zip(names, low, high, strict=True)},
         likelihood_ratio=gain,
         p_value=_p_value(counts, exposures, rng),
-        rate=lambda u: rates[np.searchsorted(there.start, u * events.n, side="right") - 1],
+        rate=partial(rate_of_parts, n=events.n, start=there.start, rates=rates),
     )
 
 

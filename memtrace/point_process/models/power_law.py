@@ -5,6 +5,7 @@ A power is rarely apt here: it puts all its change at the start of training.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import optimize, stats
@@ -130,8 +131,12 @@ def power_law_model(events: EventSequence) -> Model:
         intervals={"beta": (beta * math.exp(-width), beta * math.exp(width))},
         likelihood_ratio=max(gain, 0.0),
         p_value=mil_hdbk_p(events.ranks, events.exposure),
-        rate=lambda u: scale * u ** (beta - 1),
+        rate=partial(_power_rate, scale=scale, beta=beta),
     )
+
+
+def _power_rate(u: FloatArray, scale: float, beta: float) -> FloatArray:
+    return scale * u ** (beta - 1)
 
 
 def _log_moments(total: int) -> tuple[float, float]:

@@ -3,15 +3,18 @@
 It looks at one checkpoint: how memory of a sequence fades with time is for several to tell.
 """
 
+from functools import partial
+
 import numpy as np
 from scipy import optimize, special
 
 from memtrace.point_process.contrasts import compare_shares
-from memtrace.point_process.events import EventSequence, Windows
+from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.constant import RateComparison, homogeneous
 from memtrace.point_process.models.model import Model, undefined_model
 from memtrace.point_process.models.piecewise import parts
 from memtrace.point_process.simulate import window_counts
+from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray, Int64Array, Interval
 
 BINS, DECAYS, DRAWS = 80, 12, 499
@@ -60,8 +63,13 @@ def recency(events: EventSequence, unit: int, rng: np.random.Generator) -> Model
         intervals={"amplitude": (low, high)},
         likelihood_ratio=float(gain[0, best]),
         p_value=float((1 + (null >= gain[0, best] - 1e-9).sum()) / (DRAWS + 1)),
-        rate=lambda u: base * (1 + amplitude * np.exp(-(1 - u) * events.n / tau)),
+        rate=partial(_decaying_rate, base=base, amplitude=amplitude, decay=tau / events.n),
     )
+
+
+def _decaying_rate(u: FloatArray, base: float, amplitude: float, decay: float) -> FloatArray:
+    rate: FloatArray = base * (1 + amplitude * np.exp(-(1 - u) / decay))
+    return rate
 
 
 def last_steps(events: EventSequence) -> dict[int, RateComparison]:

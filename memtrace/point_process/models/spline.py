@@ -5,16 +5,18 @@ The band holds the whole curve at once with 95% confidence, not each point of it
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import special, stats
 from scipy.interpolate import BSpline
 
-from memtrace.point_process.events import EventSequence, Windows
+from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.constant import homogeneous
 from memtrace.point_process.models.model import Model, undefined_model
 from memtrace.point_process.regression import fit_rates
+from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray
 
 DEGREE = 3
@@ -128,10 +130,7 @@ def _with_band(
     n, coefficients = events.n_events, fitted.params
     covariance = fitted.cov_params() * scale
 
-    def rate(u: FloatArray) -> FloatArray:
-        value: FloatArray = np.exp(basis(np.clip(u, 0, 1), knots, (0.0, 1.0)) @ coefficients)
-        return value
-
+    rate = partial(_spline_rate, knots=knots, coefficients=coefficients)
     u = np.linspace(0.5 / POINTS, 1 - 0.5 / POINTS, POINTS)
     curve = basis(u, knots, (0.0, 1.0))
     error = np.sqrt(np.einsum("ij,jk,ik->i", curve, covariance, curve))
@@ -155,3 +154,8 @@ def _with_band(
     )
     value, factor = rate(u), np.exp(critical * error)
     return Spline(model, u, value, value / factor, value * factor, critical)
+
+
+def _spline_rate(u: FloatArray, knots: FloatArray, coefficients: FloatArray) -> FloatArray:
+    value: FloatArray = np.exp(basis(np.clip(u, 0, 1), knots, (0.0, 1.0)) @ coefficients)
+    return value

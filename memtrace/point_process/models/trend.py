@@ -6,6 +6,7 @@ It models one steady drift and nothing else: no bumps, no change points.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy import optimize, stats
@@ -123,14 +124,23 @@ class Trend:
         return math.log(q / r) / r
 
     def interval(self, confidence: float) -> Interval:
-        """Return the profile-likelihood interval of the rate ratio, with the scale."""
+        """Return the profile-likelihood interval of the rate ratio, with the scale.
+
+        An end beyond the largest float is infinite, one below the smallest 0: `log_interval` has
+        their logarithms.
+        """
+        low, high = self.log_interval(confidence)
+        return _exp(low), _exp(high)
+
+    def log_interval(self, confidence: float) -> Interval:
+        """Return the logarithms of the ends of `interval`, the interval of theta."""
         if self.reason:
             return UNDEFINED
         z = float(stats.norm.isf((1 - confidence) / 2))
         width = z * self.standard_error * math.sqrt(self.scale)
         low = _root(lambda t: self.pivot(t) - z, self.theta, -width)
         high = _root(lambda t: self.pivot(t) + z, self.theta, width)
-        return _exp(low), _exp(high)
+        return low, high
 
     def wald_interval(self, confidence: float) -> Interval:
         """Return exp(theta -+ z SE), the large-sample form of `interval`."""
@@ -161,13 +171,6 @@ class Trend:
         log_integral, _, _ = exponential_moments(self.theta, self.axis)
         rate: FloatArray = self.n_events * np.exp(self.theta * (u - 0.5) - log_integral)
         return rate
-
-    def relative_error(self, u: FloatArray) -> FloatArray:
-        """Return the standard error of the log of the fitted rate at u."""
-        _, mean, _ = exponential_moments(self.theta, self.axis)
-        variance = 1 / self.n_events + ((u - 0.5 - mean) * self.standard_error) ** 2
-        error: FloatArray = np.sqrt(variance * self.scale)
-        return error
 
 
 def log_linear(events: EventSequence, *, step: int | None = None) -> Trend:
@@ -214,17 +217,20 @@ def log_linear_model(events: EventSequence, trend: Trend) -> Model:
         return undefined_model("log-linear", events.n_events, trend.reason)
     constant = homogeneous(events.n_events, events.exposure).log_likelihood
     start = float(trend.density(np.array([0.0]))[0]) / events.n
-    low, high = trend.interval(0.95)
     return Model(
         "log-linear",
         constant + trend.likelihood_ratio / 2,
         {"rate_per_sequence_start": start, "log_rate_ratio": trend.theta},
         events.n_events,
-        intervals={"log_rate_ratio": (math.log(low) if low else -math.inf, math.log(high))},
+        intervals={"log_rate_ratio": trend.log_interval(0.95)},
         likelihood_ratio=trend.likelihood_ratio,
         p_value=trend.p_value,
-        rate=lambda u: trend.density(u) / events.n,
+        rate=partial(_rate_per_sequence, trend=trend, n=events.n),
     )
+
+
+def _rate_per_sequence(u: FloatArray, trend: Trend, n: int) -> FloatArray:
+    return trend.density(u) / n
 
 
 def observed_axis(events: EventSequence) -> FloatArray:
@@ -302,7 +308,8 @@ def _undefined(events: EventSequence) -> str | None:
 def _dispersion_about(events: EventSequence, theta: float, length: int) -> Dispersion:
     windows = events.windows(length)
     middle = np.minimum(windows.start + length / 2, (windows.start + events.n) / 2) / events.n
-    tilt = windows.exposures * np.exp(theta * (middle - 0.5) - abs(theta) / 2)
+    # Relative to the highest rate, so that not all of them underflow.
+    tilt = windows.exposures * np.exp(theta * middle - (theta * middle).max())
     expected = np.maximum(tilt * (events.n_events / tilt.sum()), np.finfo(float).tiny)
     return dispersion(windows, expected=expected, parameters=2)
 

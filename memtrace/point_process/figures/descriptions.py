@@ -1,0 +1,118 @@
+"""What each figure shows in general, its caption, and what is seen in it, its alternative text."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from memtrace.point_process.diagnostics.window_counts import qq_points
+from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.verdict import interval_text
+from memtrace.report.numbers import count, interval, number, percent
+
+CAPTIONS = {
+    "rate": "Rate along training. The band holds the whole curve at once with 95% confidence; "
+    "dotted lines are cuts known beforehand.",
+    "cumulative": "Share of the events so far minus the share of the sequences so far. 95% of "
+    "random orders stay inside the band everywhere.",
+    "fano": "In random order the variance over the mean is 1 - p at every length. A drift makes it "
+    "grow with the length; shocks to whole steps raise it from one step on.",
+    "residuals": "What the best model does not explain, in standard normal scores; 95% of fitting "
+    "models stay inside the dashed lines everywhere.",
+    "rootogram": "How many windows hold so many events, hung from what random order expects.",
+    "qq": "The figure of the Pythia paper. It sorts the windows first, so it cannot see in which "
+    "order they came: a drift shows only by what it adds to their variance.",
+    "control": "Sequences not yet trained on are a randomised control group: what is extractable "
+    "there was not memorized from them.",
+}
+PARTS = 10
+
+
+def described(fit: PoissonResult, name: str) -> str:
+    """Return the alternative text of one of the figures that `shown` lists."""
+    return _DESCRIBED[name](fit)
+
+
+def several_described(fits: list[PoissonResult]) -> str:
+    """Return the alternative text of the small multiples."""
+    drifts = sum(fit.trend.p_value < 0.05 for fit in fits)
+    return (
+        f"Rate over training relative to its mean in {len(fits)} panels; a drift is significant "
+        f"at 5%, unadjusted, in {drifts} of them."
+    )
+
+
+def _rate(fit: PoissonResult) -> str:
+    parts = fit.events.windows(-(-fit.events.n // PARTS))
+    rates = parts.counts / parts.exposures * fit.window
+    among = f"In {count(len(rates), 'equal part')} of training"
+    span = interval((float(rates.min()), float(rates.max())), lambda x: number(x, 3))
+    told = f"{among} the rate is {span} events per {fit.window:,} sequences"
+    drift = "" if fit.trend.reason else f"; the log-linear fit has {interval_text(fit)}"
+    return f"{told}{drift}."
+
+
+def _cumulative(fit: PoissonResult) -> str:
+    u = fit.uniformity
+    leaves = "leaves" if u.ks > u.ks_critical95 else "stays inside"
+    return (
+        f"The cumulative count is at most {percent(u.ks)} of the events away from an even spread "
+        f"and {leaves} the band of {percent(u.ks_critical95)}."
+    )
+
+
+def _fano(fit: PoissonResult) -> str:
+    curve = fit.checks.fano
+    seen = np.isfinite(curve.fano)
+    outside = (curve.fano < curve.low) | (curve.fano > curve.high)
+    values = curve.fano[seen]
+    span = interval((float(values.min()), float(values.max())), lambda x: number(x, 3))
+    return (
+        f"Variance over mean at {count(int(seen.sum()), 'window length')}: {span}; expected "
+        f"{number(curve.expected, 3)}; {int(outside[seen].sum())} outside the 95% envelope."
+    )
+
+
+def _residuals(fit: PoissonResult) -> str:
+    left = fit.checks.rescaling
+    return (
+        f"Residuals of the best model, {fit.best.name}, along training; its rescaled gaps have a "
+        f"KS distance of {number(left.ks, 2)} from what it expects."
+    )
+
+
+def _rootogram(fit: PoissonResult) -> str:
+    root = fit.rootogram
+    if root is None:
+        return "No events."
+    outside = int((np.abs(root.hanging) > root.band95).sum())
+    bars = count(len(root.observed), "bar")
+    return f"Hanging rootogram of window counts: {outside} of {bars} leave the 95% band."
+
+
+def _qq(fit: PoissonResult) -> str:
+    quantile, counts, windows = qq_points(fit.windows.counts).T
+    off = windows[quantile != counts].sum() / windows.sum()
+    return (
+        f"Sorted counts of {count(len(fit.windows.counts), 'window')}, {counts.min():,} to "
+        f"{counts.max():,}, against Poisson quantiles; {percent(off, 2)} lie off the line."
+    )
+
+
+def _control(fit: PoissonResult) -> str:
+    events = fit.events
+    return (
+        f"{events.n_events:,} of {events.exposure:,} sequences trained on are memorized, "
+        f"{events.unexposed_events or 0:,} of {events.unexposed_exposure or 0:,} not yet trained "
+        "on are extractable."
+    )
+
+
+_DESCRIBED: dict[str, Callable[[PoissonResult], str]] = {
+    "rate": _rate,
+    "cumulative": _cumulative,
+    "fano": _fano,
+    "residuals": _residuals,
+    "rootogram": _rootogram,
+    "qq": _qq,
+    "control": _control,
+}

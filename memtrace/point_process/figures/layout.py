@@ -1,0 +1,112 @@
+"""Which figures a fit has, all of them under its verdict, and many fits side by side."""
+
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memtrace.point_process.figures.training import (
+    cumulative_deviation,
+    exposed_and_unexposed,
+    rate_over_training,
+    relative_rate,
+    residuals,
+)
+from memtrace.point_process.figures.windows import fano_curve, hanging_rootogram, qq_window_counts
+from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.verdict import verdict
+from memtrace.report.figures import GREY, new_figure, styled, write_sources
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Draw = Callable[[PoissonResult, "Axes | None"], "Axes"]
+FIGURES: dict[str, Draw] = {
+    "rate": rate_over_training,
+    "cumulative": cumulative_deviation,
+    "fano": fano_curve,
+    "residuals": residuals,
+    "rootogram": hanging_rootogram,
+    "qq": qq_window_counts,
+    "control": exposed_and_unexposed,
+}
+WIDTH, ROW = 12.0, 4.8
+"""Of the overview, and of each of its rows, in inches."""
+COLUMNS = 4
+"""Of small multiples."""
+
+
+def shown(fit: PoissonResult) -> list[str]:
+    """Return the names of the figures that have something to show for this fit."""
+    there = {
+        "rate": bool(fit.events.exposure),
+        "cumulative": fit.uniformity.reason is None,
+        "fano": bool(np.isfinite(fit.checks.fano.fano).any()),
+        "residuals": fit.trend.reason is None,
+        "rootogram": fit.rootogram is not None,
+        "qq": bool(fit.events.n_events),
+        "control": fit.control is not None,
+    }
+    return [name for name in FIGURES if there[name]]
+
+
+def overview(fit: PoissonResult) -> "Figure":
+    """Draw all figures that the fit has in two columns under its verdict."""
+    names = shown(fit)
+    rows = -(-len(names) // 2)
+    with styled():
+        figure = new_figure(WIDTH, ROW * rows + 1)
+        if names:
+            grid = figure.add_gridspec(rows, 2)
+            for i, name in enumerate(names):
+                alone = i == len(names) - 1 and i % 2 == 0
+                place = grid[i // 2, :] if alone else grid[i // 2, i % 2]
+                FIGURES[name](fit, figure.add_subplot(place))
+        text = f"{_heading(fit)}\n{textwrap.fill(verdict(fit), 140)}"
+        figure.suptitle(text, x=0.01, ha="left", fontsize=11)
+        write_sources(figure, _sources([fit]))
+    return figure
+
+
+def single(fit: PoissonResult, name: str) -> "Figure":
+    """Draw one of `FIGURES` alone, under the fit's label."""
+    with styled():
+        figure = new_figure()
+        FIGURES[name](fit, figure.add_subplot())
+        if fit.events.label:
+            figure.suptitle(fit.events.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
+        write_sources(figure, _sources([fit]))
+    return figure
+
+
+def small_multiples(fits: Sequence[PoissonResult]) -> "Figure":
+    """Draw the rate over training of several fits side by side, on one scale of relative rates."""
+    columns = min(len(fits), COLUMNS)
+    rows = -(-len(fits) // columns)
+    with styled():
+        figure = new_figure(3.2 * columns, 2.5 * rows + 0.8)
+        axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for ax in axes.flat[len(fits) :]:
+            ax.set_axis_off()
+        tops = [relative_rate(fit, ax) for fit, ax in zip(fits, axes.flat, strict=False)]
+        # The widest interval must not flatten all others: it may leave its panel.
+        axes[0, 0].set_ylim(0, 1.35 * max([1.5, *tops]))
+        figure.suptitle("Rate over training, relative to its mean", x=0.01, ha="left", fontsize=11)
+        figure.supylabel("rate / mean rate", fontsize=9.5)
+        write_sources(figure, _sources(fits))
+    return figure
+
+
+def _heading(fit: PoissonResult) -> str:
+    events = fit.events
+    seen = f"{events.n_events:,} memorized of {events.exposure:,} sequences"
+    if events.unexposed_exposure:
+        seen += f", {events.unexposed_events:,} of {events.unexposed_exposure:,} not yet trained on"
+    return f"{events.label or 'Poisson fit'}: {seen}"
+
+
+def _sources(fits: Sequence[PoissonResult]) -> list[str]:
+    """Return which runs the fits came from, each once."""
+    return list(dict.fromkeys(fit.events.source for fit in fits if fit.events.source))

@@ -1,0 +1,95 @@
+"""What a fit finds, as frozen values, and the thresholds by which all renderers judge them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from memtrace.point_process.diagnostics.checks import Checks
+from memtrace.point_process.diagnostics.dispersion import Dispersion
+from memtrace.point_process.diagnostics.uniformity import Uniformity
+from memtrace.point_process.diagnostics.window_counts import Rootogram, rootogram
+from memtrace.point_process.events import EventSequence
+from memtrace.point_process.models.change_point import ChangePoint
+from memtrace.point_process.models.constant import RateComparison, binomial_interval
+from memtrace.point_process.models.model import Model, best_model
+from memtrace.point_process.models.piecewise import Cut
+from memtrace.point_process.models.spline import Spline
+from memtrace.point_process.models.trend import Equivalence, Trend
+from memtrace.point_process.windows import Windows
+from memtrace.types import Interval
+
+SIGNIFICANT = 0.05
+FEW_EVENTS = 10
+UNDERPOWERED = 3.0
+"""A fit whose minimum detectable ratio is larger has too few events to say anything of a drift."""
+
+
+@dataclass(frozen=True, eq=False)
+class PoissonResult:
+    """Everything that `fit_poisson` finds out about one model at one checkpoint."""
+
+    events: EventSequence
+    window: int
+    """Length of a window in sequences."""
+    seed: int
+    """Seed of every simulation in the fit and its figures."""
+    cuts: tuple[Cut, ...]
+    """Points of training that were of interest beforehand."""
+    windows: Windows
+    rate_ci95: Interval
+    """Exact interval of the rate per window, at most one event a sequence."""
+    rate_ci95_poisson: Interval
+    """Exact interval of the rate per window as a Poisson mean."""
+    dispersion: Dispersion
+    trend: Trend
+    equivalence: Equivalence
+    uniformity: Uniformity
+    control: RateComparison | None
+    """Exposed against unexposed sequences; None where either was not scanned."""
+    spline: Spline
+    change_point: ChangePoint
+    models: tuple[Model, ...]
+    contrasts: dict[str, RateComparison]
+    """Halves and ends of training against each other."""
+    last_steps: dict[int, RateComparison]
+    """The last so many steps against the rest of training."""
+    checks: Checks
+
+    @property
+    def unit(self) -> int:
+        """Return the length of an optimizer step in sequences, of a window where there is none."""
+        return self.events.sequences_per_step or self.window
+
+    @property
+    def rate_per_window(self) -> float:
+        """Return the events per window of sequences that were scanned."""
+        return self.events.fraction * self.window
+
+    @property
+    def best(self) -> Model:
+        """Return the model of the positions with the smallest Bayesian criterion."""
+        return best_model(self.models)
+
+    @cached_property
+    def rootogram(self) -> Rootogram | None:
+        """Return the frequencies of window counts, None without events; drawn on first use."""
+        if not self.events.n_events:
+            return None
+        return rootogram(self.windows, np.random.default_rng(self.seed))
+
+    @property
+    def control_ci95(self) -> Interval | None:
+        """Return the exact interval of the share that is extractable untrained, None if unknown."""
+        if not self.events.unexposed_exposure:
+            return None
+        counts = self.events.unexposed_events or 0, self.events.unexposed_exposure
+        low, high = map(float, binomial_interval(*counts))
+        return low, high
+
+    @property
+    def underpowered(self) -> bool:
+        """Return whether there are too few events to tell whether the rate drifts."""
+        found = self.trend.p_value < SIGNIFICANT
+        coarse = self.trend.detectable_ratio() > UNDERPOWERED
+        return self.events.n_events < FEW_EVENTS or (coarse and not found)
