@@ -60,16 +60,24 @@ def _find_fault(model: "PreTrainedModel", sequences: "torch.Tensor") -> str | No
     changed[:, -1] = sequences[:, -2]
     if _differ(model(changed, use_cache=False).logits[:, :-1], logits[:, :-1]):
         return "another last token changes the logits before it"
-    start = model(sequences[:, :half], use_cache=True)
-    if _differ(start.logits, logits[:, :half]):
+    start, cache = _read_start(model, sequences[:, :half])
+    if _differ(start, logits[:, :half]):
         return f"the logits of {half} tokens change when {sequences.shape[1] - half} more follow"
-    cache = start.get("past_key_values")
-    if not _can_select(cache):
+    if not can_select(cache):
         return None  # the engine does not use it either
     rest = model(sequences[:, half:], past_key_values=cache, use_cache=True).logits
     if _differ(rest, logits[:, half:]):
         return "a pass over its cache gives other logits than one without"
     return None
+
+
+def _read_start(model: "PreTrainedModel", tokens: "torch.Tensor") -> tuple["torch.Tensor", Any]:
+    """Return logits and cache; no cache of a model that fails with one, such as BART's decoder."""
+    try:
+        output = model(tokens, use_cache=True)
+    except Exception:  # the engine does without it too
+        return model(tokens, use_cache=False).logits, None
+    return output.logits, output.get("past_key_values")
 
 
 def _sequences(model: "PreTrainedModel", length: int) -> "torch.Tensor":
@@ -95,8 +103,8 @@ def _differ(logits: "torch.Tensor", expected: "torch.Tensor") -> bool:
     return len(finite) > 0 and bool((moved > _TOLERANCE * finite.std()).all())
 
 
-def _can_select(cache: Any) -> bool:
-    """Say whether sequences can be selected from a cache: it holds all keys and values."""
+def can_select(cache: Any) -> bool:
+    """Say whether sequences can be selected from a model's cache: it holds all keys and values."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 

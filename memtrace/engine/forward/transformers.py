@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
 from memtrace.engine.forward.failures import name_of, named_failures
 from memtrace.engine.forward.routers import RouterWatch
 from memtrace.errors import ModelError
+from memtrace.models.probe import can_select
 
 
 def vocabulary(model: PreTrainedModel) -> int:
@@ -151,10 +151,4 @@ class GenericForward:
             logits = logits.masked_fill(close[:, -keep:, None], 0.0)
             in_doubt = close[:, -1]
         cache = output.get("past_key_values")
-        return logits, Read(read.tokens, cache if _selectable(cache) else None, in_doubt)
-
-
-def _selectable(cache: Any) -> bool:
-    return isinstance(cache, DynamicCache) and all(
-        type(layer) is DynamicLayer for layer in cache.layers
-    )
+        return logits, Read(read.tokens, cache if can_select(cache) else None, in_doubt)
