@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager, suppress
 
 import numpy as np
@@ -14,6 +15,10 @@ from memtrace.errors import DataWarning, RunError
 from memtrace.runs.compact import compact
 from memtrace.runs.run import find_runs
 from memtrace.runs.scores import SCHEMA, read_metadata
+from memtrace.scanning.checkpoints import find_checkpoints
+from memtrace.scanning.jobs import Job
+from memtrace.scanning.launch import run_job
+from memtrace.scanning.plan import plan_scan
 
 SEQUENCES, SHARD = 90, 30
 
@@ -65,22 +70,30 @@ def fill(path):
             pass
 
 
+def scan_with(job, runs, shard, fault):
+    """Scan, with a fault at the moment when a shard is decided and all before it are written."""
+    options = dict(job)
+    (checkpoint,) = find_checkpoints(options.pop("model"))
+    plan = plan_scan(checkpoint, runs=runs, **options)
+    done = []
+
+    def on_progress(count):
+        done.append(count)
+        if len(done) == shard + 1:
+            scores = plan.folder / "scores"
+            while not all((scores / s.file_name).exists() for s in plan.shards()[:shard]):
+                time.sleep(0.001)
+            fault(plan.folder)
+
+    run_job(Job((plan,)), ["cpu"], on_progress=on_progress)
+
+
 @pytest.mark.parametrize("shard", range(3))
-def test_disk_full(job, undisturbed, tmp_path, monkeypatch, shard):
+def test_disk_full(job, undisturbed, tmp_path, shard):
     """Full at any shard; what was finished stays, and with room the command ends as if nothing."""
-    import memtrace.scanning.shard
-
     with mounted(tmp_path / "small", "size=256k") as small:
-        write, calls = memtrace.scanning.shard.write_scores, iter(range(100))
-
-        def filling(*arguments):
-            if next(calls) == shard:
-                fill(small / "ballast")
-            write(*arguments)
-
-        monkeypatch.setattr("memtrace.scanning.shard.write_scores", filling)
         with pytest.raises(RunError, match=r"No space left on device.*make room"):
-            memtrace.scan(**job, runs=small / "runs")
+            scan_with(job, small / "runs", shard, lambda _: fill(small / "ballast"))
         (run,) = find_runs(small / "runs")
         kept = score_bytes(run)
         assert len(kept) == shard
@@ -114,20 +127,10 @@ def test_disk_full_while_compacting(undisturbed, tmp_path):
         assert run.scores().collect().equals(rows)
 
 
-def test_read_only_while_scanning(job, undisturbed, tmp_path, monkeypatch):
-    import memtrace.scanning.shard
-
+def test_read_only_while_scanning(job, undisturbed, tmp_path):
     with mounted(tmp_path / "small", "size=256k") as small:
-        write, calls = memtrace.scanning.shard.write_scores, iter(range(100))
-
-        def freezing(*arguments):
-            if next(calls) == 1:
-                remount(small, "ro")
-            write(*arguments)
-
-        monkeypatch.setattr("memtrace.scanning.shard.write_scores", freezing)
         with pytest.raises(RunError, match="Read-only file system"):
-            memtrace.scan(**job, runs=small / "runs")
+            scan_with(job, small / "runs", 1, lambda _: remount(small, "ro"))
         (run,) = find_runs(small / "runs")
         assert len(score_bytes(run)) == 1
         with pytest.raises(RunError, match="Read-only file system"):
@@ -141,22 +144,16 @@ def remount(folder, how):
 
 
 @pytest.mark.parametrize("gone", ["runs", "run", "scores"])
-def test_a_folder_that_vanishes_while_scanning(job, undisturbed, tmp_path, monkeypatch, gone):
+def test_a_folder_that_vanishes_while_scanning(job, undisturbed, tmp_path, gone):
     """What was done is gone, and the scan says so: no record calls it complete."""
-    import memtrace.scanning.shard
 
-    write, calls = memtrace.scanning.shard.write_scores, iter(range(100))
+    def vanish(run):
+        folder = {"runs": tmp_path / "runs", "run": run, "scores": run / "scores"}[gone]
+        folder.rename(tmp_path / "elsewhere")  # at once, as nothing else can be
 
-    def vanishing(path, *arguments):
-        if next(calls) == 2:
-            folder = {"runs": tmp_path / "runs", "run": path.parents[1], "scores": path.parent}
-            folder[gone].rename(tmp_path / "elsewhere")  # at once, as nothing else can be
-        write(path, *arguments)
-
-    monkeypatch.setattr("memtrace.scanning.shard.write_scores", vanishing)
     # Whichever is first: to count what is there, or to note what was done.
     with pytest.raises(RunError, match=r"lost 2 score files while it was scanned|cannot write"):
-        memtrace.scan(**job, runs=tmp_path / "runs")
+        scan_with(job, tmp_path / "runs", 2, vanish)
     again = memtrace.scan(**job, runs=tmp_path / "runs")
     assert score_bytes(again) == score_bytes(undisturbed)
     assert again.record["sequences_done"] == SEQUENCES

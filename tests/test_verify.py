@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -235,15 +236,12 @@ def test_scan_refuses_a_flagged_step_before_its_download(toy, tmp_path, checkpoi
     assert scan(tmp_path, 2, allow_known_bad=True).step == 2
 
 
-def test_without_a_network_cached_weights_are_compared_once_loaded(
-    toy, tmp_path, checkpoints, monkeypatch
-):
-    """What was not found on the Hub is found beside the other runs."""
+def test_what_was_not_found_on_the_hub_is_found_beside_the_other_runs(toy, tmp_path, checkpoints):
+    """`run_job` asks no Hub, as a scan without a network does not."""
     replace(toy, 2, checkpoints[8])
     scan(tmp_path, 2, allow_known_bad=True)
-    monkeypatch.setattr("memtrace.scanning.launch.check_checkpoints", lambda plans: None)
     with pytest.raises(ModelError, match="step 8 are byte-identical to those of step 2"):
-        scan(tmp_path, 8)
+        run_job(Job(tuple(plans(tmp_path, "8", dtype="float32"))), ["cpu"])
 
 
 def weights_asked_for(hub):
@@ -292,10 +290,11 @@ def test_disk_estimate_before_the_download(toy, tmp_path, checkpoints, monkeypat
     assert (need.checkpoints, need.total_bytes, need.peak_bytes) == (3, 3 * size, 2 * size)
     scan(tmp_path, 2)
     assert check_checkpoints(plans(tmp_path, "0,1,2")).total_bytes == 2 * size
-    monkeypatch.setattr("memtrace.scanning.downloads._free_bytes", lambda: int(1.5 * size))
+    free = SimpleNamespace(free=int(1.5 * size))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: free)
     with pytest.raises(ModelError, match="make room"):
         check_checkpoints(plans(tmp_path, "0,1"))
-    monkeypatch.setattr("memtrace.scanning.downloads._free_bytes", lambda: int(2.5 * size))
+    free.free = int(2.5 * size)
     with pytest.raises(ModelError, match="--drop-weights"):
         check_checkpoints(plans(tmp_path, "0,1,8"))
     assert check_checkpoints(plans(tmp_path, "0,1,8"), keep_weights=False)

@@ -1,7 +1,4 @@
-"""Checkpoints of several scans: judged before they are fetched, fetched ahead, dropped when done.
-
-It knows plans and the Hub's cache; it scans nothing.
-"""
+"""Checkpoints of several scans: checked before the download, prefetched, deleted when done."""
 
 import shutil
 from collections.abc import Iterator, Sequence

@@ -45,7 +45,7 @@ class ScanPlan:
     shard_size: int
     rules: Rules
     dtype: str
-    """One of `DTYPES`; recorded as asked, so that machines that resolve `auto` otherwise agree."""
+    """One of `DTYPES`; recorded as given, so that machines that resolve `auto` differently agree."""
     allow_known_bad: bool
     sample: Sample | None
     """None: every sequence is scanned."""
@@ -68,15 +68,15 @@ class ScanPlan:
     def spread(self, count: int) -> Int64Array:
         """Return at most `count` sequence indices of the run, evenly spaced over it.
 
-        They do not depend on the shards, nor on which of them are left.
+        They depend neither on the shards nor on which of them are left.
         """
-        places = np.linspace(0, self.sequences - 1, min(count, self.sequences)).astype(np.int64)
+        ranks = np.linspace(0, self.sequences - 1, min(count, self.sequences)).astype(np.int64)
         if self.sample is None:
-            return self.start + places
-        return self.sample.rows(self.start, self.stop)[places]
+            return self.start + ranks
+        return self.sample.rows(self.start, self.stop)[ranks]
 
     def configure(self, weights: Weights) -> Configuration:
-        """Return what fixes the answer of the run, now that the weights are known."""
+        """Return what determines the scores of the run, once the weights are known."""
         return Configuration(
             suite=self.checkpoint.suite,
             model=self.checkpoint.model,
@@ -166,7 +166,7 @@ def plan_scan(
 def _open_corpus(checkpoint: Checkpoint, corpus: str | None, manifest: Path | None) -> Corpus:
     if checkpoint.manifest is None:
         if corpus is None:
-            raise CorpusError(f"no manifest tells the corpus of {checkpoint.source}: give --corpus")
+            raise CorpusError(f"no manifest names the corpus of {checkpoint.source}: give --corpus")
         return open_corpus(corpus, manifest=manifest)
     suite, model = checkpoint.manifest
     own = suite.corpora[model.corpus] if model.corpus else None
