@@ -45,7 +45,7 @@ class ScanPlan:
     shard_size: int
     rules: Rules
     dtype: str
-    """One of `DTYPES`; recorded as given, so that machines that resolve `auto` differently agree."""
+    """One of `DTYPES`; recorded as given: machines may resolve `auto` differently."""
     allow_known_bad: bool
     sample: Sample | None
     """None: every sequence is scanned."""
@@ -214,5 +214,5 @@ def _design(
     if not stratified:
         return Sample(n, seed)
     if sequences_per_step is None:
-        raise RunError("a sample is stratified by training step, and no manifest tells the steps")
+        raise RunError("a sample is stratified by training step, and no manifest has its steps")
     return stratify(n, seed, population, sequences_per_step)
