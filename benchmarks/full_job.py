@@ -3,7 +3,7 @@
     python benchmarks/full_job.py
     python benchmarks/full_job.py --tflops 250 --gpus 8 64 512
 
-GPU-hours are those of the fewest operations that decide every sequence (`floor_operations`), at a
+GPU-hours are those of the fewest operations that decide every sequence (`minimum_flops`), at a
 stated speed: a lower bound, to compare with what `memtrace status` measures. The rest is counted.
 """
 
@@ -55,7 +55,7 @@ def _table(
     total = [0.0, 0.0, 0.0]
     for size in SIZES:
         pair = [model for model in models if model.name.removesuffix("-deduped") == size]
-        work = pair[0].floor_operations(PROMPT_TOKENS)
+        work = pair[0].minimum_flops(PROMPT_TOKENS)
         hours = len(pair) * sequences * work / speed / 3600
         weights = sum(m.parameters for m in pair) * WEIGHT_BYTES * len(suite.steps)
         cells = [f"{size}, {size}-deduped", f"{len(pair) * sequences / 1e9:,.1f} G"]

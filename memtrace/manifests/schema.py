@@ -142,7 +142,7 @@ class ModelManifest(_Placed):
             return self.hub, self.revision.replace("{step}", str(step))
         return str(self.path).replace("{step}", str(step)), None
 
-    def floor_operations(self, prompt_tokens: int) -> int:
+    def minimum_flops(self, prompt_tokens: int) -> int:
         """Return the fewest arithmetic operations that decide a sequence.
 
         One that misses at once costs 2 operations for each trunk weight and prompt position, and

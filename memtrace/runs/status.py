@@ -122,7 +122,7 @@ def known_steps(suite: str) -> tuple[int, ...]:
 def _minimum_flops(suite: str, model: str, prompt_tokens: int) -> int | None:
     """Return the minimum FLOPs of a sequence, None where no manifest has the model."""
     found = (each for each in _models(suite) if each.name == model)
-    return next((each.floor_operations(prompt_tokens) for each in found), None)
+    return next((each.minimum_flops(prompt_tokens) for each in found), None)
 
 
 def _models(suite: str) -> tuple[ModelManifest, ...]:

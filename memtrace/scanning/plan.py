@@ -103,7 +103,7 @@ class ScanPlan:
         if self.checkpoint.manifest is None:
             return None
         model = self.checkpoint.manifest[1]
-        return self.sequences * model.floor_operations(self.rules.prompt_tokens)
+        return self.sequences * model.minimum_flops(self.rules.prompt_tokens)
 
 
 def plan_scan(
