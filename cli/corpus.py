@@ -59,9 +59,9 @@ def list_corpora(manifest: Path | None, json: bool) -> None:
 
 @corpus.command()
 @click.argument("source")
-@click.option("--sample", type=Whole(min=1), default=10_000, help="Rows to look at, at random.")
+@click.option("--sample", type=Whole(min=1), default=10_000, help="Rows to read, drawn at random.")
 @seed_option("the sample")
-@click.option("--all", is_flag=True, help="Look at every row.")
+@click.option("--all", is_flag=True, help="Read every row.")
 @click.option("--sequences", type=SequenceRange(), help="Only rows A to B, B not included.")
 @manifest_option
 @json_option
@@ -83,7 +83,7 @@ def info(
     import numpy as np
 
     from memtrace.corpus import open_corpus
-    from memtrace.corpus.info import look_at
+    from memtrace.corpus.info import read_contents
     from memtrace.runs.sampling import draw
 
     opened = open_corpus(source, manifest=manifest)
@@ -91,7 +91,7 @@ def info(
     rows = np.arange(start, stop) if all else draw(start, stop, min(sample, stop - start), seed)
     whole = all and sequences is None
     with show_progress(f"Reading {opened.name}", len(rows), "rows") as advance:
-        contents = look_at(opened, None if whole else rows, advance)
+        contents = read_contents(opened, None if whole else rows, advance)
     document = {
         "corpus": opened.name,
         "rows": len(opened),
@@ -102,7 +102,7 @@ def info(
         "parts": len(opened.parts),
         "remote": opened.remote,
         "digest": opened.digest,
-        "looked_at": asdict(contents) | {"eod_occurs": contents.eod_tokens > 0},
+        "contents": asdict(contents) | {"eod_occurs": contents.eod_tokens > 0},
     }
     print_result(document, json, lambda: _info_text(document))
 
@@ -308,8 +308,8 @@ def _verify_text(checks: "list[FileCheck]") -> str:
 
 
 def _info_text(document: dict[str, Any]) -> str:
-    seen = document["looked_at"]
-    which = "all rows" if seen["rows"] == document["rows"] else f"{seen['rows']:,} rows looked at"
+    seen = document["contents"]
+    which = "all rows" if seen["rows"] == document["rows"] else f"{seen['rows']:,} rows read"
     place = "read over the network" if document["remote"] else "on this machine"
     eod = f"occurs {seen['eod_tokens']:,} times" if seen["eod_occurs"] else "does not occur"
     lines = [
@@ -317,7 +317,7 @@ def _info_text(document: dict[str, Any]) -> str:
         ("rows", f"{document['rows']:,} of {document['row_tokens']} {document['dtype']} tokens"),
         ("tokens", f"{document['tokens']:,} ({document['bytes']:,} bytes)"),
         ("digest", document["digest"]),
-        ("looked at", which),
+        ("read", which),
         ("token ids", f"{seen['smallest_id']} to {seen['largest_id']}; token 0 (EOD) {eod}"),
         ("repeated", f"{seen['repeated_prefixes']:,} rows begin with 64 tokens seen before"),
     ]

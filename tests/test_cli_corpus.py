@@ -70,18 +70,18 @@ def on_hub(hub, rows, tmp_path, **changes):
 def test_info(memtrace_cli, prefix, rows):
     document = json.loads(memtrace_cli("-q", "corpus", "info", prefix, "--all", "--json").stdout)
     assert (document["rows"], document["tokens"]) == (640, 640 * 65)
-    seen = document["looked_at"]
+    seen = document["contents"]
     assert (seen["smallest_id"], seen["largest_id"]) == (rows.min(), rows.max())
     assert not seen["eod_occurs"]
     assert seen["repeated_prefixes"] == 0
     text = memtrace_cli("corpus", "info", prefix, "--sample", "10").stdout
-    assert "10 rows looked at" in text
+    assert "10 rows read" in text
     assert "token 0 (EOD) does not occur" in text
 
 
 def test_info_of_a_range(memtrace_cli, prefix, rows):
     command = ["-q", "corpus", "info", prefix, "--all", "--sequences", "5:9", "--json"]
-    seen = json.loads(memtrace_cli(*command).stdout)["looked_at"]
+    seen = json.loads(memtrace_cli(*command).stdout)["contents"]
     assert (seen["rows"], seen["largest_id"]) == (4, rows[5:9].max())
 
 

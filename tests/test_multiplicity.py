@@ -14,7 +14,7 @@ from memtrace.corpus.duplicates import (
     scan_multiplicity,
     write_multiplicity,
 )
-from memtrace.corpus.info import look_at
+from memtrace.corpus.info import read_contents
 from memtrace.errors import CorpusError
 
 
@@ -114,7 +114,7 @@ def test_contents_of_all_rows_and_of_some(tmp_path, sampled):
     rows = rng.integers(2, 50_277, (20_000, 66)).astype(np.uint16)
     rows[7:11, 5], rows[40, 3], rows[100:150, :64] = 0, 60_000, rows[0, :64]
     chosen = np.arange(0, 20_000, 3) if sampled else None
-    found = look_at(corpus_of(tmp_path, rows), chosen)
+    found = read_contents(corpus_of(tmp_path, rows), chosen)
     seen = rows if chosen is None else rows[chosen]
     assert found.rows == len(seen)
     assert (found.smallest_id, found.largest_id) == (seen.min(), seen.max())

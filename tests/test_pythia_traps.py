@@ -13,7 +13,7 @@ import pytest
 
 from memtrace.corpus import open_corpus
 from memtrace.corpus.duplicates import scan_multiplicity, write_multiplicity
-from memtrace.corpus.info import look_at
+from memtrace.corpus.info import read_contents
 from memtrace.corpus.megatron import Layout, open_megatron
 from memtrace.corpus.pack_writer import write_pack
 from memtrace.corpus.prefix_pack import open_pack
@@ -127,7 +127,7 @@ def test_shards_are_read_in_place(tmp_path, rows, write_megatron):
 
 def test_whether_there_is_an_end_of_document_is_counted(corpus, rows):
     """pythia issues 123, 175: the README speaks of token 0, users find none in the deduped set."""
-    found = look_at(corpus)
+    found = read_contents(corpus)
     assert (found.smallest_id, found.eod_tokens) == (rows.min(), 0)
     assert found.smallest_id >= 2
 

@@ -12,6 +12,7 @@ from memtrace.corpus import open_corpus
 from memtrace.corpus.pack_writer import write_pack
 from memtrace.corpus.prefix_pack import read_record
 from memtrace.errors import CorpusError, RunError
+from memtrace.runs.integrity import read_score_files
 from memtrace.runs.run import open_run
 from memtrace.storage.documents import DOCUMENT_BYTES, read_document
 from memtrace.storage.problems import read_problem, write_problem
@@ -143,3 +144,14 @@ def test_documents_are_small_regular_files(tmp_path, kind):
     (tmp_path / "pack.json").replace(tmp_path / "run.json")
     with pytest.raises(RunError, match="more than" if kind == "large" else "no regular file"):
         open_run(tmp_path)
+
+
+def test_a_score_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "shard-00000-of-00001.parquet"
+    path.write_bytes(b"not of a table")
+    assert read_score_files([path, tmp_path / "gone", tmp_path]) == [None] * 3
+    monkeypatch.setattr(Path, "open", failing(errno.EACCES))
+    with pytest.raises(RunError, match="Permission denied; make it readable"):
+        read_score_files([path])
+    monkeypatch.setattr(Path, "open", failing(errno.EIO))  # its bytes are lost: made again
+    assert read_score_files([path]) == [None]

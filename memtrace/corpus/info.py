@@ -14,19 +14,19 @@ from memtrace.storage.prefetch import READERS, chunks, prefetch
 
 @dataclass(frozen=True)
 class Contents:
-    """What was found in the rows that were looked at."""
+    """What was found in the rows that were read."""
 
     rows: int
-    """How many rows were looked at."""
+    """How many rows were read."""
     smallest_id: int
     largest_id: int
     eod_tokens: int
     """How many tokens are 0, the end-of-document token of Pythia's tokenizer."""
     repeated_prefixes: int
-    """Rows whose first 64 tokens are those of another, earlier row that was looked at."""
+    """Rows whose first 64 tokens are those of another, earlier row that was read."""
 
 
-def look_at(
+def read_contents(
     corpus: Corpus,
     rows: npt.NDArray[np.int64] | None = None,
     on_progress: Callable[[int], None] = lambda _: None,

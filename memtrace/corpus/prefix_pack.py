@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
+from pydantic import TypeAdapter
 
 from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import Bytes, FilePart, Part, file_part
@@ -108,8 +109,6 @@ def read_record(folder: Path) -> PackRecord:
         CorpusError: It is missing or not the record of a pack.
     """
     path = folder / PACK_RECORD
-    from pydantic import TypeAdapter
-
     try:
         return TypeAdapter(PackRecord).validate_json(read_document(path), strict=True)
     except OSError as error:

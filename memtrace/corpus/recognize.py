@@ -66,7 +66,7 @@ def recognize(path: Path) -> CorpusError | None:
     """Return what a path is that no reader takes, as the error to raise; None where nothing is.
 
     Raises:
-        OSError: It cannot be looked at.
+        OSError: Its kind cannot be read.
     """
     try:
         mode = path.stat().st_mode

@@ -4,6 +4,7 @@ A file is read and hashed once. What was found valid is a value (`ValidScores`) 
 so that nobody validates or downloads the same file again.
 """
 
+import errno
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,10 @@ import polars as pl
 from memtrace.errors import DataWarning, RunError
 from memtrace.runs.scores import read_metadata, scan_scores
 from memtrace.runs.shards import Shard
+from memtrace.storage.problems import read_problem
 from memtrace.storage.store import source
 
+_GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _READERS = 8  # hashing leaves the interpreter's lock, and stores answer several requests at once
 
 
@@ -74,7 +77,11 @@ class ValidScores:
 
 
 def read_score_files(paths: Sequence[Path]) -> list[ScoreFile | None]:
-    """Return each score file that is intact, None for one that is damaged or gone."""
+    """Return each score file that is intact, None for one that is damaged or gone.
+
+    Raises:
+        RunError: One may not be read, or its store cannot be reached.
+    """
     if not paths:
         return []
     with ThreadPoolExecutor(min(_READERS, len(paths))) as pool:
@@ -84,9 +91,11 @@ def read_score_files(paths: Sequence[Path]) -> list[ScoreFile | None]:
 def _read(path: Path) -> ScoreFile | None:
     try:
         content = source(path)
-    except OSError:
-        return None
-    metadata = read_metadata(content)
+        metadata = read_metadata(content)
+    except OSError as error:
+        if isinstance(error, _GONE) or error.errno == errno.EIO:
+            return None
+        raise RunError(read_problem(path, error)) from error
     return None if metadata is None else ScoreFile(path, content, metadata)
 
 

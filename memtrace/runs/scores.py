@@ -76,7 +76,11 @@ def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str]) ->
 
 
 def read_metadata(file: Path | BytesIO) -> dict[str, str] | None:
-    """Return the key-value metadata of a shard, or None where it is not an intact score table."""
+    """Return the key-value metadata of a shard, or None where it is not an intact score table.
+
+    Raises:
+        OSError: It cannot be read, which says nothing of its bytes.
+    """
     try:
         # First: a flipped bit in a Parquet file can end the process that parses it.
         if not is_intact(file):
@@ -84,7 +88,7 @@ def read_metadata(file: Path | BytesIO) -> dict[str, str] | None:
         if pl.read_parquet_schema(file) not in (SCHEMA, WITH_ACCURACY):
             return None
         return pl.read_parquet_metadata(file)
-    except (pl.exceptions.PolarsError, OSError):
+    except pl.exceptions.PolarsError:
         return None
 
 
