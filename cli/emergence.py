@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import one_or_list, print_result, show_progress
-from .output import write_document, write_result, writing_to
+from .output import write_document, write_result, write_table, writing_to
 from .parameters import (
     Number,
     existing_folder,
@@ -121,7 +121,7 @@ def _text(fits: "list[EmergenceFit]") -> str:
     from memtrace.report.text import rendered
 
     # click removes the colours where stdout is no terminal.
-    return "\n\n\n".join(rendered(fit.page(), colour=True) for fit in fits)
+    return "\n\n\n".join(rendered(fit, colour=True) for fit in fits)
 
 
 def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, Any]]) -> None:
@@ -134,6 +134,6 @@ def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, A
             folder = output / f"{found.suite}-{found.model}" if len(fits) > 1 else output
             folder.mkdir(exist_ok=True)
             write_document(folder / "emergence.json", document)
-            fit.sequence_table().write_parquet(folder / "sequences.parquet")
+            write_table(folder / "sequences.parquet", fit.sequence_table())
             save_emergence(fit, folder)
             advance(1)

@@ -1,5 +1,6 @@
 """Where a command writes its result as files: a JSON document and figures."""
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import polars as pl
     from matplotlib.figure import Figure
 
 
@@ -26,6 +28,17 @@ def write_result(folder: Path, name: str, document: dict[str, Any], figure: "Fig
 def write_document(path: Path, document: Any) -> None:
     """Write a JSON document, in which nothing is NaN."""
     path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, table: "pl.DataFrame") -> None:
+    """Write a Parquet file.
+
+    Raises:
+        OSError: It cannot be written; polars by itself has an error of its own for a full disk.
+    """
+    content = io.BytesIO()
+    table.write_parquet(content)
+    path.write_bytes(content.getvalue())
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from memtrace.emergence.hazard import closed_form, constant_hazard
-from memtrace.emergence.histories import emergence_interval, normalized
+from memtrace.emergence.intervals import emergence_interval, normalized
 from memtrace.emergence.panel import two_state_panel
 from memtrace.emergence.parametric import fit_parametric
 from memtrace.emergence.product_limit import cumulative_incidence, product_limit
@@ -106,11 +106,11 @@ def masses(given: Answers) -> Answers:
 def laws(given: Answers) -> Answers:
     left, right = numbers(given["left"]), numbers(given["right"])
     fits = {
-        law: fit_parametric(left, right, law=law)
+        law: fit_parametric(left, right, distribution=law)
         for law in ("exponential", "weibull", "lognormal", "log-logistic")
     }
     second = (np.array(given["treat"]) == 2)[:, None].astype(float)
-    treated = fit_parametric(left, right, law="weibull", covariates=second)
+    treated = fit_parametric(left, right, distribution="weibull", covariates=second)
     weibull = fits["weibull"]
     both = {name.replace("-", ""): (fit.location, fit.scale) for name, fit in fits.items()}
     return {

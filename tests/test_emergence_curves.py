@@ -58,7 +58,7 @@ def test_crossing_is_where_a_walk_along_the_curve_first_reaches_the_level(values
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=8), st.floats(0.1, 10), st.floats(-5, 5))
-def test_crossing_knows_no_unit_of_the_values_and_scales_with_the_clock(values, scale, shift):
+def test_crossing_knows_no_unit_of_the_values_and_scales_with_the_steps(values, scale, shift):
     assume(values[-1] - values[0] > 1e-2)
     x, y = np.arange(len(values), dtype=float), np.array(values)
     found = first_crossing(x, y, 0.5)
@@ -75,7 +75,7 @@ def test_a_batch_of_curves_is_each_curve_by_itself_and_a_falling_one_never_cross
     np.testing.assert_array_equal(np.isinf(together), curves[:, -1] <= curves[:, 0])
 
 
-def test_the_two_linear_clocks_agree_and_the_log_clock_crosses_between_the_same_checkpoints():
+def test_the_two_linear_scales_agree_and_the_log_scale_crosses_between_the_same_checkpoints():
     found = times(rising(), tokens_per_step=2_097_152, parameters=70_426_624)
     assert found.share == found.step / LAST
     assert found.tokens_per_parameter == pytest.approx(found.step * 2_097_152 / 70_426_624)

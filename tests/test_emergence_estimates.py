@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.emergence.hazard import closed_form, constant_hazard, learning_rate, regress
-from memtrace.emergence.histories import emergence_interval
+from memtrace.emergence.intervals import emergence_interval
 from memtrace.emergence.panel import two_state_panel
 from memtrace.emergence.parametric import fit_parametric
 from memtrace.emergence.product_limit import product_limit
@@ -113,7 +113,7 @@ def test_weights_are_repeated_observations() -> None:
     assert one.log_likelihood == pytest.approx(other.log_likelihood)
 
 
-def test_quantiles_are_boxes() -> None:
+def test_quantiles_are_intervals() -> None:
     found = turnbull([0, 1, 1, 2, 3], [1, 2, 2, 3, math.inf])
 
     assert found.quantile(0.5) == (1, 2)
@@ -139,19 +139,19 @@ def test_naive_means_are_wrong_where_the_estimators_are_right() -> None:
     naive_wait = ((left + right) / 2 - exposure)[emerged].mean()
     low, high, weights = grouped(left - exposure, right - exposure)
     found = turnbull(low, high, weights=weights)
-    law = fit_parametric(low, high, weights=weights, law="exponential", never=True)
+    fitted = fit_parametric(low, high, weights=weights, distribution="exponential", never=True)
 
     assert naive_share < 0.35  # of 0.4
     assert naive_wait < 190  # of 250
     truth = 0.4 * -np.expm1(-np.array([100, 250, 500, 800]) / 250)
     least, most = found.share_by([100, 250, 500, 800])
     assert ((least - 0.015 < truth) & (truth < most + 0.015)).all()
-    assert math.exp(law.location) == pytest.approx(250, rel=0.05)
-    assert law.emerging == pytest.approx(0.4, abs=0.02)
+    assert math.exp(fitted.location) == pytest.approx(250, rel=0.05)
+    assert fitted.emerging == pytest.approx(0.4, abs=0.02)
 
 
 @pytest.mark.parametrize("shape", [1.0, 1.8])
-def test_laws_recover_shape_and_both_atoms(shape) -> None:
+def test_distributions_recover_shape_and_both_atoms(shape) -> None:
     """95% intervals hold the truth in about 95% of simulated trainings."""
     rng = np.random.default_rng(int(10 * shape))
     truth = {"location": math.log(250), "emerging": 0.4, "before": 0.05}
@@ -164,9 +164,11 @@ def test_laws_recover_shape_and_both_atoms(shape) -> None:
         low, high = left - exposure, right - exposure
         generic = rng.random(len(low)) < 0.05  # known to be extractable before
         low, high = np.where(generic, -np.inf, low), np.where(generic, 0.0, high)
-        law = "exponential" if shape == 1 else "weibull"
+        kind = "exponential" if shape == 1 else "weibull"
         one, two, weights = grouped(low, high)
-        fitted = fit_parametric(one, two, weights=weights, law=law, never=True, before=True)
+        fitted = fit_parametric(
+            one, two, weights=weights, distribution=kind, never=True, before=True
+        )
         for name, value in truth.items():
             bottom, top = fitted.intervals[name]
             inside[name] += bottom <= value <= top
@@ -174,30 +176,32 @@ def test_laws_recover_shape_and_both_atoms(shape) -> None:
 
 
 def test_unseen_before_exposure_is_no_bias_where_its_share_is_fitted() -> None:
-    """Sequences that nobody looked at before are told from memories by those that someone did."""
+    """Sequences not evaluated before are told from memories by those that were."""
     rng = np.random.default_rng(5)
     exposure, left, right = training(rng, 40_000)
     low, high = left - exposure, right - exposure
-    generic, looked = rng.random(len(low)) < 0.05, rng.random(len(low)) < 0.5
+    generic, evaluated = rng.random(len(low)) < 0.05, rng.random(len(low)) < 0.5
     first = np.append(CHECKPOINTS, np.nan)[np.searchsorted(CHECKPOINTS, exposure, side="right")]
-    high = np.where(generic, np.where(looked, 0.0, first - exposure), high)
-    low = np.where(generic | (~looked & (left == exposure) & np.isfinite(right)), -np.inf, low)
+    high = np.where(generic, np.where(evaluated, 0.0, first - exposure), high)
+    low = np.where(generic | (~evaluated & (left == exposure) & np.isfinite(right)), -np.inf, low)
     one, two, weights = grouped(low, high)
-    fitted = fit_parametric(one, two, weights=weights, law="exponential", never=True, before=True)
+    fitted = fit_parametric(
+        one, two, weights=weights, distribution="exponential", never=True, before=True
+    )
 
     assert fitted.before == pytest.approx(0.05, abs=0.004)
     assert fitted.emerging == pytest.approx(0.4, abs=0.02)
 
 
-def test_a_law_without_an_end_says_that_it_cannot_tell() -> None:
-    fitted = fit_parametric([0, 10, 20], [10, 20, 30], law="weibull", never=True)
+def test_a_distribution_without_an_end_says_that_it_cannot_tell() -> None:
+    fitted = fit_parametric([0, 10, 20], [10, 20, 30], distribution="weibull", never=True)
 
     assert fitted.emerging == 1
     assert fitted.reason
     with pytest.raises(FitError, match="nothing emerged"):
-        fit_parametric([0.0, 5.0], [np.inf, np.inf], law="weibull")
-    with pytest.raises(FitError, match="no law 'gamma'"):
-        fit_parametric([0.0], [1.0], law="gamma")
+        fit_parametric([0.0, 5.0], [np.inf, np.inf], distribution="weibull")
+    with pytest.raises(FitError, match="no distribution 'gamma'"):
+        fit_parametric([0.0], [1.0], distribution="gamma")
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -206,12 +210,12 @@ def test_bands_hold_the_share_as_often_as_they_say(shared) -> None:
     at, truth, inside, runs = 150.0, 0.5 * -math.expm1(-150 / 250), 0, 40
     for _ in range(runs):
         time = np.where(rng.random(N) < 0.5, 250 * rng.exponential(size=N), np.inf)
-        looks = np.tile(np.arange(0, 451, 50.0), (N, 1))
-        if not shared:  # everyone is looked at on days of their own
-            looks[:, 1:] += rng.integers(-20, 20, (N, looks.shape[1] - 1))
-        place = (looks < time[:, None]).sum(axis=1)
-        left = np.take_along_axis(looks, place[:, None] - 1, 1)[:, 0]
-        right = np.column_stack((looks, np.full(N, np.inf)))[np.arange(N), place]
+        checkpoints = np.tile(np.arange(0, 451, 50.0), (N, 1))
+        if not shared:  # everyone is evaluated on days of their own
+            checkpoints[:, 1:] += rng.integers(-20, 20, (N, checkpoints.shape[1] - 1))
+        place = (checkpoints < time[:, None]).sum(axis=1)
+        left = np.take_along_axis(checkpoints, place[:, None] - 1, 1)[:, 0]
+        right = np.column_stack((checkpoints, np.full(N, np.inf)))[np.arange(N), place]
         found = turnbull(left, right)
         given = (left, right, np.ones(N), np.full(N, -np.inf))
         low, high = share_band(found, given, 0, draws=30)
@@ -279,7 +283,7 @@ def test_panels_at_the_edge_are_defined_or_say_why() -> None:
     kept = two_state_panel([[[90, 10], [0, 50]]], [10.0])
     assert kept.forgetting == 0
     assert kept.forgetting_ci95[0] == 0 < kept.forgetting_ci95[1]
-    assert kept.mean_spell == math.inf
+    assert kept.mean_retention == math.inf
     assert two_state_panel([[[10, 90], [90, 10]]], [1.0]).embeddable is False
     empty = two_state_panel([[[10, 0], [0, 0]]], [1.0])
     assert math.isnan(empty.learning)

@@ -11,14 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtrace.emergence.histories import (
-    Histories,
-    emergence_interval,
-    normalized,
-    read_histories,
-)
-from memtrace.emergence.tallies import Block, Tables
-from memtrace.emergence.timescales import CLOCKS, observations
+from memtrace.emergence.block import Block, Tables
+from memtrace.emergence.histories import Histories, read_histories
+from memtrace.emergence.intervals import emergence_interval, normalized
+from memtrace.emergence.timescales import TIME_SCALES, observations
 from memtrace.errors import FitError
 from memtrace.runs.run import Configuration, Run, begin_run, find_runs
 from memtrace.runs.scores import write_scores
@@ -51,25 +47,25 @@ def configuration(step: int, **changes: object) -> Configuration:
 
 
 def write_runs(folder: Path, seen: np.ndarray, steps: tuple[int, ...] = STEPS) -> list[Run]:
-    """Write the looks of a matrix (sequences, checkpoints) of 1, 0 and MISSING as runs."""
+    """Write the evaluations of a matrix (sequences, checkpoints) of 1, 0 and MISSING as runs."""
     runs = []
     for k, step in enumerate(steps):
         c = configuration(step)
-        # As an imported evaluation, which need not have looked at all sequences of a shard.
+        # As an imported evaluation, which need not have all sequences of a shard.
         run = begin_run(folder, c, {"command": ["memtrace", "scan"], "import": {}})
         for shard in run.shards():
-            looked = seen[shard.start : shard.stop, k]
-            if (looked == MISSING).all():
+            evaluated = seen[shard.start : shard.stop, k]
+            if (evaluated == MISSING).all():
                 continue  # a shard that is not done
-            there = np.flatnonzero(looked != MISSING)
-            matched = np.where(looked[there] == 1, 32, 7)
+            there = np.flatnonzero(evaluated != MISSING)
+            matched = np.where(evaluated[there] == 1, 32, 7)
             write_scores(run.path(shard), there + shard.start, matched, c.metadata())
         runs.append(run)
     return runs
 
 
-def random_looks(rng: np.random.Generator, n: int = ROWS, k: int = len(STEPS)) -> np.ndarray:
-    """Sequences with habits of their own, looks missing at random, and whole shards missing."""
+def random_evaluations(rng: np.random.Generator, n: int = ROWS, k: int = len(STEPS)) -> np.ndarray:
+    """Sequences with habits of their own, checkpoints missing at random, and whole shards."""
     seen = (rng.random((n, k)) < rng.choice([0.0, 0.1, 0.6], (n, 1))).astype(int)
     seen[rng.random((n, k)) < 0.2] = MISSING
     seen[16:32, 3] = seen[48:64, 1] = MISSING
@@ -104,11 +100,11 @@ class Plain:
         else:
             last = [c for c, _ in before + after[:first]][-1:]
             ends = states[first:]
-            spell = ends.index(0) if 0 in ends else len(ends)
-            end = 0 if 0 not in ends else 2 if 1 in ends[spell:] else 1
+            kept = ends.index(0) if 0 in ends else len(ends)
+            end = 0 if 0 not in ends else 2 if 1 in ends[kept:] else 1
             self.memorized[row] = (
                 STEPS[after[first][0]], False, bool(before), STEPS[last[0]] if last else None,
-                spell, end, bool(states[-1]),
+                kept, end, bool(states[-1]),
             )  # fmt: skip
         for i, (c, x) in enumerate(after):
             start = STEPS[after[i - 1][0]] if i else None
@@ -131,14 +127,15 @@ def as_counter(table: np.ndarray) -> Counter:
 def check(found: Histories, plain: Plain) -> None:
     rows = found.memorized.sort("sequence_index")
     assert rows["sequence_index"].to_list() == sorted(plain.memorized)
-    columns = ("first_with", "before_exposure", "looked_before", "last_without", "spell_looks",
-               "spell_end", "held")  # fmt: skip
+    columns = ("first_with", "before_exposure", "evaluated_before", "last_without",
+               "retention_checkpoints",
+               "retention_end", "memorized_at_last")  # fmt: skip
     for row in rows.iter_rows(named=True):
         expected = plain.memorized[row["sequence_index"]]
         assert tuple(row[name] for name in columns[: len(expected)]) == expected
-    never = found.never.group_by("last_look", "looked_before").agg(pl.col("count").sum())
+    never = found.never.group_by("last_checkpoint", "evaluated_before").agg(pl.col("count").sum())
     assert {row[:2]: row[2] for row in never.iter_rows()} == plain.never
-    risk = found.risk.group_by("start", "look").agg(pl.col("at_risk", "events").sum())
+    risk = found.risk.group_by("start", "checkpoint").agg(pl.col("at_risk", "events").sum())
     assert {row[:2]: row[2] for row in risk.iter_rows()} == plain.risk
     assert {row[:2]: row[3] for row in risk.iter_rows()} == plain.events
     assert as_counter(found.tables.transitions) == plain.transitions
@@ -150,7 +147,7 @@ def check(found: Histories, plain: Plain) -> None:
 
 @pytest.mark.parametrize("block", [1 << 20, 16, 23])
 def test_histories_are_those_of_a_loop_over_sequences(tmp_path, block) -> None:
-    seen = random_looks(np.random.default_rng(block))
+    seen = random_evaluations(np.random.default_rng(block))
     runs = write_runs(tmp_path, seen)
 
     check(read_histories(runs[::-1], block=block), Plain(seen))
@@ -159,7 +156,7 @@ def test_histories_are_those_of_a_loop_over_sequences(tmp_path, block) -> None:
 @given(seed=st.integers(0, 2**32 - 1), cuts=st.lists(st.integers(1, ROWS - 1), max_size=3))
 def test_blocks_add_up(seed, cuts) -> None:
     """However the sequences are cut into blocks, the same is counted."""
-    seen = random_looks(np.random.default_rng(seed))
+    seen = random_evaluations(np.random.default_rng(seed))
     whole, parts = Tables.empty(len(STEPS)), Tables.empty(len(STEPS))
     one = fold(seen, 0, ROWS, whole)
     several = [
@@ -178,12 +175,12 @@ def fold(seen: np.ndarray, low: int, high: int, tables: Tables) -> Block:
     block = Block(low, since, np.zeros(len(index), np.int64), len(STEPS))
     for c in range(len(STEPS)):
         rows = np.flatnonzero(seen[low:high, c] != MISSING)
-        block.look(c, rows, seen[low:high, c][rows] == 1, tables)
+        block.add(c, rows, seen[low:high, c][rows] == 1, tables)
     return block
 
 
 def test_shares_count_both_sides_of_exposure(tmp_path) -> None:
-    seen = random_looks(np.random.default_rng(5))
+    seen = random_evaluations(np.random.default_rng(5))
     found = read_histories(write_runs(tmp_path, seen))
     for k, step in enumerate(STEPS):
         exposed, unexposed = (
@@ -212,7 +209,7 @@ def test_a_sample_counts_only_what_was_drawn(tmp_path) -> None:
 
 
 def test_multiplicity_divides_the_counts(tmp_path) -> None:
-    seen = random_looks(np.random.default_rng(9))
+    seen = random_evaluations(np.random.default_rng(9))
     runs = write_runs(tmp_path / "runs", seen)
     times = np.array([1, 2, 50, 1], np.uint32)[np.arange(ROWS) % 4]
     folder = tmp_path / "table"
@@ -228,7 +225,7 @@ def test_multiplicity_divides_the_counts(tmp_path) -> None:
     assert found.risk["events"].sum() == plain.risk["events"].sum()
 
 
-def test_intervals_hold_the_time_on_every_clock(tmp_path) -> None:
+def test_intervals_hold_the_time_on_every_time_scale(tmp_path) -> None:
     """Whatever is grouped or widened, the interval of the truth lies inside."""
     rng = np.random.default_rng(1)
     exposure = np.arange(ROWS) // PER_STEP
@@ -238,12 +235,12 @@ def test_intervals_hold_the_time_on_every_clock(tmp_path) -> None:
     total = found.total_steps
     truths = {"training": time, "exposure": time - exposure}
     truths["share"] = (time - exposure) / (total - exposure)
-    for clock in CLOCKS:
-        seen_by = observations(found, clock)
+    for scale in TIME_SCALES:
+        seen_by = observations(found, scale)
         assert seen_by.weights.sum() == found.classes["count"].sum()
-        looked = exposure < STEPS[-1]
-        inside = (seen_by.left < truths[clock][looked][:, None]) & (
-            truths[clock][looked][:, None] <= seen_by.right
+        evaluated = exposure < STEPS[-1]
+        inside = (seen_by.left < truths[scale][evaluated][:, None]) & (
+            truths[scale][evaluated][:, None] <= seen_by.right
         )
         assert inside.any(axis=1).all()
 
@@ -259,7 +256,7 @@ def test_bounds_are_those_of_the_definition() -> None:
 
 
 def test_runs_that_do_not_belong_together_are_refused(tmp_path) -> None:
-    runs = write_runs(tmp_path / "a", random_looks(np.random.default_rng(0)))
+    runs = write_runs(tmp_path / "a", random_evaluations(np.random.default_rng(0)))
     with pytest.raises(FitError, match="at least 2 checkpoints"):
         read_histories(runs[:1])
     other = begin_run(tmp_path / "b", configuration(25, corpus_digest="d"), {})
@@ -280,7 +277,7 @@ def test_runs_that_do_not_belong_together_are_refused(tmp_path) -> None:
 
 
 def test_merged_score_files_are_read_too(tmp_path) -> None:
-    seen = random_looks(np.random.default_rng(2))
+    seen = random_evaluations(np.random.default_rng(2))
     seen[seen == MISSING] = 0
     write_runs(tmp_path, seen)
     before = read_histories(find_runs(tmp_path))

@@ -12,8 +12,11 @@ import pytest
 from click.testing import Result
 
 from memtrace.emergence import fit_emergence, read_histories
-from memtrace.emergence.hazard import exposure_effect
-from memtrace.emergence.process.fit import Drift, bursts, emergence_windows, fit_emergence_process
+from memtrace.emergence.control import exposure_effect
+from memtrace.emergence.overdispersion import local_overdispersion
+from memtrace.emergence.process.fit import fit_emergence_process
+from memtrace.emergence.process.result import Drift
+from memtrace.emergence.windows import emergence_windows
 from memtrace.errors import FitError, RunError
 from memtrace.point_process import Cut, Windows
 from memtrace.runs.run import Configuration, begin_run, find_runs
@@ -90,18 +93,22 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_truth_is_recovered_from_score_files(runs) -> None:
     fit = fit_emergence(find_runs(runs))
-    law = fit.laws[0]
+    law = fit.distributions[0]
 
     assert fit.sequences == ROWS
     assert fit.outcomes.before_exposure == pytest.approx(0.01 * ROWS, rel=0.3)
-    assert fit.outcomes.always_held == fit.outcomes.emerged == fit.outcomes.held_at_last_look
+    assert (
+        fit.outcomes.always_retained
+        == fit.outcomes.emerged
+        == fit.outcomes.memorized_at_last_checkpoint
+    )
     low, high = law.intervals["emerging"]
     assert low < 0.05 < high
     low, high = law.intervals["location"]
     assert low < math.log(250) < high
     low, high = law.intervals["before"]
     assert low < 0.01 < high
-    least, most = fit.clocks["exposure"].found.share_by([250, 500])
+    least, most = fit.time_scales["exposure"].found.share_by([250, 500])
     truth = 0.05 * -np.expm1([-1, -2])
     assert ((least - 0.005 < truth) & (truth < most + 0.005)).all()
     # The share of all who are memorized at the end is less: many had no time.
@@ -123,14 +130,14 @@ def test_exposure_is_told_from_what_is_extractable_anyway(tmp_path, runs) -> Non
     low, high = none.ci95("exposed")
     assert low < 0 < high
     assert high - low < 0.6
-    assert "no more often" in fit_emergence(find_runs(tmp_path / "a")).verdict
+    assert "No difference was found" in fit_emergence(find_runs(tmp_path / "a")).verdict
 
 
 def test_without_unexposed_sequences_the_page_says_what_is_not_known(tmp_path) -> None:
     folder = scan(tmp_path, emerging(generic=0.01), include_unexposed=False)
     fit = fit_emergence(find_runs(folder))
 
-    assert fit.outcomes.looked_before == 0
+    assert fit.outcomes.evaluated_before == 0
     assert "no control group" in fit.verdict
     assert "some may be generic" in fit.summary()
     assert fit.to_dict()["exposure_effect"]["reason"]
@@ -145,8 +152,10 @@ def test_forgetting_and_flicker_are_told_apart(tmp_path) -> None:
 
     # What is missed once in ten looks seems to be forgotten and learned again.
     assert fit.outcomes.learned_again > 0.2 * fit.outcomes.emerged
-    assert fit.spells.held == tuple(sorted(fit.spells.held, reverse=True))
-    for parts in zip(fit.spells.held, fit.spells.lost, fit.spells.lost_for_a_time, strict=True):
+    assert fit.retention.retained == tuple(sorted(fit.retention.retained, reverse=True))
+    for parts in zip(
+        fit.retention.retained, fit.retention.lost, fit.retention.lost_for_a_time, strict=True
+    ):
         assert sum(parts) == pytest.approx(1)
     assert fit.confirmed < fit.outcomes.emerged
 
@@ -219,7 +228,7 @@ def test_the_drift_of_emergence_is_that_of_the_hazard(tmp_path, theta) -> None:
     low, high = fit.trend.interval(0.99)
 
     assert low < math.exp(theta) < high
-    assert fit.bursts.p_value > 0.01
+    assert fit.local_overdispersion.p_value > 0.01
     assert (fit.trend.p_value < 0.05) == (theta > 0)
     assert fit.windows.counts.sum() == fit.n_events
     # By counts alone the rate would seem to rise manifold.
@@ -243,11 +252,12 @@ def test_bursts_are_told_from_a_smooth_rate() -> None:
     rng = np.random.default_rng(1)
     start = np.arange(0, 40) * 25
     exposures = np.full(40, 10_000)
+    u = (start + 12) / 1000
     smooth = 40 * np.exp(np.sin(start / 300))
     burst = rng.choice([0.2, 1.8], 40)
     p_values = [
         [
-            bursts(Windows(start, rng.poisson(mean), exposures), (start + 12) / 1000, rng).p_value
+            local_overdispersion(Windows(start, rng.poisson(mean), exposures), u, rng).p_value
             for mean in (smooth, smooth * burst)
         ]
         for _ in range(60)
@@ -288,7 +298,7 @@ def test_nothing_memorized_is_an_answer(tmp_path) -> None:
     document = fit.to_dict()
 
     assert document["outcomes"]["emerged"] == 0
-    assert document["clocks"]["training"]["reason"] == "nothing emerged"
+    assert document["time_scales"]["training"]["reason"] == "nothing emerged"
     assert document["hazard"]["reason"] == "nothing emerged"
     assert "0 of 20,000 sequences" in fit.summary()
     process = fit_emergence_process(fit.histories)
@@ -310,7 +320,7 @@ def test_the_command_writes_what_it_prints(runs, tmp_path, memtrace_cli) -> None
 
     assert json.loads((output / "emergence.json").read_text()) == document
     names = {path.name for path in output.iterdir()}
-    assert {"page.png", "memorized.svg", "flows.png", "time-exposure.png"} <= names
+    assert {"emergence.png", "memorized.svg", "flows.png", "time-exposure.png"} <= names
     table = pl.read_parquet(output / "sequences.parquet")
     assert table.height == document["outcomes"]["ever"]
     text = run(memtrace_cli, "emergence", runs).stdout
@@ -334,16 +344,29 @@ def test_exactly_one_source_is_asked_for(runs, tmp_path, memtrace_cli) -> None:
     assert "holds no run at all" in result.stderr
 
 
-def test_fit_poisson_on_the_clock_of_emergence(runs, tmp_path, memtrace_cli) -> None:
+def test_fit_poisson_on_the_time_scale_of_emergence(runs, tmp_path, memtrace_cli) -> None:
     options = ("fit-poisson", runs, "--time-scale", "emergence", "--json")
     document = json.loads(run(memtrace_cli, *options, "--output", tmp_path / "out").stdout)
-    assert document["clock"] == "emergence"
+    assert document["time_scale"] == "emergence"
     assert len(document["windows"]["stop"]) == len(STEPS) - 1
     assert (tmp_path / "out" / "fit.png").exists()
     few = json.loads(run(memtrace_cli, *options, "--step", "0,500,1000").stdout)
     assert few["windows"]["stop"] == [500, 1000]
     wrong = memtrace_cli(*options, "--multiplicity", tmp_path)
     assert wrong.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["emergence.json", "sequences.parquet", "memorized.png"])
+def test_a_full_disk_is_one_clear_error(runs, tmp_path, memtrace_cli, name) -> None:
+    """A file of this name stands on a device that is full."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no device that is always full")
+    (tmp_path / name).symlink_to(full)
+    result = memtrace_cli("emergence", runs, "--output", tmp_path)
+    assert result.exit_code == 1
+    assert "No space left on device" in result.stderr
+    assert result.stderr.strip().splitlines()[-1].startswith(f"Error: cannot write to {tmp_path}")
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(runs, tmp_path, memtrace_cli) -> None:

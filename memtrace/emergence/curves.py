@@ -1,7 +1,6 @@
 """Normalized emergence: at which share of training has a curve made half of its gain?
 
-It knows one curve at a time, of values at checkpoints with standard errors, and how a number moves
-with model size; tasks, files and models are for the caller.
+And how does such a time move with the size of the model?
 """
 
 import math
@@ -48,7 +47,7 @@ class EvaluationCurve:
 
 @dataclass(frozen=True)
 class Crossing:
-    """When a curve made a fraction of its gain, on three clocks."""
+    """When a curve made a fraction of its gain, on three time scales."""
 
     step: float
     """Steps of training."""
@@ -58,7 +57,7 @@ class Crossing:
     """The normalized emergence time: `step` over all steps of training."""
     share_ci95: Interval | None
     log_share: float
-    """On the clock log(1 + step), where the interpolation is linear too; log(1 + T) is 1."""
+    """On the scale log(1 + step), where the interpolation is linear too; log(1 + T) is 1."""
     log_share_ci95: Interval | None
     tokens_per_parameter: float
     """Tokens seen at `step`, for each parameter; NaN where the model's size is not known."""
@@ -167,7 +166,7 @@ def size_trend(parameters: Sequence[float], times: Sequence[float]) -> SizeTrend
 
     Args:
         parameters: Of each model, all above 0.
-        times: Emergence times on any clock, all above 0.
+        times: Emergence times on any scale, all above 0.
     """
     n = len(times)
     if n < 3 or len(set(parameters)) < 2:

@@ -1,25 +1,26 @@
 """The document of `emergence --json` for memorization: every number of a fit under its key.
 
-It computes nothing; undefined values are null, with a reason beside them.
+Undefined values are null, with a reason beside them.
 """
 
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from memtrace.emergence.control import Control
 from memtrace.emergence.hazard import HazardModel, Rate
 from memtrace.emergence.panel import Panel
 from memtrace.emergence.parametric import Parametric
-from memtrace.emergence.timescales import Clock
+from memtrace.emergence.result import EmergenceResult
+from memtrace.emergence.timescales import TimeScale
+from memtrace.emergence.verdict import verdict
 from memtrace.report.json import json_safe
 
-if TYPE_CHECKING:
-    from memtrace.emergence.fit import EmergenceFit
-
 NOTHING = "nothing emerged"
+TOO_LARGE = "too large to represent"
 
 
-def document(fit: "EmergenceFit") -> dict[str, Any]:
+def document(fit: EmergenceResult) -> dict[str, Any]:
     """Return the document; times are steps, rates are per sequence and step."""
     found = fit.histories
     safe: dict[str, Any] = json_safe(
@@ -33,18 +34,22 @@ def document(fit: "EmergenceFit") -> dict[str, Any]:
             "seed": fit.seed,
             "outcomes": asdict(fit.outcomes),
             "checkpoints": [_with_reason(asdict(one)) for one in fit.checkpoints],
-            "clocks": {name: _clock(clock) for name, clock in fit.clocks.items()},
+            "time_scales": {
+                name: _time_scale(scale, fit.outcomes.emerged)
+                for name, scale in fit.time_scales.items()
+            },
             "hazard": _model(fit.hazard),
             "hazard_by_checkpoint": [_rate(rate) for rate in fit.hazard_by_checkpoint],
             "hazard_since_exposure": [_rate(rate) for rate in fit.hazard_since_exposure],
             "regression": _model(fit.regression),
             "exposure_effect": _effect(fit.effect),
-            "bursts": asdict(fit.bursts),
+            "control": _control(fit.control),
+            "local_overdispersion": asdict(fit.local_overdispersion),
             "panel": _panel(fit.panel),
             "panel_two_in_a_row": _panel(fit.steady) | {"confirmed": fit.confirmed},
-            "laws": [_law(law) for law in fit.laws],
-            "spells": asdict(fit.spells),
-            "verdict": fit.verdict,
+            "distributions": [_distribution(one) for one in fit.distributions],
+            "retention": asdict(fit.retention),
+            "verdict": verdict(fit),
         }
     )
     return safe
@@ -52,23 +57,24 @@ def document(fit: "EmergenceFit") -> dict[str, Any]:
 
 def _with_reason(row: dict[str, Any]) -> dict[str, Any]:
     missing = [name for name in ("exposed", "unexposed") if not row[name]]
-    reason = f"no {' and no '.join(missing)} sequence was looked at" if missing else None
+    reason = f"no {' and no '.join(missing)} sequence was evaluated" if missing else None
     return row | {"reason": reason}
 
 
-def _clock(clock: Clock) -> dict[str, Any]:
-    quartiles = {f"{part:g}": clock.among_emerged(part) for part in (0.25, 0.5, 0.75)}
+def _time_scale(scale: TimeScale, emerged: int) -> dict[str, Any]:
+    quartiles = {f"{part:g}": scale.among_emerged(part) for part in (0.25, 0.5, 0.75)}
+    few = "too few sequences were followed for long enough" if emerged else NOTHING
     return {
-        "emerged": clock.emerged,
-        "emerged_ci95": clock.emerged_ci95,
+        "emerged": scale.emerged,
+        "emerged_ci95": scale.emerged_ci95,
         "emerged_by_quartile": quartiles,
-        "left": clock.left,
-        "right": clock.right,
-        "share": clock.share,
-        "ci95": [clock.low, clock.high],
-        "log_likelihood": clock.found.log_likelihood,
-        "kkt": clock.found.kkt,
-        "reason": None if clock.emerged else NOTHING,
+        "left": scale.left,
+        "right": scale.right,
+        "share": scale.share,
+        "ci95": [scale.low, scale.high],
+        "log_likelihood": scale.found.log_likelihood,
+        "kkt": scale.found.kkt,
+        "reason": None if scale.emerged > 0 else few,
     }
 
 
@@ -87,7 +93,7 @@ def _model(model: HazardModel) -> dict[str, Any]:
         "deviance": model.deviance,
         "degrees_of_freedom": model.degrees_of_freedom,
         "dispersion": model.dispersion,
-        "reason": model.reason,
+        "reason": model.reason or _no_dispersion(model),
     }
 
 
@@ -95,24 +101,38 @@ def _effect(model: HazardModel) -> dict[str, Any]:
     """The intervals' own hazards are of no interest here."""
     if model.reason:
         return {"hazard_ratio": None, "ci95": None, "p_value": None, "reason": model.reason}
-    low, high = model.ci95("exposed")
+    factor, *ends = model.factor("exposed")
     return {
-        "hazard_ratio": math.exp(model.coefficients["exposed"]),
-        "ci95": (math.exp(low), math.exp(high)),
+        "hazard_ratio": factor,
+        "ci95": ends,
         "p_value": model.p_value("exposed"),
         "dispersion": model.dispersion,
-        "reason": None,
+        "reason": _no_dispersion(model) if math.isfinite(sum((factor, *ends))) else TOO_LARGE,
     }
+
+
+def _no_dispersion(model: HazardModel) -> str | None:
+    few = "no degrees of freedom are left for a dispersion"
+    return few if math.isnan(model.dispersion) else None
+
+
+def _control(control: Control) -> dict[str, Any]:
+    none = None if control.followed else "no sequence was evaluated twice before it was trained on"
+    return asdict(control) | {"reason": none}
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    endless = None if math.isfinite(panel.mean_spell) else "nothing was forgotten"
+    endless = None if panel.forgetting else "nothing was forgotten"
+    ends = (*panel.learning_ci95, *panel.forgetting_ci95)
+    unbounded = "the data bound no rate from above" if math.inf in ends else None
     return asdict(panel) | {
         "stationary": panel.stationary,
-        "mean_spell": panel.mean_spell,
-        "reason": panel.reason or endless,
+        "mean_retention": panel.mean_retention,
+        "reason": panel.reason or endless or unbounded,
     }
 
 
-def _law(law: Parametric) -> dict[str, Any]:
-    return asdict(law) | {"shape": law.shape}
+def _distribution(one: Parametric) -> dict[str, Any]:
+    ends = [end for interval in one.intervals.values() for end in interval]
+    too_large = None if all(map(math.isfinite, (one.shape, *ends))) else TOO_LARGE
+    return asdict(one) | {"shape": one.shape, "reason": one.reason or too_large}

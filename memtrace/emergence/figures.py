@@ -1,7 +1,4 @@
-"""Figures of memorization over checkpoints: shares, flows, times of emergence, hazards.
-
-They compute no statistic: every number comes from the fit.
-"""
+"""Figures of memorization over checkpoints: shares, flows, times of emergence, hazards."""
 
 import math
 import textwrap
@@ -11,6 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memtrace.emergence.hazard import Rate
+from memtrace.emergence.result import EmergenceResult
+from memtrace.emergence.timescales import TimeScale
+from memtrace.emergence.verdict import verdict
 from memtrace.report.figures import (
     BLUE,
     GREY,
@@ -22,18 +23,13 @@ from memtrace.report.figures import (
     nothing,
     styled,
     write_figure,
+    write_sources,
 )
+from memtrace.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from memtrace.emergence.fit import EmergenceFit
-    from memtrace.emergence.hazard import Rate
-    from memtrace.emergence.histories import Histories
-    from memtrace.emergence.process.fit import EmergenceProcess
-    from memtrace.emergence.timescales import Clock
-    from memtrace.types import FloatArray
 
 FEW = 200
 """Sequences below which an interval may leave the figure."""
@@ -41,12 +37,12 @@ ENOUGH = 5
 """Events below which it may too."""
 
 
-def memorized_by_checkpoint(fit: "EmergenceFit", ax: "Axes | None" = None) -> "Axes":
+def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the share memorized by checkpoint with exact intervals, and the control group's."""
     ax = axes_for(ax, "Memorized by checkpoint")
     exposed = [row for row in fit.checkpoints if row.exposed]
     if not exposed:
-        return nothing(ax, "no sequence was looked at after it was trained on")
+        return nothing(ax, "no sequence was evaluated after it was trained on")
     _with_intervals(
         ax,
         [row.step for row in exposed],
@@ -68,12 +64,12 @@ def memorized_by_checkpoint(fit: "EmergenceFit", ax: "Axes | None" = None) -> "A
     ax.set_ylim(0, 1.35 * max(seen, default=1.0) or 1.0)
     _steps(ax, fit)
     ax.yaxis.set_major_formatter("{x:.3g}")
-    ax.set_ylabel("share of the sequences looked at")
+    ax.set_ylabel("share of the sequences evaluated")
     ax.legend(loc="upper left")
     return ax
 
 
-def flows(fit: "EmergenceFit", ax: "Axes | None" = None) -> "Axes":
+def flows(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
     """Draw how many sequences each checkpoint gained, for the first time or again, and lost."""
     ax = axes_for(ax, "Learned and lost since the checkpoint before")
     rows = [row for row in fit.checkpoints if row.exposed]
@@ -99,29 +95,29 @@ def flows(fit: "EmergenceFit", ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
-def time_on_training(fit: "EmergenceFit", ax: "Axes | None" = None) -> "Axes":
-    """Draw the share emerged against the step, corrected for late exposure, as boxes."""
-    ax = _boxes(fit, "training", "Emerged by step, late exposure taken into account", ax)
+def time_on_training(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
+    """Draw the share emerged against the step, corrected for late exposure."""
+    ax = _distribution(fit, "training", "Emerged by step, late exposure taken into account", ax)
     _steps(ax, fit)
     return ax
 
 
-def time_since_exposure(fit: "EmergenceFit", ax: "Axes | None" = None) -> "Axes":
-    """Draw the share emerged against the steps since a sequence was seen, as boxes."""
-    ax = _boxes(fit, "exposure", "Emerged by time since exposure", ax)
+def time_since_exposure(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
+    """Draw the share emerged against the steps since a sequence was seen."""
+    ax = _distribution(fit, "exposure", "Emerged by time since exposure", ax)
     ax.set_xlabel("steps since the sequence was trained on")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     return ax
 
 
-def hazard_by_checkpoint(fit: "EmergenceFit", ax: "Axes | None" = None) -> "Axes":
+def hazard_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the hazard in each interval between checkpoints, with 95% intervals."""
     ax = _rates(fit, fit.hazard_by_checkpoint, "Hazard of emergence over training", ax)
     _steps(ax, fit)
     return ax
 
 
-def hazard_since_exposure(fit: "EmergenceFit", ax: "Axes | None" = None) -> "Axes":
+def hazard_since_exposure(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the hazard by time since exposure, with 95% intervals."""
     ax = _rates(fit, fit.hazard_since_exposure, "Hazard by time since exposure", ax)
     ax.set_xscale("log", base=2)
@@ -130,7 +126,7 @@ def hazard_since_exposure(fit: "EmergenceFit", ax: "Axes | None" = None) -> "Axe
     return ax
 
 
-FIGURES: dict[str, Callable[["EmergenceFit", "Axes | None"], "Axes"]] = {
+FIGURES: dict[str, Callable[[EmergenceResult, "Axes | None"], "Axes"]] = {
     "memorized": memorized_by_checkpoint,
     "flows": flows,
     "time-training": time_on_training,
@@ -140,69 +136,87 @@ FIGURES: dict[str, Callable[["EmergenceFit", "Axes | None"], "Axes"]] = {
 }
 
 
-def emergence_page(fit: "EmergenceFit") -> "Figure":
-    """Draw all figures on one page under the verdict."""
+def figures_of(fit: EmergenceResult) -> list[str]:
+    """Return the names of the figures that have something to show."""
+    emerged = fit.outcomes.emerged > 0
+    shown = {
+        "memorized": any(row.exposed for row in fit.checkpoints),
+        "flows": emerged,
+        "time-training": fit.time_scales["training"].emerged > 0,
+        "time-exposure": fit.time_scales["exposure"].emerged > 0,
+        "hazard-training": emerged and bool(_known(fit.hazard_by_checkpoint)),
+        "hazard-exposure": emerged and bool(_known(fit.hazard_since_exposure)),
+    }
+    return [name for name in FIGURES if shown[name]]
+
+
+def overview(fit: EmergenceResult) -> "Figure":
+    """Draw all figures that have something to show as one, under the verdict."""
+    names = figures_of(fit)
+    rows = max(1, -(-len(names) // 2))
     with styled():
-        figure = new_figure(12, 13.5)
-        axes = figure.subplots(3, 2)
-        for draw, ax in zip(FIGURES.values(), axes.flat, strict=True):
-            draw(fit, ax)
-        text = f"{fit.histories.label}\n{textwrap.fill(fit.verdict, 140)}"
-        figure.suptitle(text, x=0.01, ha="left", fontsize=11)
-        _write_source(figure, fit.histories)
+        figure = new_figure(12, 4.3 * rows + 0.6)
+        grid = figure.add_gridspec(rows, 2)
+        for i, name in enumerate(names):
+            alone = i == len(names) - 1 and i % 2 == 0
+            FIGURES[name](
+                fit, figure.add_subplot(grid[i // 2, :] if alone else grid[i // 2, i % 2])
+            )
+        title = f"{fit.histories.label}\n{textwrap.fill(verdict(fit), 140)}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        write_sources(figure, [fit.histories.source])
     return figure
 
 
-def save_emergence(fit: "EmergenceFit", folder: Path) -> None:
-    """Write each figure and the page as PNG and SVG into `folder`.
+def save_emergence(fit: EmergenceResult, folder: Path) -> None:
+    """Write each figure, and all of them as `emergence`, as PNG and SVG into `folder`.
 
     Raises:
         OSError: The folder cannot be written.
     """
-    for name, draw in FIGURES.items():
+    for name in figures_of(fit):
         with styled():
             figure = new_figure()
-            draw(fit, figure.add_subplot())
+            FIGURES[name](fit, figure.add_subplot())
             figure.suptitle(fit.histories.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
-            _write_source(figure, fit.histories)
+            write_sources(figure, [fit.histories.source])
         write_figure(figure, folder / name)
-    write_figure(emergence_page(fit), folder / "page")
+    write_figure(overview(fit), folder / "emergence")
 
 
-def _write_source(figure: "Figure", found: "Histories") -> None:
-    """Write at the foot of a figure which runs it came from."""
-    figure.supxlabel(found.source, x=0.99, ha="right", fontsize=6, color=GREY)
-
-
-def _boxes(fit: "EmergenceFit", name: str, title: str, ax: "Axes | None") -> "Axes":
-    """Draw a distribution that is undefined inside boxes: a line between them, a box in each."""
+def _distribution(fit: EmergenceResult, name: str, title: str, ax: "Axes | None") -> "Axes":
+    """Draw a distribution that is undefined inside Turnbull intervals: a line between them."""
     ax = axes_for(ax, title)
-    clock = fit.clocks[name]
-    if not clock.emerged:
+    scale = fit.time_scales[name]
+    if not scale.emerged > 0:
         return nothing(ax, "nothing emerged")
-    before = np.concatenate(([0.0], clock.share[:-1]))
-    x = np.column_stack((clock.left, clock.right)).ravel()
-    low, high = (np.repeat(end, 2) for end in _bounds(clock))
+    before = np.concatenate(([0.0], scale.share[:-1]))
+    x = np.column_stack((scale.left, scale.right)).ravel()
+    low, high = (np.repeat(end, 2) for end in _bounds(scale))
     ax.fill_between(x, low, high, color=PALE, lw=0, alpha=0.6, label="95% intervals")
-    for left, right, bottom, top in zip(clock.left, clock.right, before, clock.share, strict=True):
+    for left, right, bottom, top in zip(scale.left, scale.right, before, scale.share, strict=True):
         ax.fill_between([left, right], bottom, top, color=BLUE, alpha=0.45, lw=0)
-    ends = np.append(clock.left[1:], clock.right[-1])
-    ax.hlines(clock.share, clock.right, ends, color=BLUE, lw=1.6, label="share emerged")
-    ax.plot([], [], color=BLUE, alpha=0.45, lw=8, label="somewhere inside the box")
-    ax.set_ylim(0, 1.25 * float(clock.high.max()))
+    ends = np.append(scale.left[1:], scale.right[-1])
+    ax.hlines(scale.share, scale.right, ends, color=BLUE, lw=1.6, label="share emerged")
+    ax.plot([], [], color=BLUE, alpha=0.45, lw=8, label="somewhere inside the interval")
+    ax.set_ylim(0, 1.25 * float(scale.high.max()))
     ax.set_ylabel("share of the sequences")
     ax.legend(loc="upper left")
     return ax
 
 
-def _bounds(clock: "Clock") -> "tuple[FloatArray, FloatArray]":
+def _known(rates: Sequence[Rate]) -> list[Rate]:
+    return [rate for rate in rates if math.isfinite(rate.rate)]
+
+
+def _bounds(scale: TimeScale) -> tuple[FloatArray, FloatArray]:
     """Return a band that never falls, as the share does not."""
-    return np.maximum.accumulate(clock.low), np.maximum.accumulate(clock.high)
+    return np.maximum.accumulate(scale.low), np.maximum.accumulate(scale.high)
 
 
-def _rates(fit: "EmergenceFit", rates: "Sequence[Rate]", title: str, ax: "Axes | None") -> "Axes":
+def _rates(fit: EmergenceResult, rates: Sequence[Rate], title: str, ax: "Axes | None") -> "Axes":
     ax = axes_for(ax, title)
-    shown = [rate for rate in rates if math.isfinite(rate.rate)]
+    shown = _known(rates)
     if not shown or not fit.outcomes.emerged:
         return nothing(ax, "nothing emerged")
     values = np.array([rate.rate for rate in shown]) * 1e6
@@ -237,51 +251,8 @@ def _with_intervals(
     ax.errorbar(x, y, error, fmt="o-", color=colour, ms=3.5, lw=1.2, elinewidth=1, label=label)
 
 
-def _steps(ax: "Axes", fit: "EmergenceFit") -> None:
+def _steps(ax: "Axes", fit: EmergenceResult) -> None:
     ax.set_xlabel("training step")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     total = fit.histories.total_steps
     ax.set_xlim(-0.03 * total, 1.03 * total)
-
-
-def process_figure(fit: "EmergenceProcess") -> "Figure":
-    """Draw the rate of emergence in each interval between checkpoints, and its drift."""
-    with styled():
-        figure = new_figure()
-        emergence_rate(fit, figure.add_subplot())
-        figure.suptitle(fit.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
-        _write_source(figure, fit.histories)
-    return figure
-
-
-def emergence_rate(fit: "EmergenceProcess", ax: "Axes | None" = None) -> "Axes":
-    """Draw exact Poisson intervals of the rate in each interval between checkpoints."""
-    from memtrace.point_process.models.constant import garwood_interval
-
-    ax = axes_for(ax, "Rate of emergence over training")
-    if not fit.n_events:
-        return nothing(ax, "nothing emerged")
-    counts, exposures, total = fit.windows.counts, fit.windows.exposures, fit.histories.total_steps
-    rate = counts / exposures * 1e6
-    low, high = (end * 1e6 for end in garwood_interval(counts, exposures))
-    ax.hlines(rate, fit.windows.start, fit.stop, color=BLUE, lw=2, label="between checkpoints")
-    x = (fit.windows.start + fit.stop) / 2
-    ax.errorbar(x, rate, [rate - low, high - rate], fmt="none", ecolor=GREY, elinewidth=1)
-    ax.axhline(fit.rate * 1e6, color=GREY, ls="--", lw=1, label="constant rate")
-    if not fit.trend.reason:
-        u = np.linspace(0, 1, 200)
-        drift = np.exp(fit.trend.theta * u)
-        scale = counts.sum() / (exposures @ np.exp(fit.trend.theta * fit.u)) * 1e6
-        low_ratio, high_ratio = fit.trend.interval(0.90)
-        label = (
-            f"log-linear: end/start {fit.trend.rate_ratio:.3g} ({low_ratio:.3g}, {high_ratio:.3g})"
-        )
-        ax.plot(u * total, drift * scale, color=RED, lw=1.2, label=label)
-    sound = high[counts >= ENOUGH]
-    ax.set_ylim(0, 1.4 * max([*sound, *rate]))
-    ax.set_xlim(-0.03 * total, 1.03 * total)
-    ax.set_xlabel("training step")
-    ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.set_ylabel("emergences per million and step")
-    ax.legend(loc="upper left")
-    return ax

@@ -14,6 +14,7 @@ import polars as pl
 from scipy import optimize, special, stats
 
 from memtrace.emergence.histories import Histories
+from memtrace.emergence.logs import exp
 from memtrace.point_process.regression import fit_rates
 from memtrace.types import FloatArray, Int64Array, Interval
 
@@ -27,17 +28,17 @@ PYTHIA_SHAPE = ("pythia",)
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Groups of sequences not yet memorized, from one look to the next; arrays of shape (g,)."""
+    """Sequences not yet memorized, from one checkpoint to the next; arrays of shape (g,)."""
 
     events: Int64Array
-    """Memorized at the later look."""
+    """Memorized at the later checkpoint."""
     at_risk: Int64Array
     length: FloatArray
-    """Steps between the looks; from exposure on where that is later."""
+    """Steps between the checkpoints; from exposure on where that is later."""
     start: FloatArray
     """Step at which that time begins."""
     stop: FloatArray
-    """Step of the later look."""
+    """Step of the later checkpoint."""
     exposure: FloatArray
     """Mean step that trained on the sequences of the group."""
     multiplicity: FloatArray
@@ -52,7 +53,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Rate:
-    """A constant hazard between two points of a clock."""
+    """A constant hazard between two points of a time scale."""
 
     start: float
     stop: float
@@ -84,7 +85,13 @@ class HazardModel:
 
     def p_value(self, name: str) -> float:
         """Return the two-sided p-value of a coefficient of 0."""
-        return 2 * float(stats.norm.sf(abs(self.coefficients[name]) / self.standard_errors[name]))
+        error = self.standard_errors[name]
+        return 2 * float(stats.norm.sf(abs(self.coefficients[name]) / error)) if error else math.nan
+
+    def factor(self, name: str, unit: float = 1.0) -> tuple[float, float, float]:
+        """Return by what the hazard is multiplied for a change of so much, and its 95% interval."""
+        low, high = self.ci95(name)
+        return exp(unit * self.coefficients[name]), exp(unit * low), exp(unit * high)
 
 
 def cells_of(histories: Histories) -> Cells:
@@ -94,7 +101,7 @@ def cells_of(histories: Histories) -> Cells:
     exposure = (histories.edges[bins] + histories.edges[bins + 1] - 1) / 2
     start = table["start"].cast(pl.Float64).fill_null(math.nan).to_numpy()
     start = np.where(np.isnan(start), exposure, start)
-    stop = table["look"].to_numpy().astype(float)
+    stop = table["checkpoint"].to_numpy().astype(float)
     times = np.array(histories.multiplicities)[table["stratum"].to_numpy()]
     hits, at_risk = (table[name].to_numpy() for name in ("events", "at_risk"))
     return Cells(hits, at_risk, stop - start, start, stop, exposure, times)
@@ -118,13 +125,19 @@ def regress(
     undefined = dict.fromkeys(names, math.nan)
     if (reason := _no_fit(events, at_risk, design)) is not None:
         return HazardModel(undefined, undefined, math.nan, 0, math.nan, reason)
-    fitted = fit_rates(events, at_risk, design, link="cloglog", offset=np.log(length))
-    left = int(fitted.df_resid)
-    spread = float(fitted.pearson_chi2) / left if left else math.nan
+    # Where covariates tell events from their absence, the likelihood rises without end.
+    with np.errstate(all="ignore"):
+        fitted = fit_rates(events, at_risk, design, link="cloglog", offset=np.log(length))
+        left = int(fitted.df_resid)
+        spread = float(fitted.pearson_chi2) / left if left else math.nan
+        values, errors = np.asarray(fitted.params), np.asarray(fitted.bse)
+    if not (np.isfinite(values).all() and np.isfinite(errors).all() and errors.all()):
+        reason = "too few events to tell the covariates apart"
+        return HazardModel(undefined, undefined, math.nan, 0, math.nan, reason)
     widen = math.sqrt(spread) if spread > 1 and covariates else 1.0
     return HazardModel(
-        dict(zip(names, map(float, fitted.params), strict=True)),
-        dict(zip(names, map(float, fitted.bse * widen), strict=True)),
+        dict(zip(names, map(float, values), strict=True)),
+        dict(zip(names, map(float, errors * widen), strict=True)),
         float(fitted.deviance),
         left,
         spread,
@@ -145,16 +158,16 @@ def closed_form(events: Int64Array, at_risk: Int64Array, length: FloatArray) -> 
     return hazard
 
 
-def rates_by(cells: Cells, clock: FloatArray, edges: npt.ArrayLike) -> list[Rate]:
-    """Fit a constant hazard to the cells of each part of a clock, where there are any.
+def rates_by(cells: Cells, times: FloatArray, edges: npt.ArrayLike) -> list[Rate]:
+    """Fit a constant hazard to the cells of each part of a time scale, where there are any.
 
     Args:
         cells: Groups at risk.
-        clock: Place of each cell on the clock, shape (g,).
+        times: Place of each cell on the scale, shape (g,).
         edges: Ends of the parts (low, high], ascending.
     """
     ends = np.asarray(edges, float)
-    part = np.searchsorted(ends, clock, side="left") - 1
+    part = np.searchsorted(ends, times, side="left") - 1
     found = []
     for number in np.unique(part[(part >= 0) & (part < len(ends) - 1)]):
         there = part == number
@@ -173,7 +186,7 @@ def regression_on_history(histories: Histories) -> HazardModel:
     a table of multiplicities was given. `log_learning_rate`: of the rate relative to its peak,
     where the schedule is known.
     """
-    cells = _grouped(cells_of(histories), histories.total_steps, GROUPS)
+    cells = grouped(cells_of(histories), histories.total_steps, GROUPS)
     covariates = {
         "log_time_since_exposure": np.log(np.maximum(cells.since, 0.5)),
         "position": cells.exposure / histories.total_steps,
@@ -184,35 +197,6 @@ def regression_on_history(histories: Histories) -> HazardModel:
         middle = (cells.start + cells.stop) / 2 / histories.total_steps
         covariates["log_learning_rate"] = np.log(learning_rate(middle))
     return regress(cells.events, cells.at_risk, cells.length, covariates)
-
-
-def exposure_effect(histories: Histories) -> HazardModel:
-    """Compare sequences trained on with those not yet: `exposed`, the log ratio of their hazards.
-
-    Order is random, so the others are a randomised control group: they tell how often a sequence
-    becomes extractable without having been seen. Each interval between two looks has a hazard of
-    its own, so what moves all sequences of a checkpoint together cancels.
-    """
-    cells = _grouped(cells_of(histories), histories.total_steps, 1)
-    control = histories.tables.control
-    before, look = np.nonzero(control[..., 0])
-    steps = histories.checkpoints
-    events = np.concatenate((cells.events, control[before, look, 1]))
-    at_risk = np.concatenate((cells.at_risk, control[before, look, 0]))
-    length = np.concatenate((cells.length, steps[look] - steps[before]))
-    stop = np.concatenate((cells.stop, steps[look]))
-    exposed = np.repeat((1.0, 0.0), (len(cells.stop), len(look)))
-    both = [c for c in np.unique(stop) if events[stop == c].sum() and np.ptp(exposed[stop == c])]
-    kept = np.isin(stop, both)
-    if not events[kept & (exposed == 0)].sum() or not events[kept & (exposed == 1)].sum():
-        nan = {"exposed": math.nan}
-        reason = (
-            "none was looked at before it was trained on" if not len(look) else "too few events"
-        )
-        return HazardModel(nan, nan, math.nan, 0, math.nan, reason)
-    own = {f"step {c:g}": (stop[kept] == c).astype(float) for c in both[1:]}
-    effect = {"exposed": exposed[kept]}
-    return regress(events[kept], at_risk[kept], length[kept], effect | own)
 
 
 def learning_rate(share: FloatArray) -> FloatArray:
@@ -226,13 +210,13 @@ def _no_fit(events: Int64Array, at_risk: Int64Array, design: FloatArray) -> str 
     if not events.sum():
         return "nothing emerged"
     if events.sum() == at_risk.sum():
-        return "every sequence emerged at its first look"
+        return "every sequence emerged at its first checkpoint"
     if np.linalg.matrix_rank(design) < design.shape[1]:
         return "too few checkpoints to tell the covariates apart"
     return None
 
 
-def _grouped(cells: Cells, total: int, groups: int) -> Cells:
+def grouped(cells: Cells, total: int, groups: int) -> Cells:
     """Merge cells of neighbouring exposures, weighing times by the number at risk."""
     keys = (
         np.minimum(cells.exposure * groups // total, groups - 1),

@@ -1,8 +1,4 @@
-"""Learning and forgetting: a two-state chain in continuous time, seen at unequal distances.
-
-It knows counts of transitions between looks, pooled over sequences; which are worth pooling is the
-caller's affair.
-"""
+"""Learning and forgetting: a two-state chain in continuous time, seen at unequal distances."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +14,7 @@ from memtrace.types import UNDEFINED, FloatArray, Interval
 
 DROP = float(stats.chi2.ppf(0.95, 1)) / 2
 RANGE = (-14.0, 5.0)
-"""Logs of the largest and smallest rate looked at, in units of one over the typical distance."""
+"""Logs of the smallest and largest rate tried, in units of one over the typical distance."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Panel:
     log_likelihood: float
     """Sum of n log p over the transitions."""
     p01: float
-    """Share of all pairs of looks that went from 0 to 1."""
+    """Share of all pairs of evaluations that went from 0 to 1."""
     p01_ci95: Interval
     """Exact (Clopper and Pearson 1934)."""
     p10: float
@@ -51,8 +47,8 @@ class Panel:
         return self.learning / total if total else math.nan
 
     @property
-    def mean_spell(self) -> float:
-        """Return the mean time for which a sequence is held, infinite without forgetting."""
+    def mean_retention(self) -> float:
+        """Return the mean time for which a sequence is kept, infinite without forgetting."""
         if math.isnan(self.forgetting):
             return math.nan
         return 1 / self.forgetting if self.forgetting else math.inf
@@ -77,7 +73,7 @@ def two_state_panel(counts: npt.ArrayLike, distances: npt.ArrayLike) -> Panel:
     total = n.sum(axis=0)
     if (total.sum(axis=1) == 0).any():
         nan, state = math.nan, "memorized" if total[0].sum() else "not memorized"
-        reason = f"no sequence was {state} at a look with another after it"
+        reason = f"no sequence was {state} at a checkpoint with another after it"
         return Panel(*(nan, UNDEFINED) * 2, nan, *(nan, UNDEFINED) * 2, None, reason)
     typical = float(n.sum(axis=(1, 2)) @ gaps / n.sum())
     value = _likelihood(n, gaps / typical)

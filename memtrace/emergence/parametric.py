@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
+from memtrace.emergence.logs import exp, expit, logit
 from memtrace.errors import FitError
 from memtrace.types import FloatArray, Interval
 
@@ -23,41 +24,43 @@ def _normal_density(z: FloatArray) -> FloatArray:
     return np.asarray(np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))
 
 
+EXTREME = 30.0
+"""Logarithm of a scale beyond which no data are."""
 FLAT = 0.01
 """Gain of log-likelihood below which a share that never emerges is not identified."""
 
 
-class Law(NamedTuple):
-    """The law of an error: its distribution from below and above, and its density."""
+class Distribution(NamedTuple):
+    """The distribution of an error from below and above, and its density."""
 
     cdf: Callable[[FloatArray], FloatArray]
     sf: Callable[[FloatArray], FloatArray]
     pdf: Callable[[FloatArray], FloatArray]
 
 
-GUMBEL = Law(
+GUMBEL = Distribution(
     cdf=lambda z: -np.expm1(-np.exp(z)),
     sf=lambda z: np.exp(-np.exp(z)),
     pdf=lambda z: np.exp(z - np.exp(z)),
 )
-LAWS = {
+DISTRIBUTIONS = {
     "exponential": GUMBEL,
     "weibull": GUMBEL,
-    "lognormal": Law(special.ndtr, lambda z: special.ndtr(-z), _normal_density),
-    "log-logistic": Law(
+    "lognormal": Distribution(special.ndtr, lambda z: special.ndtr(-z), _normal_density),
+    "log-logistic": Distribution(
         special.expit,
         lambda z: special.expit(-z),
         lambda z: special.expit(z) * special.expit(-z),
     ),
 }
-"""Law of the error W in log T = location + scale W; the exponential's scale is 1."""
+"""Distribution of the error W in log T = location + scale W; the exponential's scale is 1."""
 
 
 @dataclass(frozen=True)
 class Parametric:
-    """A law of times fitted by interval likelihood."""
+    """A distribution of times fitted by interval likelihood."""
 
-    law: str
+    distribution: str
     location: float
     """Of log T."""
     scale: float
@@ -77,12 +80,20 @@ class Parametric:
     @property
     def shape(self) -> float:
         """Return 1 / scale: a Weibull's hazard falls with time below 1, rises above it."""
-        return 1 / self.scale
+        return 1 / self.scale if self.scale else math.inf
+
+    @property
+    def shape_ci95(self) -> Interval | None:
+        """Return the interval of the shape, None where the scale has none."""
+        if "scale" not in self.intervals:
+            return None
+        low, high = (1 / end if end else math.inf for end in self.intervals["scale"])
+        return high, low
 
     def share_by(self, time: npt.ArrayLike) -> FloatArray:
         """Return the share emerged by each time after exposure, of those not extractable before."""
         z = (np.log(np.asarray(time, float)) - self.location) / self.scale
-        share: FloatArray = self.emerging * LAWS[self.law].cdf(z)
+        share: FloatArray = self.emerging * DISTRIBUTIONS[self.distribution].cdf(z)
         return share
 
 
@@ -90,7 +101,7 @@ def fit_parametric(
     left: npt.ArrayLike,
     right: npt.ArrayLike,
     *,
-    law: str,
+    distribution: str,
     weights: npt.ArrayLike | None = None,
     covariates: npt.ArrayLike | None = None,
     never: bool = False,
@@ -99,40 +110,49 @@ def fit_parametric(
     """Maximise sum of w log(S(left) - S(right)), S the survival of times since exposure.
 
     With both atoms P(T <= 0) = b and P(T > t) = (1 - b)(1 - p G(t)): b of the sequences are
-    extractable before exposure, and p of the others emerge, by the law G. An interval
-    (-inf, right] is that of a sequence which nobody looked at before exposure and that was never
+    extractable before exposure, and p of the others emerge, at times of distribution G. An interval
+    (-inf, right] is that of a sequence that was not evaluated before exposure and that was never
     seen without; one known to be extractable before has right 0.
 
     Args:
         left: Left ends, minus infinity or at least 0, shape (n,).
         right: Right ends, infinite where it was not waited for; equal to `left` for an exact time.
-        law: One of `LAWS`.
+        distribution: One of `DISTRIBUTIONS`.
         weights: How many each stands for, shape (n,).
         covariates: Their linear effect on log T is fitted, shape (n, c).
         never: Fit the share that never emerges.
         before: Fit the share extractable before exposure.
 
     Raises:
-        FitError: The law is unknown or nothing emerged.
+        FitError: The distribution is unknown or nothing emerged.
     """
-    if law not in LAWS:
-        raise FitError(f"no law {law!r}; choose one of {', '.join(LAWS)}")
+    if distribution not in DISTRIBUTIONS:
+        raise FitError(
+            f"no distribution {distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}"
+        )
     low, high = np.asarray(left, float), np.asarray(right, float)
     w = np.ones(len(low)) if weights is None else np.asarray(weights, float)
     x = np.empty((len(low), 0)) if covariates is None else np.asarray(covariates, float)
     times = high[(w > 0) & np.isfinite(high) & (high > 0)]
     if not len(times):
-        raise FitError("nothing emerged, so no law of the time can be fitted")
+        raise FitError("nothing emerged, so no distribution of the time can be fitted")
     names = ["location", *(f"x{i}" for i in range(x.shape[1]))]
-    names += ["scale"] * (law != "exponential") + ["emerging"] * never + ["before"] * before
-    value = _likelihood(low, high, w, x, law, names)
+    names += (
+        ["scale"] * (distribution != "exponential") + ["emerging"] * never + ["before"] * before
+    )
+    value = _likelihood(low, high, w, x, distribution, names)
     seen = float(w[np.isfinite(high)].sum() / w.sum())
-    start = {"location": math.log(np.median(times)), "emerging": _logit(min(2 * seen, 0.9))}
-    start["before"] = _logit(max(float(w[high <= 0].sum() / w.sum()), 1e-3))
+    start = {"location": math.log(np.median(times)), "emerging": logit(min(2 * seen, 0.9))}
+    start["before"] = logit(max(float(w[high <= 0].sum() / w.sum()), 1e-3))
     theta = _climb(value, np.array([start.get(name, 0.0) for name in names]))
     if never:
         simple = fit_parametric(
-            left, right, law=law, weights=weights, covariates=covariates, before=before
+            left,
+            right,
+            distribution=distribution,
+            weights=weights,
+            covariates=covariates,
+            before=before,
         )
         if simple.log_likelihood > value(theta) - FLAT:
             return replace(simple, reason="late emergence and none at all cannot be told apart")
@@ -140,12 +160,12 @@ def fit_parametric(
     errors = _errors(value, theta)
     fitted = ("location", "scale", "emerging", "before")
     return Parametric(
-        law=law,
+        distribution=distribution,
         location=found["location"],
-        scale=math.exp(found.get("scale", 0.0)),
+        scale=exp(found.get("scale", 0.0)),
         coefficients=tuple(found[name] for name in names if name[0] == "x"),
-        emerging=_expit(found["emerging"]) if never else 1.0,
-        before=_expit(found["before"]) if before else 0.0,
+        emerging=expit(found["emerging"]) if never else 1.0,
+        before=expit(found["before"]) if before else 0.0,
         log_likelihood=value(theta),
         intervals={
             name: _interval(name, found[name], errors[names.index(name)])
@@ -157,21 +177,26 @@ def fit_parametric(
 
 
 def _likelihood(
-    low: FloatArray, high: FloatArray, w: FloatArray, x: FloatArray, law: str, names: list[str]
+    low: FloatArray,
+    high: FloatArray,
+    w: FloatArray,
+    x: FloatArray,
+    distribution: str,
+    names: list[str],
 ) -> Callable[[FloatArray], float]:
     """Return the log-likelihood as a function of parameters that may take any value."""
     exact, never_before = low == high, np.isneginf(low)
     known_before = high <= 0
     with np.errstate(divide="ignore"):
         log_low, log_high = (np.log(np.maximum(end, 0.0)) for end in (low, high))
-    error = LAWS[law]
+    error = DISTRIBUTIONS[distribution]
 
     def value(theta: FloatArray) -> float:
         at = dict(zip(names, theta, strict=True))
-        scale = math.exp(at.get("scale", 0.0))
+        scale = math.exp(np.clip(at.get("scale", 0.0), -EXTREME, EXTREME))
         middle = at["location"] + x @ np.array([at[name] for name in names if name[0] == "x"])
-        p = _expit(at["emerging"]) if "emerging" in at else 1.0
-        b = _expit(at["before"]) if "before" in at else 0.0
+        p = expit(at["emerging"]) if "emerging" in at else 1.0
+        b = expit(at["before"]) if "before" in at else 0.0
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             a, z = (log_low - middle) / scale, (log_high - middle) / scale
             # From the nearer tail, so that no difference of small numbers is lost.
@@ -218,13 +243,5 @@ def _errors(value: Callable[[FloatArray], float], theta: FloatArray) -> FloatArr
 
 def _interval(name: str, value: float, error: float) -> Interval:
     ends = value - Z95 * error, value + Z95 * error
-    back = {"scale": math.exp, "emerging": _expit, "before": _expit}.get(name, float)
+    back = {"scale": exp, "emerging": expit, "before": expit}.get(name, float)
     return back(ends[0]), back(ends[1])
-
-
-def _logit(p: float) -> float:
-    return math.log(p / (1 - p))
-
-
-def _expit(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0

@@ -1,6 +1,6 @@
 """Survival from counts at risk: the product limit, its intervals, and competing ends.
 
-It knows exact times or times on a shared grid; intervals that overlap are the affair of `turnbull`.
+For exact times or times on a shared grid; intervals that overlap are in `turnbull`.
 """
 
 from dataclasses import dataclass

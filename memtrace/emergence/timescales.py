@@ -1,9 +1,10 @@
-"""The intervals of emergence on three clocks, and their distribution on each.
+"""The intervals of emergence on three time scales, and their distribution on each.
 
 `training`: steps of training, at which a sequence comes under observation when it is seen.
 `exposure`: steps since it was seen. `share`: those steps over the steps that were left to it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +15,16 @@ from memtrace.emergence.turnbull import Turnbull, share_band, turnbull
 from memtrace.errors import FitError
 from memtrace.types import UNDEFINED, FloatArray, Interval
 
-CLOCKS = ("training", "exposure", "share")
+TIME_SCALES = ("training", "exposure", "share")
 GRID = 64
-"""Points of a clock to which intervals are widened: they still hold the time, and many coincide."""
+"""Points of a scale to which intervals are widened: they still hold the time, and many coincide."""
 FOLLOWED = 0.05
 """Share of the sequences that must have been followed for so long."""
 
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Grouped intervals on one clock; arrays of shape (g,)."""
+    """Grouped intervals on one time scale; arrays of shape (g,)."""
 
     left: FloatArray
     right: FloatArray
@@ -33,12 +34,15 @@ class Observations:
 
 
 @dataclass(frozen=True, eq=False)
-class Clock:
-    """The distribution of the time of emergence on one clock; inside a box it is undefined."""
+class TimeScale:
+    """The distribution of the time of emergence on one scale.
+
+    It is undefined inside a Turnbull interval.
+    """
 
     name: str
     left: FloatArray
-    """Left ends of the boxes (left, right], ascending, shape (J,)."""
+    """Left ends of the Turnbull intervals (left, right], ascending, shape (J,)."""
     right: FloatArray
     share: FloatArray
     """Share of the sequences that emerge up to each right end, shape (J,)."""
@@ -50,8 +54,13 @@ class Clock:
 
     @property
     def emerged(self) -> float:
-        """Return the share that emerges within the time for which enough were followed."""
-        return float(self.share[-1]) if len(self.share) else 0.0
+        """Return the share that emerges within the time for which enough were followed.
+
+        NaN where sequences emerge, and too few were followed for any time.
+        """
+        if len(self.share):
+            return float(self.share[-1])
+        return math.nan if np.isfinite(self.found.right).any() else 0.0
 
     @property
     def emerged_ci95(self) -> Interval:
@@ -59,21 +68,21 @@ class Clock:
         return (float(self.low[-1]), float(self.high[-1])) if len(self.share) else UNDEFINED
 
     def among_emerged(self, part: float) -> Interval:
-        """Return the box in which this part of those that emerge have; NaN if none does."""
+        """Return the Turnbull interval in which this part of those that emerge have; else NaN."""
         if not self.emerged > 0:
             return UNDEFINED
         place = int(np.searchsorted(self.share, part * self.emerged * (1 - 1e-12)))
         return float(self.left[place]), float(self.right[place])
 
 
-def fit_clock(histories: Histories, name: str, seed: int) -> Clock:
-    """Estimate the distribution of the time of emergence on one clock, with its intervals.
+def fit_time_scale(histories: Histories, name: str, seed: int) -> TimeScale:
+    """Estimate the distribution of the time of emergence on one time scale, with its intervals.
 
-    On the training clock it is shown between checkpoints only: that within such an interval, which
-    ends for all at the same look, some are exposed later tells little of when.
+    On the scale of training it is shown between checkpoints only: within such an interval, which
+    ends for all at the same checkpoint, a later exposure tells little of when.
 
     Raises:
-        FitError: The clock is none of `CLOCKS`, or no sequence was looked at after exposure.
+        FitError: It is none of `TIME_SCALES`, or no sequence was evaluated after exposure.
     """
     seen = observations(histories, name)
     found = turnbull(seen.left, seen.right, weights=seen.weights, entry=seen.entry)
@@ -86,22 +95,22 @@ def fit_clock(histories: Histories, name: str, seed: int) -> Clock:
     begun = np.searchsorted(found.right, ends[1:], side="right")
     share, low, high = (np.append(0.0, values)[begun] for values in (found.cumulative, low, high))
     left = ends[:-1] if name == "training" else found.left[begun - 1]
-    return Clock(name, left, ends[1:], share, low, high, found)
+    return TimeScale(name, left, ends[1:], share, low, high, found)
 
 
 def observations(histories: Histories, name: str) -> Observations:
-    """Return the intervals (left, right] of emergence of all exposed sequences on one clock.
+    """Return the intervals (left, right] of emergence of all exposed sequences on one scale.
 
     Without those known to be extractable before. The left end is the last checkpoint without, or
     exposure if that is later; the right end is infinite where it never was memorized. On the
-    training clock exposures are gathered in bins that count as their middle; on the others
+    scale of training exposures are gathered in bins that count as their middle; on the others
     intervals are widened to hold whichever of the bin it was.
     """
-    if name not in CLOCKS:
-        raise FitError(f"no clock {name!r}; choose one of {', '.join(CLOCKS)}")
+    if name not in TIME_SCALES:
+        raise FitError(f"no time scale {name!r}; choose one of {', '.join(TIME_SCALES)}")
     table = histories.classes
     if table.is_empty():
-        raise FitError(f"no sequence of {histories.label} was looked at after it was trained on")
+        raise FitError(f"{histories.label}: {_nothing_to_time(histories)}")
     without, with_ = (
         table[column].cast(pl.Float64).fill_null(fill).to_numpy()
         for column, fill in (("last_without", -np.inf), ("first_with", np.inf))
@@ -122,6 +131,12 @@ def observations(histories: Histories, name: str) -> Observations:
     above = np.minimum(np.searchsorted(grid, right, side="left"), len(grid) - 1)
     right = np.where(np.isinf(right), np.inf, grid[above])
     return _grouped(left, right, weights, np.full(len(left), -np.inf))
+
+
+def _nothing_to_time(histories: Histories) -> str:
+    if histories.tables.shares[:, 0].any():
+        return "every sequence evaluated after it was trained on had been extractable before"
+    return "no sequence was evaluated after it was trained on"
 
 
 def _grid(histories: Histories, name: str) -> FloatArray:

@@ -1,7 +1,6 @@
-"""The distribution of a time known only to lie in half-open intervals, without a law for it.
+"""The distribution of a time that is known only to lie in half-open intervals.
 
-Non-parametric maximum likelihood (Peto 1973; Turnbull 1976) with delayed entry. It knows times;
-what emerges at them is the caller's affair.
+Non-parametric maximum likelihood (Peto 1973; Turnbull 1976) with delayed entry.
 """
 
 import math
@@ -20,6 +19,10 @@ ROUGH = 1e-3
 """Of the subsamples: far below their own error."""
 STEPS = 20_000
 NOTHING = 1e-6
+LEAST = 1e-200
+"""Stands for a probability of 0: its inverse, times any weight, is a float."""
+UNREACHED = 1e-9
+"""Share of the times at which what comes later has no mass: all that waited before had ended."""
 DRAWS = 100
 WHOLE, END, OPEN = range(3)
 """What stands at a time, in order: an exact time [x, x], an end R], a beginning (L."""
@@ -42,7 +45,7 @@ class Turnbull:
     """Largest relative gain of likelihood by moving mass, at most 1 + 1e-6 at the maximum."""
     shared_grid: bool
     """Whether each interval with an end holds one innermost interval: then the masses are those of
-    a multinomial law, or a product limit, and have intervals of the usual kind."""
+    a multinomial distribution, or a product limit, and have intervals of the usual kind."""
     at_risk: FloatArray
     """Expected number entered and still waiting at each innermost interval, shape (J,)."""
 
@@ -119,16 +122,16 @@ def turnbull(
     spans = likelihood.stop - likelihood.start
     waited = np.isfinite(high) & (w > 0)
     # What is left of a mass that vanishes: less than a millionth of an observation.
-    held = mass * w.sum() > NOTHING
+    kept = mass * w.sum() > NOTHING
     return Turnbull(
-        left=q[held],
-        right=p[held],
-        mass=mass[held],
+        left=q[kept],
+        right=p[kept],
+        mass=mass[kept],
         log_likelihood=likelihood.value(hazard),
         n=float(w.sum()),
         kkt=kkt,
         shared_grid=bool((spans[waited] == 1).all()),
-        at_risk=likelihood.expected(mass, before)[1][held],
+        at_risk=likelihood.expected(mass, before)[1][kept],
     )
 
 
@@ -198,11 +201,11 @@ class _Likelihood:
         # The tail is what is left, which a difference of sums near 1 would lose.
         tail = np.concatenate((before, [0.0]))[self.start]
         found = np.where(self.stop == len(mass), tail, share[self.stop] - share[self.start])
-        return np.maximum(found, 1e-300)
+        return np.maximum(found, LEAST)
 
     def value(self, hazard: FloatArray) -> float:
         mass, before = masses(hazard)
-        entering = np.maximum(before[self.entry], 1e-300)
+        entering = np.maximum(before[self.entry], LEAST)
         return float(self.weight @ (np.log(self._inside(mass, before)) - np.log(entering)))
 
     def expected(self, mass: FloatArray, before: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -212,12 +215,13 @@ class _Likelihood:
         return events, np.maximum(risk, events)
 
     def kkt(self, hazard: FloatArray) -> float:
-        """Return 1 + the largest derivative by a mass, over n."""
+        """Return 1 + the largest derivative by a mass that can be reached, over n."""
         mass, before = masses(hazard)
         gain = self._gradient(self._inside(mass, before), len(mass))
-        entering = self.weight / np.maximum(before[self.entry], 1e-300)
+        entering = self.weight / np.maximum(before[self.entry], LEAST)
         cost = np.cumsum(np.bincount(self.entry, entering, len(mass)))
-        return 1 + float((gain - cost).max()) / float(self.weight.sum())
+        largest = float((gain - cost)[before > UNREACHED].max())
+        return 1 + largest / float(self.weight.sum())
 
     def step(self, hazard: FloatArray) -> FloatArray:
         events, risk = self.expected(*masses(hazard))

@@ -1,7 +1,7 @@
 """What a block of sequences went through from checkpoint to checkpoint, as grouped counts.
 
-It folds one checkpoint after another into arrays of the length of the block, so that memory grows
-with the block and never with the number of checkpoints; it reads no files and estimates nothing.
+One checkpoint after another is folded into arrays of the length of the block: memory grows with
+the block and never with the number of checkpoints.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ import polars as pl
 from memtrace.types import Int64Array
 
 Rows = slice | Int64Array
-NEVER_LOOKED = -1
-HELD, LOST, AGAIN = 0, 1, 2
-"""How the first spell of memory ended: not yet, for good, or with the sequence learned again."""
+NEVER = -1
+RETAINED, LOST, RELEARNED = 0, 1, 2
+"""How a first memory ended: not yet, for good, or with the sequence learned again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,17 +23,18 @@ class Tables:
     """Counts that blocks add to; K checkpoints."""
 
     shares: Int64Array
-    """Of each checkpoint, shape (K, 5): exposed sequences looked at, those memorized, and those
-    that had been extractable before; unexposed ones looked at, and those extractable."""
+    """Of each checkpoint, shape (K, 5): exposed sequences evaluated, those memorized, and those
+    that had been extractable before; unexposed ones evaluated, and those extractable."""
     transitions: Int64Array
-    """From one look to the next, both after exposure, shape (K, K, 2, 2, 2): earlier look, later
-    look, history, state then, state now. History is 1 where a memorized sequence was memorized at
-    the look before too, and where one that is not had been."""
+    """From one evaluation of a sequence to its next, both after exposure, shape (K, K, 2, 2, 2):
+    earlier checkpoint, later checkpoint, history, state then, state now. History is 1 where a
+    memorized sequence was memorized at the evaluation before too, and where one that is not had
+    been."""
     steady: Int64Array
-    """The same of pairs of looks, memorized at both or not: earlier pair's first look and second
-    look, state of that pair, state of the next; shape (K, K, 2, 2)."""
+    """The same of pairs of evaluations, memorized at both or not: the earlier pair's first and
+    second checkpoint, state of that pair, state of the next; shape (K, K, 2, 2)."""
     control: Int64Array
-    """Unexposed sequences not yet extractable at a look, by that look and the next, and those of
+    """Unexposed sequences not yet extractable at a checkpoint, by that and the next, and those of
     them that were extractable then, still unexposed; shape (K, K, 2)."""
 
     @classmethod
@@ -62,44 +63,46 @@ class Block:
         self.cells, self.n_cells = cells, int(cells.max(initial=0)) + 1
         # Checkpoint numbers. `first` is k before the first hit, ~c of a hit before exposure.
         self.first = np.full(n, k, np.int16)
-        self.last_without, self.confirmed = np.full(n, NEVER_LOOKED, np.int16), self.first.copy()
-        self.previous, self.earlier = (np.full(n, NEVER_LOOKED, np.int16) for _ in range(2))
-        self.state, self.earlier_state, self.looked_before = (np.zeros(n, bool) for _ in range(3))
-        self.spell, self.spell_end = np.zeros(n, np.int16), np.zeros(n, np.int8)
+        self.last_without, self.confirmed = np.full(n, NEVER, np.int16), self.first.copy()
+        self.previous, self.earlier = (np.full(n, NEVER, np.int16) for _ in range(2))
+        self.state, self.earlier_state, self.evaluated_before = (
+            np.zeros(n, bool) for _ in range(3)
+        )
+        self.retained, self.retention_end = np.zeros(n, np.int16), np.zeros(n, np.int8)
         self._risk: list[tuple[int, Int64Array, Int64Array]] = []
 
-    def look(self, c: int, rows: Int64Array, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
+    def add(self, c: int, rows: Int64Array, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
         """Fold in the scores of checkpoint number c; checkpoints come in order.
 
         Args:
             c: Number of the checkpoint.
-            rows: Ascending positions in the block that were looked at.
+            rows: Ascending positions in the block that were evaluated.
             hit: Whether each of them was memorized, same shape.
             tables: Counts to add to.
         """
         exposed = int(np.searchsorted(rows, np.searchsorted(self.exposed_from, c, side="right")))
         after, before = _compact(rows[:exposed]), _compact(rows[exposed:])
-        self._look_before(c, before, hit[exposed:], tables)
-        self._look_after(c, after, hit[:exposed], tables)
+        self._add_unexposed(c, before, hit[exposed:], tables)
+        self._add_exposed(c, after, hit[:exposed], tables)
         for at, x in ((after, hit[:exposed]), (before, hit[exposed:])):
             self.earlier_state[at], self.earlier[at] = self.state[at], self.previous[at]
             self.state[at], self.previous[at] = x, c
 
-    def _look_before(self, c: int, at: Rows, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
+    def _add_unexposed(self, c: int, at: Rows, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
         tables.shares[c, 3:] += (len(hit), int(hit.sum()))
-        self.looked_before[at] = True
+        self.evaluated_before[at] = True
         first, start = self.first[at], self.previous[at]
-        risk = (first == self.k) & (start != NEVER_LOOKED)
+        risk = (first == self.k) & (start != NEVER)
         _count_pairs(tables.control[:, c, 0], start[risk])
         _count_pairs(tables.control[:, c, 1], start[risk & hit])
         self.first[at] = np.where(hit & (first == self.k), ~np.int16(c), first)
 
-    def _look_after(self, c: int, at: Rows, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
+    def _add_exposed(self, c: int, at: Rows, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
         first = self.first[at]
         own = first >= 0
         tables.shares[c, :3] += (len(hit), int(hit.sum()), int((hit & ~own).sum()))
         since = self.exposed_from[at]
-        start = np.where(self.previous[at] >= since, self.previous[at], NEVER_LOOKED)
+        start = np.where(self.previous[at] >= since, self.previous[at], NEVER)
         risk = first == self.k
         self._count_risk(c, start[risk], self.cells[at][risk])
         _count_pairs(tables.transitions[:, c, 0, 0, 0], start[risk & (start >= 0)])
@@ -147,19 +150,19 @@ class Block:
         state: npt.NDArray[np.bool_],
         hit: npt.NDArray[np.bool_],
     ) -> None:
-        """Note first hits, the first two in a row, and how the first spell goes on."""
+        """Note first hits, the first two in a row, and how long the first memory is kept."""
         born = rows[new]
         self.first[born], self.last_without[born] = c, self.previous[born]
         twice = rows[state & hit & (self.confirmed[rows] == self.k)]
         self.confirmed[twice] = self.previous[twice]
-        end = self.spell_end[rows]
-        going = ~new & (end == HELD)
-        self.spell[rows[new | (going & hit)]] += 1
-        self.spell_end[rows[going & ~hit]] = LOST
-        self.spell_end[rows[(end == LOST) & hit]] = AGAIN
+        end = self.retention_end[rows]
+        going = ~new & (end == RETAINED)
+        self.retained[rows[new | (going & hit)]] += 1
+        self.retention_end[rows[going & ~hit]] = LOST
+        self.retention_end[rows[(end == LOST) & hit]] = RELEARNED
 
     def memorized(self) -> pl.DataFrame:
-        """Return a row for each sequence that was memorized at some look; checkpoints by number."""
+        """Return a row for each sequence ever memorized; checkpoints by number."""
         rows = np.flatnonzero(self.first != self.k)
         first = self.first[rows]
         return pl.DataFrame(
@@ -169,40 +172,40 @@ class Block:
                 "last_without": self.last_without[rows],
                 "first_with": np.where(first < 0, ~first, first),
                 "before_exposure": first < 0,
-                "looked_before": self.looked_before[rows],
+                "evaluated_before": self.evaluated_before[rows],
                 "confirmed": self.confirmed[rows],
-                "spell_looks": self.spell[rows],
-                "spell_end": self.spell_end[rows],
-                "held": self.state[rows],
-                "last_look": self.previous[rows],
+                "retention_checkpoints": self.retained[rows],
+                "retention_end": self.retention_end[rows],
+                "memorized_at_last": self.state[rows],
+                "last_checkpoint": self.previous[rows],
             }
         )
 
     def never(self) -> pl.DataFrame:
-        """Return how many exposed sequences were never memorized, by cell and last look."""
+        """Return how many exposed sequences were never memorized, by cell and last checkpoint."""
         seen = (self.first == self.k) & (self.previous >= self.exposed_from)
         shape = (self.n_cells, self.k, 2)
-        key = (self.cells[seen], self.previous[seen], self.looked_before[seen].astype(np.int64))
+        key = (self.cells[seen], self.previous[seen], self.evaluated_before[seen].astype(np.int64))
         counts = np.bincount(np.ravel_multi_index(key, shape))
         found = np.flatnonzero(counts)
-        cell, last_look, before = np.unravel_index(found, shape)
+        cell, last_checkpoint, before = np.unravel_index(found, shape)
         return pl.DataFrame(
             {
                 "cell": cell,
-                "last_look": last_look.astype(np.int16),
-                "looked_before": before.astype(bool),
+                "last_checkpoint": last_checkpoint.astype(np.int16),
+                "evaluated_before": before.astype(bool),
                 "count": counts[found],
             }
         )
 
     def risk(self) -> pl.DataFrame:
-        """Return how many were not yet memorized at each look, by cell and the look before it."""
+        """Return how many were not yet memorized at each checkpoint, by cell and the one before."""
         frames = [
             pl.DataFrame(
                 {
                     "cell": code % self.n_cells,
                     "start": (code // self.n_cells - 1).astype(np.int16),
-                    "look": np.full(len(code), c, np.int16),
+                    "checkpoint": np.full(len(code), c, np.int16),
                     "at_risk": counts,
                 }
             )
@@ -211,7 +214,7 @@ class Block:
         return pl.concat(frames) if frames else pl.DataFrame(schema=RISK)
 
 
-RISK = pl.Schema({"cell": pl.Int64, "start": pl.Int16, "look": pl.Int16, "at_risk": pl.Int64})
+RISK = pl.Schema({"cell": pl.Int64, "start": pl.Int16, "checkpoint": pl.Int16, "at_risk": pl.Int64})
 
 
 def _compact(rows: Int64Array) -> Rows:

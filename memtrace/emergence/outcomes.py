@@ -1,0 +1,108 @@
+"""What became of the sequences that were memorized at some checkpoint."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from memtrace.emergence.block import RELEARNED, RETAINED
+from memtrace.emergence.histories import Histories
+from memtrace.emergence.intervals import normalized
+from memtrace.emergence.product_limit import cumulative_incidence
+
+RETENTION = (1, 2, 4, 8)
+"""Checkpoints after which retention is told."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of the sequences that were memorized at some checkpoint."""
+
+    ever: int
+    """Memorized at some checkpoint after exposure, or extractable before."""
+    before_exposure: int
+    """Extractable before they were trained on: generic continuations, not memories."""
+    emerged: int
+    """All others."""
+    evaluated_before: int
+    """Of those that emerged, how many had been evaluated before exposure."""
+    always_retained: int
+    lost: int
+    """Lost, and not learned again."""
+    learned_again: int
+    """Lost and learned again at least once."""
+    memorized_at_last_checkpoint: int
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What became of first memories after so many checkpoints (Aalen and Johansen 1978)."""
+
+    checkpoints: tuple[int, ...]
+    retained: tuple[float, ...]
+    lost: tuple[float, ...]
+    """Lost by then, and not learned again until the last checkpoint."""
+    lost_for_a_time: tuple[float, ...]
+    """Lost by then, and learned again later."""
+
+
+def outcomes_of(found: Histories) -> Outcomes:
+    """Count what became of the memorized sequences."""
+    own, end = found.own, found.own["retention_end"]
+    retained, relearned = (int((end == kind).sum()) for kind in (RETAINED, RELEARNED))
+    return Outcomes(
+        ever=len(found.memorized),
+        before_exposure=len(found.memorized) - len(own),
+        emerged=len(own),
+        evaluated_before=int(own["evaluated_before"].sum()),
+        always_retained=retained,
+        lost=len(own) - retained - relearned,
+        learned_again=relearned,
+        memorized_at_last_checkpoint=int(own["memorized_at_last"].sum()),
+    )
+
+
+def retention_of(found: Histories) -> Retention:
+    """Estimate how many first memories are still there after so many checkpoints."""
+    own = found.own
+    if own.is_empty():
+        return Retention((), (), (), ())
+    times, share = cumulative_incidence(own["retention_checkpoints"], own["retention_end"], 2)
+    most = int(own["retention_checkpoints"].to_numpy().max())
+    checkpoints = tuple(n for n in RETENTION if n <= most)
+    place = np.searchsorted(times, checkpoints, side="right")
+    lost, again = (np.append(0.0, row)[place].tolist() for row in share)
+    retained = tuple(1 - a - b for a, b in zip(lost, again, strict=True))
+    return Retention(checkpoints, retained, tuple(lost), tuple(again))
+
+
+def sequence_table(found: Histories) -> pl.DataFrame:
+    """Return a row for each sequence that was ever memorized, with its interval.
+
+    `emerged_after` and `emerged_by` are the ends of the half-open interval in steps,
+    `normalized_low` and `normalized_high` in shares of the training that was left.
+    """
+    table = found.memorized
+    exposure = table["exposure_step"].to_numpy().astype(float)
+    without = table["last_without"].cast(pl.Float64).fill_null(-np.inf).to_numpy()
+    left, right = np.maximum(without, exposure), table["first_with"].to_numpy().astype(float)
+    low, high = normalized(left, right, exposure, found.total_steps)
+    memory = ~table["before_exposure"].to_numpy()
+    columns = {
+        "emerged_after": left,
+        "emerged_by": right,
+        "normalized_low": low,
+        "normalized_high": high,
+    }
+    hidden = {name: np.where(memory, values, np.nan) for name, values in columns.items()}
+    lost, again = pl.col("retention_end") > 0, pl.col("retention_end") == RELEARNED
+    return (
+        table.with_columns(
+            *(pl.Series(name, values).fill_nan(None) for name, values in hidden.items()),
+            lost=lost,
+            learned_again=again,
+            stratum=pl.Series([found.strata[i] for i in table["stratum"]], dtype=pl.String),
+        )
+        .drop("bin", "confirmed", "retention_checkpoints", "retention_end")
+        .sort("sequence_index")
+    )

@@ -1,0 +1,63 @@
+"""The figure of the emergence process: the rate between checkpoints, and its drift."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memtrace.emergence.figures import ENOUGH
+from memtrace.emergence.process.result import EmergenceProcessResult
+from memtrace.point_process.models.constant import garwood_interval
+from memtrace.report.figures import (
+    BLUE,
+    GREY,
+    RED,
+    axes_for,
+    new_figure,
+    nothing,
+    styled,
+    write_sources,
+)
+from memtrace.report.numbers import interval, ratio
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def process_figure(fit: EmergenceProcessResult) -> "Figure":
+    """Draw the rate of emergence in each interval between checkpoints, and its drift."""
+    with styled():
+        figure = new_figure()
+        emergence_rate(fit, figure.add_subplot())
+        figure.suptitle(fit.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
+        write_sources(figure, [fit.histories.source])
+    return figure
+
+
+def emergence_rate(fit: EmergenceProcessResult, ax: "Axes | None" = None) -> "Axes":
+    """Draw exact Poisson intervals of the rate in each interval between checkpoints."""
+    ax = axes_for(ax, "Rate of emergence over training")
+    if not fit.n_events:
+        return nothing(ax, "nothing emerged")
+    counts, exposures, total = fit.windows.counts, fit.windows.exposures, fit.histories.total_steps
+    rate = counts / exposures * 1e6
+    low, high = (end * 1e6 for end in garwood_interval(counts, exposures))
+    ax.hlines(rate, fit.windows.start, fit.stop, color=BLUE, lw=2, label="between checkpoints")
+    x = (fit.windows.start + fit.stop) / 2
+    ax.errorbar(x, rate, [rate - low, high - rate], fmt="none", ecolor=GREY, elinewidth=1)
+    ax.axhline(fit.rate * 1e6, color=GREY, ls="--", lw=1, label="constant rate")
+    if not fit.trend.reason:
+        u, theta = np.linspace(0, 1, 200), fit.trend.theta
+        top = max(theta, 0.0)  # so that nothing overflows
+        scale = counts.sum() / (exposures @ np.exp(theta * fit.u - top)) * 1e6
+        ends = interval(fit.trend.interval(0.90), ratio)
+        label = f"log-linear: end/start {ratio(fit.trend.rate_ratio)} ({ends})"
+        ax.plot(u * total, np.exp(theta * u - top) * scale, color=RED, lw=1.2, label=label)
+    sound = high[counts >= ENOUGH]
+    ax.set_ylim(0, 1.4 * max([*sound, *rate]))
+    ax.set_xlim(-0.03 * total, 1.03 * total)
+    ax.set_xlabel("training step")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.set_ylabel("emergences per million and step")
+    ax.legend(loc="upper left")
+    return ax

@@ -1,0 +1,62 @@
+"""Memorization over checkpoints: everything that is estimated of one model, as one value."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from memtrace.emergence.checkpoints import Checkpoint
+from memtrace.emergence.control import Control
+from memtrace.emergence.hazard import HazardModel, Rate
+from memtrace.emergence.histories import Histories
+from memtrace.emergence.outcomes import Outcomes, Retention, sequence_table
+from memtrace.emergence.overdispersion import LocalOverdispersion
+from memtrace.emergence.panel import Panel
+from memtrace.emergence.parametric import Parametric
+from memtrace.emergence.timescales import TimeScale
+
+EVALUATED_AFTER = pl.col("last_checkpoint") > pl.col("exposure_step")
+
+
+@dataclass(frozen=True, eq=False)
+class EmergenceResult:
+    """Everything that `fit_emergence` finds out about one model."""
+
+    histories: Histories
+    seed: int
+    checkpoints: tuple[Checkpoint, ...]
+    outcomes: Outcomes
+    time_scales: dict[str, TimeScale]
+    """Non-parametric distributions of the time of emergence: `training`, `exposure`, `share`."""
+    hazard: HazardModel
+    """One hazard for all of training."""
+    hazard_by_checkpoint: tuple[Rate, ...]
+    hazard_since_exposure: tuple[Rate, ...]
+    regression: HazardModel
+    local_overdispersion: LocalOverdispersion
+    """Whether many sequences emerge together: intervals take them as independent."""
+    effect: HazardModel
+    """Of exposure: `exposed`, the log ratio of the hazards of sequences trained on and not yet."""
+    control: Control
+    panel: Panel
+    """Learning and forgetting from each evaluation of a sequence to its next."""
+    steady: Panel
+    """The same where only two positive evaluations in a row count as memorized, against flicker."""
+    confirmed: int
+    """First memories that the next checkpoint found too."""
+    distributions: tuple[Parametric, ...]
+    """Exponential and Weibull times since exposure, with both atoms; none if nothing emerged."""
+    retention: Retention
+
+    @property
+    def sequences(self) -> int:
+        """Return how many sequences were evaluated after they had been trained on."""
+        seen = self.histories.memorized.filter("before_exposure", EVALUATED_AFTER)
+        return int(self.histories.classes["count"].sum()) + len(seen)
+
+    def sequence_table(self) -> pl.DataFrame:
+        """Return a row for each sequence that was ever memorized, with its interval.
+
+        `emerged_after` and `emerged_by` are the ends of the half-open interval in steps,
+        `normalized_low` and `normalized_high` in shares of the training that was left.
+        """
+        return sequence_table(self.histories)
