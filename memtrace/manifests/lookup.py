@@ -44,7 +44,7 @@ def load_suite(path: Path) -> Suite:
             file, the field and the problem.
     """
     try:
-        document = yaml.load(read_document(path, _MOST_BYTES).decode(), Loader=_Loader)
+        document = _Loader(read_document(path, _MOST_BYTES)).get_single_data()
         return Suite.model_validate(document, context={"folder": path.resolve().parent})
     except ValidationError as error:
         raise ManifestError(f"{path}: {first_problem(error)}") from None
