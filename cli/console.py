@@ -1,5 +1,6 @@
 """What every command shares at the terminal: results on stdout, progress and logs on stderr."""
 
+import gc
 import json
 import logging
 import os
@@ -45,6 +46,17 @@ def set_up(level: int) -> None:
         logger.warning("%s: %s", category.__name__, printable(str(message)))
 
     warnings.showwarning = show  # type: ignore[assignment]  # where and when are left out
+
+
+@contextmanager
+def fast_imports() -> Iterator[None]:
+    """Import without garbage collections, and leave what was imported out of later ones."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def one_or_list(documents: list[dict[str, Any]]) -> Any:

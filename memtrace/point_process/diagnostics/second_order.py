@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from memtrace.point_process.events import EventSequence
@@ -109,10 +110,15 @@ def ripley_k(positions: Int64Array, total: int, radius: int) -> RipleyK | None:
     lags = int(reach.max(initial=0))
     if n < 2 or lags > max(MOST_LAGS, 10_000_000 // n):
         return None
-    pairs, weighted = 0, 0.0
+    # Half as wide where that does: the work is that of moving memory.
+    small: type[np.signedinteger] = np.int32 if total < 1 << 31 else np.int64
+    place: npt.NDArray[np.signedinteger] = positions.astype(small)
+    reach, index = reach.astype(small), np.arange(n, dtype=small)
+    pairs, weighted, start = 0, 0.0, place
     for lag in range(1, lags + 1):
-        distance = positions[lag:] - positions[:-lag]
-        distance = distance[distance <= radius]
+        within = reach >= lag  # events with so many others within the radius
+        reach, index, start = reach[within], index[within], start[within]
+        distance = place[index + small(lag)] - start
         pairs += 2 * len(distance)
         weighted += 2 * float((total / (total - distance)).sum())
     scale = total / (n * (n - 1))
