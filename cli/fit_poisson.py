@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import estimate_text, one_or_list, print_result, show_progress
+from .console import estimate_text, fast_imports, one_or_list, print_result, show_progress
 from .output import write_document, write_result, writing_to
 from .parameters import (
     Steps,
@@ -98,10 +98,11 @@ def fit_poisson(
         _fit_emergence(runs_at(found, step or "all"), margin, seed, cuts, json, output)
         return
     chosen = runs_at(found, step) if step else last_finished(found)
-    from memtrace.point_process import EventSequence
-    from memtrace.point_process import fit_poisson as fit
-    from memtrace.runs.estimate import estimate_run
-    from memtrace.runs.events import read_events
+    with fast_imports():
+        from memtrace.point_process import EventSequence
+        from memtrace.point_process import fit_poisson as fit
+        from memtrace.runs.estimate import estimate_run
+        from memtrace.runs.events import read_events
 
     fits, estimates = [], []
     with show_progress("Fitting", len(chosen), "checkpoints") as advance:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from memtrace.errors import FitError
-from memtrace.point_process import EventSequence, trend
+from memtrace.point_process import EventSequence
+from memtrace.point_process.models import trend
 from memtrace.point_process.models.trend import exponential_moments, log_linear, observed_axis
 from memtrace.point_process.simulate import log_linear_drift, random_order
 
