@@ -70,6 +70,14 @@ def test_weights_that_are_replaced_after_they_were_hashed(folder, other, replace
     load_model(fetch_weights(str(folder)), CPU)
 
 
+def test_a_configuration_that_changes_after_the_weights_were_hashed(folder):
+    weights = fetch_weights(str(folder))
+    assert list(weights.files) == ["model.safetensors"]  # it is no part of the digest
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+    with pytest.raises(ModelError, match=r"config\.json has changed since it was hashed"):
+        load_model(weights, CPU)
+
+
 @pytest.mark.parametrize("replace", [exchange, overwrite])
 def test_weights_that_are_replaced_while_they_are_loaded(folder, other, monkeypatch, replace):
     weights, load = fetch_weights(str(folder)), loading._from_pretrained

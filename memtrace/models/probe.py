@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SEQUENCES = 2
 """A fault shows in each of them; that rounding turns an expert's router, hardly in two."""
 _TOLERANCE = 1e-3
-"""In standard deviations of the logits: rounding in float32 moves them by some 1e-6 to 1e-5."""
+"""In standard deviations of the logits: rounding in float32 moves them by 1e-6 to 1e-4."""
 
 
 def check_causality(model: "PreTrainedModel", tokens: int) -> None:

@@ -43,7 +43,7 @@ class Weights:
     commit: str | None
     """Commit on the Hub; None for a local folder."""
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
-    """Size, time and inode of every weight file when it was hashed."""
+    """Size, time and inode of every weight file, and of the configuration, when it was hashed."""
 
     @property
     def digest(self) -> str:
@@ -55,7 +55,7 @@ class Weights:
         """Refuse files that are no longer those that were hashed.
 
         Raises:
-            ModelError: A weight file was written to, replaced or deleted.
+            ModelError: A weight file or the configuration was written to, replaced or deleted.
         """
         for name, stamp in self.stamps.items():
             try:
@@ -100,10 +100,10 @@ def fetch_weights(source: str, revision: str | None = None) -> Weights:
         paths = _weight_files(folder)
     except OSError as error:
         raise ModelError(f"cannot read {folder}: {error.strerror}") from error
-    hashed = {path.name: _hash(path) for path in paths}
+    hashed = {path.name: _hash(path) for path in (*paths, folder / "config.json")}
     return Weights(
         folder,
-        files={name: digest for name, (digest, _) in hashed.items()},
+        files={path.name: hashed[path.name][0] for path in paths},
         commit=None if local else folder.name,  # the Hub's cache names a snapshot by its commit
         stamps={name: stamp for name, (_, stamp) in hashed.items()},
     )
