@@ -75,11 +75,13 @@ def print_result(value: Any, as_json: bool, text: Callable[[], str]) -> None:
 
 def estimate_text(estimate: Mapping[str, Any]) -> str:
     """Say what a sample says of all sequences, in one line; the keys are those of CountEstimate."""
+    from memtrace.report.numbers import percent
+
     (low, high), (least, most) = estimate["count_ci95"], estimate["rate_ci95"]
     return (
         f"Estimate for all {estimate['population']:,} sequences, from {estimate['sampled']:,} "
         f"drawn at random: {estimate['count']:,.0f} memorized (95%: {low:,.0f} to {high:,.0f}), "
-        f"{estimate['rate']:.4%} ({least:.4%} to {most:.4%})"
+        f"{percent(estimate['rate'])} ({percent(least)} to {percent(most)})"
     )
 
 

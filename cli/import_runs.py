@@ -34,9 +34,10 @@ def import_runs(
     """Turn a published evaluation into a run.
 
     The statistics take it as any other run. SOURCE is the CSV files of the published script
-    (index,accuracy), one file or the folder of all ranks; its HDF5 files; or a Parquet table of
-    pythia-memorized-evals (index, tokens), which lists only the memorized sequences: the others
-    that the step had seen count as not memorized.
+    (index,accuracy; .csv.gz too), one file or the folder of all ranks; its HDF5 files; or a
+    Parquet table of pythia-memorized-evals (index, tokens), which lists only the memorized
+    sequences: the others that the step had seen count as not memorized. In a folder with tables of
+    several checkpoints, --model and --step choose.
 
     \b
     memtrace import memorization_12b_143000/

@@ -102,6 +102,8 @@ def test_killed_a_hundred_times(plan, processes, undisturbed, memory):
         if process.is_alive():
             os.kill(process.pid, signals[rng.integers(3)])
             process.join()
+        else:
+            assert process.exitcode == 0
         found = score_bytes(runs)
         assert found.items() <= expected.items()  # whole, or not there
         halfway += 0 < len(found) < len(expected)
@@ -134,6 +136,7 @@ def test_two_compactions_and_a_scan_at_once(plan, processes, undisturbed, tmp_pa
     many.append(start(processes, plan, tmp_path))
     for process in many:
         process.join()
+    assert [process.exitcode for process in many] == [0, 0, 0]
     assert run.scores().collect().equals(rows)
     assert not scan(plan, tmp_path).shards_left()
 
@@ -146,6 +149,7 @@ def test_compaction_killed_at_any_moment(plan, processes, undisturbed, tmp_path)
     process = processes.Process(target=compact, args=(first,))
     process.start()
     process.join()
+    assert process.exitcode == 0
     duration = time.monotonic() - began
     for i in range(10):
         folder = shutil.copytree(undisturbed[2], tmp_path / f"{i}")

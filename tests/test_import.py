@@ -344,7 +344,7 @@ def test_command(tmp_path, toy, memtrace_cli):
     result = memtrace_cli(*command)
     assert result.exit_code == 0, result.output
     assert f"{len(truth())} of {ROWS} sequences memorized" in result.stdout
-    assert "labelled one too high: moved back" in result.stdout
+    assert "labelled one too high, moved back" in result.stdout
     document = json.loads(memtrace_cli(*command, "--json").stdout)
     assert document["memorized"] == len(truth())
     assert document["findings"]["shifted"] > 0
@@ -429,7 +429,7 @@ def test_a_table_of_no_memorized_sequence(toy, tmp_path):
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (table([7, None]), "1 rows have no index"),
+        (table([7, None]), "index is missing in 1 of 2 rows"),
         (table([7.0, 7.5]), "index 7.5 is no whole number"),
         (table([7.0, float("nan")]), "index nan is no whole number"),
         (table([7.0, 1e300]), r"index 1e\+?300 is no whole number"),
@@ -437,9 +437,9 @@ def test_a_table_of_no_memorized_sequence(toy, tmp_path):
         (table(["7", "9"]), "index is String"),
         (table([7, ROWS]), f"index {ROWS}, the corpus has rows 0 to {ROWS - 1}"),
         (table([-7, 9]), "index -7"),
-        (table([7, 9], [[True] * 64] * 2), "tokens is Boolean"),
-        (table([7, 9], [[1] * 64, None]), "1 rows have no tokens"),
-        (table([7, 9], [[1] * 64, [None] * 64]), "64 rows have no tokens"),
+        (table([7, 9], [[True] * 64] * 2), "a token id is Boolean"),
+        (table([7, 9], [[1] * 64, None]), "tokens are missing in 1 of 2 rows"),
+        (table([7, 9], [[1] * 64, [None] * 64]), "a token id is missing in 64 of 128 rows"),
         (table([7, 9], [1, 2]), "tokens are Int64, expected lists"),
         (table([7, 9]).rename({"index": "idx"}), "no column index among idx, tokens"),
         (table([7, 9]).rename({"tokens": "text"}), "no column tokens among index, text"),
@@ -488,7 +488,7 @@ def test_csv_of_any_form(toy, tmp_path, text, zipped):
     ("text", "message"),
     [
         ("idx,accuracy\n7,1.0\n", "no column index among idx, accuracy"),
-        ("index,accuracy\n,1.0\n", "1 rows have no index"),
+        ("index,accuracy\n,1.0\n", "index is missing in 1 of 1 rows"),
         ("7.5,1.0\n", "index 7.5 is no whole number"),
         ("0,7,1.0\n", "3 columns without names"),
         ("7,\n", "cannot read|not within"),

@@ -115,16 +115,16 @@ def _resolve(
 
 def describe(findings: Findings) -> list[str]:
     """Return one line for each thing that was found, with what was done about it."""
-    said = {
-        "duplicates": "rows repeat an index with the same result: kept once",
-        "conflicts": "rows repeat an index with another result: the lower one is kept",
-        "shifted": "rows of a last batch were labelled one too high: moved back by one",
-        "out_of_order": "rows are out of order: sorted by index",
-        "unexposed": "rows are of sequences that the checkpoint had not seen: left out",
-        "missing": "sequences that it had seen are not in the files: they count as not evaluated",
+    labels = {
+        "duplicates": "Rows that repeat an index with the same result, kept once",
+        "conflicts": "Rows that repeat an index with another result, the lowest kept",
+        "shifted": "Rows of a last batch labelled one too high, moved back by one",
+        "out_of_order": "Rows out of order, sorted by index",
+        "unexposed": "Rows of sequences that the checkpoint had not seen, left out",
+        "missing": "Sequences that it had seen and the files do not have, counted as not evaluated",
     }
     counts = {field.name: getattr(findings, field.name) for field in fields(findings)}
-    return [f"{counts[name]:,} {text}" for name, text in said.items() if counts[name]]
+    return [f"{label}: {counts[name]:,}" for name, label in labels.items() if counts[name]]
 
 
 def _move_back(rows: Table, corpus_rows: int) -> tuple[Table, int]:

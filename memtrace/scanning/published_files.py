@@ -149,7 +149,7 @@ def _whole_numbers(column: pl.Series, name: str) -> Int64Array:
     if not column.dtype.is_numeric():
         raise ValueError(f"{name} is {column.dtype}, expected whole numbers")
     if column.null_count():
-        raise ValueError(f"{column.null_count()} rows have no {name}")
+        raise ValueError(f"{name} is missing in {column.null_count()} of {len(column)} rows")
     if column.dtype.is_float():
         wrong = ~(column.is_finite() & (column.abs() < _MOST) & (column.floor() == column))
         if wrong.any():
@@ -164,12 +164,12 @@ def _token_rows(column: pl.Series) -> npt.NDArray[np.int64]:
     if not isinstance(column.dtype, pl.List):
         raise ValueError(f"tokens are {column.dtype}, expected lists of token ids")
     if column.null_count():
-        raise ValueError(f"{column.null_count()} rows have no tokens")
+        raise ValueError(f"tokens are missing in {column.null_count()} of {len(column)} rows")
     width = sorted(column.list.len().unique().to_list())
     if len(width) > 1:
         raise ValueError(f"its sequences have {width} tokens")
     flat = column.explode() if len(column) else pl.Series([], dtype=pl.Int64)
-    return _whole_numbers(flat, "tokens").reshape(len(column), width[0] if width else 0)
+    return _whole_numbers(flat, "a token id").reshape(len(column), width[0] if width else 0)
 
 
 _READERS = {"csv": _read_csv, "parquet": _read_parquet, "hdf": _read_hdf}

@@ -156,8 +156,8 @@ class CheckpointScan:
         missing = self.run.shards_missing()
         if lost := [shard for shard in self._done if shard in missing]:
             raise RunError(
-                f"{self.run.folder} has lost {len(lost)} score files while it was scanned: find "
-                "out who deletes there, then repeat the command"
+                f"{self.run.folder} has lost {len(lost)} of {len(self._done)} score files while it "
+                "was scanned: find out who deletes there, then repeat the command"
             )
         return not missing and complete_record(self._plan, again=bool(self._done))
 
