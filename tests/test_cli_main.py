@@ -107,7 +107,7 @@ BAD_ARGUMENTS = [
     (["simulate", "--sequences", "5", "--events", "10"], "10 is more than the 5"),
     (["simulate", "--step", "-1"], "-1"),
     (["scan", "--model", "demo", "--step", "1000:"], "1000:"),
-    (["scan", "--model", "demo", "--step", "9" * 5000], "is not a step"),
+    (["scan", "--model", "demo", "--step", "9" * 5000], "too large"),
     (["scan", "--model", "demo", "--batch-size", "1_0"], "not a whole number"),
     (["scan", "--model", "demo", "--sequences", "9:3"], "holds nothing"),
     (["scan", "--model", "demo", "--sequences", f"0:{10**19 - 1}"], "holds nothing"),
