@@ -287,11 +287,11 @@ def _duration(seconds: float) -> str:
 def _verify(source: str, published_as: str | None, manifest: Path | None) -> "list[FileCheck]":
     from memtrace.corpus import open_corpus
     from memtrace.corpus.open import published_files
-    from memtrace.corpus.prefix_pack import PACK_RECORD
+    from memtrace.corpus.prefix_pack import is_pack
     from memtrace.corpus.verify import verify_corpus, verify_pack
     from memtrace.manifests import find_corpus
 
-    if (Path(source) / PACK_RECORD).is_file():
+    if is_pack(Path(source)):
         size = sum(file.stat().st_size for file in Path(source).glob("*.npy"))
         with show_progress(f"Hashing {source}", size, "bytes") as advance:
             return verify_pack(Path(source), advance)

@@ -45,7 +45,7 @@ class ErrorBoundary(click.Group):
             ctx.exit(130)
         except Exception as error:
             if os.environ.get(DEBUG, "0") != "0":
-                traceback.print_exc()
+                click.echo(public_address(traceback.format_exc()), err=True)
             from memtrace.report.text import printable
 
             message = printable(public_address(explain(error)))

@@ -71,7 +71,7 @@ class Worker(click.ParamType[tuple[int, int]]):
     help="Name, path or address: Megatron prefix, prefix pack, .npy  [default: the model's own]",
 )
 @runs_option
-@click.option("--sequences", type=SequenceRange(), help="Only sequence indices A to B-1.")
+@click.option("--sequences", type=SequenceRange(), help="Only sequences A to B, B not included.")
 @click.option("--sample", type=Whole(min=1), help="Scan only this many sequences, at random.")
 @seed_option("the sample")
 @click.option("--stratified", is_flag=True, help="Draw the sample evenly over the training steps.")

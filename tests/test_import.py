@@ -26,6 +26,7 @@ from memtrace.runs.run import find_run
 from memtrace.scanning.import_published import import_run
 from memtrace.scanning.published import Findings, describe, read_evaluation
 from memtrace.scanning.published_names import Label, choose_files, read_label
+from memtrace.storage.store import open_store
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +292,19 @@ def test_command(tmp_path, toy, memtrace_cli):
     recorded = find_run(tmp_path / "runs", model="12b", step=LAST).record["command"]
     assert recorded[:3] == ["memtrace", "import", str(source)]
     assert recorded[recorded.index("--model") + 1] == "12b"
+
+
+@pytest.mark.usefixtures("toy")
+def test_runs_at_an_address_are_not_a_folder_of_that_name(tmp_path, memtrace_cli, monkeypatch):
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.store", {})
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.pseudo_dirs", [""])
+    monkeypatch.chdir(tmp_path)
+    source, _ = ranks(tmp_path / "memorization_12b_20", LAST, 2, 16)
+    before = sorted(tmp_path.iterdir())
+    command = ["import", source, "--manifest", tmp_path / "toy.yaml", "--suite", "toy"]
+    result = memtrace_cli(*command, "--runs", "memory://imported", "--json")
+    assert result.exit_code == 0, result.output
+    run = find_run(open_store("memory://imported"), model="12b", step=LAST)
+    assert json.loads(result.stdout)["run"] == str(run.folder)
+    assert str(run.folder).startswith("memory://imported/suite=toy")
+    assert sorted(tmp_path.iterdir()) == before

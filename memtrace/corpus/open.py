@@ -7,7 +7,7 @@ import numpy as np
 from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.megatron import Layout, assemble, open_megatron
 from memtrace.corpus.npy import open_array
-from memtrace.corpus.prefix_pack import PACK_RECORD, open_pack
+from memtrace.corpus.prefix_pack import is_pack, open_pack
 from memtrace.corpus.recognize import recognize
 from memtrace.corpus.remote import WEB, RemotePart, remote_files
 from memtrace.errors import CorpusError, ManifestError
@@ -80,7 +80,7 @@ def _open_path(
     try:
         if path.suffix == ".npy" and path.is_file():
             return open_array(path)
-        if (path / PACK_RECORD).is_file():
+        if is_pack(path):
             return open_pack(path)
         if foreign := _foreign(path, prefix, expected):
             raise foreign

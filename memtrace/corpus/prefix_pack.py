@@ -102,6 +102,14 @@ class PackRecord:
         return self.row_tokens * np.dtype(self.dtype).itemsize
 
 
+def is_pack(folder: Path) -> bool:
+    """Return whether a folder has the record of a pack; False for a name that none can have."""
+    try:
+        return (folder / PACK_RECORD).is_file()
+    except OSError:
+        return False
+
+
 def read_record(folder: Path) -> PackRecord:
     """Read `pack.json`.
 

@@ -1,7 +1,5 @@
 """Where runs are kept: a local folder, or an address such as `s3://bucket/runs` through fsspec.
 
-It knows names and bytes; what a run is, and what its files say, is known by `runs` and `scores`.
-
 A local place is a `pathlib.Path`. An address is a path of universal_pathlib, which has the same
 methods. Wherever it is, a file exists whole or not at all: on a local disk it is written under
 a temporary name, flushed and renamed; an object store publishes an upload when it is complete; on
