@@ -57,7 +57,7 @@ def _overview(fits: Sequence[PoissonResult]) -> dict[str, Any]:
         "columns": COLUMNS,
         "rows": [_row(row) for row in comparison(fits)],
         "image": picture(png(small_multiples(fits))),
-        "alt": several_described(list(fits)),
+        "alt": several_described(fits),
     }
 
 

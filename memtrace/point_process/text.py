@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from memtrace.point_process.models.model import Model
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.verdict import verdict
 from memtrace.report.numbers import (
@@ -190,25 +189,33 @@ def _windows(fit: PoissonResult) -> Rows:
 
 
 def _models(fit: PoissonResult, of: str) -> "RenderableType":
+    """Return a table of the fitted models, and below it why others are undefined."""
+    from rich.console import Group
+
     chosen = [model for model in fit.models if model.of == of]
-    fitted = [model for model in chosen if not math.isnan(model.aic)]
+    fitted = [model for model in chosen if not model.reason and not math.isnan(model.aic)]
     # Differences say what the values, of eight digits, hide.
     aic = min((m.aic for m in fitted), default=math.nan)
     bic = min((m.bic for m in fitted), default=math.nan)
-    titles = ("model", "log-likelihood", "AIC", "BIC", "p", "")
-    return columns(titles, [_model_row(model, aic, bic) for model in chosen])
-
-
-def _model_row(model: Model, aic: float, bic: float) -> tuple[str, ...]:
-    if model.reason:
-        return model.name, DASH, DASH, DASH, DASH, model.reason
-    p = DASH if model.p_value is None else p_value(model.p_value)
-    likelihood = f"{model.log_likelihood:,.2f}"
-    return model.name, likelihood, f"+{model.aic - aic:,.1f}", f"+{model.bic - bic:,.1f}", p, ""
+    rows = [
+        (
+            model.name,
+            f"{model.log_likelihood:,.2f}",
+            f"+{model.aic - aic:,.1f}",
+            f"+{model.bic - bic:,.1f}",
+            DASH if model.p_value is None else p_value(model.p_value),
+        )
+        for model in fitted
+    ]
+    table = columns(("model", "log-likelihood", "AIC", "BIC", "p"), rows)
+    reasons = [(m.name, m.reason or DASH) for m in chosen if m not in fitted]
+    return Group(*([table] if fitted else []), *([named_values(reasons)] if reasons else []))
 
 
 def _with_ci(value: float, ends: Interval, form: Any) -> str:
-    return f"{form(value)}, 95% {interval(ends, form)}"
+    """Return a value with its interval, a dash if there is neither."""
+    text = interval(ends, form)
+    return form(value) if text == DASH else f"{form(value)}, 95% {text}"
 
 
 def _drift(value: float) -> str:

@@ -1,11 +1,12 @@
 """What each figure shows in general, its caption, and what is seen in it, its alternative text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from memtrace.point_process.diagnostics.window_counts import qq_points
-from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.figures.training import FEWEST_DRAWN
+from memtrace.point_process.result import SIGNIFICANT, PoissonResult
 from memtrace.point_process.verdict import interval_text
 from memtrace.report.numbers import count, interval, number, percent
 
@@ -32,12 +33,13 @@ def described(fit: PoissonResult, name: str) -> str:
     return _DESCRIBED[name](fit)
 
 
-def several_described(fits: list[PoissonResult]) -> str:
+def several_described(fits: Sequence[PoissonResult]) -> str:
     """Return the alternative text of the small multiples."""
-    drifts = sum(fit.trend.p_value < 0.05 for fit in fits)
+    drawn = [fit for fit in fits if fit.events.n_events >= FEWEST_DRAWN]
+    drifts = sum(fit.trend.p_value < SIGNIFICANT for fit in drawn)
     return (
-        f"Rate over training relative to its mean in {len(fits)} panels; a drift is significant "
-        f"at 5%, unadjusted, in {drifts} of them."
+        f"Rate over training relative to its mean in {count(len(drawn), 'panel')}; a drift is "
+        f"significant at 5%, unadjusted, in {drifts:,} of them."
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memtrace.point_process.figures.training import (
+    FEWEST_DRAWN,
     cumulative_deviation,
     exposed_and_unexposed,
     rate_over_training,
@@ -17,6 +18,7 @@ from memtrace.point_process.figures.windows import fano_curve, hanging_rootogram
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.verdict import verdict
 from memtrace.report.figures import GREY, new_figure, styled, write_sources
+from memtrace.report.numbers import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +38,8 @@ WIDTH, ROW = 12.0, 4.8
 """Of the overview, and of each of its rows, in inches."""
 COLUMNS = 4
 """Of small multiples."""
+SOURCES = 4
+"""Runs named at the foot of a figure."""
 
 
 def shown(fit: PoissonResult) -> list[str]:
@@ -82,18 +86,26 @@ def single(fit: PoissonResult, name: str) -> "Figure":
 
 
 def small_multiples(fits: Sequence[PoissonResult]) -> "Figure":
-    """Draw the rate over training of several fits side by side, on one scale of relative rates."""
-    columns = min(len(fits), COLUMNS)
-    rows = -(-len(fits) // columns)
+    """Draw the rate over training of several fits side by side, on one scale of relative rates.
+
+    Fits with fewer than `FEWEST_DRAWN` events are left out; the title says how many.
+    """
+    drawn = [fit for fit in fits if fit.events.n_events >= FEWEST_DRAWN]
+    columns = min(max(len(drawn), 2), COLUMNS)
+    rows = max(-(-len(drawn) // columns), 1)
+    title = "Rate over training, relative to its mean"
+    if len(drawn) < len(fits):
+        left_out = count(len(fits) - len(drawn), "fit")
+        title += f" ({left_out} of fewer than {FEWEST_DRAWN} events left out)"
     with styled():
         figure = new_figure(3.2 * columns, 2.5 * rows + 0.8)
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
-        for ax in axes.flat[len(fits) :]:
+        for ax in axes.flat[len(drawn) :]:
             ax.set_axis_off()
-        tops = [relative_rate(fit, ax) for fit, ax in zip(fits, axes.flat, strict=False)]
+        tops = [relative_rate(fit, ax) for fit, ax in zip(drawn, axes.flat, strict=False)]
         # The widest interval must not flatten all others: it may leave its panel.
         axes[0, 0].set_ylim(0, 1.35 * max([1.5, *tops]))
-        figure.suptitle("Rate over training, relative to its mean", x=0.01, ha="left", fontsize=11)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         figure.supylabel("rate / mean rate", fontsize=9.5)
         write_sources(figure, _sources(fits))
     return figure
@@ -108,5 +120,8 @@ def _heading(fit: PoissonResult) -> str:
 
 
 def _sources(fits: Sequence[PoissonResult]) -> list[str]:
-    """Return which runs the fits came from, each once."""
-    return list(dict.fromkeys(fit.events.source for fit in fits if fit.events.source))
+    """Return which runs the fits came from, each once; of many the first ones."""
+    found = list(dict.fromkeys(fit.events.source for fit in fits if fit.events.source))
+    if len(found) <= SOURCES:
+        return found
+    return [*found[: SOURCES - 1], f"and {len(found) - SOURCES + 1:,} more runs"]

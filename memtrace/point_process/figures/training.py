@@ -12,7 +12,7 @@ from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.verdict import interval_text
 from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_for, nothing
-from memtrace.report.numbers import count, interval, number, p_text, percent
+from memtrace.report.numbers import interval, number, p_text, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 BINS = 50
 CURVE = 2000
 RESIDUALS = 200
-FEW_EVENTS = 20
+FEWEST_DRAWN = 20
+"""Events from which a small panel has something to show."""
 
 
 def rate_over_training(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
@@ -112,12 +113,9 @@ def relative_rate(fit: PoissonResult, ax: "Axes") -> float:
     """Draw the rate over its mean in tenths of the axis, with the spline's band: a small panel.
 
     Returns:
-        The highest of the tenths; 0 where nothing is drawn.
+        The highest of the tenths.
     """
     ax.set_title(fit.events.label or "fit", loc="left", fontsize=9)
-    if fit.events.n_events < FEW_EVENTS:
-        nothing(ax, f"{count(fit.events.n_events, 'event')}: too few to draw")
-        return 0.0
     events, mean = fit.events, fit.events.fraction
     tenths = events.windows(-(-events.n // 10))
     x = position(fit, tenths.start + events.n / 20)
@@ -161,7 +159,8 @@ def residuals(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     span = 1.25 * max(bound, float(np.abs(z).max()))
     ax.set_ylim(-span, span)
     left = fit.checks.rescaling
-    note = (
+    note = left.reason and f"gaps rescaled by it: undefined, {left.reason}"
+    note = note or (
         f"gaps rescaled by it: KS distance {number(left.ks, 3)} ({p_text(left.p_value)})\n"
         f"correlation of neighbours {number(left.autocorrelation, 2)} "
         f"({p_text(left.autocorrelation_p_value)})"

@@ -15,6 +15,7 @@ from memtrace.types import Int64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 
 def qq_window_counts(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
@@ -43,6 +44,7 @@ def qq_window_counts(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
         "only how uneven they are (band: 95% of random orders)"
     )
     ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5, color=INK)
+    _whole_ticks(ax.xaxis, ax.yaxis)
     ax.set_xlabel("Poisson quantile")
     ax.set_ylabel("events in the window")
     return ax
@@ -64,6 +66,7 @@ def hanging_rootogram(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     ax.plot(x, top, "o-", color=BLUE, ms=3, lw=1.2, label="expected in random order")
     ax.axhline(0, color=INK, lw=0.8)
     ax.set_ylim(top=1.1 * float(top.max()))
+    _whole_ticks(ax.xaxis)
     ax.set_ylabel("√ windows")
     ax.legend(loc="upper right")
     if (feet := axes_below(ax)) is None:
@@ -111,6 +114,13 @@ def _bounds(fit: PoissonResult, quantile: Int64Array) -> tuple[Int64Array, Int64
     first = np.floor((total + 1) * stats.poisson.cdf(quantile - 1, mean)) + 1
     last = np.floor((total + 1) * stats.poisson.cdf(quantile, mean)).clip(max=total)
     return np.searchsorted(most, first), np.searchsorted(fewest, last)
+
+
+def _whole_ticks(*axes: "Axis") -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for axis in axes:
+        axis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def _unit_text(fit: PoissonResult) -> str:
