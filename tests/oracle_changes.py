@@ -3,7 +3,15 @@
 import math
 
 import numpy as np
-from oracle_positions import FINE, Answers, dispersion_of, events_of, times_in, windows_of
+from oracle_positions import (
+    FINE,
+    Answers,
+    dispersion_of,
+    events_of,
+    times_in,
+    wald_interval,
+    windows_of,
+)
 from scipy import stats
 
 from memtrace.point_process import EventSequence
@@ -123,7 +131,7 @@ def large(given: Answers) -> Answers:
         "se_theta": trend.standard_error,
         "se_theta_fpc": trend.standard_error * math.sqrt(trend.scale),
         "rate_ratio": trend.rate_ratio,
-        "rr_ci90_fpc": trend.wald_interval(0.90),
+        "rr_ci90_fpc": wald_interval(trend, 0.90),
         "lr_chi2_poisson": 2 * (gain - homogeneous(n, events.exposure).log_likelihood),
         "half_counts": halves,
         "half_ratio": halves[1] / halves[0],

@@ -7,30 +7,23 @@ from oracle_positions import Answers, dispersion_of, windows_of
 from scipy import stats
 
 from memtrace.point_process import Windows
-from memtrace.point_process.contrasts import METHODS, adjust_p_values, rate_equivalence
+from memtrace.point_process.contrasts import METHODS, adjust_p_values
 from memtrace.point_process.detectable import credibility
 from memtrace.point_process.diagnostics.dispersion import dispersion
 from memtrace.point_process.diagnostics.overdispersion import overdispersion
-from memtrace.point_process.diagnostics.window_counts import fit_of_classes
 from memtrace.point_process.models.constant import (
     binomial_interval,
-    compare_rates,
     garwood_interval,
     homogeneous,
-    poisson_interval,
-    wilson_interval,
 )
 from memtrace.point_process.models.counts import (
     beta_binomial,
     binomial_counts,
     negative_binomial,
     poisson_counts,
-    size_error,
-    zero_inflated_poisson,
-    zero_inflation_score,
 )
 from memtrace.point_process.models.spline import basis
-from memtrace.point_process.regression import fit_rates, profile_interval
+from memtrace.point_process.regression import fit_rates
 
 
 def from_frequencies(freq: dict[str, int]) -> np.ndarray:
@@ -41,47 +34,10 @@ def interval(given: Answers) -> Answers:
     names = {0.95: ("ci95", "poisson_test_ci95"), 0.99: ("ci99",), 0.9: ("ci90",)}
     count, exposure = given["count"], given["exposure"]
     levels = np.atleast_1d(given["conf"])
-    exact = {
+    return {
         name: garwood_interval(count, exposure, level)
         for level in levels
         for name in names[float(level)]
-    }
-    methods = {"score": "score", "wald": "wald", "jeffreys": "jeff", "sqrt": "sqrt"}
-    if count:  # statsmodels has no middle of nothing
-        methods["midp"] = "midp-c"
-    level = float(levels[0])
-    others = {k: poisson_interval(count, exposure, m, level) for k, m in methods.items()}
-    return exact | others
-
-
-def rate_ratio(given: Answers) -> Answers:
-    compared = compare_rates(tuple(given["count"]), tuple(given["exposure"]))
-    return {
-        "ratio": compared.ratio,
-        "ci95": compared.ratio_ci95,
-        "p_two_sided_central": compared.p_value,
-        "p_two_sided_minlike": compared.p_minimum_likelihood,
-        "p_greater": compared.p_greater,
-    }
-
-
-def rates(given: Answers) -> Answers:
-    return rate_ratio(given) if isinstance(given["count"], list) else interval(given)
-
-
-def two_rates(given: Answers) -> Answers:
-    found = rate_equivalence(
-        tuple(given["count"]), tuple(given["exposure"]), tuple(given["margin"])
-    )
-    return {
-        "ratio": found.ratio,
-        "se_log": found.standard_error,
-        "z_difference": found.z,
-        "p_difference": found.p_difference,
-        "ci90": found.ci90,
-        "ci90_wald_log": found.ci90,
-        "wald_log_p": found.p_equivalence,
-        "wald_log_tost_p": found.p_equivalence,
     }
 
 
@@ -112,7 +68,6 @@ def rate_of_trials(given: Answers) -> Answers:
         "rate": rate,
         "garwood95": garwood,
         "clopper_pearson95": binomial,
-        "wilson95": wilson_interval(n, trials),
         "mean_per_512": 512 * rate,
         "ratio_width_cp_over_garwood": np.diff(binomial)[0] / np.diff(garwood)[0],
         "sqrt_1_minus_p": math.sqrt(1 - rate),
@@ -168,19 +123,6 @@ def dispersion_edges(given: Answers) -> Answers:
     return {name: dispersion(windows_of(counts)).poisson.value for name, counts in given.items()}
 
 
-def classes(given: Answers) -> Answers:
-    found = fit_of_classes(np.array(given["observed"]), given["lambda"])
-    return {
-        "lambda": given["lambda"],
-        "expected": found.expected,
-        "X2": found.pearson,
-        "G2": found.likelihood_ratio,
-        "df": found.degrees_of_freedom,
-        "p_X2": found.p_pearson,
-        "p_G2": found.p_likelihood_ratio,
-    }
-
-
 def beta_binomial_windows(given: Answers) -> Answers:
     windows = windows_of(given["counts"], given["m"])
     found = beta_binomial(windows)
@@ -204,7 +146,6 @@ def laws_of_counts(given: Answers) -> Answers:
         "mu": found.parameters["rate_per_sequence"],
         "theta_size": size,
         "alpha_nb2": alpha,
-        "se_theta": size_error(counts, mean, size) if alpha else math.nan,
         "loglik_nb": found.log_likelihood,
         "loglik_poisson": simple.log_likelihood,
         "lr": found.likelihood_ratio,
@@ -218,24 +159,7 @@ def laws_of_counts(given: Answers) -> Answers:
 
 
 def laws_of_frequencies(given: Answers) -> Answers:
-    """Fit both laws for counts that vary more than Poisson ones.
-
-    Most zeros and few large counts speak for inflated zeros: the better of the two laws is asked.
-    """
-    counts = from_frequencies(given["freq"])
-    gamma = laws_of_counts({"counts": counts})
-    inflated = zero_inflated_poisson(counts)
-    zeros = {
-        "lambda": inflated.parameters["lambda"],
-        "pi": inflated.parameters["pi"],
-        "loglik_zip": inflated.log_likelihood,
-        "pscl_loglik": inflated.log_likelihood,
-        "score_test_vdbroek": zero_inflation_score(counts),
-        "n0": (counts == 0).sum(),
-        "expected_zeros_poisson": len(counts) * math.exp(-counts.mean()),
-    }
-    better = inflated.log_likelihood > gamma["loglik_nb"]
-    return gamma | zeros | ({"lr": inflated.likelihood_ratio} if better else {})
+    return laws_of_counts({"counts": from_frequencies(given["freq"])})
 
 
 def annual_regression(given: Answers) -> Answers:
@@ -254,7 +178,6 @@ def annual_regression(given: Answers) -> Answers:
         "loglik": fitted.llf,
         "aic": fitted.aic,
         "pearson": fitted.pearson_chi2,
-        "slope_ci95_profile": profile_interval(y, ones, design, 1),
         "phi_pearson": quasi.scale,
         "se_quasi": quasi.bse,
         "se_sandwich_HC0": sandwich.bse,

@@ -7,39 +7,18 @@ from oracle_counts import from_frequencies
 from oracle_positions import Answers, windows_of
 from scipy import stats
 
-from memtrace.point_process.diagnostics.gaps import exponential_gaps, geometric_gaps, spacings
+from memtrace.point_process.diagnostics.gaps import geometric_gaps
 from memtrace.point_process.diagnostics.residuals import (
     quantile_residuals,
     rescale_gaps,
-    transform_histogram,
 )
 from memtrace.point_process.diagnostics.second_order import fano_and_allan
 from memtrace.point_process.diagnostics.serial import ljung_box, runs
 from memtrace.point_process.diagnostics.window_counts import (
     Rootogram,
     expected_frequencies,
-    order_envelope,
     qq_points,
 )
-
-
-def exponential(given: Answers) -> Answers:
-    gaps = np.asarray(given["gaps"], float) if "gaps" in given else np.diff(given["times"])
-    found = exponential_gaps(gaps)
-    return {
-        "n": len(gaps),
-        "zero_gaps": (gaps == 0).sum(),
-        "mean": gaps.mean(),
-        "cv": gaps.std(ddof=1) / gaps.mean(),
-        "ks_D": found.ks,
-        "A2": found.anderson_darling,
-        "A2_mod_stephens": found.anderson_darling_modified,
-        "W2": found.cramer_von_mises,
-        "W2_mod_stephens": found.cramer_von_mises_modified,
-        "D_mod_stephens": found.ks_modified,
-        "moran_bartlett": found.moran,
-        "moran_p_two_sided": found.moran_p_value,
-    }
 
 
 def geometric(given: Answers) -> Answers:
@@ -55,18 +34,6 @@ def geometric(given: Answers) -> Answers:
         "loglik": found.log_likelihood,
         "cv": found.cv,
         "geom_cv": math.sqrt(1 - found.p),
-    }
-
-
-def greenwood(given: Answers) -> Answers:
-    found = spacings(np.asarray(given["u"]))
-    return {
-        "G": found.greenwood,
-        "mean": found.expected,
-        "var": found.variance,
-        "z": found.z,
-        "max_spacing": found.largest,
-        "p_max_spacing_exact": found.p_largest,
     }
 
 
@@ -119,23 +86,12 @@ def residuals_of_counts(given: Answers) -> Answers:
     return {"pit": transform, "residual": normal, "mid_pit": middle}
 
 
-def histogram_of_transforms(given: Answers) -> Answers:
-    y, mu = from_frequencies(given["freq"]), given["mu"]
-    below, chance = stats.poisson.cdf(y - 1, mu), stats.poisson.pmf(y, mu)
-    return {"heights": transform_histogram(below, chance, given["bins"])}
-
-
 def qq(given: Answers) -> Answers:
     counts = from_frequencies(given["freq"])
     points = qq_points(counts)
-    order = np.array([1, 50, 100, 109, 110, 150, 174, 175, 190, 196, 199, 200])
-    low, high = order_envelope(len(counts), given["mu"], order)
     return {
         "pairs": points,
         "off_diagonal": points[points[:, 0] != points[:, 1], 2].sum(),
-        "order_index": order,
-        "env_lower": low,
-        "env_upper": high,
         "dkw95": math.sqrt(math.log(2 / 0.05) / (2 * len(counts))),
     }
 

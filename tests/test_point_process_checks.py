@@ -13,10 +13,9 @@ from memtrace.point_process.contrasts import (
     adjust_p_values,
     compare_shares,
     halves_and_ends,
-    rate_equivalence,
 )
 from memtrace.point_process.detectable import credibility, dispersion_power
-from memtrace.point_process.diagnostics.gaps import geometric_gaps, lewis_robinson, spacings
+from memtrace.point_process.diagnostics.gaps import geometric_gaps, lewis_robinson
 from memtrace.point_process.diagnostics.overdispersion import overdispersion
 from memtrace.point_process.diagnostics.quadratic import quadratic_sf
 from memtrace.point_process.diagnostics.residuals import count_residuals, rescale_gaps, rescaling
@@ -145,10 +144,6 @@ def test_halves_and_ends_see_a_drift() -> None:
     assert len(found) == 2
 
 
-def test_equivalence_of_rates_without_events_is_undefined() -> None:
-    assert math.isnan(rate_equivalence((0, 5), (10, 10), (0.9, 1.1)).p_equivalence)
-
-
 def test_undefined_p_values_are_left_out_of_the_adjustment() -> None:
     adjusted = adjust_p_values([0.01, math.nan, 0.04])
 
@@ -256,4 +251,3 @@ def test_too_few_events_leave_gaps_undefined_with_a_reason(n) -> None:
     assert geometric_gaps(np.diff(events.positions)).reason
     assert lewis_robinson((events.positions + 0.5) / 50).reason
     assert rescaling(events, homogeneous(n, 50), np.random.default_rng(0)).reason
-    assert math.isnan(spacings(np.empty(0)).z)

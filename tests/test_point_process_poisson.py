@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from memtrace.point_process.contrasts import compare_shares
 from memtrace.point_process.models.constant import (
     binomial_interval,
-    compare_rates,
     garwood_interval,
     homogeneous,
 )
@@ -39,8 +39,8 @@ def test_exact_intervals_cover_at_least_95_percent(p) -> None:
 
 
 def test_swapping_the_groups_inverts_the_comparison() -> None:
-    there = compare_rates((40, 9), (1000, 800))
-    back = compare_rates((9, 40), (800, 1000))
+    there = compare_shares((40, 9), (1000, 800))
+    back = compare_shares((9, 40), (800, 1000))
 
     assert there.difference == pytest.approx(-back.difference)
     assert there.difference_ci95 == pytest.approx([-end for end in back.difference_ci95[::-1]])
@@ -50,12 +50,12 @@ def test_swapping_the_groups_inverts_the_comparison() -> None:
 
 
 def test_a_control_group_without_events_gives_a_difference_but_no_finite_ratio() -> None:
-    compared = compare_rates((40, 0), (1000, 1000))
+    compared = compare_shares((40, 0), (1000, 1000))
     assert compared.ratio == math.inf
     assert compared.ratio_ci95[0] > 1
     assert compared.difference_ci95[0] > 0
 
-    nothing = compare_rates((0, 0), (1000, 1000))
+    nothing = compare_shares((0, 0), (1000, 1000))
     assert math.isnan(nothing.ratio)
     assert math.isnan(nothing.ratio_ci95[0])
     assert nothing.difference_ci95[0] < 0 < nothing.difference_ci95[1]

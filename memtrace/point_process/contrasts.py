@@ -4,13 +4,11 @@ The parts are given: halves, ends, the last steps, the sequences not yet trained
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
-from statsmodels.stats.rates import confint_poisson_2indep, tost_poisson_2indep
 
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.constant import RateComparison
@@ -25,20 +23,6 @@ METHODS = {
 }
 
 
-@dataclass(frozen=True)
-class RateEquivalence:
-    """Two Poisson rates: are they equal, and are they close?"""
-
-    ratio: float
-    standard_error: float
-    """Of the log of the ratio."""
-    z: float
-    p_difference: float
-    ci90: Interval
-    p_equivalence: float
-    """Larger p-value of the two one-sided tests."""
-
-
 def compare_shares(events: tuple[int, int], exposures: tuple[int, int]) -> RateComparison:
     """Compare the shares of events in two groups of sequences.
 
@@ -48,36 +32,14 @@ def compare_shares(events: tuple[int, int], exposures: tuple[int, int]) -> RateC
     """
     (x, y), (s, t) = events, exposures
     low, high = confint_proportions_2indep(x, s, y, t, method="newcomb", compare="diff")
-    law = stats.hypergeom(s + t, x + y, s)
-    tail = min(float(law.cdf(x)), float(law.sf(x - 1)))
+    distribution = stats.hypergeom(s + t, x + y, s)
+    tail = min(float(distribution.cdf(x)), float(distribution.sf(x - 1)))
     return RateComparison(
         difference=x / s - y / t,
         difference_ci95=(float(low), float(high)),
         ratio=(x / s) / (y / t) if y else math.inf if x else math.nan,
         ratio_ci95=_ratio_interval(x, s, y, t),
         p_value=min(1.0, 2 * tail),
-    )
-
-
-def rate_equivalence(
-    events: tuple[int, int], exposures: tuple[float, float], margins: Interval
-) -> RateEquivalence:
-    """Test whether the ratio of two Poisson rates is within margins (Gu et al. 2008, Wald log)."""
-    (x, y), (s, t) = events, exposures
-    error = math.sqrt(1 / x + 1 / y) if x and y else math.nan
-    if math.isnan(error):
-        return RateEquivalence(error, error, error, error, UNDEFINED, error)
-    tost = tost_poisson_2indep(x, s, y, t, *margins, method="wald-log")
-    ratio = (x / s) / (y / t)
-    z = math.log(ratio) / error
-    low, high = confint_poisson_2indep(x, s, y, t, method="wald-log", compare="ratio", alpha=0.1)
-    return RateEquivalence(
-        ratio,
-        error,
-        z,
-        2 * float(stats.norm.sf(abs(z))),
-        (float(low), float(high)),
-        float(tost.pvalue),
     )
 
 

@@ -1,6 +1,6 @@
 """What could have been seen: how many events or windows it takes to notice a departure.
 
-It looks at no data: closed forms of the size of a departure and of the sample.
+Closed forms of the size of a departure and of the sample; no data are used.
 """
 
 import math

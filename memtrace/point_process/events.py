@@ -1,6 +1,6 @@
-"""Events with their exposure: which sequences were memorized, and which were looked at at all.
+"""Events with their exposure: which sequences were memorized, and which were scanned at all.
 
-It estimates nothing. Rows that were not scanned are left out of the exposure; they never count as
+Rows that were not scanned are left out of the exposure; they never count as
 sequences that were not memorized.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class EventSequence:
-    """The positions of the memorized sequences on the training axis, and what was looked at.
+    """The positions of the memorized sequences on the training axis, and what was scanned.
 
     Built by `from_positions`, `from_scores` or `from_run`, which check what the fields promise.
     """
@@ -33,7 +33,7 @@ class EventSequence:
     n: int
     """Length of the axis in sequences: the rows that the checkpoint had been exposed to."""
     observed: Int64Array
-    """Half-open index ranges that were looked at, disjoint and ascending, shape (r, 2)."""
+    """Half-open index ranges that were scanned, disjoint and ascending, shape (r, 2)."""
     sequences_per_step: int | None = None
     """Sequences that one optimizer step consumes; None where steps have no meaning."""
     unexposed_events: int | None = None
@@ -62,14 +62,14 @@ class EventSequence:
         Args:
             positions: Integer indices in [0, n), in any order, each at most once.
             n: Length of the axis in sequences.
-            observed: Half-open ranges that were looked at, shape (r, 2); None for all of [0, n).
+            observed: Half-open ranges that were scanned, shape (r, 2); None for all of [0, n).
             sequences_per_step: Sequences that one optimizer step consumes.
             unexposed_events: Events in the control group of rows not yet trained on.
             unexposed_exposure: Size of that control group.
             label: What the events are, for titles.
 
         Raises:
-            FitError: A position is duplicated, out of range, not an integer, or was not looked at.
+            FitError: A position is duplicated, out of range, not an integer, or was not scanned.
         """
         ranges = _as_ranges(np.array([[0, n]]) if observed is None else observed, n)
         return cls(
@@ -166,7 +166,7 @@ class EventSequence:
 
     @cached_property
     def exposure(self) -> int:
-        """Return the number of sequences that were looked at."""
+        """Return the number of sequences that were scanned."""
         return int(np.diff(self.observed, axis=1).sum())
 
     @property
@@ -176,7 +176,7 @@ class EventSequence:
 
     @property
     def missing(self) -> Int64Array:
-        """Return the half-open ranges of [0, n) that were not looked at, shape (r, 2)."""
+        """Return the half-open ranges of [0, n) that were not scanned, shape (r, 2)."""
         edges: Int64Array = np.concatenate(([0], self.observed.ravel(), [self.n])).reshape(-1, 2)
         return edges[edges[:, 0] < edges[:, 1]]
 

@@ -1,18 +1,14 @@
-"""Rates of counts in groups by regression: generalised linear models, by statsmodels.
-
-It knows counts, exposures and a design; what the columns mean is the caller's affair.
-"""
+"""Rates of counts in groups by regression: generalised linear models, by statsmodels."""
 
 import warnings
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
 from statsmodels.genmod import families
 from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
-from memtrace.types import FloatArray, Int64Array, Interval
+from memtrace.types import FloatArray, Int64Array
 
 TOLERANCE = 1e-13
 """Standard errors use the weights of the last step but one, so it must be a short one."""
@@ -38,7 +34,7 @@ def fit_rates(
             sequence; cloglog is the exact link of a Poisson process of which a sequence shows only
             whether it had an event.
         covariance: As statsmodels names it: `nonrobust`, or a sandwich such as `HC0`.
-        scale: None for the law's own, `X2` to estimate it from Pearson residuals.
+        scale: None for the distribution's own, `X2` to estimate it from Pearson residuals.
         offset: Known part of x b in each group, shape (g,): with `cloglog` the log of the time
             during which a sequence could have its event.
     """
@@ -52,23 +48,6 @@ def fit_rates(
     with warnings.catch_warnings():
         # Counts that follow the design exactly, such as equal ones, are no separation of 0 and 1.
         warnings.simplefilter("ignore", PerfectSeparationWarning)
-        # A rate that goes to 0 leaves no finite answer: the caller looks for one.
+        # A rate that goes to 0 leaves no finite estimate: the caller looks for one.
         warnings.simplefilter("ignore", RuntimeWarning)
         return model.fit(tol=TOLERANCE, maxiter=200, cov_type=covariance, scale=scale)
-
-
-def profile_interval(
-    counts: Int64Array, exposures: Int64Array, design: FloatArray, column: int
-) -> Interval:
-    """Return the 95% profile-likelihood interval of one coefficient of a Poisson regression."""
-    fitted = fit_rates(counts, exposures, design)
-    rest = np.delete(design, column, axis=1)
-    best, error = float(fitted.params[column]), float(fitted.bse[column])
-
-    def excess(value: float) -> float:
-        scaled = exposures * np.exp(value * design[:, column])
-        drop = fit_rates(counts, scaled, rest).deviance - fitted.deviance
-        return float(drop) - float(stats.chi2.ppf(0.95, 1))
-
-    low = optimize.brentq(excess, best - 5 * error, best, xtol=1e-14)
-    return float(low), float(optimize.brentq(excess, best, best + 5 * error, xtol=1e-14))

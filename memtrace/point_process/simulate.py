@@ -1,7 +1,4 @@
-"""Draws of events: in random order (the null), and from any rate over training.
-
-It tests nothing; every draw takes an explicit generator.
-"""
+"""Draws of events: in random order (the null), and from any rate over training."""
 
 import math
 

@@ -1,7 +1,4 @@
-"""Does order matter alike for prefixes that occur once, a few times and often?
-
-It joins scores with a table of multiplicities; how that table was made is no concern of it.
-"""
+"""Does order matter alike for prefixes that occur once, a few times and often?"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any

@@ -10,7 +10,7 @@ class Windows:
     """Event counts in consecutive windows of the training axis, each with its exposure."""
 
     start: Int64Array
-    """First index of each window that was looked at, shape (W,)."""
+    """First index of each window that was scanned, shape (W,)."""
     counts: Int64Array
     """Events in each window, shape (W,)."""
     exposures: Int64Array

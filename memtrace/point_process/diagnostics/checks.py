@@ -1,4 +1,4 @@
-"""Every other look at the order of the events: dependence, gaps, scales, residuals, as one value.
+"""Every other check of the order of the events: dependence, gaps, scales, residuals, as one value.
 
 They are descriptive: the primary end point is the trend.
 """
@@ -61,7 +61,7 @@ def check(
     Args:
         events: Events and exposure.
         windows: Their counts in windows.
-        best: The model whose residuals are looked at.
+        best: The model whose residuals are tested.
         unit: Length of one optimizer step, or of a window, in sequences.
         rng: Draws within the steps of discrete distributions.
     """

@@ -19,7 +19,7 @@ DRAWS = 1999
 
 @dataclass(frozen=True)
 class Index:
-    """Pearson's X2 over its degrees of freedom, against one reference law of the counts."""
+    """Pearson's X2 over its degrees of freedom, against one distribution of the counts."""
 
     value: float
     ci95: Interval

@@ -1,31 +1,28 @@
 """The distances between events: geometric in random order, never exponential.
 
-Whole numbers are no exponential times: at a million events a test against that law always rejects.
+Whole numbers are no exponential times: at a million events a test against them always rejects.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
-from memtrace.point_process.diagnostics.uniformity import anderson_darling, cramer_von_mises
 from memtrace.types import FloatArray, Int64Array
 
 CLASSES = 12
-WHITWORTH_EVENTS = 100
-"""Above so many events the alternating sum of Whitworth's formula loses its digits."""
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """Distances between neighbouring events against the geometric law."""
+    """Distances between neighbouring events against the geometric distribution."""
 
     p: float
     """Fitted chance that the next sequence is an event: 1 / mean gap."""
     mean: float
     cv: float
-    """Coefficient of variation; a geometric law has sqrt(1 - p)."""
+    """Coefficient of variation; a geometric distribution has sqrt(1 - p)."""
     log_likelihood: float
     share_of_ones: float
     """Gaps of one sequence: events side by side; p of them are expected."""
@@ -38,26 +35,8 @@ class Gaps:
 
 
 @dataclass(frozen=True)
-class ExponentialGaps:
-    """Continuous gaps against the exponential law with estimated mean (Stephens 1974)."""
-
-    ks: float
-    ks_modified: float
-    """(D - 0.2 / n)(sqrt n + 0.26 + 0.5 / sqrt n); 1.094 at 5%."""
-    anderson_darling: float
-    anderson_darling_modified: float
-    """A2 (1 + 0.6 / n); 1.321 at 5%."""
-    cramer_von_mises: float
-    cramer_von_mises_modified: float
-    """W2 (1 + 0.16 / n); 0.222 at 5%."""
-    moran: float
-    """Moran's and Bartlett's statistic, chi-squared on n - 1; NaN with a gap of zero."""
-    moran_p_value: float
-
-
-@dataclass(frozen=True)
 class LewisRobinson:
-    """Laplace's test for a renewal process: for gaps of any law."""
+    """Laplace's test for a renewal process: for gaps of any distribution."""
 
     laplace: float
     cv: float
@@ -69,22 +48,8 @@ class LewisRobinson:
     """Why values are NaN."""
 
 
-@dataclass(frozen=True)
-class Spacings:
-    """The n + 1 spacings that n events cut the unit interval into."""
-
-    greenwood: float
-    """Sum of squares."""
-    expected: float
-    variance: float
-    z: float
-    largest: float
-    p_largest: float
-    """Chance of a spacing as large, by Whitworth's formula; NaN for very many events."""
-
-
 def geometric_gaps(gaps: Int64Array) -> Gaps:
-    """Test whole-number gaps against the geometric law.
+    """Test whole-number gaps against the geometric distribution.
 
     The chi-squared statistic is corrected for p having been estimated from the gaps themselves and
     not from their classes (Rao and Robson 1974; Nikulin 1973), so that it has one degree of freedom
@@ -113,30 +78,6 @@ def geometric_gaps(gaps: Int64Array) -> Gaps:
     )
 
 
-def exponential_gaps(gaps: FloatArray) -> ExponentialGaps:
-    """Test continuous gaps, at least two, against the exponential law; not for whole numbers."""
-    n = len(gaps)
-    u = -np.expm1(-np.sort(gaps) / gaps.mean())
-    ks = float(stats.kstest(u, "uniform").statistic)
-    a2, w2 = anderson_darling(u), cramer_von_mises(u)
-    moran, moran_p = math.nan, math.nan
-    if gaps.min() > 0:
-        moran = 2 * n / (1 + (n + 1) / (6 * n))
-        moran *= math.log(gaps.mean()) - float(np.log(gaps).mean())
-        law = stats.chi2(n - 1)
-        moran_p = min(1.0, 2 * min(float(law.cdf(moran)), float(law.sf(moran))))
-    return ExponentialGaps(
-        ks,
-        (ks - 0.2 / n) * (math.sqrt(n) + 0.26 + 0.5 / math.sqrt(n)),
-        a2,
-        a2 * (1 + 0.6 / n),
-        w2,
-        w2 * (1 + 0.16 / n),
-        moran,
-        moran_p,
-    )
-
-
 def lewis_robinson(u: FloatArray) -> LewisRobinson:
     """Test times in (0, 1) for a trend, given how their gaps vary (Lewis and Robinson 1974)."""
     n = len(u)
@@ -147,25 +88,6 @@ def lewis_robinson(u: FloatArray) -> LewisRobinson:
     laplace = (float(u.mean()) - 0.5) * math.sqrt(12 * n)
     cv = float(gaps.std(ddof=1) / gaps.mean())
     return LewisRobinson(laplace, cv, laplace / cv, 2 * float(stats.norm.sf(abs(laplace / cv))))
-
-
-def spacings(u: FloatArray) -> Spacings:
-    """Return Greenwood's statistic with its exact moments (Moran 1947) and the largest spacing."""
-    n = len(u)
-    d = np.diff(np.concatenate(([0.0], np.sort(u), [1.0])))
-    greenwood, largest = float((d**2).sum()), float(d.max())
-    expected, variance = 2 / (n + 2), 4 * n / ((n + 2) ** 2 * (n + 3) * (n + 4))
-    k = np.arange(1, n + 2)
-    inside = np.maximum(1 - k * largest, 0.0)
-    sum_ = float(((-1.0) ** (k + 1) * special.binom(n + 1, k) * inside**n).sum())
-    return Spacings(
-        greenwood,
-        expected,
-        variance,
-        (greenwood - expected) / math.sqrt(variance) if n else math.nan,
-        largest,
-        float(np.clip(sum_, 0, 1)) if 0 < n <= WHITWORTH_EVENTS else math.nan,
-    )
 
 
 def _rao_robson(gaps: Int64Array, p: float) -> tuple[float, int]:

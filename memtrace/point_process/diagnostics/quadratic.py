@@ -1,7 +1,4 @@
-"""Tails of Cramer-von Mises' and Anderson-Darling's statistics: weighted sums of chi-squares.
-
-It knows weights only: what the statistic was computed from is the caller's affair.
-"""
+"""Tails of Cramer-von Mises' and Anderson-Darling's statistics: weighted sums of chi-squares."""
 
 import math
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ class Rescaling:
     gaps: FloatArray
     """Rescaled gaps, randomised within their last sequence, shape (n,)."""
     ks: float
-    """Distance of 1 - exp(-gap / mean) from the uniform law."""
+    """Distance of 1 - exp(-gap / mean) from the uniform distribution."""
     p_value: float
     """Of that distance, by simulation with the mean estimated as here."""
     autocorrelation: float
@@ -56,7 +56,7 @@ def rescaling(events: EventSequence, model: Model, rng: np.random.Generator) -> 
     Args:
         events: Events and exposure.
         model: A model of the positions.
-        rng: Draws r and the law of the distance.
+        rng: Draws r and the distribution of the distance.
     """
     n, nan = events.n_events, math.nan
     if n < 3 or n == events.exposure or model.rate is None:
@@ -104,19 +104,12 @@ def count_residuals(events: EventSequence, model: Model, length: int, r: FloatAr
     middle = (windows.start + np.minimum(windows.start + length, events.n)) / 2 / events.n
     p = np.clip(_rate(model, middle), 1e-300, 1 - 1e-12)
     p *= windows.counts.sum() / (p @ windows.exposures)
-    law = stats.binom(windows.exposures, p.clip(0, 1))
-    below, chance = np.asarray(law.cdf(windows.counts - 1)), np.asarray(law.pmf(windows.counts))
+    binomial = stats.binom(windows.exposures, p.clip(0, 1))
+    below, chance = (
+        np.asarray(binomial.cdf(windows.counts - 1)),
+        np.asarray(binomial.pmf(windows.counts)),
+    )
     return quantile_residuals(below, chance, r)[1]
-
-
-def transform_histogram(below: FloatArray, chance: FloatArray, bins: int) -> FloatArray:
-    """Return the heights of the non-randomised transform's histogram, each 1 / bins if all is well.
-
-    A count spreads evenly over its step (Czado, Gneiting and Held 2009, equation 2). Shape (bins,).
-    """
-    edges = np.arange(bins + 1)[:, None] / bins
-    share = np.clip((edges - below) / chance, 0, 1).mean(axis=1)
-    return np.diff(share)
 
 
 def _rate(model: Model, u: FloatArray) -> FloatArray:

@@ -1,6 +1,6 @@
 """Does an event, or a full window, make the next one likelier? Dependence between neighbours.
 
-It knows the order of the events among the observed sequences, and not where the gaps lay.
+Only the order of the events among the observed sequences counts, not where the gaps lay.
 """
 
 import math
@@ -128,8 +128,8 @@ def runs(ranks: Int64Array, total: int) -> Runs:
 
 def _blocks_p(blocks: int, n: int, total: int) -> float:
     """Return the central p-value of k blocks: chance C(n - 1, k - 1) C(T - n + 1, k) / C(T, n)."""
-    law = stats.hypergeom(total, total - n + 1, n)
-    return min(1.0, 2 * min(float(law.cdf(blocks)), float(law.sf(blocks - 1))))
+    distribution = stats.hypergeom(total, total - n + 1, n)
+    return min(1.0, 2 * min(float(distribution.cdf(blocks)), float(distribution.sf(blocks - 1))))
 
 
 def _table_statistics(table: Int64Array, expected: FloatArray) -> tuple[float, float]:

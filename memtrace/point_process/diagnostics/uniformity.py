@@ -1,6 +1,6 @@
 """Are the events spread evenly over training? Distances from an even spread, given their number.
 
-It knows only the ranks of the events among the observed sequences: if order does not matter they
+Only the ranks of the events among the observed sequences count: if order does not matter they
 are a simple random sample without replacement, and every test here has its exact form.
 """
 
@@ -26,7 +26,7 @@ class Uniformity:
 
     ks: float
     """Largest distance between the distribution functions of the events and of all observed
-    sequences: the share of the events that is out of place."""
+    sequences: the KS distance, a share of the events."""
     ks_upper95: float
     """Upper 95% bound of that distance in the process behind the events (Dvoretzky-Kiefer-Wolfowitz
     with Massart's constant)."""

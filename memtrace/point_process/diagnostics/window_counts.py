@@ -6,7 +6,7 @@ Counts carry no order: sorting the windows changes nothing here.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 from memtrace.point_process import simulate
 from memtrace.point_process.windows import Windows
@@ -82,21 +82,6 @@ def qq_points(counts: Int64Array) -> Int64Array:
     return np.column_stack((pairs, windows))
 
 
-def order_envelope(
-    n: int, mean: float, order: Int64Array, confidence: float = 0.95
-) -> tuple[Int64Array, Int64Array]:
-    """Return pointwise bounds of the `order`-th smallest of n Poisson counts.
-
-    The i-th smallest of n uniform numbers has a beta law with i and n + 1 - i (David and Nagaraja
-    2003). The points of one Q-Q plot are not independent: far more than one in twenty plots leaves
-    such bounds somewhere.
-    """
-    tail = (1 - confidence) / 2
-    bounds = (stats.beta.ppf(q, order, n + 1 - order) for q in (tail, 1 - tail))
-    low, high = (np.asarray(stats.poisson.ppf(q, mean), np.int64) for q in bounds)
-    return low, high
-
-
 def global_envelope(windows: Windows, rng: np.random.Generator) -> tuple[Int64Array, Int64Array]:
     """Return between which numbers of windows hold at most k events in random order, for each k.
 
@@ -108,45 +93,15 @@ def global_envelope(windows: Windows, rng: np.random.Generator) -> tuple[Int64Ar
     p = n_events / int(windows.exposures.sum())
     most = int(stats.binom.isf(1e-9 / total, windows.exposures.max(), p)) + 2
     share = expected_frequencies(windows, np.arange(most + 1)).cumsum() / total
-    law = stats.binom(total, np.minimum(share, 1.0))
+    binomial = stats.binom(total, np.minimum(share, 1.0))
     drawn = np.empty((DRAWS, most), np.int64)
     for i in range(DRAWS):
         counts = simulate.window_counts(windows.exposures, n_events, rng)
         drawn[i] = np.bincount(np.minimum(counts, most - 1), minlength=most).cumsum()
-    smallest = np.minimum(law.cdf(drawn), law.sf(drawn - 1)).min(axis=1)
+    smallest = np.minimum(binomial.cdf(drawn), binomial.sf(drawn - 1)).min(axis=1)
     level = np.sort(smallest)[round(0.05 * (DRAWS + 1)) - 1]
-    fewest, most_windows = law.ppf(level), law.isf(level)
+    fewest, most_windows = binomial.ppf(level), binomial.isf(level)
     return np.asarray(fewest, np.int64), np.asarray(most_windows, np.int64)
-
-
-@dataclass(frozen=True)
-class ClassFit:
-    """Frequencies of counts against a Poisson law: chi-squared over given classes."""
-
-    expected: FloatArray
-    """Windows expected in each class, shape (classes,)."""
-    pearson: float
-    likelihood_ratio: float
-    degrees_of_freedom: int
-    p_pearson: float
-    p_likelihood_ratio: float
-
-
-def fit_of_classes(observed: Int64Array, mean: float) -> ClassFit:
-    """Compare the windows with 0, 1, ..., K - 1 and at least K events with Poisson counts.
-
-    One degree of freedom is taken for the mean. With many windows every model fails such a test:
-    look at the rootogram.
-    """
-    k, total = np.arange(len(observed)), observed.sum()
-    tails = np.append(stats.poisson.sf(k - 1, mean), 0.0)
-    expected = -np.diff(tails) * total
-    df = len(observed) - 2
-    x2 = float(((observed - expected) ** 2 / expected).sum())
-    g2 = 2 * float(special.xlogy(observed, observed / expected).sum())
-    return ClassFit(
-        expected, x2, g2, df, float(stats.chi2.sf(x2, df)), float(stats.chi2.sf(g2, df))
-    )
 
 
 def _edges(windows: Windows, p: float) -> Int64Array:

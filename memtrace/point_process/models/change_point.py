@@ -20,7 +20,7 @@ from memtrace.types import FloatArray, Int64Array, Interval
 
 DRAWS = 499
 TRIM = (0.01, 0.99)
-"""Shares of the observed sequences between which a change is looked for: the likelihood ratio has
+"""Shares of the observed sequences between which a change is sought: the likelihood ratio has
 no bound near the ends."""
 EXACT_EVENTS = 1024
 """Up to so many events random orders are drawn event by event, else as counts of `CELLS` cells."""
@@ -121,7 +121,7 @@ def null_gains(
 ) -> FloatArray:
     """Return the gain of the best split of each of `draws` random orders.
 
-    Many events are drawn as counts of `CELLS` cells, and a split is looked for between cells.
+    Many events are drawn as counts of `CELLS` cells, and a split is sought between cells.
     """
     if n <= EXACT_EVENTS:
         gain = best_splits(_random_ranks(n, total, rng, draws), total, trim)[2]
@@ -151,7 +151,7 @@ def change_point(
     Args:
         events: Events and exposure.
         rng: Draws the random orders.
-        trim: Shares of the observed sequences outside which no change is looked for.
+        trim: Shares of the observed sequences outside which no change is sought.
     """
     n, total = events.n_events, events.exposure
     if reason := _undefined(n, total):
@@ -242,7 +242,7 @@ def segmentations(
 def change_points_model(events: EventSequence) -> Model:
     """Fit as many change points as the Bayesian criterion wants, between equal bins of the axis.
 
-    There is no p-value: the number was chosen by looking.
+    There is no p-value: the number was chosen on the same data.
     """
     name, n = "change points", events.n_events
     if reason := _undefined(n, events.exposure):

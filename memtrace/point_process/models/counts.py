@@ -1,6 +1,6 @@
-"""Laws of window counts: binomial, beta-binomial, Poisson, negative binomial, zero-inflated.
+"""Distributions of window counts: binomial, beta-binomial, Poisson, negative binomial.
 
-They measure how the rate varies between windows; the order of the windows is nothing to them.
+They measure how the rate varies between windows, whatever the order of the windows.
 """
 
 import math
@@ -19,7 +19,7 @@ LONGEST = 1_000_000
 
 
 def count_models(windows: Windows) -> tuple[Model, ...]:
-    """Fit every law to the counts of all windows."""
+    """Fit every distribution to the counts of all windows."""
     return (
         binomial_counts(windows),
         beta_binomial(windows),
@@ -38,7 +38,7 @@ def binomial_counts(windows: Windows) -> Model:
 
 
 def beta_binomial(windows: Windows) -> Model:
-    """Fit chances that vary from window to window as a beta law with intraclass correlation rho.
+    """Fit chances that vary from window to window as a beta distribution with correlation rho.
 
     The log-likelihood is Griffiths' (1973) in theta = rho / (1 - rho), as sums of logarithms that
     stay exact as theta goes to 0. At the boundary rho = 0 half of the random orders lie, so the
@@ -84,7 +84,7 @@ def poisson_counts(windows: Windows) -> Model:
 
 
 def negative_binomial(windows: Windows) -> Model:
-    """Fit Poisson counts whose rate varies as a gamma law: variance mu + alpha mu^2 (NB2).
+    """Fit Poisson counts whose rate varies as a gamma distribution: variance mu + alpha mu^2 (NB2).
 
     Counts that vary no more than Poisson ones have no finite fit in the size 1 / alpha: alpha is 0
     then, the likelihood ratio 0 and the p-value 1.
@@ -114,53 +114,6 @@ def negative_binomial(windows: Windows) -> Model:
         simple,
         len(windows.counts),
     )
-
-
-def zero_inflated_poisson(counts: Int64Array) -> Model:
-    """Fit Poisson counts of which a share pi is replaced by 0.
-
-    The positive counts are zero-truncated: mean = lambda / (1 - e^-lambda).
-    """
-    positive, n = counts[counts > 0], len(counts)
-    simple = poisson_counts(Windows(np.arange(n), counts, np.ones(n, np.int64)))
-    if simple.reason or positive.mean() == 1:
-        reason = simple.reason or "no window holds more than one event"
-        return undefined_model("zero-inflated Poisson", n, reason, of=OF)
-    mean = float(positive.mean())
-    rate = float(optimize.brentq(lambda x: x / -math.expm1(-x) - mean, 1e-9, mean, xtol=1e-14))
-    pi = 1 - len(positive) / n / -math.expm1(-rate)
-    if pi <= 0:
-        return _at_boundary("zero-inflated Poisson", simple, {"lambda": counts.mean(), "pi": 0.0})
-    zero = (n - len(positive)) * math.log(pi + (1 - pi) * math.exp(-rate))
-    rest = len(positive) * math.log1p(-pi) + float(stats.poisson.logpmf(positive, rate).sum())
-    return _with_boundary(
-        "zero-inflated Poisson", zero + rest, {"lambda": rate, "pi": pi}, {}, simple, n
-    )
-
-
-def zero_inflation_score(counts: Int64Array) -> float:
-    """Return the score statistic for more zeros than Poisson counts have (van den Broek 1995).
-
-    It is chi-squared on 1 degree of freedom; NaN without events.
-    """
-    n, mean = len(counts), float(counts.mean()) if len(counts) else 0.0
-    if mean == 0:
-        return math.nan
-    p0 = math.exp(-mean)
-    excess = (counts == 0).sum() / p0 - n
-    return float(excess**2 / (n * (1 - p0) / p0 - n * mean))
-
-
-def size_error(counts: Int64Array, mu: float, size: float) -> float:
-    """Return the standard error of the size 1 / alpha, by the observed information."""
-    second = (
-        special.polygamma(1, counts + size)
-        - special.polygamma(1, size)
-        + 1 / size
-        - 2 / (size + mu)
-        + (counts + size) / (size + mu) ** 2
-    )
-    return float((-second.sum()) ** -0.5)
 
 
 def _undefined(windows: Windows) -> str | None:

@@ -1,7 +1,4 @@
-"""A fitted rate of events along training: parameters, likelihood, intervals, and the rate itself.
-
-It fits nothing: each family of rates has a module of its own.
-"""
+"""A fitted rate of events along training: parameters, likelihood, intervals and the rate."""
 
 import math
 from collections.abc import Callable

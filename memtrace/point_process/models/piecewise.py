@@ -1,6 +1,6 @@
 """Is the rate the same in parts of training cut beforehand? A constant rate in each part.
 
-The cuts are given: where to cut is the question of `changepoint`.
+The cuts are given: where to cut is the question of `change_point`.
 """
 
 from collections.abc import Sequence

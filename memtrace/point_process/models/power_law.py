@@ -80,8 +80,8 @@ def power_law(u: FloatArray) -> PowerLaw:
 def mil_hdbk_p(ranks: Int64Array, total: int) -> float:
     """Return the two-sided p-value of the MIL-HDBK-189 statistic for events in random order.
 
-    Without replacement its variance is smaller by 1 - p than chi-squared's: the gamma law with the
-    exact mean and variance is used, which is chi-squared in the limit.
+    Without replacement its variance is smaller by 1 - p than chi-squared's: the gamma distribution
+    with the exact mean and variance is used, which is chi-squared in the limit.
     """
     n = len(ranks)
     if n in (0, total):
@@ -89,8 +89,8 @@ def mil_hdbk_p(ranks: Int64Array, total: int) -> float:
     value = float(-np.log((ranks + 0.5) / total).sum())
     mean, variance = _log_moments(total)
     variance *= (total - n) / max(total - 1, 1)
-    law = stats.gamma(n * mean**2 / variance, scale=variance / mean)
-    return float(min(1.0, 2 * min(law.cdf(value), law.sf(value))))
+    gamma = stats.gamma(n * mean**2 / variance, scale=variance / mean)
+    return float(min(1.0, 2 * min(gamma.cdf(value), gamma.sf(value))))
 
 
 def power_law_model(events: EventSequence) -> Model:

@@ -1,6 +1,6 @@
 """Is what was seen last memorized more? A rate that decays with the age of a sequence.
 
-It looks at one checkpoint: how memory of a sequence fades with time is for several to tell.
+One checkpoint shows how memory depends on age; how it fades with time takes several.
 """
 
 from functools import partial

@@ -142,12 +142,6 @@ class Trend:
         high = _root(lambda t: self.pivot(t) + z, self.theta, width)
         return low, high
 
-    def wald_interval(self, confidence: float) -> Interval:
-        """Return exp(theta -+ z SE), the large-sample form of `interval`."""
-        z = float(stats.norm.isf((1 - confidence) / 2))
-        width = z * self.standard_error * math.sqrt(self.scale)
-        return _exp(self.theta - width), _exp(self.theta + width)
-
     def equivalence(self, margin: float) -> Equivalence:
         """Test whether a drift of `margin` or more, either way, can be ruled out.
 
