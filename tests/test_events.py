@@ -192,7 +192,7 @@ def test_between_is_what_masks_say(states, start, length):
     events = find_events(scores, 32)
     inside = index[(index >= start) & (index < start + length)]
     rows, found = events.between(start, start + length)
-    assert rows.tolist() == inside.tolist()
+    assert (rows + start).tolist() == inside.tolist()
     assert found.tolist() == hit[inside].tolist()
     assert events.scanned_sequences == seen.sum()
 

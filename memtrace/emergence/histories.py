@@ -143,7 +143,7 @@ def read_histories(
         one = Block(start, since, (bins - bins[0]) * len(BOUNDS) + stratum, len(ordered))
         for number, found in enumerate(events):
             rows, hit = found.between(start, stop)
-            one.add(number, rows - start, hit, tables)
+            one.add(number, rows, hit, tables)
             on_progress(len(rows))
         parts.append([_unfold(t, int(bins[0])) for t in (one.memorized(), one.never(), one.risk())])
     return _gather(ordered, parts, checkpoints, total, edges, tables, multiplicity)

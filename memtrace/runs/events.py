@@ -10,6 +10,7 @@ derived: where it is missing, damaged or another run's, it is made again from th
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -65,15 +66,26 @@ class Events:
         return _rows_in(self.scanned)
 
     def between(self, start: int, stop: int) -> tuple[Int64Array, npt.NDArray[np.bool_]]:
-        """Return the scanned sequences of [start, stop), and which of them were memorized."""
-        first = np.searchsorted(self.scanned[:, 1], start, side="right")
-        last = np.searchsorted(self.scanned[:, 0], stop, side="left")
-        rows = _rows_in(np.clip(self.scanned[first:last], start, stop))
+        """Return which sequences of [start, stop) were scanned, and which of these memorized.
+
+        Returns:
+            Their indices minus `start`, ascending, and a mask of them. The first may be shared:
+            it is not to be written to.
+        """
         # Of the same type: else all of the index would be copied.
         ends = np.array([start, stop], self.sequence_index.dtype)
         low, high = np.searchsorted(self.sequence_index, ends)
+        events = self.sequence_index[low:high].astype(np.int64) - start
+        first = np.searchsorted(self.scanned[:, 1], start, side="right")
+        last = np.searchsorted(self.scanned[:, 0], stop, side="left")
+        inside = np.clip(self.scanned[first:last], start, stop) - start
+        if inside.tolist() == [[0, stop - start]]:  # all of it, as nearly always
+            rows, places = _first_rows(stop - start), events
+        else:
+            rows = _rows_in(inside)
+            places = np.searchsorted(rows, events)
         memorized = np.zeros(len(rows), bool)
-        memorized[np.searchsorted(rows, self.sequence_index[low:high])] = True
+        memorized[places] = True
         return rows, memorized
 
     def count(self, exposed_rows: int) -> dict[str, int]:
@@ -187,6 +199,14 @@ def is_finished(run: Run) -> bool:
     return FILE_NAME in list_names(run.folder) or not run.shards_missing()
 
 
+@lru_cache(maxsize=2)
+def _first_rows(n: int) -> Int64Array:
+    """Return 0, 1, ..., n - 1, once for all blocks and checkpoints."""
+    rows = np.arange(n)
+    rows.flags.writeable = False
+    return rows
+
+
 def _rows_in(ranges: Int64Array) -> Int64Array:
     """Return every index in half-open ranges, in order, shape (rows,)."""
     lengths = np.diff(ranges, axis=1).ravel()
@@ -257,7 +277,7 @@ def _read(run: Run) -> Events | None:
 def _checked(run: Run, table: pl.DataFrame, metadata: Mapping[str, str]) -> Events | None:
     """Return the events, None where they are not those of all that the run scans."""
     c = run.configuration
-    index = table["sequence_index"].cast(pl.Int64).to_numpy()
+    index = table["sequence_index"].to_numpy().view(np.int64)  # no copy: none reaches 2^63
     text_hash, note = table["text_hash"], metadata["text_hash"]
     known = note == HASHED
     events = Events(index, _scanned(run, metadata), text_hash.to_numpy() if known else None, note)
