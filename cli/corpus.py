@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import print_result, resumable, show_progress
-from .corpus_tables import count, multiplicity
+from .corpus_tables import count, duplicates
 from .parameters import (
     SequenceRange,
     Whole,
@@ -201,7 +201,7 @@ def fetch(
     _pack(open_named(named), output or Path("packs", name), rows, dry_run, json)
 
 
-corpus.add_command(multiplicity)
+corpus.add_command(duplicates)
 corpus.add_command(count)
 
 

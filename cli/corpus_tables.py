@@ -1,4 +1,4 @@
-"""`memtrace corpus multiplicity` and `count`: tables of what repeats in a corpus, and of terms."""
+"""`memtrace corpus duplicates` and `count`: tables of what repeats in a corpus, and of terms."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 @output_option("the table", required=True)
 @manifest_option
 @json_option
-def multiplicity(source: str, output: Path, manifest: Path | None, json: bool) -> None:
+def duplicates(source: str, output: Path, manifest: Path | None, json: bool) -> None:
     """Write how often each sequence occurs, and where.
 
     A Parquet table, one row a sequence: how often its 64 tokens occur in the corpus, where first
     and where last. It joins with scores on sequence_index.
 
     \b
-    memtrace corpus multiplicity packs/pile-standard --output multiplicity
+    memtrace corpus duplicates packs/pile-standard --output duplicates
     """
     from memtrace.corpus import open_corpus
     from memtrace.corpus.duplicates import count_repeated, write_multiplicity

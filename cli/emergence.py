@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 @only_suite
 @only_model
 @click.option(
-    "--multiplicity",
+    "--duplicates",
     type=existing_folder,
-    help="Folder of the table of multiplicities: how the hazard grows with that of the prefix.",
+    help="Folder that `corpus duplicates` wrote: adds how the hazard grows with the copies.",
 )
 @click.option(
     "--evals",
@@ -53,7 +53,7 @@ def emergence(
     runs: Path | None,
     suite: str | None,
     model: str | None,
-    multiplicity: Path | None,
+    duplicates: Path | None,
     evals: Path | None,
     level: float,
     seed: int,
@@ -75,13 +75,13 @@ def emergence(
             "give either RUNS, a folder of scans, or --evals, one of evaluations"
         )
     if evals is not None:
-        if suite or model or multiplicity:
+        if suite or model or duplicates:
             raise click.UsageError(
-                "--suite, --model and --multiplicity choose from RUNS, not --evals"
+                "--suite, --model and --duplicates choose from RUNS, not --evals"
             )
         _abilities(evals, level, seed, json, output)
     elif runs is not None:
-        fits = _memorization(runs, suite, model, multiplicity, seed)
+        fits = _memorization(runs, suite, model, duplicates, seed)
         documents = [fit.to_dict() for fit in fits]
         if output is not None:
             _write(output, fits, documents)
@@ -99,7 +99,7 @@ def _abilities(evals: Path, level: float, seed: int, json: bool, output: Path | 
 
 
 def _memorization(
-    runs: Path, suite: str | None, model: str | None, multiplicity: Path | None, seed: int
+    runs: Path, suite: str | None, model: str | None, duplicates: Path | None, seed: int
 ) -> "list[EmergenceFit]":
     """Fit each model of a folder."""
     from memtrace.runs.run import find_runs
@@ -112,7 +112,7 @@ def _memorization(
         total = sum(run.configuration.stop - run.configuration.start for run in group)
         with show_progress(f"Reading {name}", total, "scores") as advance:
             fits.append(
-                fit_emergence(group, multiplicity=multiplicity, seed=seed, on_progress=advance)
+                fit_emergence(group, multiplicity=duplicates, seed=seed, on_progress=advance)
             )
     return fits
 

@@ -48,9 +48,9 @@ logger = logging.getLogger("memtrace")
     "known of a model, such as the end of Pythia's warm-up, are added.",
 )
 @click.option(
-    "--multiplicity",
+    "--duplicates",
     type=existing_folder,
-    help="Folder of the table of multiplicities, for strata of prefixes that occur once, a few "
+    help="Folder that `corpus duplicates` wrote: adds strata of sequences that occur once, a few "
     "times and often.",
 )
 @click.option(
@@ -73,7 +73,7 @@ def fit_poisson(
     margin: float,
     seed: int,
     cuts: str | None,
-    multiplicity: Path | None,
+    duplicates: Path | None,
     time_scale: str,
     full: bool,
     json: bool,
@@ -89,8 +89,8 @@ def fit_poisson(
     memtrace fit-poisson runs --step all --json > fits.json
     memtrace fit-poisson runs --model 1.4b --time-scale emergence
     """
-    if time_scale == "emergence" and multiplicity is not None:
-        raise click.UsageError("--multiplicity has no meaning with --time-scale emergence")
+    if time_scale == "emergence" and duplicates is not None:
+        raise click.UsageError("--duplicates has no meaning with --time-scale emergence")
     from memtrace.runs.run import find_runs
 
     found = find_runs(runs, suite=suite, model=model)
@@ -116,7 +116,7 @@ def fit_poisson(
             fits.append(fit(events, window=window, margin=margin, seed=seed, cuts=known))
             advance(1)
     documents = [
-        {**_document(run, one, estimate), "strata": _strata(run, multiplicity, margin)}
+        {**_document(run, one, estimate), "strata": _strata(run, duplicates, margin)}
         for run, one, estimate in zip(chosen, fits, estimates, strict=True)
     ]
     _adjust(documents, fits)

@@ -180,7 +180,7 @@ def test_files_are_compared_with_what_the_hub_says(memtrace_cli, hub, rows, tmp_
 
 def test_multiplicity(memtrace_cli, tmp_path, rows):
     np.save(tmp_path / "rows.npy", np.concatenate([rows[:30], rows[:10]]))
-    command = ["-q", "corpus", "multiplicity", tmp_path / "rows.npy", "--output", tmp_path / "m"]
+    command = ["-q", "corpus", "duplicates", tmp_path / "rows.npy", "--output", tmp_path / "m"]
     document = json.loads(memtrace_cli(*command, "--json").stdout)
     assert (document["sequences"], document["distinct"], document["repeated"]) == (40, 30, 20)
     table = pl.read_parquet(tmp_path / "m" / "*.parquet")

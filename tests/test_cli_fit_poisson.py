@@ -218,11 +218,11 @@ def test_strata_come_from_a_table_beside_the_run(runs, command, tmp_path) -> Non
     folder = tmp_path / "table"
     folder.mkdir()
     table.write_parquet(folder / "multiplicity-00000-of-00001.parquet")
-    (found,) = documents(command(runs, "--step", "32", "--multiplicity", folder, "--json"))
+    (found,) = documents(command(runs, "--step", "32", "--duplicates", folder, "--json"))
 
     assert [one["exposure"] for one in found["strata"]] == [1024, 512, 512]
     assert sum(one["events"] for one in found["strata"]) == found["events"]
     out = tmp_path / "figures"
-    text = command(runs, "--step", "32", "--multiplicity", folder, "--output", out).stdout
+    text = command(runs, "--step", "32", "--duplicates", folder, "--output", out).stdout
     for shown in (text, (out / "report.html").read_text(encoding="utf-8")):
         assert "Strata by multiplicity of the prefix" in shown

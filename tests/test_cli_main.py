@@ -137,7 +137,7 @@ UNKNOWN = [
     ["scan", "--model", "demo", "--step", "123456"],
     ["models", "verify", "no-such-model"],
     ["corpus", "info", "no-such-corpus"],
-    ["corpus", "multiplicity", "no-such-corpus", "--output", "x"],
+    ["corpus", "duplicates", "no-such-corpus", "--output", "x"],
     ["fit-poisson", "--window", "0"],
     ["intervention", "--evals", "no-such-folder"],
 ]
@@ -186,7 +186,7 @@ def test_verbose_logs_each_step_and_quiet_none(tmp_path):
         ["emergence", "runs", "--output", "figures"],
         ["runs", "compact"],
         ["corpus", "verify", "pack"],
-        ["corpus", "multiplicity", "demo", "--output", "table"],
+        ["corpus", "duplicates", "demo", "--output", "table"],
         ["corpus", "info", "demo"],
         ["corpus", "pack", "demo", "--output", "another"],
         ["models", "verify", "demo"],

@@ -352,7 +352,7 @@ def test_fit_poisson_on_the_time_scale_of_emergence(runs, tmp_path, memtrace_cli
     assert (tmp_path / "out" / "fit.png").exists()
     few = json.loads(run(memtrace_cli, *options, "--step", "0,500,1000").stdout)
     assert few["windows"]["stop"] == [500, 1000]
-    wrong = memtrace_cli(*options, "--multiplicity", tmp_path)
+    wrong = memtrace_cli(*options, "--duplicates", tmp_path)
     assert wrong.exit_code == 2
 
 
