@@ -182,7 +182,9 @@ def scan(
         if engine == "ray":
             from memtrace.scanning.ray import run_on_ray
 
-            runs = run_on_ray(job, device=device, address=address, on_progress=shown)
+            runs = run_on_ray(
+                job, device=device, address=address, on_progress=shown, on_stage=shown.stage
+            )
         else:
             from memtrace.models.loading import visible_devices
             from memtrace.scanning.launch import run_job

@@ -60,6 +60,24 @@ def test_of_a_folder_of_many_checkpoints_none_is_guessed(toy, tmp_path, tokens, 
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_table_of_which_a_file_is_missing(toy, tmp_path, tokens):
+    """Its sequences would count as not memorized."""
+    folder = tmp_path / "repository" / "data"
+    folder.mkdir(parents=True)
+    names = [f"duped.12b-0000{i}-of-00003-1a2b.parquet" for i in range(3)]
+    for i, name in enumerate(names):
+        write_table(folder / name, truth()[i::3], tokens)
+    run, _ = toy(folder)
+    assert memorized_rows(run) == truth()
+    with pytest.raises(RunError, match=r"in folders of its own \(data\)"):
+        toy(folder.parent)
+    (folder / names[1]).unlink()
+    with pytest.raises(RunError, match=r"2 of the 3 files of its table \(number 1 is missing"):
+        toy(folder)
+    with pytest.raises(RunError, match=r"1 of the 3 files of its table \(number 1 is missing"):
+        toy(folder / names[0])
+
+
 def test_names_that_contradict_what_is_asked_for(toy, tmp_path, tokens):
     path = write_table(tmp_path / "deduped.12b.parquet", truth(), tokens)
     with pytest.raises(ManifestError, match=r"evaluation of 12b-deduped, not of 12b step 20"):

@@ -117,7 +117,7 @@ def run_job(
         on_progress: Called with the number of sequences done since the last call; first with
             those of shards that were done before.
         on_stage: Called with what a worker does now: `fetching weights`, `loading model`,
-            `calibrating`, `scanning`.
+            `calibrating`, `scanning`, `checking scores`.
 
     Returns:
         The runs, in the order of the plans; all are finished.

@@ -12,6 +12,7 @@ _KINDS |= dict.fromkeys((".hdf", ".h5", ".hdf5"), "hdf")
 _TABLE = re.compile(
     r"(?P<corpus>de)?duped\.(?P<size>\d+(?:\.\d+)?[mb])(?:\.(?P<step>\d{4,}))?(?!\d)"
 )
+_PART = re.compile(r"-(?P<number>\d{5})-of-(?P<count>\d{5})")  # of a table in several files
 _SCRIPT = re.compile(r"memorization_(?:results_)?(?P<model>[^_]+)_(?P<step>\d+)")
 
 
@@ -57,10 +58,23 @@ def choose_files(source: Path, wanted: Label) -> tuple[list[Path], Label]:
         raise RunError(
             f"{source} has files of several kinds: name one file or a folder of one kind"
         )
+    _check_parts(source, files)
     if label.model is None:
         above = (source.name, source.absolute().parent.name)
         label = next((found for name in above if (found := read_label(name)).model), label)
     return files, label
+
+
+def _check_parts(source: Path, files: list[Path]) -> None:
+    """Refuse a table of memorized sequences that lacks a file: none in it would be memorized."""
+    parts = [match for path in files if (match := _PART.search(path.name))]
+    for count in {int(part["count"]) for part in parts}:
+        there = {int(part["number"]) for part in parts if int(part["count"]) == count}
+        if missing := set(range(count)) - there:
+            raise RunError(
+                f"{source} has {len(there)} of the {count} files of its table (number "
+                f"{min(missing)} is missing): download all of them, and give their folder"
+            )
 
 
 def _choose(source: Path, labels: list[Label], wanted: Label) -> Label:
@@ -88,15 +102,26 @@ def list_files(source: Path) -> list[Path]:
         return [source]
     try:
         paths = sorted(source.iterdir())
+        found = [path for path in paths if _ends_well(path)]
+        folders = [] if found else [path for path in paths if path.is_dir()]
+        below = [path.name for path in folders if any(map(_ends_well, path.iterdir()))]
     except OSError as error:
-        raise RunError(f"cannot read {source}: {error.strerror}") from error
-    found = [path for path in paths if path.name.lower().endswith(tuple(_KINDS))]
+        raise RunError(f"cannot read {error.filename or source}: {error.strerror}") from error
+    if below:
+        raise RunError(
+            f"{source} has evaluations in folders of its own ({', '.join(below[:8])}): give one of "
+            "them"
+        )
     if not found:
         raise RunError(
             f"{source} has no evaluations: expected a file or a folder of {', '.join(_KINDS)}; "
             "get a data set of the Hub with `hf download --repo-type dataset` first"
         )
     return found
+
+
+def _ends_well(path: Path) -> bool:
+    return path.name.lower().endswith(tuple(_KINDS))
 
 
 def kind_of(path: Path) -> str:

@@ -36,6 +36,7 @@ def run_on_ray(
     address: str | None = None,
     actors: int | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
+    on_stage: Callable[[str], None] = lambda _: None,
 ) -> list[Run]:
     """Begin or go on with planned scans, and finish them on a Ray cluster.
 
@@ -47,6 +48,7 @@ def run_on_ray(
         address: The cluster; by default that of `RAY_ADDRESS`, else one started on this machine.
         actors: How many; by default one for each GPU, without GPUs one for each node.
         on_progress: Called with the number of sequences done since the last call.
+        on_stage: Called with what is done now: `starting Ray`, `scanning`.
 
     Returns:
         The runs, in the order of the plans; all are finished.
@@ -55,7 +57,9 @@ def run_on_ray(
         ModelError, CorpusError: As an actor raised it; finished shards are kept.
         RunError: Ray is not installed or not to be reached, or a shard ended three actors.
     """
+    on_stage("starting Ray")
     with connect(address) as ray:
+        on_stage("scanning")
         gpus = 0 if device == "cpu" else int(ray.cluster_resources().get("GPU", 0))
         if device == "cuda" and not gpus:
             raise RunError(

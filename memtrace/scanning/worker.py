@@ -38,6 +38,8 @@ def work(job: Job, own: Part, rank: int, device: str, reporter: Reporter) -> Non
     shards = [shards for _, shards in own]
     for (index, mine), weights in zip(own, fetch_ahead(plans, shards), strict=True):
         _scan_shards(job, index, mine, weights, device, reporter)
+        reporter.stage("fetching weights")
+    reporter.stage("checking scores")
     first = own[-1][0] + 1 if own else 0
     for index in (*range(first, len(job.plans)), *range(first)):
         _help(job, index, rank, device, reporter)
@@ -73,6 +75,7 @@ def _help(job: Job, index: int, rank: int, device: str, reporter: Reporter) -> N
     if rank:  # so that two helpers seldom take the same shard
         order = np.random.default_rng([rank, index]).permutation(len(left))
         left = [left[i] for i in order]
+    reporter.stage("fetching weights")
     try:
         (weights,) = fetch_ahead([plan], [left])
         _scan_shards(job, index, left, weights, device, reporter)
