@@ -234,6 +234,20 @@ def test_a_sequence_that_does_not_fit_ends_it(
         engine.matched_tokens(sequences)
 
 
+def test_a_device_that_does_not_say_what_it_lacks(
+    case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, sequences, _ = case("neox")
+    engine = Engine(model, Rules(), calibration=sequences, dtype="float32", batch_size=1)
+
+    def fail(tokens: torch.Tensor, keep: int) -> object:
+        raise torch.OutOfMemoryError(" \n")
+
+    monkeypatch.setattr(engine.stages[0].forward, "prompt", fail)
+    with pytest.raises(ModelError, match=r"one sequence at a time \(OutOfMemoryError\)"):
+        engine.matched_tokens(sequences)
+
+
 def test_the_audit_finds_what_a_narrow_tolerance_got_wrong(
     case: Callable[..., Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:

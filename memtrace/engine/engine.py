@@ -14,7 +14,13 @@ from memtrace.engine.forward.transformers import vocabulary
 from memtrace.engine.kernels.cuda import import_cupy
 from memtrace.engine.margins import upper_bound
 from memtrace.engine.stages import Stage, ToleranceStage, name, resolve
-from memtrace.errors import ApproximationWarning, CapacityWarning, CorpusError, ModelError
+from memtrace.errors import (
+    ApproximationWarning,
+    CapacityWarning,
+    CorpusError,
+    ModelError,
+    first_line,
+)
 
 AUDIT_SHARE = 1 / 256
 AUDIT_LEAST = 16  # sequences in a call
@@ -99,7 +105,9 @@ class Engine:
                     break
                 continue
             except torch.OutOfMemoryError as error:
-                told = str(error)  # halved below: while the error lives, its frames hold memory
+                told = first_line(
+                    error
+                )  # halved below: while the error lives, its frames hold memory
             self._halve_batches(told)
         self._sequences += len(sequences)
         self._distinct += len(distinct)
@@ -164,7 +172,7 @@ class Engine:
         size = self.stages[0].batch_size
         if size == 1:
             raise ModelError(
-                f"out of memory with one sequence at a time ({told.splitlines()[0]}); "
+                f"out of memory with one sequence at a time ({told}); "
                 "take a larger device, or end what else runs on it"
             )
         self.stages = [_halved(stage) for stage in self.stages]

@@ -13,7 +13,7 @@ import polars as pl
 from scipy import stats
 
 from memtrace.corpus.term_counts import COUNTS_SCHEMA
-from memtrace.errors import FitError
+from memtrace.errors import FitError, first_line
 from memtrace.evaluations.names import Training, model_of, size_and_family, trainings_of
 from memtrace.evaluations.onset import Onset, find_onset
 from memtrace.point_process.contrasts import adjust_p_values
@@ -195,9 +195,8 @@ def read_counts(path: Path) -> pl.DataFrame:
         )
         return table.select(COUNTS_SCHEMA.names()).cast(COUNTS_SCHEMA)
     except (pl.exceptions.PolarsError, OSError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FitError(
-            f"{path} is no table of term, step, count ({said}): make one with "
+            f"{path} is no table of term, step, count ({first_line(error)}): make one with "
             "`memtrace corpus count`"
         ) from error
 
@@ -213,9 +212,8 @@ def _read_csv(path: Path) -> pl.DataFrame:
             table = table.with_columns(acc_stderr=pl.lit(None, pl.Float64))
         found = table.select(ACCURACY_SCHEMA.names()).cast(ACCURACY_SCHEMA)
     except (pl.exceptions.PolarsError, OSError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FitError(
-            f"{path} is no table of model, checkpoint, task, fewshot, acc ({said})"
+            f"{path} is no table of model, checkpoint, task, fewshot, acc ({first_line(error)})"
         ) from error
     return found.with_columns(
         pl.col("model").map_elements(lambda name: model_of(name).model, pl.String)
