@@ -5,43 +5,33 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from builders import write_run
 from click.testing import CliRunner, Result
 from memtrace.cli.fit_poisson import fit_poisson
 
 from memtrace.errors import ManifestError, RunError
 from memtrace.report.numbers import ratio
-from memtrace.runs.run import Configuration, Run, begin_run
-from memtrace.runs.scores import write_scores
+from memtrace.runs.run import Run
 
 Command = Callable[..., Result]
 
 
 def scanned(runs: Path, model: str, step: int, *, shards: int = 4) -> Run:
     """Write the first `shards` of the four shards of a run with some memorized sequences."""
-    configuration = Configuration(
-        suite="demo",
+    rng = np.random.default_rng(step)
+    return write_run(
+        runs,
+        lambda rows: np.where(rng.random(len(rows)) < 0.05, 32, 3),
+        shards=range(shards),
+        record={"command": ["memtrace", "scan", "--model", model]},
         model=model,
         step=step,
-        start=0,
         stop=4096,
         exposed_rows=min(64 * step, 4096),
         corpus_rows=4096,
-        sequences_per_step=64,
         shard_size=1024,
-        prompt_tokens=32,
-        continuation_tokens=32,
-        eos_rule="none",
-        dtype="float32",
         weight_digest=f"{model}{step}",
-        corpus_digest="c",
     )
-    run = begin_run(runs, configuration, {"command": ["memtrace", "scan", "--model", model]})
-    rng = np.random.default_rng(step)
-    for shard in run.shards()[:shards]:
-        index = np.arange(shard.start, shard.stop)
-        matched = np.where(rng.random(len(index)) < 0.05, 32, 3)
-        write_scores(run.path(shard), index, matched, configuration.metadata())
-    return run
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from builders import write_run
 from click.testing import CliRunner, Result
 from memtrace.cli.simulate import simulate
 
 from memtrace.errors import RunError
-from memtrace.runs.run import Configuration, begin_run
-from memtrace.runs.scores import write_scores
 
 
 def command(*args: object) -> Result:
@@ -21,27 +20,9 @@ def command(*args: object) -> Result:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    configuration = Configuration(
-        suite="demo",
-        model="small",
-        step=64,
-        start=0,
-        stop=4096,
-        exposed_rows=4096,
-        corpus_rows=4096,
-        sequences_per_step=64,
-        shard_size=4096,
-        prompt_tokens=32,
-        continuation_tokens=32,
-        eos_rule="none",
-        dtype="float32",
-        weight_digest="w",
-        corpus_digest="c",
-    )
-    run = begin_run(folder, configuration, {"command": ["memtrace", "scan"]})
-    index = np.arange(4096)
+    sizes = {"stop": 4096, "exposed_rows": 4096, "corpus_rows": 4096, "shard_size": 4096}
     matched = np.where(np.random.default_rng(0).random(4096) < 0.05, 32, 3)
-    write_scores(run.path(run.shards()[0]), index, matched, configuration.metadata())
+    write_run(folder, lambda rows: matched[rows], model="small", step=64, **sizes)
     return folder
 
 

@@ -7,7 +7,7 @@ from itertools import count
 import numpy as np
 import polars as pl
 import pytest
-from test_runs import CONFIGURATION, finish
+from builders import CONFIGURATION, write_run, write_shard
 
 from memtrace.errors import RunError
 from memtrace.runs.compact import compact
@@ -18,10 +18,7 @@ from memtrace.storage.checksum import is_intact
 
 @pytest.fixture
 def run(tmp_path):
-    run = begin_run(tmp_path, CONFIGURATION, {"command": ["memtrace", "scan"]})
-    for shard in run.shards():
-        finish(run, shard)
-    return run
+    return write_run(tmp_path)
 
 
 def names(run):
@@ -80,7 +77,7 @@ def test_twice_is_once(run):
 def test_equal_runs_give_equal_bytes(run, tmp_path):
     other = begin_run(tmp_path / "other", CONFIGURATION, {})
     for shard in reversed(other.shards()):
-        finish(other, shard)
+        write_shard(other, shard)
     compact(run)
     compact(other)
     assert run.merged_path.read_bytes() == other.merged_path.read_bytes()
@@ -175,7 +172,7 @@ def test_the_command_says_sizes_and_leaves_the_unfinished(run, tmp_path, memtrac
     other = begin_run(
         tmp_path, replace(CONFIGURATION, step=64), {"command": ["memtrace", "scan", "--step", "64"]}
     )
-    finish(other, other.shards()[0])
+    write_shard(other, other.shards()[0])
     text = memtrace_cli("runs", "compact", tmp_path)
     assert text.exit_code == 0, text.output
     assert "64 not finished" in text.stdout

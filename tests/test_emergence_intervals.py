@@ -1,10 +1,10 @@
 """Histories of sequences over checkpoints, against a plain loop over every sequence."""
 
 from collections import Counter
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import builders
 import numpy as np
 import polars as pl
 import pytest
@@ -26,24 +26,17 @@ MISSING = -1
 
 
 def configuration(step: int, **changes: object) -> Configuration:
-    made = Configuration(
-        suite="demo",
-        model="small",
-        step=step,
-        start=0,
-        stop=ROWS,
-        exposed_rows=min(PER_STEP * step, ROWS),
-        corpus_rows=ROWS,
-        sequences_per_step=PER_STEP,
-        shard_size=16,
-        prompt_tokens=32,
-        continuation_tokens=32,
-        eos_rule="none",
-        dtype="float32",
-        weight_digest=str(step),
-        corpus_digest="c",
-    )
-    return replace(made, **changes)
+    made = {
+        "model": "small",
+        "step": step,
+        "stop": ROWS,
+        "exposed_rows": min(PER_STEP * step, ROWS),
+        "corpus_rows": ROWS,
+        "sequences_per_step": PER_STEP,
+        "shard_size": 16,
+        "weight_digest": str(step),
+    }
+    return builders.configuration(**{**made, **changes})
 
 
 def write_runs(folder: Path, seen: np.ndarray, steps: tuple[int, ...] = STEPS) -> list[Run]:
@@ -197,8 +190,7 @@ def test_a_sample_counts_only_what_was_drawn(tmp_path) -> None:
         c = configuration(step, sample_size=20, sample_seed=3)
         run = begin_run(tmp_path, c, {})
         for shard in run.shards():
-            rows = run.rows(shard)
-            write_scores(run.path(shard), rows, np.where(rows % 5 == 0, 32, 0), c.metadata())
+            builders.write_shard(run, shard, lambda rows: np.where(rows % 5 == 0, 32, 0))
         runs.append(run)
     found = read_histories(runs)
     drawn = np.concatenate([runs[0].rows(shard) for shard in runs[0].shards()])

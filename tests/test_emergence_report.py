@@ -3,12 +3,12 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from builders import write_run
 from click.testing import Result
 
 from memtrace.emergence import fit_emergence, read_histories
@@ -19,29 +19,12 @@ from memtrace.emergence.process.result import Drift
 from memtrace.emergence.windows import emergence_windows
 from memtrace.errors import FitError, RunError
 from memtrace.point_process import Cut, Windows
-from memtrace.runs.run import Configuration, begin_run, find_runs
-from memtrace.runs.scores import write_scores
+from memtrace.runs.run import find_runs
 
 PER_STEP, ROWS = 20, 20_000
+SHARD = 8192
 STEPS = (0, 10, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
 TOTAL = ROWS // PER_STEP
-BASE = Configuration(
-    suite="demo",
-    model="small",
-    step=0,
-    start=0,
-    stop=ROWS,
-    exposed_rows=0,
-    corpus_rows=ROWS,
-    sequences_per_step=PER_STEP,
-    shard_size=8192,
-    prompt_tokens=32,
-    continuation_tokens=32,
-    eos_rule="none",
-    dtype="float32",
-    weight_digest="w",
-    corpus_digest="c",
-)
 Memory = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 
@@ -54,11 +37,18 @@ def scan(folder: Path, memory: Memory, *, include_unexposed: bool = True, seed: 
         stop = ROWS if include_unexposed else exposed
         if stop == 0:
             continue
-        c = replace(BASE, step=step, exposed_rows=exposed, stop=stop, weight_digest=str(step))
-        run = begin_run(folder, c, {"command": ["memtrace", "scan"]})
-        for shard in run.shards():
-            rows = np.arange(shard.start, shard.stop)
-            write_scores(run.path(shard), rows, np.where(hits[rows, k], 32, 3), c.metadata())
+        write_run(
+            folder,
+            lambda rows, k=k: np.where(hits[rows, k], 32, 3),
+            model="small",
+            step=step,
+            stop=stop,
+            exposed_rows=exposed,
+            corpus_rows=ROWS,
+            sequences_per_step=PER_STEP,
+            shard_size=SHARD,
+            weight_digest=str(step),
+        )
     return folder
 
 
@@ -279,7 +269,7 @@ def test_looks_that_are_missing_leave_their_emergences_out(tmp_path, runs) -> No
     lost.path(lost.shards()[0]).unlink()
     fewer = read_histories(find_runs(tmp_path))
     windows, _, _, left_out = emergence_windows(fewer)
-    first = every.own.filter(pl.col("sequence_index") < BASE.shard_size)
+    first = every.own.filter(pl.col("sequence_index") < SHARD)
     gap = first.filter(pl.col("first_with").is_in([500, 600]))
     assert left_out == gap.height > 10
     assert windows.counts.sum() == every.own.height - left_out

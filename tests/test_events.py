@@ -85,7 +85,7 @@ def test_they_are_the_memorized_rows_with_the_hashes_of_their_texts(tmp_path, co
     assert (said["scanned_sequences"], said["text_hash"]) == ("100", HASHED)
     assert said["memorized_sequences"] == str(len(memorized(run)))
     assert said.items() >= run.configuration.metadata().items()
-    found = read_events(run)
+    found = read_events(run, hashes=True)
     assert found.text_hash.tolist() == table["text_hash"].to_list()
 
 
@@ -96,7 +96,7 @@ def test_scores_are_not_needed_once_they_are_written(tmp_path):
     for name in run.file_names():
         (run.folder / "scores" / name).unlink()
     assert is_finished(run)
-    found = read_events(run)
+    found = read_events(run, hashes=True)
     assert found.sequence_index.tolist() == expected
     assert found.scanned.tolist() == [[0, 100]]
     assert found.text_hash is None  # there was no corpus

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from builders import CONFIGURATION
 from test_fuzz import MANIFEST
-from test_runs import CONFIGURATION
 from transformers import AutoModelForCausalLM
 
 import memtrace

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from builders import CONFIGURATION
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
-from test_runs import CONFIGURATION
 
 from memtrace.corpus.megatron import MAGIC, open_megatron
 from memtrace.corpus.npy import open_array

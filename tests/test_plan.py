@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import CONFIGURATION
 from safetensors.torch import load_file, save_file
-from test_runs import CONFIGURATION
 from transformers import GPT2Config
 
 import memtrace

@@ -3,13 +3,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from builders import write_run, write_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memtrace.errors import FitError
 from memtrace.point_process import EventSequence
-from memtrace.runs.run import Configuration, begin_run
-from memtrace.runs.scores import write_scores
 
 
 @st.composite
@@ -112,32 +111,13 @@ def test_more_matched_tokens_than_a_continuation_has_are_refused() -> None:
 
 
 def test_a_partial_run_counts_only_its_finished_shards(tmp_path: Path) -> None:
-    configuration = Configuration(
-        suite="demo",
-        model="tiny",
-        step=2,
-        start=0,
-        stop=300,
-        exposed_rows=200,
-        corpus_rows=300,
-        sequences_per_step=100,
-        shard_size=100,
-        prompt_tokens=32,
-        continuation_tokens=32,
-        eos_rule="none",
-        dtype="float32",
-        weight_digest="w",
-        corpus_digest="c",
-    )
-    run = begin_run(tmp_path, configuration, {"command": ["memtrace", "scan"]})
+    sizes = {"stop": 300, "exposed_rows": 200, "corpus_rows": 300, "shard_size": 100}
+    run = write_run(tmp_path, shards=[], model="tiny", step=2, sequences_per_step=100, **sizes)
     with pytest.raises(FitError, match="nothing of demo/tiny step 2 is scanned yet"):
         EventSequence.from_run(run)
 
     for number in (0, 2):
-        shard = run.shards()[number]
-        index = np.arange(shard.start, shard.stop)
-        matched = np.where(index % 10 == 0, 32, 4)
-        write_scores(run.path(shard), index, matched, configuration.metadata())
+        write_shard(run, run.shards()[number], lambda rows: np.where(rows % 10 == 0, 32, 4))
     events = EventSequence.from_run(run)
 
     np.testing.assert_array_equal(events.positions, np.arange(0, 100, 10))

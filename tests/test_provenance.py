@@ -1,17 +1,14 @@
 """Every figure and table says which run it came from: model, step, weights and corpus."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from builders import write_run
 from matplotlib.text import Text
-from test_runs import CONFIGURATION
 
 from memtrace.point_process import EventSequence, fit_poisson
 from memtrace.point_process import figures as plots
-from memtrace.runs.run import begin_run
-from memtrace.runs.scores import write_scores
 
 WEIGHTS, CORPUS = "3fa2c1d0e5b7" + "0" * 52, "91abcdef0123" + "0" * 52
 
@@ -22,10 +19,8 @@ def runs(tmp_path):
     for step, digest in ((512, WEIGHTS), (64, "imported " + WEIGHTS[::-1])):
         own = {"step": step, "stop": 20_000, "exposed_rows": 20_000, "corpus_rows": 20_000}
         own |= {"weight_digest": digest, "corpus_digest": CORPUS, "shard_size": 20_000}
-        run = begin_run(tmp_path / "runs", replace(CONFIGURATION, **own), {})
-        rows = np.arange(20_000)
         matched = np.where(np.random.default_rng(step).random(20_000) < 0.01, 32, 3)
-        write_scores(run.path(run.shards()[0]), rows, matched, run.configuration.metadata())
+        write_run(tmp_path / "runs", lambda rows, matched=matched: matched[rows], **own)
     return tmp_path / "runs"
 
 

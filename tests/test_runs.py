@@ -3,45 +3,20 @@
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pytest
+from builders import CONFIGURATION, write_shard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.errors import DataWarning, RunError
 from memtrace.runs.run import (
-    Configuration,
     begin_run,
     find_run,
     find_runs,
     load_scores,
     open_run,
 )
-from memtrace.runs.scores import write_scores
 from memtrace.runs.shards import plan_shards
-
-CONFIGURATION = Configuration(
-    suite="demo",
-    model="demo",
-    step=512,
-    start=0,
-    stop=100,
-    exposed_rows=100,
-    corpus_rows=120,
-    sequences_per_step=64,
-    shard_size=40,
-    prompt_tokens=32,
-    continuation_tokens=32,
-    eos_rule="none",
-    dtype="float32",
-    weight_digest="w",
-    corpus_digest="c",
-)
-
-
-def finish(run, shard):
-    index = np.arange(shard.start, shard.stop, dtype=np.uint64)
-    write_scores(run.path(shard), index, index % 33, run.configuration.metadata())
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(1, 3_000))
@@ -63,7 +38,7 @@ def test_a_full_pythia_checkpoint_has_1118_shards():
 def test_run_goes_on_where_it_stopped(tmp_path):
     run = begin_run(tmp_path, CONFIGURATION, {"command": ["memtrace", "scan", "--model", "a b"]})
     assert len(run.shards_left()) == 3
-    finish(run, run.shards()[1])
+    write_shard(run, run.shards()[1])
     again = begin_run(tmp_path, CONFIGURATION, {})
     assert [shard.number for shard in again.shards_left()] == [0, 2]
     assert again.command == f"memtrace scan --model 'a b' --runs {tmp_path}"
@@ -72,7 +47,7 @@ def test_run_goes_on_where_it_stopped(tmp_path):
 
 def test_another_configuration_is_refused_with_the_difference(tmp_path):
     run = begin_run(tmp_path, CONFIGURATION, {"command": ["memtrace", "scan"]})
-    finish(run, run.shards()[0])
+    write_shard(run, run.shards()[0])
     other = replace(CONFIGURATION, shard_size=50, weight_digest="x")
     with pytest.raises(RunError, match=r"shard_size: 40 -> 50; weight_digest: w -> x"):
         begin_run(tmp_path, other, {})
@@ -82,7 +57,7 @@ def test_another_configuration_is_refused_with_the_difference(tmp_path):
 def test_a_damaged_shard_counts_as_left(tmp_path, content):
     run = begin_run(tmp_path, CONFIGURATION, {})
     shard = run.shards()[0]
-    finish(run, shard)
+    write_shard(run, shard)
     whole = run.path(shard).read_bytes()
     assert shard not in run.shards_left()
     run.path(shard).write_bytes(whole[:-20] if content is None else content)
@@ -94,7 +69,7 @@ def test_a_shard_of_another_run_is_refused(tmp_path):
     run = begin_run(tmp_path / "a", CONFIGURATION, {})
     other = begin_run(tmp_path / "b", replace(CONFIGURATION, weight_digest="x"), {})
     shard = run.shards()[0]
-    finish(other, shard)
+    write_shard(other, shard)
     run.path(shard).parent.mkdir()
     other.path(shard).rename(run.path(shard))
     with pytest.raises(RunError, match="weight_digest: x, expected w"):
@@ -104,7 +79,7 @@ def test_a_shard_of_another_run_is_refused(tmp_path):
 def test_scores_of_other_rows_are_refused(tmp_path):
     """Under the right name: a copy of another shard, and what an older plan has left."""
     run = begin_run(tmp_path / "a", CONFIGURATION, {})
-    finish(run, run.shards()[0])
+    write_shard(run, run.shards()[0])
     copy = run.path(run.shards()[1])
     copy.write_bytes(run.path(run.shards()[0]).read_bytes())
     with pytest.raises(RunError, match=r"sequences: 40 in 0:40, expected 40 in 40:80\); move it"):

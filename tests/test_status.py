@@ -6,18 +6,18 @@ import os
 import re
 import shutil
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import write_run, write_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_runs import CONFIGURATION, finish
 
 from memtrace.errors import RunError
 from memtrace.manifests import find_suite
-from memtrace.runs.run import begin_run, find_runs, open_run
+from memtrace.runs.run import find_runs, open_run
 from memtrace.runs.sampling import Sample
 from memtrace.runs.shards import plan_shards
 from memtrace.runs.status import MINIMUM_RATE, STALE_SECONDS, hours_left, survey
@@ -27,10 +27,8 @@ COMMAND = ["memtrace", "scan", "--model", "demo", "--step", "all"]
 
 def begin(runs, *, done=0, record=(), **changes):
     """A run of which so many shards are done."""
-    run = begin_run(runs, replace(CONFIGURATION, **changes), {"command": COMMAND, **dict(record)})
-    for shard in run.shards()[:done]:
-        finish(run, shard)
-    return run
+    record = {"command": COMMAND, **dict(record)}
+    return write_run(runs, shards=range(done), record=record, **changes)
 
 
 def age(run, seconds):
@@ -50,7 +48,7 @@ def test_done_and_partial(tmp_path):
     assert (found.sequences, found.sequences_left) == (100, 20)
     assert found.bytes_to_read == 20 * 64 * 2
     assert found.command == f"memtrace scan --model demo --step all --runs {tmp_path}"
-    finish(run, run.shards()[2])
+    write_shard(run, run.shards()[2])
     found = only(tmp_path)
     assert (found.state, found.sequences_left, found.command) == ("done", 0, None)
 
@@ -62,7 +60,7 @@ def test_stale_after_a_day_without_a_file(tmp_path):
     age(run, STALE_SECONDS + 60)
     assert only(tmp_path).state == "stale"
     assert "24 hours" in only(tmp_path).reason
-    finish(run, run.shards()[2])
+    write_shard(run, run.shards()[2])
     assert only(tmp_path).state == "done"
 
 

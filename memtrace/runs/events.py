@@ -52,7 +52,7 @@ class Events:
     scanned: Int64Array
     """Half-open ranges of indices that were scanned, ascending and disjoint, shape (r, 2)."""
     text_hash: Hashes | None = None
-    """64-bit hash of the text of each, shape (n,); None where it is not known."""
+    """64-bit hash of the text of each, shape (n,); None where it is not known, or was not read."""
     note: str = NO_CORPUS
     """What the hashes are of, or why there are none."""
 
@@ -145,16 +145,20 @@ def find_events(scores: pl.LazyFrame, continuation_tokens: int) -> Events:
     return Events(hits["sequence_index"].to_numpy(), _ranges_from_gaps(gaps, rows))
 
 
-def read_events(run: Run) -> Events:
+def read_events(run: Run, *, hashes: bool = False) -> Events:
     """Return the events of a run: from `events.parquet`, else from the scores that are done.
 
     Where the run is complete, the file that was missing is written again, if that is possible.
+
+    Args:
+        run: The run.
+        hashes: Also read the hashes of the texts, which are most of the file.
 
     Raises:
         RunError: The folder cannot be read, or score files of another run lie there.
         FitError: As `find_events`.
     """
-    if (found := _read(run)) is not None:
+    if (found := _read(run, hashes)) is not None:
         return found
     scores = run.valid_scores()
     events = find_events(scores.scan(), run.continuation_tokens)
@@ -190,7 +194,7 @@ def write_events(run: Run, scores: ValidScores, corpus: Corpus | None) -> None:
 
 def are_events_written(run: Run, corpus: Corpus) -> bool:
     """Return whether `events.parquet` is there and intact, with the hashes that a corpus gives."""
-    found = _read(run)
+    found = _read(run, hashes=False)
     return found is not None and (found.note == HASHED or corpus.remote)
 
 
@@ -255,7 +259,7 @@ def _scanned_text(run: Run, events: Events) -> str | None:
     return ",".join(f"{start}:{stop}" for start, stop in events.scanned.tolist())
 
 
-def _read(run: Run) -> Events | None:
+def _read(run: Run, hashes: bool) -> Events | None:
     """Return what `events.parquet` says, None where there is none of this run."""
     if FILE_NAME not in list_names(run.folder):
         return None
@@ -267,7 +271,9 @@ def _read(run: Run) -> Events | None:
         metadata = pl.read_parquet_metadata(content)
         if foreign_key(metadata, run.configuration.metadata()):
             return None
-        table = pl.read_parquet(content)
+        if pl.read_parquet_schema(content) != SCHEMA:
+            return None
+        table = pl.read_parquet(content, columns=SCHEMA.names()[: 1 + hashes])
         return _checked(run, table, metadata)
     except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
         _warn(path, error)
@@ -278,9 +284,10 @@ def _checked(run: Run, table: pl.DataFrame, metadata: Mapping[str, str]) -> Even
     """Return the events, None where they are not those of all that the run scans."""
     c = run.configuration
     index = table["sequence_index"].to_numpy().view(np.int64)  # no copy: none reaches 2^63
-    text_hash, note = table["text_hash"], metadata["text_hash"]
-    known = note == HASHED
-    events = Events(index, _scanned(run, metadata), text_hash.to_numpy() if known else None, note)
+    note = metadata["text_hash"]
+    known = note == HASHED and "text_hash" in table.columns
+    hashes = table["text_hash"].to_numpy() if known else None
+    events = Events(index, _scanned(run, metadata), hashes, note)
     sequences = events.scanned_sequences
     planned = sequences == c.sequences or "import" in run.record
     inside = not sequences or (c.start <= events.scanned[0, 0] and events.scanned[-1, 1] <= c.stop)
