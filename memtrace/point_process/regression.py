@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from statsmodels.genmod import families
 from statsmodels.genmod.generalized_linear_model import GLM
-from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
 from memtrace.types import FloatArray, Int64Array
 
@@ -50,4 +50,13 @@ def fit_rates(
         warnings.simplefilter("ignore", PerfectSeparationWarning)
         # A rate that goes to 0 leaves no finite estimate: the caller looks for one.
         warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", SingularMatrixWarning)
         return model.fit(tol=TOLERANCE, maxiter=200, cov_type=covariance, scale=scale)
+
+
+def finite_rates(counts: Int64Array, exposures: Int64Array, design: FloatArray) -> Any | None:
+    """Fit rates as `fit_rates` does, or return None where one goes to 0 and leaves no numbers."""
+    try:
+        return fit_rates(counts, exposures, design)
+    except ValueError:  # statsmodels, of weights that are no longer numbers
+        return None

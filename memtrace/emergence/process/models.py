@@ -14,7 +14,7 @@ from memtrace.point_process.models.constant import garwood_interval
 from memtrace.point_process.models.model import Model, undefined_model
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.models.spline import DEGREE, KNOTS, basis
-from memtrace.point_process.regression import fit_rates
+from memtrace.point_process.regression import finite_rates
 from memtrace.point_process.windows import Windows
 from memtrace.report.numbers import count
 from memtrace.types import FloatArray, Int64Array, Interval
@@ -26,10 +26,14 @@ DRAWS = 999
 def drift_of(windows: Windows, u: FloatArray) -> tuple[Drift, Model]:
     """Fit a log-linear rate; its errors are widened by the dispersion about it."""
     w = len(windows.counts)
-    if (reason := _no_drift(windows)) is not None:
+    reason, fitted = _no_drift(windows), None
+    if reason is None:
+        design = np.column_stack((np.ones(w), u))
+        fitted = finite_rates(windows.counts, windows.exposures, design)
+    if fitted is None:
+        reason = reason or "too few emergences, in too unequal intervals: a drift has no bound"
         none = undefined_model("log-linear", w, reason, of=COUNTS)
         return Drift(math.nan, math.nan, reason), none
-    fitted = fit_rates(windows.counts, windows.exposures, np.column_stack((np.ones(w), u)))
     spread = max(1.0, float(fitted.pearson_chi2) / (w - 2))
     level, theta = (float(value) for value in fitted.params)
     trend = Drift(theta, float(fitted.bse[1]) * math.sqrt(spread))
@@ -85,7 +89,9 @@ def smooth_rate(windows: Windows, u: FloatArray) -> Model:
     design = basis(u, knots, (0.0, 1.0))
     if np.linalg.matrix_rank(design) < columns:
         return undefined_model("spline", w, "too little of training was seen", of=COUNTS)
-    fitted = fit_rates(windows.counts, windows.exposures, design)
+    fitted = finite_rates(windows.counts, windows.exposures, design)
+    if fitted is None:
+        return undefined_model("spline", w, "intervals without emergence leave no curve", of=COUNTS)
     names = [f"log_rate_coefficient_{i + 1}" for i in range(columns)]
     values = dict(zip(names, map(float, fitted.params), strict=True))
     return _model("spline", windows, fitted.fittedvalues, values, {})

@@ -15,7 +15,7 @@ from scipy.interpolate import BSpline
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.constant import homogeneous
 from memtrace.point_process.models.model import Model, undefined_model
-from memtrace.point_process.regression import fit_rates
+from memtrace.point_process.regression import finite_rates
 from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray
 
@@ -99,9 +99,8 @@ def spline(events: EventSequence, rng: np.random.Generator, *, inflation: float 
 
 def _finite_fit(bins: Windows, design: FloatArray) -> Any:
     """Return the regression, or None where the likelihood grows for ever as a rate goes to 0."""
-    try:
-        fitted = fit_rates(bins.counts, bins.exposures, design)
-    except ValueError:  # statsmodels, of weights that are no longer numbers
+    fitted = finite_rates(bins.counts, bins.exposures, design)
+    if fitted is None:
         return None
     finite = np.isfinite(fitted.bse).all() and np.ptp(fitted.params) < LARGEST_RANGE
     return fitted if finite else None
