@@ -89,7 +89,7 @@ def emergence(
 
 
 def _abilities(evals: Path, level: float, seed: int, json: bool, output: Path | None) -> None:
-    from memtrace.evaluations.report import emergence_of_abilities
+    from memtrace.evaluations.abilities.fit import emergence_of_abilities
 
     with show_progress("Fitting the curves"):
         result = emergence_of_abilities(evals, level, seed)

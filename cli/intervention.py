@@ -30,7 +30,7 @@ def intervention(evals: Path, json: bool, output: Path | None) -> None:
     memtrace intervention --evals pythia/evals
     memtrace intervention --evals pythia/evals --json
     """
-    from memtrace.evaluations.intervention import compare_interventions
+    from memtrace.evaluations.intervention.fit import compare_interventions
 
     with show_progress("Comparing"):
         result = compare_interventions(evals)

@@ -34,7 +34,7 @@ def term_frequency(
     memtrace corpus count pile/document --suite pythia --terms terms.txt --tokenizer tokenizer.json --output counts.parquet
     memtrace term-frequency pythia/evals/csv --counts counts.parquet
     """  # noqa: E501
-    from memtrace.evaluations.terms import read_counts, read_term_accuracy, relate_terms
+    from memtrace.evaluations import read_counts, read_term_accuracy, relate_terms
 
     with show_progress("Relating"):
         result = relate_terms(read_term_accuracy(accuracy), read_counts(counts), seed)

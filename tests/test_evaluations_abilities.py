@@ -14,7 +14,8 @@ import matplotlib.pyplot as plt
 
 from memtrace.errors import FitError
 from memtrace.evaluations import emergence_of_abilities
-from memtrace.evaluations.abilities import chance_level
+from memtrace.evaluations.abilities.curves import chance_level
+from memtrace.report.numbers import number
 
 STEPS = (0, 1, 512, 1000, 3000, 13_000, 43_000, 93_000, 143_000)
 SIZES = {"70m": 70_426_624, "410m": 405_334_016, "1.4b": 1_414_647_808, "12b": 11_846_072_320}
@@ -81,12 +82,16 @@ def test_emergence_is_where_the_written_curve_has_made_the_level(tmp_path):
 
 def test_size_trend_finds_that_larger_models_learn_later(answer):
     (one,) = [
-        t.trend for t in answer.trends if (t.task, t.clock) == ("learned", "normalized_emergence")
+        t.trend
+        for t in answer.trends
+        if (t.task, t.time_scale) == ("learned", "normalized_emergence")
     ]
     assert one.rank_correlation == pytest.approx(1)
     assert one.factor_ci95[0] < 10**0.3 < one.factor_ci95[1]
     (per_parameter,) = [
-        t.trend for t in answer.trends if (t.task, t.clock) == ("learned", "tokens_per_parameter")
+        t.trend
+        for t in answer.trends
+        if (t.task, t.time_scale) == ("learned", "tokens_per_parameter")
     ]
     # Ten times later by the share is a tenth of that by tokens for each parameter.
     assert per_parameter.factor == pytest.approx(one.factor / 10)
@@ -210,7 +215,7 @@ def test_pythias_larger_models_make_half_their_gain_later(published):
     (trend,) = [
         t.trend
         for t in published.trends
-        if (t.task, t.metric, t.family, t.clock)
+        if (t.task, t.metric, t.family, t.time_scale)
         == ("lambada_openai", "acc", "", "normalized_emergence")
     ]
     assert trend.models == 6
@@ -226,3 +231,41 @@ def test_pythias_page_tells_what_was_read(published):
     document = published.to_dict()
     assert len(json.dumps(document, allow_nan=False)) > 10_000
     assert document["evaluations"]["not_read"] == []
+
+
+def curve(folder, values, *, error=0.005, model="my/model", task="learned"):
+    for step, value in zip((0, 1000, 2000), values, strict=True):
+        arguments = f"pretrained={model},revision=step{step}"
+        write(folder / f"{step}.json", {task: {"acc": (value, error)}}, model_args=arguments)
+
+
+def test_a_gain_without_standard_errors_is_not_called_significant(tmp_path):
+    curve(tmp_path, (0.1, 0.4, 0.5), error=None)
+    found = emergence_of_abilities(tmp_path)
+    assert "in 0 of 1 curve" in found.verdict
+    assert "untested for want of standard errors: 1 more" in found.verdict
+    assert "nan" not in found.summary()
+
+
+def test_of_a_model_in_no_manifest_the_share_is_of_the_steps_evaluated(tmp_path):
+    curve(tmp_path, (0.1, 0.5, 0.5))
+    verdict = emergence_of_abilities(tmp_path).verdict
+    assert "half of its gain at 25% (model) of the steps that were evaluated" in verdict
+    curve(tmp_path / "known", (0.1, 0.5, 0.5), model="EleutherAI/pythia-70m")
+    known = emergence_of_abilities(tmp_path / "known").verdict
+    assert f"at {number(100 * 500 / 143_000, 3)}% (70m) of training" in known
+
+
+def test_a_perplexity_of_nothing_has_a_reason_and_no_warning(tmp_path):
+    for step, value in ((0, 30.0), (1000, 0.0)):
+        arguments = f"pretrained=my/model,revision=step{step}"
+        results = {"wikitext": {"word_perplexity": (value, 1.0)}}
+        write(tmp_path / f"{step}.json", results, model_args=arguments)
+    (one,) = emergence_of_abilities(tmp_path).curves
+    assert one.reason == "a value has no finite logarithm"
+
+
+def test_a_figure_without_models_of_known_size_has_no_empty_panel(tmp_path):
+    curve(tmp_path, (0.1, 0.4, 0.5))
+    (axes,) = emergence_of_abilities(tmp_path).plot().axes
+    assert axes.get_title(loc="left") == "learned, 0 shots"

@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 
 from memtrace.errors import FitError
 from memtrace.evaluations import read_counts, read_term_accuracy, relate_terms
-from memtrace.evaluations.onset import find_onset
-from memtrace.evaluations.terms import ACCURACY_SCHEMA
+from memtrace.evaluations.terms.onset import find_onset
+from memtrace.evaluations.terms.reading import ACCURACY_SCHEMA
 
 STEPS = (13_000, 39_000, 65_000, 91_000, 117_000, 143_000)
 QUESTIONS = 50

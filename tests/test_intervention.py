@@ -194,7 +194,7 @@ def test_what_is_not_there_is_told(tmp_path):
 
 def test_intervals_cover_and_are_wide_where_questions_are_shared(tmp_path_factory):
     """Independent items: 95%. The same items for both runs: more, as the docstring says."""
-    from memtrace.evaluations.intervention import _difference
+    from memtrace.evaluations.intervention.pairs import _difference
 
     rng = np.random.default_rng(0)
     covered = {"independent": 0, "shared": 0}
@@ -229,8 +229,8 @@ def test_command(memtrace_cli, tmp_path):
     assert (tmp_path / "intervention.png").exists()
     assert (tmp_path / "intervention.svg").exists()
     failed = memtrace_cli("intervention", "--evals", tmp_path / "nowhere")
-    assert failed.exit_code == 1
-    assert len(failed.stderr.strip().splitlines()) == 1
+    assert failed.exit_code == 2
+    assert "nowhere" in failed.stderr
     assert memtrace_cli("intervention").exit_code == 2
 
 
@@ -252,3 +252,28 @@ def test_pythias_published_intervention(shared_folder):
     assert (gender.last.baseline, gender.last.intervened) == (0.5625, 0.578125)
     error = math.hypot(*(standard_error(p, 320) for p in (0.5625, 0.578125)))
     assert gender.last.error == pytest.approx(error, rel=1e-3)
+
+
+def test_measures_without_standard_errors_are_said_to_be_untested(tmp_path):
+    for run, value in (("intervention", 0.5), ("baseline", 0.6)):
+        put(
+            tmp_path,
+            run,
+            "70m-deduped",
+            143_000,
+            {"crows_pairs_english_gender": {"pct_stereotype": (value, None)}},
+        )
+    found = compare_interventions(tmp_path)
+    assert "0 of 0 measures (and 1 without standard errors) of bias" in found.verdict
+    assert "moved by -10.0 points" in found.verdict
+    assert "known to" not in found.verdict
+    assert "nan" not in found.summary()
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert len(found.plot().axes) == 2  # bias at the end and along training, no panel of cost
+
+
+def test_a_perplexity_of_nothing_is_no_error(tmp_path):
+    for run, value in (("intervention", 0.0), ("baseline", 20.0)):
+        put(tmp_path, run, "70m-deduped", 143_000, {"lambada_openai": {"ppl": (value, 1.0)}})
+    (one,) = compare_interventions(tmp_path).to_dict()["comparisons"]
+    assert (one["difference"], one["reason"]) == (None, "a perplexity has no finite logarithm")

@@ -1,14 +1,10 @@
 """Published evaluations of checkpoints: abilities, interventions and the frequency of terms."""
 
+from memtrace.evaluations.abilities.fit import AbilityEmergence, emergence_of_abilities
 from memtrace.evaluations.folder import Evaluations, read_evaluations
-from memtrace.evaluations.intervention import Intervention, compare_interventions
-from memtrace.evaluations.report import AbilityEmergence, emergence_of_abilities
-from memtrace.evaluations.terms import (
-    TermFrequency,
-    read_counts,
-    read_term_accuracy,
-    relate_terms,
-)
+from memtrace.evaluations.intervention.fit import Intervention, compare_interventions
+from memtrace.evaluations.terms.fit import TermFrequency, relate_terms
+from memtrace.evaluations.terms.reading import read_counts, read_term_accuracy
 
 __all__ = [
     "AbilityEmergence",

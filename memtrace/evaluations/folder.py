@@ -26,6 +26,8 @@ EVALUATIONS_SCHEMA = pl.Schema(
         "file": pl.String,
     }
 )
+PERPLEXITY = ("ppl", "perplexity", "word_perplexity")
+"""Metrics of which the logarithm counts."""
 KEY = ("model", "run", "step", "shots", "task", "metric")
 
 

@@ -1,29 +1,23 @@
-"""Curves of abilities: which metric tells of a task, its chance level, and when the gain was made.
-
-It knows tables of evaluations and the manifests' sizes; the estimate itself is that of
-`emergence.curves`.
-"""
+"""Curves of abilities: which metric stands for a task, its chance level, and when it gained."""
 
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from memtrace.emergence.curves import Crossing, EvaluationCurve, emergence_time
-from memtrace.evaluations.folder import Evaluations
+from memtrace.evaluations.abilities.result import AbilityCurve
+from memtrace.evaluations.folder import PERPLEXITY, Evaluations
 from memtrace.evaluations.names import Training, size_and_family, trainings_of
 from memtrace.point_process.contrasts import adjust_p_values
 
 SIGNIFICANT = 0.05
 UNKNOWN = "in no manifest"
 """Family of the models that no manifest has."""
-Z95 = 1.959964
 _ACCURACY = ("acc", "exact_match", "em", "f1", "exact_match,strict-match", "acc_norm", "mcc")
-PERPLEXITY = ("ppl", "perplexity", "word_perplexity")
 # Of guessing: one over the number of answers. ARC has a few questions of three or five.
 _CHANCE = {
     r"piqa|winogrande|wsc|wsc273|boolq|copa|rte|wic|storycloze.*|truthfulqa_mc": 1 / 2,
@@ -31,56 +25,6 @@ _CHANCE = {
     r"hendrycksTest-.*|mmlu.*": 1 / 4,
     r"lambada.*|triviaqa|nq_open|gsm8k|num_reasoning.*": 0.0,
 }
-
-
-@dataclass(frozen=True)
-class AbilityCurve:
-    """One task of one model along training, and when it emerged."""
-
-    model: str
-    family: str
-    """What follows the size in the model's name, such as `deduped`; empty where nothing does."""
-    parameters: int | None
-    """None if no manifest has the model."""
-    shots: int
-    task: str
-    metric: str
-    main: bool
-    """Whether this metric stands for the task; perplexities stand beside it."""
-    steps: tuple[int, ...]
-    values: tuple[float, ...]
-    """As published."""
-    errors: tuple[float, ...]
-    chance: float | None
-    """Level of guessing; None if not known, or if the metric has none."""
-    gain: float
-    """From step 0 to the last checkpoint, towards better; of perplexities in nats."""
-    p_value: float
-    p_value_holm: float
-    """Adjusted for the tasks of the same model, shots and kind of metric."""
-    last_step: int
-    """Steps of the whole training; the last one evaluated where no manifest says."""
-    emergence: Crossing | None
-    reason: str | None
-    """Why there is no emergence time."""
-    note: str | None
-    """What to know of the emergence time, such as why it has no interval."""
-
-    @property
-    def above_chance(self) -> bool | None:
-        """Return whether the last level is significantly above guessing; None if not known."""
-        if self.chance is None or math.isnan(self.errors[-1]):
-            return None
-        return self.values[-1] - self.chance > Z95 * self.errors[-1]
-
-    @property
-    def emerged(self) -> bool:
-        """Return whether there is an emergence time, of a level that is not that of guessing.
-
-        An untrained model may fall below the level of guessing, by giving one answer throughout: a
-        curve that rises to it has gained, but no ability.
-        """
-        return self.emergence is not None and self.above_chance is not False
 
 
 def ability_curves(evaluations: Evaluations, level: float, seed: int) -> list[AbilityCurve]:
@@ -113,12 +57,6 @@ def chance_level(task: str, metric: str) -> float | None:
     if metric in PERPLEXITY:
         return None
     return next((p for pattern, p in _CHANCE.items() if re.fullmatch(pattern, task)), None)
-
-
-def mean_z(curves: list[AbilityCurve]) -> float:
-    """Return the mean gain in units of the last checkpoint's standard error; 0 if not known."""
-    z = [one.gain / one.errors[-1] if one.errors[-1] > 0 else 0.0 for one in curves]
-    return sum(z) / len(z)
 
 
 def _curves(table: pl.DataFrame) -> Iterator[tuple[AbilityCurve, EvaluationCurve, Training | None]]:
@@ -162,7 +100,8 @@ def _towards_better(rows: pl.DataFrame) -> EvaluationCurve:
     values, errors = (rows[c].fill_null(math.nan).to_numpy() for c in ("value", "stderr"))
     if rows["metric"][0] in PERPLEXITY:
         # By the delta method the error of a logarithm is the relative error.
-        values, errors = -np.log(values), errors / values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values, errors = -np.log(values), errors / values
     elif not rows["higher_is_better"][0]:
         values = -values
     steps = tuple(int(step) for step in rows["step"])
@@ -218,35 +157,3 @@ def _note(one: AbilityCurve, found: Crossing) -> str | None:
     if one.steps[-1] < one.last_step:
         notes.append(f"evaluated until step {one.steps[-1]:,} of {one.last_step:,}: gain till then")
     return "; ".join(notes) or None
-
-
-def curve_document(one: AbilityCurve) -> dict[str, Any]:
-    """Return the curve and its emergence as they stand in the JSON document."""
-    final, error = one.values[-1], one.errors[-1]
-    width = Z95 * error
-    return {
-        "model": one.model,
-        "parameters": one.parameters,
-        "shots": one.shots,
-        "task": one.task,
-        "metric": one.metric,
-        "stands_for_task": one.main,
-        "chance_level": one.chance,
-        "final_level": final,
-        "final_ci95": (final - width, final + width),
-        "above_chance": one.above_chance,
-        "gain": one.gain,
-        "gain_p_value": one.p_value,
-        "gain_p_value_holm": one.p_value_holm,
-        "emergence_step": one.emergence and one.emergence.step,
-        "emergence_step_ci95": one.emergence and one.emergence.step_ci95,
-        "normalized_emergence": one.emergence and one.emergence.share,
-        "normalized_emergence_ci95": one.emergence and one.emergence.share_ci95,
-        "log_step_emergence": one.emergence and one.emergence.log_share,
-        "log_step_emergence_ci95": one.emergence and one.emergence.log_share_ci95,
-        "tokens_per_parameter": one.emergence and one.emergence.tokens_per_parameter,
-        "training_steps": one.last_step,
-        "reason": one.reason,
-        "note": one.note,
-        "curve": {"step": one.steps, "value": one.values, "stderr": one.errors},
-    }

@@ -1,0 +1,1 @@
+"""When abilities emerge along training, from evaluations of checkpoints."""

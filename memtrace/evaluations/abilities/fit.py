@@ -1,0 +1,99 @@
+"""The emergence of abilities: a folder of evaluations in, every estimate out."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memtrace.emergence.curves import size_trend
+from memtrace.errors import FitError
+from memtrace.evaluations.abilities.curves import ability_curves
+from memtrace.evaluations.abilities.document import document
+from memtrace.evaluations.abilities.figures import figure
+from memtrace.evaluations.abilities.result import (
+    TIME_SCALES,
+    AbilityCurve,
+    AbilityResult,
+    TaskTrend,
+)
+from memtrace.evaluations.abilities.text import text
+from memtrace.evaluations.abilities.verdict import verdict
+from memtrace.evaluations.folder import read_evaluations
+from memtrace.report.base import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class AbilityEmergence(AbilityResult, Report):
+    """When abilities emerged, for every model and task of a folder."""
+
+    @property
+    def verdict(self) -> str:
+        """Return the result in one plain sentence."""
+        return verdict(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of `memtrace emergence --evals --json`; undefined values are None."""
+        return document(self)
+
+    def __rich__(self) -> "RenderableType":
+        """Return what is printed."""
+        return text(self)
+
+    def plot(self) -> "Figure":
+        """Draw curves by size for each task that emerged, and emergence against size."""
+        return figure(self)
+
+
+def emergence_of_abilities(
+    folder: str | Path, level: float = 0.5, seed: int = 0
+) -> AbilityEmergence:
+    """Return when each ability emerged, from a folder of published evaluations.
+
+    The normalized emergence time is the share of training at which a curve first made the fraction
+    `level` of its gain from step 0 to the last checkpoint, by linear interpolation between
+    checkpoints.
+
+    Args:
+        folder: Holds the JSON files of the evaluation harness, at any depth.
+        level: Fraction of the gain, above 0 and below 1.
+        seed: Of the draws for the intervals.
+
+    Raises:
+        FitError: No evaluation could be read, or the level is outside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise FitError(f"a level of {level} is outside (0, 1): take 0.5 for half of the gain")
+    evaluations = read_evaluations(folder)
+    curves = ability_curves(evaluations, level, seed)
+    return AbilityEmergence(level, seed, evaluations, tuple(curves), tuple(_trends(curves)))
+
+
+def _trends(curves: list[AbilityCurve]) -> list[TaskTrend]:
+    groups: dict[tuple[str, str, int, str], list[AbilityCurve]] = {}
+    for one in curves:
+        if one.emerged and one.parameters:
+            key = (one.task, one.metric, one.shots, one.family)
+            groups.setdefault(key, []).append(one)
+    found = []
+    for key, members in sorted(groups.items()):
+        for scale in TIME_SCALES:
+            trend = size_trend(
+                [one.parameters or math.nan for one in members], [_time(o, scale) for o in members]
+            )
+            if not math.isnan(trend.factor):
+                found.append(TaskTrend(*key, scale, trend))
+    return found
+
+
+def _time(one: AbilityCurve, scale: str) -> float:
+    if one.emergence is None:
+        return math.nan
+    return {
+        "normalized_emergence": one.emergence.share,
+        "log_step_emergence": one.emergence.log_share,
+        "tokens_per_parameter": one.emergence.tokens_per_parameter,
+    }[scale]

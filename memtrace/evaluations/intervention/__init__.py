@@ -1,0 +1,1 @@
+"""What an intervention on the training data changed, from evaluations."""

@@ -1,0 +1,90 @@
+"""Interventions as they are printed: bias first, then what it cost."""
+
+import math
+from typing import TYPE_CHECKING
+
+from memtrace.evaluations.intervention.measures import is_shown, model_name, run_name, short_name
+from memtrace.evaluations.intervention.result import BIAS_METRICS, Comparison, InterventionResult
+from memtrace.evaluations.intervention.verdict import verdict
+from memtrace.evaluations.text import files_table
+from memtrace.report.numbers import DASH, count, interval, number, p_value
+from memtrace.report.text import columns, sections
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+LISTED = 8
+"""Measures without a baseline that are named; the document names all."""
+
+
+def text(result: InterventionResult) -> "RenderableType":
+    """Return the verdict and the tables."""
+    bias = [one for one in result.comparisons if one.kind == "bias"]
+    cost = [one for one in result.comparisons if one.kind == "cost"]
+    shown = [one for one in bias if is_shown(one)]
+    blocks: list[tuple[str, RenderableType]] = []
+    if shown:
+        left = f"; {len(bias) - len(shown)} more in --json" if len(shown) < len(bias) else ""
+        blocks.append((f"Bias, intervened minus baseline, last checkpoint{left}", _table(shown)))
+    if cost:
+        title = "Cost, intervened minus baseline, last checkpoint (perplexity: times)"
+        blocks.append((title, _table(cost)))
+    blocks.append(("Read with care", _note(len(bias), len(cost))))
+    if result.unpaired:
+        heading = f"No baseline for {count(len(result.unpaired), 'measure')}"
+        blocks.append((heading, _unpaired(result)))
+    blocks.append(("Evaluations", files_table(result.evaluations)))
+    return sections("Intervention against baseline", verdict(result), blocks)
+
+
+def _note(bias: int, cost: int) -> str:
+    return (
+        "Both runs answer the same questions: intervals from independent errors are too wide, not "
+        "too narrow.\nagain: what a second evaluation of the same baseline changed. sign: "
+        "checkpoints at which the difference\nhas the sign of the last. Holm and BY: adjusted for "
+        f"{count(bias, 'measure')} of bias, {cost} of cost."
+    )
+
+
+def _unpaired(result: InterventionResult) -> str:
+    more = len(result.unpaired) - LISTED
+    rest = [f"and {more} more (all in --json)"] if more > 0 else []
+    return "\n".join([*result.unpaired[:LISTED], *rest])
+
+
+def _table(comparisons: list[Comparison]) -> "Table":
+    names = ("measure", "model", "run", "before", "after", "change", "95% interval", "again")
+    rows: list[tuple[str, ...]] = []
+    previous = ""
+    for one in comparisons:
+        name = short_name(one)
+        rows.append(("" if name == previous else name, *_row(one)))
+        previous = name
+    return columns((*names, "sign", "Holm", "BY"), rows, left=2)
+
+
+def _row(one: Comparison) -> tuple[str, ...]:
+    last, points = one.last, one.metric in BIAS_METRICS
+    unit = 100 if points else 1
+    form = _points if points else _times
+    return (
+        model_name(one),
+        run_name(one),
+        number(unit * last.baseline, 3),
+        number(unit * last.intervened, 3),
+        form(last.difference),
+        interval(last.ci95, form),
+        DASH if one.reevaluated is None else form(one.reevaluated),
+        DASH if one.same_sign is None else f"{one.same_sign}/{len(one.pairs)}",
+        p_value(one.p_holm),
+        p_value(one.p_by),
+    )
+
+
+def _points(difference: float) -> str:
+    return DASH if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"
+
+
+def _times(difference: float) -> str:
+    return DASH if math.isnan(difference) else f"{math.exp(difference):.3f}"

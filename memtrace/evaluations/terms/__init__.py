@@ -1,0 +1,1 @@
+"""Accuracy on terms and how often training has shown them."""

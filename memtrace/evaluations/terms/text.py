@@ -1,0 +1,67 @@
+"""Accuracy and the frequency of terms as they are printed: one line a model, task and shots."""
+
+from typing import TYPE_CHECKING
+
+from memtrace.evaluations.terms.result import Series, TermResult
+from memtrace.evaluations.terms.verdict import verdict
+from memtrace.report.numbers import DASH, count, interval, number, p_value
+from memtrace.report.text import columns, sections
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+LISTED = 8
+"""Terms without a count that are named; the document names all."""
+
+
+def text(result: TermResult) -> "RenderableType":
+    """Return the verdict and the tables."""
+    blocks: list[tuple[str, RenderableType]] = []
+    for task in dict.fromkeys(one.task for one in result.series):
+        mine = [one for one in result.series if one.task == task]
+        blocks.append((f"{task}: last checkpoint, and where the slope changes", _table(mine)))
+    blocks.append(("Read with care", _notes(result)))
+    return sections("Accuracy and the frequency of terms", verdict(result), blocks)
+
+
+def _table(series: list[Series]) -> "Table":
+    names = ("model", "shots", "accuracy", "tau", "slope", "error", "Holm", "changes in")
+    return columns((*names, "from", "to", "p"), map(_row, series))
+
+
+def _row(one: Series) -> tuple[str, ...]:
+    last, onset = one.relations[-1], one.onset
+    return (
+        one.model.removesuffix("-deduped"),
+        str(one.shots),
+        number(last.accuracy, 3),
+        _short(last.rank_correlation),
+        _short(last.slope),
+        _short(last.slope_error),
+        p_value(one.p_holm),
+        interval(onset.ci95, lambda step: f"{step:,.0f}"),
+        _short(onset.before),
+        _short(onset.after),
+        p_value(onset.p_value),
+    )
+
+
+def _short(value: float) -> str:
+    return DASH if value != value else f"{value:.2f}"
+
+
+def _notes(result: TermResult) -> str:
+    lines = [
+        f"counts of: {result.counted_at}; questions for each term: {result.questions} (from the "
+        "standard errors)",
+        "slope: log odds for ten times the count. Frequent terms are also easier in other ways: "
+        "no slope is a cause.",
+        "changes in: steps between which the slope changes (95%), from one level to another; p is "
+        "unadjusted.",
+    ]
+    if result.unmatched_terms:
+        some = ", ".join(result.unmatched_terms[:LISTED])
+        terms = count(len(result.unmatched_terms), "term")
+        lines.append(f"without a count and left out: {terms} ({some})")
+    return "\n".join(lines)

@@ -1,0 +1,27 @@
+"""What was read of a folder of evaluations, as it is printed."""
+
+from typing import TYPE_CHECKING
+
+from memtrace.evaluations.folder import Evaluations
+from memtrace.report.numbers import count
+from memtrace.report.text import named_values, printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+LISTED = 8
+"""Files that are named; the document names all."""
+
+
+def files_table(evaluations: Evaluations) -> "Table":
+    """Return what was read and what not, with reasons."""
+    done = len(evaluations.files) - len(evaluations.unread)
+    values = count(evaluations.table.height, "value")
+    rows = [("read", f"{done:,} of {len(evaluations.files):,} .json files, {values}")]
+    if evaluations.others:
+        rows.append(("not opened", f"{count(evaluations.others, 'file')} of another kind"))
+    for name, files in (("not read", evaluations.unread), ("in part", evaluations.noted)):
+        rows += [(name, printable(f"{file.path}: {file.note}")) for file in files[:LISTED]]
+        if len(files) > LISTED:
+            rows.append((name, f"and {len(files) - LISTED} more (all in --json)"))
+    return named_values(rows, 14)
