@@ -23,7 +23,7 @@ def check_fit(corpus: Corpus, rules: Rules, rows: Int64Array, model: Path) -> No
     Args:
         corpus: Where sequences are read from.
         rules: How long a sequence is.
-        rows: Rows of which the token ids are looked up; none where that needs a network.
+        rows: Rows whose token ids are compared, unless that needs a network.
         model: Folder of the model; one that is not on this machine sets no limits.
 
     Raises:

@@ -70,7 +70,9 @@ def check_checkpoints(plans: Sequence[ScanPlan], *, keep_weights: bool = True) -
     return need
 
 
-def fetch_ahead(plans: Sequence[ScanPlan], shards: Sequence[Sequence[Shard]]) -> Iterator[Weights]:
+def prefetch_weights(
+    plans: Sequence[ScanPlan], shards: Sequence[Sequence[Shard]]
+) -> Iterator[Weights]:
     """Yield the weights of each plan in turn, while those of the next one are being fetched.
 
     `shards` are those of each plan that are to be scanned.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from memtrace.errors import RunError
 from memtrace.runs.run import Run, begin_run, open_run
 from memtrace.runs.shards import Shard
-from memtrace.scanning.downloads import fetch_ahead
+from memtrace.scanning.downloads import prefetch_weights
 from memtrace.scanning.plan import ScanPlan
 from memtrace.scanning.record import first_record
 
@@ -183,5 +183,5 @@ def _open_existing(job: Job, plan: ScanPlan) -> Run | None:
     except RunError:
         return None
     # Of no shards: what comes from the Hub is not fetched here, whoever scans with it compares it.
-    (weights,) = fetch_ahead([plan], [[]])
+    (weights,) = prefetch_weights([plan], [[]])
     return begin_run(plan.runs, plan.configure(weights), first_record(plan, weights, job.command))

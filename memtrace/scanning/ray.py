@@ -16,7 +16,7 @@ from typing import Any
 
 from memtrace.errors import CapacityWarning, RunError, first_line
 from memtrace.runs.run import Run
-from memtrace.scanning.downloads import fetch_ahead
+from memtrace.scanning.downloads import prefetch_weights
 from memtrace.scanning.jobs import Assignment, Assignments, Job, Progress
 from memtrace.scanning.record import complete_record, completed
 from memtrace.scanning.worker import CheckpointScan
@@ -154,7 +154,7 @@ class Actor:
             warnings.simplefilter("default")
             if self._scan is None or index != self._index:
                 self._scan = None  # first, so that two models are never in memory at once
-                (weights,) = fetch_ahead([self._job.plans[index]], [[shard] if shard else []])
+                (weights,) = prefetch_weights([self._job.plans[index]], [[shard] if shard else []])
                 self._scan = CheckpointScan(self._job, index, weights, self._device)
                 self._index = index
             if shard is not None:

@@ -18,7 +18,7 @@ from memtrace.runs.run import MERGED, begin_run
 from memtrace.runs.shards import Shard
 from memtrace.runs.worker_log import name_process, write_log
 from memtrace.scanning.checks import CHECKED_SEQUENCES, check_fit, refuse_identical_weights
-from memtrace.scanning.downloads import drop_weights, fetch_ahead
+from memtrace.scanning.downloads import drop_weights, prefetch_weights
 from memtrace.scanning.jobs import Job, Part, Reporter, shards_left
 from memtrace.scanning.record import complete_record, first_record
 from memtrace.scanning.shard import scan_shard
@@ -36,7 +36,7 @@ def work(job: Job, own: Part, rank: int, device: str, reporter: Reporter) -> Non
     reporter.stage("fetching weights")
     plans = [job.plans[index] for index, _ in own]
     shards = [shards for _, shards in own]
-    for (index, mine), weights in zip(own, fetch_ahead(plans, shards), strict=True):
+    for (index, mine), weights in zip(own, prefetch_weights(plans, shards), strict=True):
         _scan_shards(job, index, mine, weights, device, reporter)
         reporter.stage("fetching weights")
     reporter.stage("checking scores")
@@ -77,7 +77,7 @@ def _help(job: Job, index: int, rank: int, device: str, reporter: Reporter) -> N
         left = [left[i] for i in order]
     reporter.stage("fetching weights")
     try:
-        (weights,) = fetch_ahead([plan], [left])
+        (weights,) = prefetch_weights([plan], [left])
         _scan_shards(job, index, left, weights, device, reporter)
     except ModelError:
         # Another process has finished it meanwhile, and dropped its weights.
