@@ -28,7 +28,7 @@ def text(result: InterventionResult) -> "RenderableType":
         left = f"; {len(bias) - len(shown)} more in --json" if len(shown) < len(bias) else ""
         blocks.append((f"Bias, intervened minus baseline, last checkpoint{left}", _table(shown)))
     if cost:
-        title = "Cost, intervened minus baseline, last checkpoint (perplexity: times)"
+        title = "Cost, intervened minus baseline, last checkpoint (perplexity: ratio)"
         blocks.append((title, _table(cost)))
     blocks.append(("Read with care", _note(len(bias), len(cost))))
     if result.unpaired:
@@ -73,7 +73,7 @@ def _row(one: Comparison) -> tuple[str, ...]:
         run_name(one),
         number(unit * last.baseline, 3),
         number(unit * last.intervened, 3),
-        form(last.difference),
+        form(last.difference) if points else f"x {form(last.difference)}",
         interval(last.ci95, form),
         DASH if one.reevaluated is None else form(one.reevaluated),
         DASH if one.same_sign is None else f"{one.same_sign}/{len(one.pairs)}",
