@@ -56,11 +56,11 @@ class RandomTexts:
         return np.random.default_rng(int(rows[0])).integers(0, 50_000, (len(rows), tokens))
 
 
-def fit(python: Path, runs: Path) -> tuple[float, float, float]:
+def fit(python: Path, checkout: Path, runs: Path) -> tuple[float, float, float]:
     """Return seconds, processor seconds and peak GiB of `fit-poisson` in a process of its own."""
     measure = runpy.run_path(str(BENCHMARKS / "statistics.py"))["_measure"]
     found: tuple[float, float, float] = measure(
-        [str(python), "-m", "memtrace", "fit-poisson", str(runs)]
+        [str(python), "-m", "memtrace", "fit-poisson", str(runs.resolve())], checkout
     )
     return found
 
@@ -111,20 +111,20 @@ def main() -> None:
 def compare(folder: Path, before: Path | None, rounds: int) -> dict[str, Any]:
     """Return the least of the times of each side."""
     runs = {"after": folder / "after", "before": folder / "before"}
-    pythons = {"after": Path(sys.executable)}
+    pythons, checkouts = {"after": Path(sys.executable)}, {"after": BENCHMARKS.parent}
     if before:
-        pythons["before"] = before.resolve() / ".venv" / "bin" / "python"
+        checkouts["before"] = before.resolve()
+        pythons["before"] = checkouts["before"] / ".venv" / "bin" / "python"
     for side, python in pythons.items():
         if not runs[side].is_dir():
-            checkout = BENCHMARKS.parent if side == "after" else python.parents[2]
-            write(python, checkout / "benchmarks" / "statistics.py", runs[side])
+            write(python, checkouts[side] / "benchmarks" / "statistics.py", runs[side])
     (run,) = find_runs(runs["after"])
     write_events(run, run.valid_scores(), RandomTexts())  # type: ignore[arg-type]
     fits: dict[str, list[tuple[float, float, float]]] = {side: [] for side in pythons}
     reads: dict[str, list[tuple[float, float, int]]] = {side: [] for side in pythons}
     for _ in range(rounds):
         for side, python in pythons.items():
-            fits[side].append(fit(python, runs[side]))
+            fits[side].append(fit(python, checkouts[side], runs[side]))
             reads[side].append(
                 read(runs[side]) if side == "after" else read_before(python, runs[side])
             )

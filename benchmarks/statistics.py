@@ -193,8 +193,8 @@ def _write_run(runs: Path) -> None:
         write_scores(run.path(shard), index, matched, configuration.metadata())
 
 
-def _measure(command: list[str]) -> tuple[float, float, float]:
-    """Return seconds, processor seconds and peak GiB of a command of its own process."""
+def _measure(command: list[str], checkout: Path | None = None) -> tuple[float, float, float]:
+    """Return seconds, processor seconds and peak GiB of a command, which has its own process."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "2"}
     program = (
         "import json, resource, subprocess, sys; "
@@ -209,6 +209,7 @@ def _measure(command: list[str]) -> tuple[float, float, float]:
         capture_output=True,
         text=True,
         env=environment,
+        cwd=checkout,
     )
     wall = time.perf_counter() - start
     processor, peak = map(float, done.stdout.split())

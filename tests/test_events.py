@@ -25,6 +25,7 @@ from memtrace.runs.events import (
 )
 from memtrace.runs.scores import write_scores
 from memtrace.storage.checksum import is_intact
+from memtrace.storage.store import open_store, source
 
 MASK = (1 << 64) - 1
 
@@ -132,7 +133,7 @@ def test_a_damaged_file_is_made_again(tmp_path, at):
     bad = bytearray(good)
     bad[int(len(bad) * at)] ^= 4
     (run.folder / FILE_NAME).write_bytes(bad)
-    with pytest.warns(DataWarning, match=r"events\.parquet is damaged"):
+    with pytest.warns(DataWarning, match=r"events\.parquet cannot be used"):
         found = read_events(run)
     assert found.sequence_index.tolist() == memorized(run)
     assert content(run) == good
@@ -226,3 +227,22 @@ def test_each_score_file_is_validated_once(tmp_path, monkeypatch, memtrace_cli):
     for shard in run.shards():
         assert validated.count(run.path(shard)) == 1
     assert len(validated) == len(run.shards()) + 2  # the merged file, before and after its rename
+
+
+def test_each_remote_score_file_is_fetched_once(monkeypatch):
+    run = write_run(open_store("memory://events/runs"), matched)
+    names = [shard.file_name for shard in run.shards()]
+    fetched = []
+
+    def counted(path):
+        fetched.append(path.name)
+        return source(path)
+
+    monkeypatch.setattr("memtrace.runs.integrity.source", counted)
+    expected = read_events(run).sequence_index.tolist()
+    assert sorted(fetched) == names
+    assert read_events(run).sequence_index.tolist() == expected  # of events.parquet
+    assert sorted(fetched) == names
+    compact(run)
+    assert sorted(fetched) == sorted([*names * 2, "merged.parquet"])
+    assert memorized(run) == expected

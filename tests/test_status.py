@@ -269,14 +269,18 @@ def test_control_characters_in_an_error_are_written_out(tmp_path, memtrace_cli):
 
 def test_a_run_that_may_not_be_read_is_failed(tmp_path, memtrace_cli, monkeypatch):
     fine, closed = begin(tmp_path, done=3), begin(tmp_path, step=64, done=3)
-    read_text = Path.read_text
+    readers = {"read_bytes": Path.read_bytes, "open": Path.open}
 
-    def refuse(path, **options):
-        if path.parent == closed.folder:
-            raise PermissionError(13, "Permission denied")
-        return read_text(path, **options)
+    def refusing(read):
+        def refuse(path, *arguments, **options):
+            if path.parent == closed.folder:
+                raise PermissionError(13, "Permission denied")
+            return read(path, *arguments, **options)
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+        return refuse
+
+    for name, read in readers.items():
+        monkeypatch.setattr(Path, name, refusing(read))
     states = {run.folder: run.state for run in survey(tmp_path)}
     assert states == {fine.folder: "done", closed.folder: "failed"}
     result = memtrace_cli("status", tmp_path)

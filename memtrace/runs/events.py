@@ -305,7 +305,9 @@ def _scanned(run: Run, metadata: Mapping[str, str]) -> Int64Array:
 
 def _warn(path: Path, error: Exception) -> None:
     warnings.warn(
-        f"{path} is damaged ({error}): events are read from the scores", DataWarning, stacklevel=4
+        f"{path} cannot be used ({error}): events are read from the scores",
+        DataWarning,
+        stacklevel=4,
     )
 
 
