@@ -178,7 +178,7 @@ def scan(
         logger.info("%s", disk_text(need))
     total = sum(plan.sequences for plan in plans)
     kept = "finished shards are kept"
-    with resumable(kept), show_progress(_title(model, plans), total) as shown:
+    with resumable(kept), show_progress(_title(plans), total) as shown:
         if engine == "ray":
             from memtrace.scanning.ray import run_on_ray
 
@@ -211,7 +211,10 @@ def _check_launch(
         )
 
 
-def _title(model: str, plans: "list[ScanPlan]") -> str:
+def _title(plans: "list[ScanPlan]") -> str:
+    """Return what a bar is called; it leaves room for the bar in 80 columns."""
+    name = plans[0].checkpoint.model
+    model = name if len(name) <= 24 else f"{name[:23]}…"
     if len(plans) == 1:
         return f"{model} step {plans[0].checkpoint.step}"
     return f"{model}, {len(plans)} checkpoints"
