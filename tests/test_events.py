@@ -15,14 +15,13 @@ from memtrace.runs.estimate import estimate_run
 from memtrace.runs.events import (
     FILE_NAME,
     HASHED,
-    Events,
     are_events_written,
-    find_events,
     hash_texts,
     is_finished,
     read_events,
     write_events,
 )
+from memtrace.runs.memorized import Events, find_events
 from memtrace.runs.scores import write_scores
 from memtrace.storage.checksum import is_intact
 from memtrace.storage.store import open_store, source

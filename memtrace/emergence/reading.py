@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from memtrace.errors import FitError
-from memtrace.runs.events import Events, read_events
+from memtrace.runs.events import read_events
+from memtrace.runs.memorized import Events
 from memtrace.runs.run import Run
 
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from memtrace.errors import FitError
 from memtrace.point_process.windows import Windows
-from memtrace.runs.events import Events, find_events, read_events
+from memtrace.runs.events import read_events
+from memtrace.runs.memorized import Events, find_events
 from memtrace.runs.run import Run
 from memtrace.types import Int64Array
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from memtrace.runs.events import Events, read_events
+from memtrace.runs.events import read_events
+from memtrace.runs.memorized import Events
 from memtrace.runs.run import Run
 from memtrace.runs.sampling import CountEstimate, estimate_count
 
