@@ -25,6 +25,19 @@ def test_any_counts_have_a_fit_or_none_and_never_an_error(seed) -> None:
     assert curve.reason or np.isfinite(curve.log_likelihood)
 
 
+def test_rates_that_leave_no_numbers_are_undefined_with_a_reason() -> None:
+    exposures = np.array([1, 10**12, 10**5])
+    windows = Windows(np.cumsum(exposures) - exposures, np.array([1, 1, 0]), exposures)
+    u = np.array([1, 3, 5]) / 6
+    with pytest.raises(ValueError, match="NaN"):
+        fit_rates(windows.counts, exposures, np.column_stack((np.ones(3), u)))
+
+    trend, model = drift_of(windows, u)
+    assert np.isnan(trend.theta)
+    assert model.reason == trend.reason
+    assert "no bound" in trend.reason
+
+
 def test_a_finite_fit_is_that_of_the_regression() -> None:
     counts, exposures = np.array([3, 5, 9]), np.array([100, 100, 120])
     design = np.column_stack((np.ones(3), np.arange(3.0)))

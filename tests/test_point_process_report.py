@@ -216,7 +216,12 @@ def test_control_group_is_compared_per_window() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"window": 0}, "window 0 must hold"), ({"margin": 1.0}, "margin 1.0 must be a rate ratio")],
+    [
+        ({"window": 0}, "window 0 must hold"),
+        ({"window": 10**20}, "window 100,000,000,000,000,000,000 must hold 1 to"),
+        ({"window": 2**63 - 1}, "must hold 1 to 1,000,000,000,000 sequences"),
+        ({"margin": 1.0}, "margin 1.0 must be a rate ratio"),
+    ],
 )
 def test_settings_without_meaning_are_refused(changes, message) -> None:
     with pytest.raises(FitError, match=message):

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+LONGEST_WINDOW = 10**12
+"""Beyond every corpus; a number of sequences stays exact in all that is computed of it."""
+
+
 class PoissonFit(PoissonResult, Report):
     """A result that shows itself: see `PoissonResult` for the values."""
 
@@ -84,8 +88,10 @@ def fit_poisson(
     Raises:
         FitError: Nothing was scanned, or `window`, `margin` or `cuts` have no meaning.
     """
-    if window < 1:
-        raise FitError(f"window {window} must hold at least 1 sequence")
+    if not 1 <= window <= LONGEST_WINDOW:
+        raise FitError(
+            f"window {window:,} must hold 1 to {LONGEST_WINDOW:,} sequences, such as 512"
+        )
     if events.exposure == 0 and not events.unexposed_exposure:
         raise FitError("no sequence was scanned, so there is nothing to fit; run `memtrace scan`")
     windows, unit = events.windows(window), events.sequences_per_step or window
