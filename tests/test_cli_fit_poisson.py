@@ -113,6 +113,14 @@ def test_a_step_that_is_no_step_is_a_usage_error(runs, command, step) -> None:
     assert repr(step) in result.stderr
 
 
+@pytest.mark.parametrize("window", ["99999999999999999999", "0", "1_0", "x"])
+def test_a_window_that_is_no_length_is_a_usage_error(runs, command, window) -> None:
+    result = command(runs, "--window", window)
+
+    assert result.exit_code == 2
+    assert window in result.stderr
+
+
 def test_text_names_each_run_and_opens_with_its_verdict(runs, command) -> None:
     result = command(runs, "--full")
 

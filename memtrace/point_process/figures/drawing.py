@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
@@ -35,8 +36,12 @@ def draw_all(
         return [_told(draw(fit), on_progress) for fit in fits]
     # Forked processes would inherit the locks of polars' threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    ignored = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process alone
+    pool = ProcessPoolExecutor(workers, context, initializer=signal.signal, initargs=ignored)
+    try:
         return [_told(found, on_progress) for found in pool.map(draw, fits)]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _told(found: Drawings, on_progress: Callable[[int], None]) -> Drawings:

@@ -98,6 +98,7 @@ def fano_curve(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     ax.plot(x, curve.allan[seen], "s:", color=GREY, ms=3, label="Allan factor")
     ax.axhline(curve.expected, color=INK, lw=0.8, ls="--", label="random order, 1 - p")
     ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("length of the window " + _unit_text(fit))
     ax.set_ylabel("variance / mean")
     ax.legend(loc="upper left")
