@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,9 +15,7 @@ from memtrace.emergence import EmergenceFit, fit_emergence
 from memtrace.emergence.figures import figures_of
 from memtrace.emergence.process.fit import fit_emergence_process
 from memtrace.errors import FitError
-from memtrace.runs.configuration import Configuration
-from memtrace.runs.run import Run, begin_run, find_runs
-from memtrace.runs.scores import write_scores
+from memtrace.runs.run import Run, find_runs
 
 UNREADABLE = re.compile(r"\bnan\b|\binf(inity)?\b|\de[+-]\d", re.IGNORECASE)
 SHARDS = 3
@@ -36,19 +35,21 @@ def write_runs(
     for k, step in enumerate(steps):
         exposed = min(per_step * step, rows)
         stop = rows if unexposed else exposed
-        if not stop:
-            continue
-        c = Configuration(
-            suite="demo", model="small", step=step, start=0, stop=stop, exposed_rows=exposed,
-            corpus_rows=rows, sequences_per_step=per_step, shard_size=max(1, rows // SHARDS),
-            prompt_tokens=32, continuation_tokens=32, eos_rule="none", dtype="float32",
-            weight_digest=str(step), corpus_digest="c",
-        )  # fmt: skip
-        run = begin_run(folder, c, {"command": ["memtrace", "scan"]})
-        for shard in run.shards():
-            if (k, shard.number) not in missing:
-                index = np.arange(shard.start, shard.stop)
-                write_scores(run.path(shard), index, np.where(hits[index, k], 32, 3), c.metadata())
+        if stop:
+            size = max(1, rows // SHARDS)
+            write_run(
+                folder,
+                lambda index, k=k: np.where(hits[index, k], 32, 3),
+                shards=[n for n in range(-(-stop // size)) if (k, n) not in missing],
+                model="small",
+                step=step,
+                stop=stop,
+                exposed_rows=exposed,
+                corpus_rows=rows,
+                sequences_per_step=per_step,
+                shard_size=size,
+                weight_digest=str(step),
+            )
     return find_runs(folder)
 
 
