@@ -6,19 +6,23 @@ export OMP_WAIT_POLICY ?= passive
 RUNS := demo-run/runs
 FIGURES := demo-run/figures
 
-.PHONY: demo test bench clean
+.PHONY: demo test docs bench clean
 
 demo: .venv/ready
 	$(BIN)/memtrace scan --model demo --step all --include-unexposed --runs $(RUNS)
 	$(BIN)/memtrace fit-poisson $(RUNS) --window 512 --output $(FIGURES)
 	@echo "Figures and report: $(CURDIR)/$(FIGURES)"
 
-test: .venv/ready
+test: .venv/ready docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --contract layers --contract analyses --contract engine
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# Warnings are errors. Nothing is downloaded.
+docs: .venv/ready
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
 
 # About half an hour, on a machine that does nothing else.
 bench: .venv/bench-ready
@@ -28,7 +32,7 @@ bench: .venv/bench-ready
 	$(BIN)/python benchmarks/statistics.py scale
 
 clean:
-	rm -rf .venv demo-run build dist *.egg-info
+	rm -rf .venv demo-run build dist docs/_build docs/notebooks *.egg-info
 
 # Twice quiet: errors are shown, warnings about the machine's own pip are not.
 # The constraints pin torch first: an unpinned torch brings gigabytes of CUDA libraries.
