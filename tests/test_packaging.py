@@ -164,7 +164,6 @@ def test_installed_wheel_works_away_from_the_checkout(laptop, tmp_path):
         (["runs", "compact"], "finished"),
         (["models", "list"], "parameters"),
         (["corpus", "info", "demo"], "digest"),
-        (["scan", "--model", "demo", "--dry-run"], "shards"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
