@@ -17,7 +17,7 @@ test: .venv/ready docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache --contract layers --contract analyses --contract engine
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # Warnings are errors. Nothing is downloaded.

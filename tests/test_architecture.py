@@ -89,12 +89,10 @@ def test_the_walk_sees_the_imports():
     assert sum(map(len, IMPORTS.values())) > 300
 
 
-@pytest.mark.xfail(reason="circles are being mended", strict=True)
 def test_no_circle_runs_through_any_imports():
     assert strongly_connected() == []
 
 
-@pytest.mark.xfail(reason="hidden imports are being moved up", strict=True)
 def test_no_function_of_the_library_imports_our_own_modules():
     library = [name for name in MODULES if name.startswith("memtrace")]
     assert [place for name in library for place in hidden_imports(name)] == []

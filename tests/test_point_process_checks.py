@@ -9,13 +9,10 @@ from scipy import stats
 from statsmodels.stats.diagnostic import acorr_ljungbox
 
 from memtrace.point_process import EventSequence
-from memtrace.point_process.contrasts import (
-    adjust_p_values,
-    compare_shares,
-    halves_and_ends,
-)
+from memtrace.point_process.contrasts import adjust_p_values, halves_and_ends
 from memtrace.point_process.detectable import credibility, dispersion_power
 from memtrace.point_process.diagnostics.gaps import geometric_gaps, lewis_robinson
+from memtrace.point_process.diagnostics.mil_hdbk import mil_hdbk_p
 from memtrace.point_process.diagnostics.overdispersion import overdispersion
 from memtrace.point_process.diagnostics.quadratic import quadratic_sf
 from memtrace.point_process.diagnostics.residuals import count_residuals, rescale_gaps, rescaling
@@ -23,8 +20,8 @@ from memtrace.point_process.diagnostics.second_order import fano_curve, ripley_k
 from memtrace.point_process.diagnostics.serial import ljung_box, runs
 from memtrace.point_process.diagnostics.uniformity import kuiper_sf, neyman_components
 from memtrace.point_process.models.constant import homogeneous
-from memtrace.point_process.models.power_law import mil_hdbk_p
 from memtrace.point_process.models.trend import log_linear
+from memtrace.point_process.shares import compare_shares
 from memtrace.point_process.simulate import random_order
 
 

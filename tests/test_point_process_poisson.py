@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from memtrace.point_process.contrasts import compare_shares
 from memtrace.point_process.models.constant import (
     binomial_interval,
     garwood_interval,
     homogeneous,
 )
+from memtrace.point_process.shares import compare_shares
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 50])

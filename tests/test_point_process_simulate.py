@@ -9,8 +9,8 @@ from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, fit_poisson
 from memtrace.point_process.figures import shown
 from memtrace.point_process.html import html_report
+from memtrace.point_process.model import best_model
 from memtrace.point_process.models.counts import poisson_counts
-from memtrace.point_process.models.model import best_model
 from memtrace.point_process.power import simulate_power
 from memtrace.point_process.several import comparison
 from memtrace.point_process.simulate import (

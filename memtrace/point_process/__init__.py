@@ -2,7 +2,7 @@
 
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.fit import PoissonFit, fit_poisson
-from memtrace.point_process.models.model import Model
+from memtrace.point_process.model import Model
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.windows import Windows

@@ -6,14 +6,12 @@ The parts are given: halves, ends, the last steps, the sequences not yet trained
 import math
 
 import numpy as np
-from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import confint_proportions_2indep
 
 from memtrace.point_process.events import EventSequence
-from memtrace.point_process.models.constant import RateComparison
 from memtrace.point_process.models.piecewise import parts, tenths
-from memtrace.types import UNDEFINED, FloatArray, Interval
+from memtrace.point_process.shares import RateComparison, compare_shares
+from memtrace.types import FloatArray
 
 METHODS = {
     "holm": "holm",
@@ -21,26 +19,6 @@ METHODS = {
     "benjamini-hochberg": "fdr_bh",
     "benjamini-yekutieli": "fdr_by",
 }
-
-
-def compare_shares(events: tuple[int, int], exposures: tuple[int, int]) -> RateComparison:
-    """Compare the shares of events in two groups of sequences.
-
-    The p-value is Fisher's exact one, central (twice the smaller tail): given the events, their
-    number in the first group is hypergeometric in random order. The difference has Newcombe's
-    interval, the ratio the one of its logarithm (Katz et al. 1978), adjusted where a count is 0.
-    """
-    (x, y), (s, t) = events, exposures
-    low, high = confint_proportions_2indep(x, s, y, t, method="newcomb", compare="diff")
-    distribution = stats.hypergeom(s + t, x + y, s)
-    tail = min(float(distribution.cdf(x)), float(distribution.sf(x - 1)))
-    return RateComparison(
-        difference=x / s - y / t,
-        difference_ci95=(float(low), float(high)),
-        ratio=(x / s) / (y / t) if y else math.inf if x else math.nan,
-        ratio_ci95=_ratio_interval(x, s, y, t),
-        p_value=min(1.0, 2 * tail),
-    )
 
 
 def halves_and_ends(events: EventSequence) -> dict[str, RateComparison]:
@@ -74,11 +52,3 @@ def adjust_p_values(p_values: FloatArray | list[float], method: str = "holm") ->
     if known.any():
         adjusted[known] = multipletests(given[known], method=METHODS[method])[1]
     return adjusted
-
-
-def _ratio_interval(x: int, s: int, y: int, t: int) -> Interval:
-    if x == y == 0:
-        return UNDEFINED
-    method = "log" if x and y else "log-adjusted"
-    low, high = confint_proportions_2indep(x, s, y, t, method=method, compare="ratio")
-    return float(low) if x else 0.0, float(high) if y else math.inf

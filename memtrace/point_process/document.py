@@ -13,9 +13,9 @@ from memtrace.point_process.detectable import credibility, dispersion_power
 from memtrace.point_process.diagnostics.checks import Checks
 from memtrace.point_process.diagnostics.dispersion import Dispersion
 from memtrace.point_process.events import EventSequence
-from memtrace.point_process.models.constant import RateComparison
 from memtrace.point_process.models.trend import Trend
 from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.shares import RateComparison
 from memtrace.point_process.verdict import verdict
 from memtrace.report.json import json_safe
 

@@ -7,32 +7,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memtrace.errors import FitError
-from memtrace.point_process.contrasts import compare_shares, halves_and_ends
+from memtrace.point_process.contrasts import halves_and_ends
 from memtrace.point_process.diagnostics.checks import check
 from memtrace.point_process.diagnostics.dispersion import dispersion
 from memtrace.point_process.diagnostics.uniformity import uniformity
 from memtrace.point_process.document import document
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.figures import overview
+from memtrace.point_process.model import best_model
 from memtrace.point_process.models.change_point import (
     change_point,
     change_point_model,
     change_points_model,
 )
-from memtrace.point_process.models.constant import (
-    RateComparison,
-    binomial_interval,
-    garwood_interval,
-    homogeneous,
-)
+from memtrace.point_process.models.constant import binomial_interval, garwood_interval, homogeneous
 from memtrace.point_process.models.counts import count_models
-from memtrace.point_process.models.model import best_model
 from memtrace.point_process.models.piecewise import Cut, piecewise_constant, tenths
 from memtrace.point_process.models.power_law import power_law_model
 from memtrace.point_process.models.recency import last_steps, recency
 from memtrace.point_process.models.spline import spline
 from memtrace.point_process.models.trend import log_linear, log_linear_model
 from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.shares import RateComparison, compare_shares
 from memtrace.point_process.text import printed
 from memtrace.point_process.verdict import verdict
 from memtrace.report.base import Report

@@ -10,11 +10,11 @@ import numpy as np
 
 from memtrace.point_process.diagnostics.dispersion import dispersion, pearson_residuals
 from memtrace.point_process.diagnostics.gaps import geometric_gaps, lewis_robinson
+from memtrace.point_process.diagnostics.mil_hdbk import mil_hdbk_p
 from memtrace.point_process.diagnostics.serial import ljung_box, runs
 from memtrace.point_process.diagnostics.uniformity import uniformity
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.piecewise import piecewise_constant, tenths
-from memtrace.point_process.models.power_law import mil_hdbk_p
 from memtrace.point_process.models.trend import log_linear
 
 

@@ -10,12 +10,13 @@ from memtrace.point_process.diagnostics.dispersion import Dispersion
 from memtrace.point_process.diagnostics.uniformity import Uniformity
 from memtrace.point_process.diagnostics.window_counts import Rootogram, rootogram
 from memtrace.point_process.events import EventSequence
+from memtrace.point_process.model import Model, best_model
 from memtrace.point_process.models.change_point import ChangePoint
-from memtrace.point_process.models.constant import RateComparison, binomial_interval
-from memtrace.point_process.models.model import Model, best_model
+from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.models.spline import Spline
 from memtrace.point_process.models.trend import Equivalence, Trend
+from memtrace.point_process.shares import RateComparison
 from memtrace.point_process.windows import Windows
 from memtrace.types import Interval
 

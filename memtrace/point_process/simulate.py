@@ -6,7 +6,7 @@ import numpy as np
 
 from memtrace.errors import FitError
 from memtrace.point_process.events import EventSequence
-from memtrace.point_process.models.model import Model, Rate
+from memtrace.point_process.model import Model, Rate
 from memtrace.types import Int64Array
 
 GRID = 4097

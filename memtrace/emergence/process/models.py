@@ -9,9 +9,9 @@ from scipy import stats
 
 from memtrace.emergence.logs import exp
 from memtrace.emergence.process.result import Drift
+from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.change_point import ChangePoint, grid_gains
 from memtrace.point_process.models.constant import garwood_interval
-from memtrace.point_process.models.model import Model, undefined_model
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.models.spline import DEGREE, KNOTS, basis
 from memtrace.point_process.regression import finite_rates

@@ -9,8 +9,8 @@ from memtrace.emergence.histories import Histories
 from memtrace.emergence.logs import exp
 from memtrace.emergence.overdispersion import LocalOverdispersion
 from memtrace.point_process.diagnostics.dispersion import Dispersion
+from memtrace.point_process.model import Model
 from memtrace.point_process.models.change_point import ChangePoint
-from memtrace.point_process.models.model import Model
 from memtrace.point_process.models.trend import Equivalence, check_margin
 from memtrace.point_process.windows import Windows
 from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from memtrace.emergence.process.result import EXACT, EmergenceProcessResult
 from memtrace.emergence.process.verdict import verdict
-from memtrace.point_process.models.model import Model
+from memtrace.point_process.model import Model
 from memtrace.report.numbers import DASH, count, interval, number, p_text, p_value, ratio
 from memtrace.report.text import columns, named_values, sections
 

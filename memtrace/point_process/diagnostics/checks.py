@@ -14,13 +14,13 @@ from memtrace.point_process.diagnostics.gaps import (
     geometric_gaps,
     lewis_robinson,
 )
+from memtrace.point_process.diagnostics.mil_hdbk import mil_hdbk_p
 from memtrace.point_process.diagnostics.overdispersion import Overdispersion, overdispersion
 from memtrace.point_process.diagnostics.residuals import Rescaling, rescaling
 from memtrace.point_process.diagnostics.second_order import FanoCurve, RipleyK, fano_curve, ripley_k
 from memtrace.point_process.diagnostics.serial import LjungBox, Runs, ljung_box, runs
 from memtrace.point_process.events import EventSequence
-from memtrace.point_process.models.model import Model
-from memtrace.point_process.models.power_law import mil_hdbk_p
+from memtrace.point_process.model import Model
 from memtrace.point_process.windows import Windows
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from memtrace.point_process.events import EventSequence
-from memtrace.point_process.models.model import Model
+from memtrace.point_process.model import Model
 from memtrace.types import FloatArray
 
 CELLS = 4096

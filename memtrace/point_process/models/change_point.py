@@ -12,8 +12,8 @@ import numpy as np
 from scipy import special
 
 from memtrace.point_process.events import EventSequence
+from memtrace.point_process.model import Model, rate_of_parts, undefined_model
 from memtrace.point_process.models.constant import homogeneous
-from memtrace.point_process.models.model import Model, rate_of_parts, undefined_model
 from memtrace.point_process.models.piecewise import log_likelihood, parts
 from memtrace.point_process.simulate import window_counts
 from memtrace.types import FloatArray, Int64Array, Interval

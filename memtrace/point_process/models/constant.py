@@ -1,7 +1,6 @@
 """The constant rate: exact intervals, its log-likelihood, and the control group."""
 
 import math
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -9,22 +8,8 @@ import numpy.typing as npt
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.rates import confint_poisson
 
-from memtrace.point_process.models.model import Model
-from memtrace.types import FloatArray, Interval
-
-
-@dataclass(frozen=True)
-class RateComparison:
-    """Two rates with at most one event a sequence: the exposed against the unexposed rows."""
-
-    difference: float
-    """First rate minus second, events per sequence."""
-    difference_ci95: Interval
-    ratio: float
-    """First rate over second; NaN if both are zero, infinite if only the second is."""
-    ratio_ci95: Interval
-    p_value: float
-    """Exact two-sided conditional test of equal rates, central (twice the smaller tail)."""
+from memtrace.point_process.model import Model
+from memtrace.types import FloatArray
 
 
 def garwood_interval(

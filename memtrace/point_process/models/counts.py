@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import optimize, special, stats
 
-from memtrace.point_process.models.model import Model, undefined_model
+from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray, Int64Array, Interval
 

@@ -12,8 +12,8 @@ from scipy import special, stats
 
 from memtrace.errors import FitError
 from memtrace.point_process.events import EventSequence
+from memtrace.point_process.model import Model, rate_of_parts, undefined_model
 from memtrace.point_process.models.constant import binomial_interval, homogeneous
-from memtrace.point_process.models.model import Model, rate_of_parts, undefined_model
 from memtrace.point_process.simulate import window_counts
 from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray, Int64Array

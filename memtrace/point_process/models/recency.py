@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 from scipy import optimize, special
 
-from memtrace.point_process.contrasts import compare_shares
 from memtrace.point_process.events import EventSequence
-from memtrace.point_process.models.constant import RateComparison, homogeneous
-from memtrace.point_process.models.model import Model, undefined_model
+from memtrace.point_process.model import Model, undefined_model
+from memtrace.point_process.models.constant import homogeneous
 from memtrace.point_process.models.piecewise import parts
+from memtrace.point_process.shares import RateComparison, compare_shares
 from memtrace.point_process.simulate import window_counts
 from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray, Int64Array, Interval

@@ -13,8 +13,8 @@ from scipy import special, stats
 from scipy.interpolate import BSpline
 
 from memtrace.point_process.events import EventSequence
+from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.constant import homogeneous
-from memtrace.point_process.models.model import Model, undefined_model
 from memtrace.point_process.regression import finite_rates
 from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray

@@ -14,8 +14,8 @@ from scipy import optimize, stats
 from memtrace.errors import FitError
 from memtrace.point_process.diagnostics.dispersion import Dispersion, dispersion
 from memtrace.point_process.events import EventSequence
+from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.constant import homogeneous
-from memtrace.point_process.models.model import Model, undefined_model
 from memtrace.types import UNDEFINED, FloatArray, Interval
 
 SERIES = 1e-2
