@@ -22,6 +22,7 @@ from published_files import (
 
 from memtrace import EventSequence, fit_poisson
 from memtrace.errors import CorpusError, ManifestError, RunError
+from memtrace.runs.events import hash_texts, read_events
 from memtrace.runs.run import find_run
 from memtrace.scanning.import_published import import_run
 from memtrace.scanning.published import Findings, describe, read_evaluation
@@ -159,10 +160,17 @@ def test_table_of_memorized_sequences_only(toy, tmp_path, tokens, corpus):
     assert memorized_rows(run) == truth()
     assert findings == Findings(len(truth()), 0, 0, 0, 0, 0, 0)
     assert run.record["import"]["compared_with_corpus"] == corpus
+    events = read_events(run, hashes=True)
+    assert events.sequence_index.tolist() == truth()
+    assert events.text_hash.tolist() == hash_texts(tokens[truth(), :64]).tolist()
     partial, found = toy(path, step=10, runs=tmp_path / "partial")
     assert partial.exposed_rows == 160
     assert memorized_rows(partial) == truth(160)
     assert found.unexposed == len(truth()) - len(truth(160))
+    unknown = read_events(partial, hashes=True)
+    assert unknown.sequence_index.tolist() == truth(160)
+    assert unknown.text_hash is None
+    assert "import with --corpus" in unknown.note
 
 
 def test_tokens_of_another_corpus_are_refused(toy, tmp_path, tokens, corpus):
