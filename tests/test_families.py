@@ -12,6 +12,7 @@ from memtrace.engine import Engine, Rules
 from memtrace.engine.forward.routers import RouterWatch
 from memtrace.engine.forward.transformers import GenericForward
 from memtrace.errors import ApproximationWarning, ModelError
+from memtrace.models.probe import check_causality
 
 RULES = Rules(prompt_tokens=12, continuation_tokens=12)
 
@@ -132,6 +133,21 @@ def test_eager_experts_change_no_answer(family: str) -> None:
         scores.append(Engine(model, RULES, calibration=sequences).matched_tokens(sequences))
         assert model.get_experts_implementation()[""] == implementation  # float64 has restored it
     np.testing.assert_array_equal(*scores)
+
+
+def test_a_decoder_that_is_deeper_than_its_cache_is_read_without_one() -> None:
+    model = random_model("bart")
+    with pytest.raises(IndexError):
+        model(torch.zeros(1, 4, dtype=torch.int64), use_cache=True)
+    check_causality(model, RULES.sequence_tokens)
+    forward = GenericForward(model, torch.float32)
+    tokens = torch.from_numpy(generated(model, RULES, 5))
+    with torch.inference_mode():
+        _, read = forward.prompt(tokens[:, :9], keep=1)
+        logits, _ = forward.extend(tokens[[3, 1], 9:12], read, torch.tensor([3, 1]))
+        expected = model(tokens[[3, 1], :12], use_cache=False).logits[:, 9:]
+    assert read.cache is None
+    torch.testing.assert_close(logits, expected)
 
 
 def test_what_a_forward_pass_raises_names_model_precision_and_batch(

@@ -87,7 +87,7 @@ def _measure(stage: Stage, sample: np.ndarray, at_once: int) -> Margins:
             logits = forward.logits(features)
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             lead = margins(logits, targets, stage.mask_eos).double()
-            if forward.router_tolerance is not None:  # all equal: experts are in doubt, not logits
+            if forward.router_tolerance is not None:  # all equal: the experts are undecided
                 lead = lead.masked_fill(logits.amax(1) == logits.amin(1), torch.nan)
             plain.append(lead)
             few = forward.precise_logits(features, top_competitors(logits, targets, stage.mask_eos))

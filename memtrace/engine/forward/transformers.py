@@ -32,7 +32,7 @@ class Read:
     """`(n, t)`."""
     cache: DynamicCache | None
     """None where the model has no cache whose sequences can be selected."""
-    in_doubt: Tensor
+    routes_undecided: Tensor
     """`(n,)`: rounding may have sent one of their tokens to another expert."""
 
 
@@ -123,7 +123,7 @@ class GenericForward:
         A model without a cache whose sequences can be selected reads them again from the start.
         """
         whole = torch.cat([cache.tokens[rows], tokens], dim=1)
-        read = Read(whole, cache.cache, cache.in_doubt[rows])
+        read = Read(whole, cache.cache, cache.routes_undecided[rows])
         if cache.cache is None:
             return self._run(read, whole, tokens.shape[1], use_cache=False)
         cache.cache.batch_select_indices(rows)
@@ -145,10 +145,12 @@ class GenericForward:
             if self.router_tolerance is not None:
                 stack.enter_context(watch)
             output = self._model(tokens, logits_to_keep=keep, **options)
-        logits, in_doubt = output.logits[:, -keep:], read.in_doubt
+        logits, routes_undecided = output.logits[:, -keep:], read.routes_undecided
         if self.router_tolerance is not None:
-            close = (watch.gaps <= self.router_tolerance).cummax(1).values | in_doubt[:, None]
+            close = (watch.gaps <= self.router_tolerance).cumsum(1) > 0
+            close |= read.routes_undecided[:, None]
             logits = logits.masked_fill(close[:, -keep:, None], 0.0)
-            in_doubt = close[:, -1]
+            routes_undecided = close[:, -1]
         cache = output.get("past_key_values")
-        return logits, Read(read.tokens, cache if can_select(cache) else None, in_doubt)
+        kept = cache if can_select(cache) else None
+        return logits, Read(read.tokens, kept, routes_undecided)
