@@ -11,14 +11,14 @@ from memtrace.engine.forward.transformers import GenericForward
 from memtrace.engine.margins import margins, top_competitors
 from memtrace.engine.stages import ExactStage, Stage, ToleranceStage, on_device
 
-MARGIN_SEQUENCES = 16
+MARGIN_SEQUENCES = 64
 EXACT_SEQUENCES = 4
 FLOAT32_SAFETY = 4.0  # times the largest difference seen
 FLOAT32_FLOOR = 2.0**-20  # of the largest logit
 ROUTER_SAFETY = 16.0  # times the median change of a router's gap
 ROUTER_FLOOR = 2.0**-20  # of a router's largest number
-HALF_SAFETY = 1.5  # times the largest difference seen, and at least
 HALF_DEVIATIONS = 6.0  # times the root mean square of the differences
+NORMAL_LARGEST = 3.5  # deviations: the largest of 2,048 differences, were they normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ def _bound(errors: Tensor) -> float | None:
     errors = errors[errors.isfinite()]
     if not len(errors):
         return None
-    return max(
-        HALF_DEVIATIONS * float(errors.square().mean().sqrt()), HALF_SAFETY * _largest(errors)
-    )
+    deviation = float(errors.square().mean().sqrt())
+    # A tail that is r times as long where 1 in 2,048 lies is some r^2 times as long at 1 in 10^6.
+    tail = max(1.0, _largest(errors) / (NORMAL_LARGEST * deviation)) if deviation else 1.0
+    return HALF_DEVIATIONS * deviation * tail**2
