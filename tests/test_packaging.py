@@ -94,6 +94,9 @@ def test_wheel_holds_one_top_level_name(wheel):
         "data_manifests/pythia.yaml",
         "data_manifests/demo/corpus/demo.bin",
         "data_manifests/demo/checkpoints/step512/model.safetensors",
+        "report/templates/page.html",
+        "report/templates/style.css",
+        "point_process/templates/poisson.html",
         "py.typed",
     ):
         assert f"memtrace/{part}" in names
