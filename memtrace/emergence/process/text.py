@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from memtrace.emergence.process.result import EXACT, EmergenceProcessResult
 from memtrace.emergence.process.verdict import verdict
 from memtrace.point_process.model import Model
-from memtrace.report.numbers import DASH, count, interval, number, p_text, p_value, ratio
+from memtrace.report.numbers import count, interval, number, p_text, p_value, ratio
 from memtrace.report.text import columns, named_values, sections
 
 if TYPE_CHECKING:
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 def text(fit: EmergenceProcessResult) -> "RenderableType":
     """Return the verdict, the numbers and the models."""
-    blocks = [("Emergences", named_values(_numbers(fit))), ("Models of the rate", _models(fit))]
+    blocks = [("Emergences", named_values(_numbers(fit)))]
+    if any(not math.isnan(model.aic) for model in fit.models):
+        blocks.append(("Models of the rate", _models(fit)))
+    if reasons := [
+        (model.name, model.reason or "") for model in fit.models if math.isnan(model.aic)
+    ]:
+        blocks.append(("Models without an estimate", named_values(reasons)))
     return sections(fit.label, verdict(fit), blocks, fit.histories.source)
 
 
@@ -56,20 +62,18 @@ def _change(fit: EmergenceProcessResult) -> str:
     change = fit.change_point
     times = change.rate_ratio
     said = "from a rate of 0" if math.isinf(times) else f"rate x {ratio(times)}"
+    said = said if times else "to a rate of 0"
     return f"step {change.index:,}, {said}  {p_text(change.p_value)}"
 
 
 def _models(fit: EmergenceProcessResult) -> "Table":
     fitted = [model for model in fit.models if not math.isnan(model.aic)]
     aic, bic = (min((getattr(m, c) for m in fitted), default=0.0) for c in ("aic", "bic"))
-    names = ("model", "log-likelihood", "AIC", "BIC", "p", "")
-    return columns(names, [_row(model, aic, bic) for model in fit.models])
+    names = ("model", "log-likelihood", "AIC", "BIC", "p")
+    return columns(names, [_row(model, aic, bic) for model in fitted])
 
 
 def _row(model: Model, aic: float, bic: float) -> tuple[str, ...]:
-    reason = model.reason or ""
-    if math.isnan(model.aic):
-        return model.name, DASH, DASH, DASH, DASH, reason
     differences = f"+{model.aic - aic:,.1f}", f"+{model.bic - bic:,.1f}"
     p = "" if model.p_value is None else p_value(model.p_value)
-    return model.name, f"{model.log_likelihood:,.2f}", *differences, p, reason
+    return model.name, f"{model.log_likelihood:,.2f}", *differences, p
