@@ -172,3 +172,12 @@ def test_all_emergences_in_one_interval_are_no_drift_with_a_bound(tmp_path) -> N
     assert process.trend.reason == "all emergences are in the last interval: a drift has no bound"
     assert process.to_dict()["trend"]["rate_ratio"] is None
     assert process.equivalence.equivalent is None
+
+
+def test_the_first_sequences_may_all_emerge_and_the_rest_has_an_estimate(tmp_path) -> None:
+    """All that waited at an early checkpoint had emerged: what comes later has no mass."""
+    hits = np.zeros((24, 6), bool)
+    hits[0, 3] = True
+    hits[[2, 3, 4, 16, 17, 20, 22, 23]] = True
+    fit = check_all(write_runs(tmp_path, hits, [0, 1, 2, 3, 5, 100], 1, unexposed=False))
+    assert all(scale.found.kkt <= 1 + 1e-6 for scale in fit.time_scales.values())
