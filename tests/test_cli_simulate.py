@@ -10,7 +10,8 @@ from builders import write_run
 from click.testing import CliRunner, Result
 from memtrace.cli.simulate import simulate
 
-from memtrace.errors import RunError
+from memtrace.errors import FitError, RunError
+from memtrace.point_process.simulate import random_order
 
 
 def command(*args: object) -> Result:
@@ -77,3 +78,22 @@ def test_an_output_that_cannot_be_written_is_one_clear_error(tmp_path) -> None:
 
     assert isinstance(result.exception, RunError)
     assert "cannot write" in str(result.exception)
+
+
+def test_more_events_than_sequences_are_refused() -> None:
+    result = command("--events", 10, "--sequences", 5)
+
+    assert result.exit_code == 2
+    assert "10 is more than the 5 sequences" in result.stderr
+    with pytest.raises(FitError, match="10 events are more than the 5 sequences"):
+        random_order(5, 10, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("events", "sequences"), [(1, 1), (1, 5), (5, 5)])
+def test_draws_in_which_no_test_is_defined_reject_nothing(events, sequences) -> None:
+    result = command("--events", events, "--sequences", sequences, "--draws", 2, "--json")
+    document = json.loads(result.stdout)
+
+    assert document["mean_events"] == events
+    assert document["rejected"]["trend"] == 0
+    assert document["equivalent"] == 0

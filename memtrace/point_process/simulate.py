@@ -15,7 +15,13 @@ NUMPY_LIMIT = 1_000_000_000
 
 
 def random_order(n: int, n_events: int, rng: np.random.Generator) -> EventSequence:
-    """Draw events as they fall if order does not matter: a simple random sample of [0, n)."""
+    """Draw events as they fall if order does not matter: a simple random sample of [0, n).
+
+    Raises:
+        FitError: There are more events than sequences.
+    """
+    if n_events > n:
+        raise FitError(f"{n_events:,} events are more than the {n:,} sequences; draw fewer")
     positions = rng.choice(n, n_events, replace=False, shuffle=False)
     return EventSequence.from_positions(positions, n=n)
 
