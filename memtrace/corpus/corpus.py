@@ -1,83 +1,70 @@
-"""A corpus: token rows of one length, in training order, read in place from one byte stream.
-
-`parts` and `remote` give the bytes; `megatron`, `npy` and `prefix_pack` say which.
-"""
+"""A corpus: token rows of one length, in training order, wherever and however they are stored."""
 
 import hashlib
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
-from typing import SupportsIndex, TypeVar
+from typing import SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
-from memtrace.corpus.parts import Bytes, Part
+from memtrace.corpus.parts import Part
+from memtrace.corpus.rows import Rows, Tokens
+from memtrace.corpus.stream import in_parallel
 from memtrace.errors import CorpusError
-
-Tokens = npt.NDArray[np.integer]
-J = TypeVar("J")
-R = TypeVar("R")
 
 _DIGEST_BLOCK = 1 << 16
 _DIGEST_BLOCKS = 1024  # 64 MiB: corpora up to this size are hashed whole
-# Over a network a request costs as much as a megabyte: near rows come in one, in parallel.
-_REQUEST_BYTES = 1 << 22
-_NEAR_BYTES = 1 << 18
-_CONNECTIONS = 16
-_READ_BYTES = 1 << 20  # of a local file at once: what fits into a cache of the processor
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Rows of `row_tokens` tokens, one after another in the concatenation of `parts`.
+    """Token rows under a name, with their digest.
 
-    A row may straddle two parts. All arithmetic is on Python integers and int64, so that no
-    product of rows and bytes can wrap. Indexing is NumPy's: an integer gives one row, a slice or
-    an array of integers gives rows.
+    Indexing is NumPy's: an integer gives one row, a slice or an array of integers gives rows.
     """
 
     name: str
     """How the user named it."""
-    parts: tuple[Part, ...]
-    """The byte stream, in order."""
-    row_tokens: int
-    """Tokens in a row (Pythia: 2049)."""
-    dtype: np.dtype[np.integer]
-    """Type of a token on disk, with its byte order."""
+    source: Rows
+    """Where the rows come from."""
     source_digest: str | None = None
     """For rows copied from another corpus, cut to their beginnings: the digest of that corpus."""
 
-    def __post_init__(self) -> None:
-        """Check that the bytes are a whole number of rows."""
-        if not self.size or self.size % self.row_bytes:
-            raise CorpusError(
-                f"corpus {self.name} has {self.size} bytes, not a positive multiple of the "
-                f"{self.row_bytes} bytes of a row ({self.row_tokens} {self.dtype} tokens): "
-                "a file is truncated or of another layout; fetch it again"
-            )
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Return the files that the rows depend on: of tokens, and of their order."""
+        return self.source.parts
+
+    @property
+    def row_tokens(self) -> int:
+        """Return the tokens of a row (Pythia: 2049)."""
+        return self.source.row_tokens
+
+    @property
+    def dtype(self) -> np.dtype[np.integer]:
+        """Return the type of a token on disk, with its byte order."""
+        return self.source.dtype
 
     @property
     def row_bytes(self) -> int:
         """Return the bytes of one row."""
         return self.row_tokens * self.dtype.itemsize
 
-    @cached_property
+    @property
     def size(self) -> int:
         """Return the bytes of all rows."""
-        return sum(part.size for part in self.parts)
+        return len(self) * self.row_bytes
 
     @property
     def remote(self) -> bool:
         """Return whether reading needs a network."""
-        return any(part.remote for part in self.parts)
+        return self.source.remote
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return self.size // self.row_bytes
+        return len(self.source)
 
     def __getitem__(
         self, key: SupportsIndex | slice | Sequence[int] | npt.NDArray[np.generic]
@@ -116,16 +103,8 @@ class Corpus:
                 cannot be had.
         """
         start, stop = int(start), int(stop)
-        if not 0 <= start <= stop <= len(self):
-            raise CorpusError(
-                f"rows [{start}, {stop}) are outside corpus {self.name} (0..{len(self)})"
-            )
-        out = np.empty((stop - start, self._width(tokens)), dtype=np.uint8)
-        cut = max(1, _REQUEST_BYTES // self.row_bytes) if self.remote else stop - start
-        self._each(
-            lambda row: self._fill(out[row - start :][:cut], row), range(start, stop, cut or 1)
-        )
-        return self._tokens(out)
+        self._check(start, stop, tokens)
+        return self.source.read(start, stop, tokens)
 
     def take(self, rows: Sequence[int] | Tokens, tokens: int) -> Tokens:
         """Return the first `tokens` tokens of the given rows, `(len(rows), tokens)`.
@@ -134,104 +113,31 @@ class Corpus:
             CorpusError: As `read`.
         """
         wanted = np.asarray(rows, dtype=np.int64)
-        order = np.argsort(wanted, kind="stable")
-        ascending = wanted[order]
-        out = np.empty((len(wanted), tokens), dtype=self.dtype.newbyteorder("="))
+        if len(wanted):
+            self._check(int(wanted.min()), int(wanted.max()) + 1, tokens)
+        else:
+            self._check(0, 0, tokens)
+        return self.source.take(wanted, tokens)
 
-        def copy(run: tuple[int, int]) -> None:
-            chosen = ascending[slice(*run)]
-            block = self.read(chosen[0], chosen[-1] + 1, tokens)
-            out[order[slice(*run)]] = block[chosen - chosen[0]]
-
-        self._each(copy, self._runs(ascending))
-        return out
-
-    def _runs(self, ascending: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
-        """Return the ranges of `ascending` that are read at once: neighbours, or nearly."""
-        if not len(ascending):
-            return []
-        near = max(1, _NEAR_BYTES // self.row_bytes) if self.remote else 1
-        span = max(1, _REQUEST_BYTES // self.row_bytes)
-        begins = (np.diff(ascending) > near) | (np.diff(ascending // span) != 0)
-        edges = [0, *(np.flatnonzero(begins) + 1).tolist(), len(ascending)]
-        return list(pairwise(edges))
-
-    def _each(self, work: Callable[[J], R], jobs: Sequence[J]) -> list[R]:
-        """Return `work` of each job, in order; over a network many at a time."""
-        if not self.remote or len(jobs) < 2:
-            return [work(job) for job in jobs]
-        with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            return list(pool.map(work, jobs))
-
-    def _width(self, tokens: int) -> int:
-        """Return the bytes of the first `tokens` tokens of a row."""
+    def _check(self, start: int, stop: int, tokens: int) -> None:
+        if not 0 <= start <= stop <= len(self):
+            raise CorpusError(
+                f"rows [{start}, {stop}) are outside corpus {self.name} (0..{len(self)})"
+            )
         if not 0 < tokens <= self.row_tokens:
             raise CorpusError(
                 f"{tokens} tokens asked of corpus {self.name}, whose rows have {self.row_tokens}"
             )
-        return tokens * self.dtype.itemsize
-
-    @cached_property
-    def _starts(self) -> list[int]:
-        """Return the first byte of each part in the stream, and the end of the stream."""
-        return [0, *accumulate(part.size for part in self.parts)]
-
-    def _views(self, start: int, stop: int) -> Iterator[tuple[int, Bytes]]:
-        """Yield bytes [start, stop) of the stream, part by part, and where in it they are."""
-        for i in range(max(0, bisect_right(self._starts, start) - 1), len(self.parts)):
-            if self._starts[i] >= stop:
-                return
-            low, high = max(start, self._starts[i]), min(stop, self._starts[i + 1])
-            at_once = high - low if self.parts[i].remote else _READ_BYTES
-            for cut in range(low, high, max(1, at_once)):
-                end = min(cut + at_once, high)
-                yield cut, self.parts[i].view(cut - self._starts[i], end - self._starts[i])
-
-    def _fill(self, out: Bytes, first_row: int) -> None:
-        """Fill `out`, `(n, width)`, with the beginnings of the n rows from `first_row` on."""
-        if not len(out):
-            return
-        start = first_row * self.row_bytes
-        stop = start + (len(out) - 1) * self.row_bytes + out.shape[1]
-        for position, data in self._views(start, stop):
-            self._copy(data, position, first_row, out)
-
-    def _copy(self, data: Bytes, position: int, first_row: int, out: Bytes) -> None:
-        """Copy what `data`, the stream from `position` on, holds of the rows that `out` is for."""
-        n, width = out.shape
-        row_bytes, end = self.row_bytes, position + len(data)
-        # Rows whose wanted bytes lie wholly inside the data form one strided view.
-        inside = max(first_row, -(-position // row_bytes))
-        beyond = min(first_row + n, (end - width) // row_bytes + 1)
-        if inside < beyond:
-            view = np.lib.stride_tricks.as_strided(
-                data[inside * row_bytes - position :],
-                shape=(beyond - inside, width),
-                strides=(row_bytes, 1),
-                writeable=False,
-            )
-            out[inside - first_row : beyond - first_row] = view
-        # At most one row straddles each end of the data, unless they are shorter than a row.
-        for row in {position // row_bytes, (end - 1) // row_bytes}:
-            if first_row <= row < first_row + n and not inside <= row < beyond:
-                low = max(row * row_bytes, position)
-                high = min(row * row_bytes + width, end)
-                if low < high:
-                    offset = low - row * row_bytes
-                    chunk = data[low - position : high - position]
-                    out[row - first_row, offset : offset + high - low] = chunk
-
-    def _tokens(self, raw: Bytes) -> Tokens:
-        return raw.view(self.dtype).astype(self.dtype.newbyteorder("="), copy=False)
 
     @cached_property
     def digest(self) -> str:
         """Return the sha256 that identifies the corpus in every run.
 
         It covers the layout and the bytes: all of them up to 64 MiB, else 1,024 evenly spaced
-        blocks of 64 KiB, since hashing 600 GB would cost more than the scan. Cutting the same
-        stream into other files does not change it, and rows copied from a corpus keep its digest:
-        a run that was begun on the corpus can be finished on its prefix pack.
+        blocks of 64 KiB, since hashing 600 GB would cost more than the scan. The bytes are those
+        of the rows in training order, so the same rows have the same digest in other files, or
+        read by index maps; and rows copied from a corpus keep its digest: a run that was begun
+        on the corpus can be finished on its prefix pack.
         """
         return self.source_digest or self._content_digest()
 
@@ -264,10 +170,13 @@ class Corpus:
         else:
             last = self.size - _DIGEST_BLOCK
             starts = [last * i // (_DIGEST_BLOCKS - 1) for i in range(_DIGEST_BLOCKS)]
-        for block in self._each(self._block, starts):
+        for block in in_parallel(self._block, starts, self.remote):
             digest.update(block)
         return digest.hexdigest()
 
     def _block(self, start: int) -> bytes:
+        """Return a block of the rows' bytes, as if they lay one after another."""
         stop = min(start + _DIGEST_BLOCK, self.size)
-        return b"".join(data.tobytes() for _, data in self._views(start, stop))
+        first, last = start // self.row_bytes, -(-stop // self.row_bytes)
+        rows = self.read(first, last, self.row_tokens).astype(self.dtype, copy=False).tobytes()
+        return rows[start - first * self.row_bytes : stop - first * self.row_bytes]

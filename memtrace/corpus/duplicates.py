@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from memtrace.corpus.corpus import Corpus, Tokens
+from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.prefix_pack import PACK_TOKENS, ROWS_PER_FILE
+from memtrace.corpus.rows import Tokens
 from memtrace.errors import CorpusError
 from memtrace.storage.prefetch import READERS, chunks, prefetch
 from memtrace.storage.problems import write_problem

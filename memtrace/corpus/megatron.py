@@ -19,6 +19,7 @@ import numpy as np
 
 from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import Part, file_part
+from memtrace.corpus.stream import RowStream
 from memtrace.errors import CorpusError
 
 MAGIC = b"MMIDIDX\x00\x00"
@@ -81,7 +82,7 @@ def assemble(
         )
     parts = tuple(token_files(files, prefix))
     _check_size(name, sum(part.size for part in parts), chosen, "index" if found else "manifest")
-    return Corpus(name, parts, chosen.row_tokens, chosen.dtype)
+    return Corpus(name, RowStream(parts, chosen.row_tokens, chosen.dtype))
 
 
 def _check_size(name: str, size: int, layout: Layout, source: str) -> None:

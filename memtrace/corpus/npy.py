@@ -8,6 +8,7 @@ from numpy.lib import format as npy
 from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import file_part
 from memtrace.corpus.recognize import recognize
+from memtrace.corpus.stream import RowStream
 from memtrace.errors import CorpusError
 from memtrace.storage.problems import read_problem
 
@@ -41,7 +42,7 @@ def open_array(path: Path, *, name: str | None = None) -> Corpus:
             f"{path} has {part.size} bytes, its header ({rows} rows of {row_tokens} {dtype} "
             f"tokens) needs {offset + size}: {problem}; write it again"
         )
-    return Corpus(name or str(path), (file_part(path, offset, size),), row_tokens, dtype)
+    return Corpus(name or str(path), RowStream((file_part(path, offset, size),), row_tokens, dtype))
 
 
 def _foreign(path: Path) -> CorpusError | None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from memtrace.corpus.corpus import Corpus, Tokens
+from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.prefix_pack import (
     PACK_RECORD,
     PACK_TOKENS,
@@ -19,6 +19,7 @@ from memtrace.corpus.prefix_pack import (
     PackRecord,
     read_record,
 )
+from memtrace.corpus.rows import Tokens
 from memtrace.errors import CorpusError
 from memtrace.storage.prefetch import READERS, chunks, prefetch
 from memtrace.storage.problems import UNSUPPORTED, write_problem

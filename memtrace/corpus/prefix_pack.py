@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import Bytes, FilePart, Part, file_part
+from memtrace.corpus.stream import RowStream
 from memtrace.errors import CorpusError
 from memtrace.storage.digests import file_sha256
 from memtrace.storage.documents import read_document
@@ -136,9 +137,8 @@ def open_pack(folder: Path) -> Corpus:
     """
     record = read_record(folder)
     parts = tuple(_open_part(folder, record, name) for name in record.ranges())
-    return Corpus(
-        str(folder), parts, record.row_tokens, np.dtype(record.dtype), record.corpus_digest
-    )
+    rows = RowStream(parts, record.row_tokens, np.dtype(record.dtype))
+    return Corpus(str(folder), rows, record.corpus_digest)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from memtrace.corpus.corpus import Corpus, Tokens
+from memtrace.corpus.corpus import Corpus
+from memtrace.corpus.rows import Tokens
 from memtrace.errors import CorpusError, DataWarning
 from memtrace.storage.documents import read_document
 from memtrace.storage.prefetch import READERS, prefetch

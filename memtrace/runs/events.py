@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from memtrace.corpus.corpus import Corpus, Tokens
+from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.duplicates import hash_prefixes
+from memtrace.corpus.rows import Tokens
 from memtrace.errors import DataWarning, RunError
 from memtrace.runs.integrity import ValidScores, foreign_key
 from memtrace.runs.memorized import Events, Hashes, find_events, ranges_of
