@@ -17,6 +17,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the outputs are those in the files; the tests execute the notebooks
 
+default_role = "literal"  # `x` in a docstring is code
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 

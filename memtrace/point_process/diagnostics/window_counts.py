@@ -28,7 +28,7 @@ class Rootogram:
     expected: FloatArray
     """Expected windows with at most one event a sequence (binomial counts), shape (bars,)."""
     band95: float
-    """95% of random orders keep |sqrt(observed) - sqrt(expected)| within it in every bar."""
+    """95% of random orders keep `|sqrt(observed) - sqrt(expected)|` within it in every bar."""
 
     @property
     def hanging(self) -> FloatArray:
