@@ -29,18 +29,20 @@ if TYPE_CHECKING:
 def duplicates(source: str, output: Path, manifest: Path | None, json: bool) -> None:
     """Write how often each sequence occurs, and where.
 
-    A Parquet table, one row a sequence: how often its 64 tokens occur in the corpus, where first
-    and where last. It joins with scores on sequence_index.
+    A Parquet table (duplicates-*.parquet), one row a sequence: how often its 64 tokens occur in
+    the corpus, where first and where last. It joins with scores on sequence_index. Beside it, in
+    copies-*.parquet, are the repeated sequences alone. A corpus of up to 2,000,000 rows needs no
+    such table.
 
     \b
     memtrace corpus duplicates packs/pile-standard --output duplicates
     """
     from memtrace.corpus import open_corpus
-    from memtrace.corpus.duplicates import count_repeated, write_multiplicity
+    from memtrace.corpus.duplicates import count_repeated, write_duplicates
 
     opened = open_corpus(source, manifest=manifest)
     with show_progress(f"Counting {opened.name}", len(opened), "rows") as advance:
-        write_multiplicity(opened, output, on_progress=advance)
+        write_duplicates(opened, output, on_progress=advance)
     document = {"table": str(output), **count_repeated(output)}
     print_result(
         document,

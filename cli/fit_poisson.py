@@ -171,12 +171,12 @@ def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) ->
 def _strata(run: "Run", folder: Path | None, margin: float) -> list[dict[str, Any]] | None:
     if folder is None:
         return None
-    from memtrace.corpus.duplicates import scan_multiplicity
-    from memtrace.point_process.strata import multiplicity_strata
+    from memtrace.corpus.duplicates import scan_duplicates
+    from memtrace.point_process.strata import duplicate_strata
 
-    strata = multiplicity_strata(
+    strata = duplicate_strata(
         run.scores(),
-        scan_multiplicity(folder),
+        scan_duplicates(folder),
         n=run.exposed_rows,
         sequences_per_step=run.sequences_per_step,
         continuation_tokens=run.continuation_tokens,
@@ -229,7 +229,7 @@ def _numbers(document: dict[str, Any], fit: "PoissonFit") -> str:
         parts.append(estimate_text(document["sample"]))
     if document["strata"] is not None:
         table = _printed(strata_table(document["strata"]))
-        parts.append(f"Strata by multiplicity of the prefix\n{table}")
+        parts.append(f"Strata by copies of the text\n{table}")
     return "\n\n".join(parts)
 
 

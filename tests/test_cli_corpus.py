@@ -178,12 +178,12 @@ def test_files_are_compared_with_what_the_hub_says(memtrace_cli, hub, rows, tmp_
     assert "document-00001-of-00004.bin" in result.stderr
 
 
-def test_multiplicity(memtrace_cli, tmp_path, rows):
+def test_duplicates(memtrace_cli, tmp_path, rows):
     np.save(tmp_path / "rows.npy", np.concatenate([rows[:30], rows[:10]]))
     command = ["-q", "corpus", "duplicates", tmp_path / "rows.npy", "--output", tmp_path / "m"]
     document = json.loads(memtrace_cli(*command, "--json").stdout)
     assert (document["sequences"], document["distinct"], document["repeated"]) == (40, 30, 20)
-    table = pl.read_parquet(tmp_path / "m" / "*.parquet")
+    table = pl.read_parquet(tmp_path / "m" / "duplicates-*.parquet")
     assert table["last_index"][3] == 33
 
 

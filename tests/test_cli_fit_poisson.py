@@ -210,12 +210,12 @@ def test_strata_come_from_a_table_beside_the_run(runs, command, tmp_path) -> Non
     table = pl.DataFrame(
         {
             "sequence_index": np.arange(4096, dtype=np.uint64),
-            "multiplicity": np.tile(np.array([1, 1, 3, 20], np.uint32), 1024),
+            "duplicate_count": np.tile(np.array([1, 1, 3, 20], np.uint32), 1024),
         }
     )
     folder = tmp_path / "table"
     folder.mkdir()
-    table.write_parquet(folder / "multiplicity-00000-of-00001.parquet")
+    table.write_parquet(folder / "duplicates-00000-of-00001.parquet")
     (found,) = documents(command(runs, "--step", "32", "--duplicates", folder, "--json"))
 
     assert [one["exposure"] for one in found["strata"]] == [1024, 512, 512]
@@ -223,4 +223,4 @@ def test_strata_come_from_a_table_beside_the_run(runs, command, tmp_path) -> Non
     out = tmp_path / "figures"
     text = command(runs, "--step", "32", "--duplicates", folder, "--output", out).stdout
     for shown in (text, (out / "report.html").read_text(encoding="utf-8")):
-        assert "Strata by multiplicity of the prefix" in shown
+        assert "Strata by copies of the text" in shown

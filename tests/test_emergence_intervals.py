@@ -206,8 +206,8 @@ def test_multiplicity_divides_the_counts(tmp_path) -> None:
     times = np.array([1, 2, 50, 1], np.uint32)[np.arange(ROWS) % 4]
     folder = tmp_path / "table"
     folder.mkdir()
-    table = {"sequence_index": np.arange(ROWS, dtype=np.uint64), "multiplicity": times}
-    pl.DataFrame(table).write_parquet(folder / "multiplicity-00000-of-00001.parquet")
+    table = {"sequence_index": np.arange(ROWS, dtype=np.uint64), "duplicate_count": times}
+    pl.DataFrame(table).write_parquet(folder / "duplicates-00000-of-00001.parquet")
     found, plain = read_histories(runs, multiplicity=folder, block=23), read_histories(runs)
 
     assert found.multiplicities == (1.0, 2.0, 50.0)

@@ -201,8 +201,8 @@ def test_multiplicity_moves_the_hazard(tmp_path) -> None:
 
     runs, folder = scan(tmp_path / "runs", memory), tmp_path / "table"
     folder.mkdir()
-    table = {"sequence_index": np.arange(ROWS, dtype=np.uint64), "multiplicity": times}
-    pl.DataFrame(table).write_parquet(folder / "multiplicity-00000-of-00001.parquet")
+    table = {"sequence_index": np.arange(ROWS, dtype=np.uint64), "duplicate_count": times}
+    pl.DataFrame(table).write_parquet(folder / "duplicates-00000-of-00001.parquet")
     fit = fit_emergence(find_runs(runs), multiplicity=folder)
     low, high = fit.regression.ci95("log2_multiplicity")
     assert low < math.log(2) < high

@@ -20,7 +20,7 @@ from memtrace.point_process.simulate import (
     random_order,
     window_counts,
 )
-from memtrace.point_process.strata import multiplicity_strata
+from memtrace.point_process.strata import duplicate_strata
 from memtrace.point_process.text import comparison_table, strata_table
 from memtrace.report.text import rendered
 
@@ -96,14 +96,14 @@ def scores_and_table() -> tuple[pl.LazyFrame, pl.LazyFrame]:
     scores = pl.LazyFrame({"sequence_index": index, "matched_tokens": matched})
     shuffled = rng.permutation(6000)
     return scores, pl.LazyFrame(
-        {"sequence_index": index[shuffled], "multiplicity": times[shuffled]}
+        {"sequence_index": index[shuffled], "duplicate_count": times[shuffled]}
     )
 
 
 def test_strata_divide_the_events_and_the_sequences() -> None:
     scores, table = scores_and_table()
     whole = EventSequence.from_scores(scores, n=5000)
-    strata = multiplicity_strata(scores, table, n=5000)
+    strata = duplicate_strata(scores, table, n=5000)
 
     assert sum(one.events.n_events for one in strata) == whole.n_events
     assert sum(one.events.exposure for one in strata) == whole.exposure
@@ -118,13 +118,13 @@ def test_strata_divide_the_events_and_the_sequences() -> None:
 
 def test_a_table_that_lacks_a_sequence_is_refused() -> None:
     scores, table = scores_and_table()
-    with pytest.raises(FitError, match="1 scored sequences have no multiplicity"):
-        multiplicity_strata(scores, table.filter(pl.col("sequence_index") != 7), n=5000)
+    with pytest.raises(FitError, match="1 scored sequences are not in the table of duplicates"):
+        duplicate_strata(scores, table.filter(pl.col("sequence_index") != 7), n=5000)
 
 
 def test_a_stratum_without_sequences_is_undefined_with_a_reason() -> None:
     scores, table = scores_and_table()
-    strata = multiplicity_strata(scores, table.with_columns(multiplicity=pl.lit(1)), n=5000)
+    strata = duplicate_strata(scores, table.with_columns(duplicate_count=pl.lit(1)), n=5000)
 
     assert strata[2].document()["rate_ratio"] is None
     assert strata[2].document()["reason"]

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from memtrace.corpus import open_corpus
-from memtrace.corpus.duplicates import scan_multiplicity, write_multiplicity
+from memtrace.corpus.duplicates import scan_duplicates, write_duplicates
 from memtrace.corpus.info import read_contents
 from memtrace.corpus.megatron import Layout, open_megatron
 from memtrace.corpus.pack_writer import write_pack
@@ -136,8 +136,8 @@ def test_when_repeats_come_is_read_from_the_rows(tmp_path, rows):
     """pythia issue 144: does the second pass of the deduplicated set begin at step 98,000?"""
     order = np.random.default_rng(0).permutation(np.repeat(np.arange(300), 2))[:450]
     np.save(tmp_path / "rows.npy", rows[order])
-    write_multiplicity(open_corpus(str(tmp_path / "rows.npy")), tmp_path / "table")
-    table = scan_multiplicity(tmp_path / "table").collect()
+    write_duplicates(open_corpus(str(tmp_path / "rows.npy")), tmp_path / "table")
+    table = scan_duplicates(tmp_path / "table").collect()
     second = [i for i, row in enumerate(order) if row in order[:i]]
     repeats = table.filter(pl.col("sequence_index") > pl.col("first_index"))
     assert repeats["sequence_index"].to_list() == second

@@ -1,7 +1,9 @@
-"""How often each 64-token prefix occurs in a corpus, and where first and last: out of core.
+"""How often each sequence occurs in a corpus, and where first and last: out of core.
 
-Prefixes are compared by 128 bits of hash: among the Pile's 146 million the odds of one false match
-are 1 to 10^22.
+    duplicates-00017-of-00143.parquet   sequence_index, duplicate_count, first_index, last_index
+    copies-00017-of-00143.parquet       the repeated sequences alone, see `copies`
+
+Sequences are the first 64 tokens of each row, compared by 128 bits of hash.
 """
 
 import shutil
@@ -12,48 +14,34 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from memtrace.corpus.copies import (
+    Copies,
+    copies_metadata,
+    ordered_copies,
+    repeated_rows,
+    sequence_tokens,
+    write_copies,
+)
 from memtrace.corpus.corpus import Corpus
-from memtrace.corpus.prefix_pack import PACK_TOKENS, ROWS_PER_FILE
-from memtrace.corpus.rows import Tokens
+from memtrace.corpus.hashes import Words, hash_rows
+from memtrace.corpus.prefix_pack import ROWS_PER_FILE
 from memtrace.errors import CorpusError
 from memtrace.storage.prefetch import READERS, chunks, prefetch
 from memtrace.storage.problems import write_problem
-from memtrace.storage.store import replace_atomically
+from memtrace.storage.tables import write_table
 
-Words = npt.NDArray[np.uint64]
-
-MULTIPLICITY_SCHEMA = pl.Schema(
+SCHEMA = pl.Schema(
     {
         "sequence_index": pl.UInt64,
-        "multiplicity": pl.UInt32,
+        "duplicate_count": pl.UInt32,
         "first_index": pl.UInt64,
         "last_index": pl.UInt64,
     }
 )
 _IN_MEMORY = 1 << 22  # records sorted at a time: 100 MB, and about four times that while sorting
-# Two multipliers that are odd and have no pattern, and two starts: the fractions of pi.
-_STARTS = np.array([0x243F6A8885A308D3, 0x13198A2E03707344], np.uint64)
-_FACTORS = np.array([0xA4093822299F31D1, 0x082EFA98EC4E6C89], np.uint64)
 
 
-def hash_prefixes(tokens: Tokens) -> Words:
-    """Return 128 bits for each row of `tokens`, `(n, 2)`: equal rows, equal bits.
-
-    Not for adversaries: who knows the constants can make two rows collide.
-    """
-    raw = np.ascontiguousarray(tokens).view(np.uint8)
-    padded = np.pad(raw, ((0, 0), (0, -raw.shape[1] % 8)))
-    words = np.ascontiguousarray(padded.view("<u8").T)
-    hashes = np.tile(_STARTS[:, None], len(tokens))
-    # Two words of zeros at the end spread the last bits over all others.
-    for word in (*words, np.uint64(0), np.uint64(0)):
-        hashes ^= word
-        hashes *= _FACTORS[:, None]
-        hashes ^= hashes >> np.uint64(32)
-    return np.ascontiguousarray(hashes.T)
-
-
-def write_multiplicity(
+def write_duplicates(
     corpus: Corpus,
     output: Path,
     *,
@@ -61,10 +49,10 @@ def write_multiplicity(
     in_memory: int = _IN_MEMORY,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Write a table of `MULTIPLICITY_SCHEMA`, one row a sequence, in Parquet files in row order.
+    """Write a table of `SCHEMA`, one row a sequence in order, and one of the repeated ones alone.
 
-    It joins with scores on `sequence_index`. The corpus is read once; records of 24 bytes a row
-    are kept on disk, beside the output, meanwhile.
+    The first joins with scores on `sequence_index`. The corpus is read once; records of 24 bytes a
+    row are kept on disk, beside the output, meanwhile.
 
     Args:
         corpus: The rows, or their prefix pack.
@@ -77,18 +65,25 @@ def write_multiplicity(
         CorpusError: The corpus cannot be read or the folder cannot be written.
     """
     scratch = output / ".buckets"
+    count = -(-len(corpus) // rows_per_file)
+    digest, tokens = corpus.digest, sequence_tokens(corpus)
+    metadata = copies_metadata(digest, len(corpus), tokens)
     try:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        buckets = _spread(corpus, scratch, in_memory, on_progress)
-        for bucket in buckets:
-            _append(scratch, "range", _repeated(bucket), lambda found: found[:, 0] // rows_per_file)
-        for number, start in enumerate(range(0, len(corpus), rows_per_file)):
-            stop = min(start + rows_per_file, len(corpus))
+        for bucket in _spread(corpus, scratch, in_memory, on_progress):
+            repeated = repeated_rows(bucket)
+            _append(scratch, "range", repeated, lambda found: found[:, 0] // rows_per_file)
+            _append(scratch, "text", repeated[:, [2, 0]], lambda pair: pair[:, 0] // rows_per_file)
+        for stale in (*output.glob("duplicates-*.parquet"), *output.glob("copies-*.parquet")):
+            stale.unlink()
+        for number in range(count):
+            start, stop = number * rows_per_file, min((number + 1) * rows_per_file, len(corpus))
             table = _table(start, stop, _load(scratch / f"range-{number}", 4))
-            count = -(-len(corpus) // rows_per_file)
-            path = output / f"multiplicity-{number:05d}-of-{count:05d}.parquet"
-            replace_atomically(path, _writer(table, corpus), option="--output", raises=CorpusError)
+            path = output / f"duplicates-{number:05d}-of-{count:05d}.parquet"
+            write_table(path, table, metadata, option="--output", raises=CorpusError)
+            pairs = ordered_copies(_load(scratch / f"text-{number}", 2)).astype(np.int64)
+            write_copies(output, number, count, Copies(digest, len(corpus), tokens, *pairs.T))
     except OSError as error:
         room = f"; it takes 24 bytes for each of the {len(corpus)} rows, and the table"
         raise CorpusError(write_problem(output, error, "--output") + room) from error
@@ -96,19 +91,28 @@ def write_multiplicity(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def scan_multiplicity(folder: Path) -> pl.LazyFrame:
-    """Return the table that `write_multiplicity` wrote, lazily."""
-    return pl.scan_parquet(sorted(folder.glob("multiplicity-*.parquet")))
+def scan_duplicates(folder: Path) -> pl.LazyFrame:
+    """Return the table that `write_duplicates` wrote, lazily.
+
+    Raises:
+        CorpusError: There is none.
+    """
+    if not (files := sorted(folder.glob("duplicates-*.parquet"))):
+        raise CorpusError(
+            f"{folder} has no table of duplicates: make it with "
+            f"`memtrace corpus duplicates CORPUS --output {folder}`"
+        )
+    return pl.scan_parquet(files)
 
 
 def count_repeated(folder: Path) -> dict[str, int]:
     """Return how many `sequences`, `distinct` and `repeated` ones there are, and the `largest`."""
-    multiplicity, index = pl.col("multiplicity"), pl.col("sequence_index")
-    found = scan_multiplicity(folder).select(
+    count, index = pl.col("duplicate_count"), pl.col("sequence_index")
+    found = scan_duplicates(folder).select(
         sequences=pl.len(),
         distinct=(pl.col("first_index") == index).sum(),
-        repeated=(multiplicity > 1).sum(),
-        largest=multiplicity.max(),
+        repeated=(count > 1).sum(),
+        largest=count.max(),
     )
     row = found.collect(engine="streaming").row(0, named=True)
     return {name: int(value) for name, value in row.items()}
@@ -118,12 +122,11 @@ def _spread(
     corpus: Corpus, scratch: Path, in_memory: int, on_progress: Callable[[int], None]
 ) -> Iterator[Words]:
     """Write records `hash, hash, index` to buckets by hash; return each bucket's, `(n, 3)`."""
-    tokens = min(PACK_TOKENS, corpus.row_tokens)
+    tokens = sequence_tokens(corpus)
     bits = max(0, (len(corpus) // in_memory).bit_length())
 
     def read(chunk: tuple[int, int]) -> Words:
-        hashes = hash_prefixes(corpus.read(*chunk, tokens))
-        return np.column_stack((hashes, np.arange(*chunk, dtype=np.uint64)))
+        return hash_rows(corpus, chunk, tokens)
 
     for records in prefetch(read, chunks(0, len(corpus)), READERS):
         # Shifting 64 bits by 64 is undefined; two shifts are not.
@@ -150,37 +153,8 @@ def _load(path: Path, width: int) -> Words:
     return np.fromfile(path, np.uint64).reshape(-1, width)
 
 
-def _repeated(records: Words) -> Words:
-    """Return `index, multiplicity, first, last` of each record whose hash is not alone."""
-    ordered = records[np.lexsort(records.T[::-1])]
-    new = np.ones(len(ordered), bool)
-    new[1:] = (ordered[1:, :2] != ordered[:-1, :2]).any(axis=1)
-    begins = np.flatnonzero(new)
-    counts = np.diff(begins, append=len(ordered))
-    index = ordered[:, 2]
-    groups = np.column_stack((counts, index[begins], index[begins + counts - 1])).astype(np.uint64)
-    found = np.column_stack((index, np.repeat(groups, counts, axis=0)))
-    return found[found[:, 1] > 1]
-
-
 def _table(start: int, stop: int, repeated: Words) -> pl.DataFrame:
     index = np.arange(start, stop, dtype=np.uint64)
     columns = np.column_stack((index, np.ones_like(index), index, index))
     columns[repeated[:, 0].astype(np.int64) - start] = repeated
-    return pl.DataFrame(
-        dict(zip(MULTIPLICITY_SCHEMA, columns.T, strict=True)), schema=MULTIPLICITY_SCHEMA
-    )
-
-
-def _writer(table: pl.DataFrame, corpus: Corpus) -> Callable[[Path], None]:
-    metadata = {
-        "schema_version": "1",
-        "corpus_digest": corpus.digest,
-        "prefix_tokens": str(min(PACK_TOKENS, corpus.row_tokens)),
-    }
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            table.write_parquet(file, compression="zstd", metadata=metadata)
-
-    return write
+    return pl.DataFrame(dict(zip(SCHEMA, columns.T, strict=True)), schema=SCHEMA)

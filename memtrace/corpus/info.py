@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.corpus.corpus import Corpus
-from memtrace.corpus.duplicates import hash_prefixes
+from memtrace.corpus.hashes import hash_prefixes
 from memtrace.corpus.prefix_pack import PACK_TOKENS
 from memtrace.storage.prefetch import READERS, chunks, prefetch
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from memtrace.corpus.duplicates import scan_multiplicity
+from memtrace.corpus.duplicates import scan_duplicates
 from memtrace.errors import FitError
 from memtrace.point_process.strata import BOUNDS
 from memtrace.types import Int64Array
@@ -21,10 +21,10 @@ def groups_of(folder: Path | None, start: int, stop: int) -> Int64Array:
         return np.zeros(stop - start, np.int64)
     index = pl.col("sequence_index")
     found = (
-        scan_multiplicity(folder)
+        scan_duplicates(folder)
         .filter(index.is_between(start, stop, closed="left"))
-        .select("multiplicity")
-        .collect(engine="streaming")["multiplicity"]
+        .select("duplicate_count")
+        .collect(engine="streaming")["duplicate_count"]
         .to_numpy()
     )
     if len(found) != stop - start:
@@ -44,9 +44,9 @@ def mean_multiplicities(folder: Path | None) -> tuple[float, ...]:
     """Return the mean multiplicity in each group; NaN where there is none."""
     if folder is None:
         return (float("nan"),)
-    times, means = pl.col("multiplicity"), []
+    times, means = pl.col("duplicate_count"), []
     for _, least, below in BOUNDS:
         inside = times.filter((times >= least) & (times < (below or 1 << 32))).mean()
-        found = scan_multiplicity(folder).select(inside).collect(engine="streaming").item()
+        found = scan_duplicates(folder).select(inside).collect(engine="streaming").item()
         means.append(float("nan") if found is None else float(found))
     return tuple(means)

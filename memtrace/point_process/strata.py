@@ -1,4 +1,4 @@
-"""Does order matter alike for prefixes that occur once, a few times and often?"""
+"""Does order matter alike for texts that occur once, a few times and often?"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ BOUNDS: tuple[tuple[str, int, int | None], ...] = (
 
 @dataclass(frozen=True, eq=False)
 class Stratum:
-    """The sequences whose prefix occurs in the corpus a number of times."""
+    """The sequences whose text occurs in the corpus a number of times."""
 
     name: str
     events: EventSequence
@@ -50,45 +50,45 @@ class Stratum:
         return entry
 
 
-def multiplicity_strata(
+def duplicate_strata(
     scores: "pl.LazyFrame",
-    multiplicity: "pl.LazyFrame",
+    duplicates: "pl.LazyFrame",
     *,
     n: int,
     sequences_per_step: int | None = None,
     continuation_tokens: int = 32,
     margin: float = 1.05,
 ) -> tuple[Stratum, ...]:
-    """Fit the trend among sequences whose prefix occurs once, a few times and often.
+    """Fit the trend among sequences whose text occurs once, a few times and often.
 
     Args:
         scores: Columns `sequence_index` and `matched_tokens`.
-        multiplicity: Columns `sequence_index` and `multiplicity`, a row for each scored sequence.
+        duplicates: Columns `sequence_index` and `duplicate_count`, a row for each scored sequence.
         n: Rows the checkpoint had been exposed to.
         sequences_per_step: Sequences that one optimizer step consumes.
         continuation_tokens: Matched tokens at which a sequence counts as memorized.
         margin: Rate ratio that counts as a drift.
 
     Raises:
-        FitError: A scored sequence has no multiplicity.
+        FitError: A scored sequence is not in the table.
     """
     import polars as pl
 
-    columns = multiplicity.select(pl.col("sequence_index").cast(pl.UInt64), "multiplicity")
+    columns = duplicates.select(pl.col("sequence_index").cast(pl.UInt64), "duplicate_count")
     # The scores are in order; the join must keep it.
     joined = scores.join(columns, on="sequence_index", how="left", maintain_order="left")
-    absent = joined.select(pl.col("multiplicity").is_null().sum()).collect(engine="streaming")
+    absent = joined.select(pl.col("duplicate_count").is_null().sum()).collect(engine="streaming")
     if absent.item():
         raise FitError(
-            f"{absent.item():,} scored sequences have no multiplicity; make the table of the "
-            "whole corpus"
+            f"{absent.item():,} scored sequences are not in the table of duplicates; make it of "
+            "the whole corpus"
         )
-    times = pl.col("multiplicity")
+    times = pl.col("duplicate_count")
     found = []
     for name, least, below in BOUNDS:
         inside = (times >= least) if below is None else (times >= least) & (times < below)
         events = EventSequence.from_scores(
-            joined.filter(inside).drop("multiplicity"),
+            joined.filter(inside).drop("duplicate_count"),
             n=n,
             sequences_per_step=sequences_per_step,
             continuation_tokens=continuation_tokens,

@@ -66,7 +66,7 @@ def comparison_table(
 
 
 def strata_table(strata: Sequence[dict[str, Any]]) -> "RenderableType":
-    """Return the table of strata by multiplicity, from their documents."""
+    """Return the table of strata by copies of the text, from their documents."""
     titles = ("prefix occurs", "events", "of", "per million", "end/start", "90% interval", "p")
     cells = (
         (

@@ -18,16 +18,16 @@ import numpy.typing as npt
 import polars as pl
 
 from memtrace.corpus.corpus import Corpus
-from memtrace.corpus.duplicates import hash_prefixes
+from memtrace.corpus.hashes import hash_prefixes
 from memtrace.corpus.rows import Tokens
 from memtrace.errors import DataWarning, RunError
 from memtrace.runs.integrity import ValidScores, foreign_key
 from memtrace.runs.memorized import Events, Hashes, find_events, ranges_of
 from memtrace.runs.run import Run
-from memtrace.runs.scores import write_table
 from memtrace.storage.checksum import is_intact
 from memtrace.storage.prefetch import CHUNK_ROWS, READERS, prefetch
 from memtrace.storage.store import list_names
+from memtrace.storage.tables import write_table
 from memtrace.types import Int64Array
 
 FILE_NAME = "events.parquet"

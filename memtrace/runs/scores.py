@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from memtrace.storage.checksum import BLANK_CHECKSUM, CHECKSUM_KEY, is_intact, write_checksum
-from memtrace.storage.store import replace_atomically
+from memtrace.storage.checksum import is_intact
+from memtrace.storage.tables import write_table
 
 SCHEMA_VERSION = "2"
 """Version of all that a run folder holds: the record, the names of files, the score table."""
@@ -56,23 +56,6 @@ def write_scores(
 def extent(start: int | str, stop: int | str, n: int) -> dict[str, str]:
     """Return what a score file says of its rows, so that it is not taken for another shard."""
     return {"sequences": f"{start}:{stop}", "rows": f"{n}"}
-
-
-def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str]) -> None:
-    """Write a table with its checksum and metadata, whole or not at all.
-
-    Raises:
-        RunError: The folder cannot be written or the disk is full.
-    """
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            table.write_parquet(
-                file, compression="zstd", metadata={**metadata, CHECKSUM_KEY: BLANK_CHECKSUM}
-            )
-        write_checksum(temporary)
-
-    replace_atomically(path, write)
 
 
 def read_metadata(file: Path | BytesIO) -> dict[str, str] | None:
