@@ -13,8 +13,6 @@ from memtrace.emergence.product_limit import cumulative_incidence, product_limit
 from memtrace.emergence.turnbull import turnbull
 
 Answers = dict[str, Any]
-MASSLESS = 2e-5
-"""An interval of less mass may be left out: the cases compare masses to 5e-5."""
 
 
 def numbers(values: list[Any]) -> np.ndarray:
@@ -90,12 +88,11 @@ def masses(given: Answers) -> Answers:
     found = turnbull(left, right)
     ends = np.unique(np.concatenate((left, right[np.isfinite(right)])))
     shares = {f"cif_at_{end:g}": found.share_by(end)[0] for end in ends}
-    there = found.mass > MASSLESS
     return {
-        "q": found.left[there],
-        "p": found.right[there],
-        "exact": found.exact[there],
-        "mass": found.mass[there],
+        "q": found.left,
+        "p": found.right,
+        "exact": found.exact,
+        "mass": found.mass,
         "loglik": found.log_likelihood,
         "n": found.n,
         "kkt_max": found.kkt,

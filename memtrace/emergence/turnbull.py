@@ -14,10 +14,13 @@ from memtrace.emergence.product_limit import log_log_interval
 from memtrace.errors import ApproximationWarning, FitError
 from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-9
+NEAR = 1e-6
+"""From here Newton's method goes on: alone, EM needs millions of steps for a mass that vanishes."""
 ROUGH = 1e-3
 """Of the subsamples: far below their own error."""
 STEPS = 20_000
+NEWTON_STEPS, NEWTON_CELLS = 100, 1500
 NOTHING = 1e-6
 LEAST = 1e-200
 """Stands for a probability of 0: its inverse, times any weight, is a float."""
@@ -42,7 +45,7 @@ class Turnbull:
     n: float
     """Total weight of the observations."""
     kkt: float
-    """Largest relative gain of likelihood by moving mass, at most 1 + 1e-6 at the maximum."""
+    """Largest relative gain of likelihood by moving mass, at most 1 + 1e-9 at the maximum."""
     shared_grid: bool
     """Whether each interval with an end holds one innermost interval: then the masses are those of
     a multinomial distribution, or a product limit, and have intervals of the usual kind."""
@@ -97,7 +100,8 @@ def turnbull(
     With delayed entry an observation is there only because its time is after `entry`: it
     contributes P(left < T <= right) / P(T > entry) (Turnbull 1976; Alioum and Commenges 1996 for
     the innermost intervals). EM on the hazards, whose M step is the product limit, accelerated by
-    SQUAREM (Varadhan and Roland 2008); it stops on the Karush-Kuhn-Tucker conditions.
+    SQUAREM (Varadhan and Roland 2008), then Newton's method on the cells that keep mass, which may
+    lose and win cells (Wang 2008); it stops on the Karush-Kuhn-Tucker conditions.
 
     Args:
         left: Left ends, minus infinity where nothing is known, shape (n,).
@@ -117,7 +121,12 @@ def turnbull(
         which = f"; number {wrong[0]} is ({low[wrong[0]]}, {high[wrong[0]]}]" if len(wrong) else ""
         raise FitError(f"{len(low)} intervals must ascend, after their entry, and weigh{which}")
     q, p, likelihood = _innermost(low, high, w, since)
-    hazard, kkt = _maximise(likelihood, tolerance)
+    hazard, kkt = _maximise(likelihood, max(tolerance, NEAR))
+    if kkt > 1 + tolerance or tolerance <= NEAR:
+        hazard, kkt = _polish(likelihood, hazard, kkt, tolerance)
+    if kkt > 1 + max(tolerance, NEAR):
+        message = f"{len(hazard)} intervals did not converge (KKT {kkt:.8g})"
+        warnings.warn(f"{message}; use a coarser grid of times", ApproximationWarning, stacklevel=2)
     mass, before = masses(hazard)
     spans = likelihood.stop - likelihood.start
     waited = np.isfinite(high) & (w > 0)
@@ -216,12 +225,37 @@ class _Likelihood:
 
     def kkt(self, hazard: FloatArray) -> float:
         """Return 1 + the largest derivative by a mass that can be reached, over n."""
+        reached = masses(hazard)[1] > UNREACHED
+        return 1 + float(self.derivative(hazard)[reached].max())
+
+    def derivative(self, hazard: FloatArray) -> FloatArray:
+        """Return the derivative by each mass, over n; 0 where there is mass at the maximum."""
         mass, before = masses(hazard)
         gain = self._gradient(self._inside(mass, before), len(mass))
         entering = self.weight / np.maximum(before[self.entry], LEAST)
         cost = np.cumsum(np.bincount(self.entry, entering, len(mass)))
-        largest = float((gain - cost)[before > UNREACHED].max())
-        return 1 + largest / float(self.weight.sum())
+        return np.asarray((gain - cost) / self.weight.sum())
+
+    def quadratic(self, mass: FloatArray, there: Int64Array) -> tuple[FloatArray, FloatArray]:
+        """Return the gradient, shape (k,), and Hessian, (k, k), by the masses of k cells."""
+        k = len(there)
+        start, stop, entry = (
+            np.searchsorted(there, x) for x in (self.start, self.stop, self.entry)
+        )
+        share = np.concatenate(([0.0], np.cumsum(mass[there])))
+        inside = np.maximum(share[stop] - share[start], LEAST)
+        after = np.maximum(share[-1] - share[entry], LEAST)
+        slope = np.zeros(k + 1)
+        curvature = np.zeros((k + 1, k + 1))
+        ends = np.full_like(stop, k)
+        for first, last, value, sign in ((start, stop, inside, 1), (entry, ends, after, -1)):
+            np.add.at(slope, first, sign * self.weight / value)
+            np.add.at(slope, last, -sign * self.weight / value)
+            # Of each range, by its first and last cell: summed over all that hold a pair of cells.
+            np.add.at(curvature, (first, last), -sign * self.weight / value**2)
+        held = np.cumsum(np.cumsum(curvature, axis=0)[:, ::-1], axis=1)[:, ::-1][:k, 1:]
+        upper = np.triu(held)
+        return np.cumsum(slope)[:k], upper + np.triu(upper, 1).T
 
     def step(self, hazard: FloatArray) -> FloatArray:
         events, risk = self.expected(*masses(hazard))
@@ -267,9 +301,59 @@ def _maximise(likelihood: _Likelihood, tolerance: float) -> tuple[FloatArray, fl
         if number % 8 == 0 and (kkt := likelihood.kkt(two)) <= 1 + tolerance:
             return two, kkt
         hazard = _leap(likelihood, hazard, one, two)
-    message = f"{cells} intervals did not converge (KKT {kkt:.3g}); use a coarser grid of times"
-    warnings.warn(message, ApproximationWarning, stacklevel=3)
     return hazard, kkt
+
+
+def _polish(
+    likelihood: _Likelihood, hazard: FloatArray, kkt: float, tolerance: float
+) -> tuple[FloatArray, float]:
+    """Go on by Newton's method from hazards near the maximum; return them if it gains nothing."""
+    mass, before = masses(hazard)
+    n = float(likelihood.weight.sum())
+    if (before[likelihood.entry] < UNREACHED).any() or (mass * n > NOTHING).sum() > NEWTON_CELLS:
+        return hazard, kkt
+    mass = np.where(mass * n > NOTHING, mass, 0.0)
+    for _ in range(NEWTON_STEPS):
+        mass = _newton_step(likelihood, mass / mass.sum())
+        found = _hazards(mass)
+        gain = likelihood.derivative(found)
+        if np.abs(gain[mass > 0]).max() > tolerance:
+            continue
+        best = int(gain.argmax())
+        if gain[best] <= tolerance:
+            return found, 1 + float(gain[best])
+        mass[best] = 1e-3 / n
+    found = _hazards(mass)
+    better = likelihood.value(found) > likelihood.value(hazard)
+    return (found, likelihood.kkt(found)) if better else (hazard, kkt)
+
+
+def _newton_step(likelihood: _Likelihood, mass: FloatArray) -> FloatArray:
+    """Move the masses that are not 0 as far as the likelihood grows; one that meets 0 stays so."""
+    there = np.flatnonzero(mass)
+    slope, curvature = likelihood.quadratic(mass, there)
+    # With the sum of all masses held at 1.
+    border = np.ones((len(there), 1))
+    system = np.block([[curvature, border], [border.T, np.zeros((1, 1))]])
+    step = np.linalg.lstsq(system, np.append(-slope, 0.0), rcond=1e-14)[0][:-1]
+    with np.errstate(divide="ignore"):
+        reach = np.where(step < 0, -mass[there] / np.minimum(step, -LEAST), np.inf)
+    length, value = min(1.0, float(reach.min())), likelihood.value(_hazards(mass))
+    blocked = length < 1 or reach.min() <= 1
+    for _ in range(30):
+        moved = mass.copy()
+        moved[there] = np.maximum(mass[there] + length * step, 0.0)
+        if blocked:
+            moved[there[reach.argmin()]] = 0.0
+        if likelihood.value(_hazards(moved)) >= value - 1e-12 * abs(value):
+            return moved
+        length, blocked = length / 2, False
+    return mass
+
+
+def _hazards(mass: FloatArray) -> FloatArray:
+    tail = np.cumsum(mass[::-1])[::-1]
+    return np.divide(mass, tail, out=np.ones_like(mass), where=tail > 0)
 
 
 def _leap(
