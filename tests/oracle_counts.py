@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
+import pytest
 from oracle_positions import Answers, dispersion_of, windows_of
 from scipy import stats
 
 from memtrace.point_process import Windows
-from memtrace.point_process.contrasts import METHODS, adjust_p_values
+from memtrace.point_process.contrasts import METHODS, adjust_p_values, compare_rates
 from memtrace.point_process.detectable import credibility
 from memtrace.point_process.diagnostics.dispersion import dispersion
 from memtrace.point_process.diagnostics.overdispersion import overdispersion
@@ -30,14 +31,51 @@ def from_frequencies(freq: dict[str, int]) -> np.ndarray:
     return np.repeat([int(k) for k in freq], list(freq.values()))
 
 
-def interval(given: Answers) -> Answers:
-    names = {0.95: ("ci95", "poisson_test_ci95"), 0.99: ("ci99",), 0.9: ("ci90",)}
+def rates(given: Answers) -> Answers:
+    """Give the interval of one rate, or compare two."""
     count, exposure = given["count"], given["exposure"]
-    levels = np.atleast_1d(given["conf"])
+    found = compare_rates(tuple(count), tuple(exposure)) if np.ndim(count) else None
+    answers: Answers = {}
+    for level in np.atleast_1d(given["conf"]):
+        ends = found.interval(level) if found else garwood_interval(count, exposure, level)
+        name = f"ci{100 * level:g}"
+        answers |= {name: ends, f"poisson_test_{name}": ends}
+    if found:
+        answers |= {
+            "ratio": found.ratio,
+            "p_greater": found.p_greater(),
+            "p_less": found.p_less(),
+            "p_two_sided_central": found.p_value,
+        }
+    return answers
+
+
+def equivalent_rates(given: Answers) -> Answers:
+    """Two exact one-sided tests, and Wald's of the logarithm, to which they tend."""
+    (low, high), counts = given["margin"], tuple(given["count"])
+    found = compare_rates(counts, tuple(given["exposure"]))
+    assert low * high == pytest.approx(1)
+    exact = found.equivalence(high)
+    se, log = math.sqrt(sum(1 / count for count in counts)), math.log(found.ratio)
+    z, width = log / se, float(stats.norm.isf(0.05)) * se
+    wald = stats.norm.sf(min(log - math.log(low), math.log(high) - log) / se)
+    by_wald = np.exp([log - width, log + width])
+    if min(counts) > 10**5:
+        assert stats.norm.isf(exact.p_value) == pytest.approx(stats.norm.isf(wald), rel=1e-3)
+        assert found.interval(0.9) == pytest.approx(tuple(by_wald), rel=1e-5)
     return {
-        name: garwood_interval(count, exposure, level)
-        for level in levels
-        for name in names[float(level)]
+        "ratio": found.ratio,
+        "exact_p_lower": found.p_greater(low),
+        "exact_p_upper": found.p_less(high),
+        "exact_p": exact.p_value,
+        "ci90_exact": found.interval(0.9),
+        "se_log": se,
+        "z_difference": z,
+        "p_difference": 2 * stats.norm.sf(abs(z)),
+        "ci90": by_wald,
+        "ci90_wald_log": by_wald,
+        "wald_log_p": wald,
+        "wald_log_tost_p": wald,
     }
 
 

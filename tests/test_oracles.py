@@ -27,10 +27,11 @@ Solve = Callable[[Answers], Answers]
 
 # (group, keys that the input must have) -> the answers; the first that fits is used.
 ANSWERS: list[tuple[str, set[str], Solve]] = [
-    ("hpp", {"count", "exposure", "conf"}, counts.interval),
+    ("hpp", {"count", "exposure", "conf"}, counts.rates),
     ("hpp", {"cases"}, counts.binomial_edges),
     ("hpp", {"events", "trials"}, counts.rate_of_trials),
     ("hpp", {"times", "window"}, positions.constant_rate_in_time),
+    ("equivalence", {"count", "exposure", "margin"}, counts.equivalent_rates),
     ("equivalence", {"theta", "index_excess", "mean_per_window"}, counts.credible),
     ("equivalence", {"n_events", "N", "power"}, positions.detectable),
     ("dispersion", {"counts", "m"}, counts.binomial_windows),
@@ -83,13 +84,13 @@ ANSWERS: list[tuple[str, set[str], Solve]] = [
     ("multistate", {"transition_counts", "delta"}, intervals.panel),
 ]
 
-# (group, keys of the input) -> why such a case is not answered.
+# (group, keys of the input or the expected values) -> why such a case is not answered.
 ELSEWHERE: list[tuple[str, set[str], str]] = [
     ("hawkes", set(), "out of scope: no mechanism here excites itself"),
     ("periodic", set(), "out of scope: nothing here has a period"),
+    ("countmodel", {"loglik_zip"}, "out of scope: windows that cannot hold an event"),
     ("countmodel", {"kmax"}, "out of scope: clusters of a given distribution"),
     ("secondorder", {"times", "w"}, "out of scope: the scan statistic"),
-    ("equivalence", {"count", "exposure", "margin"}, "not computed yet: the test of two rates"),
     ("gof", {"observed", "lambda"}, "not computed: with many windows every distribution fails"),
     ("gaps", {"gaps"}, "out of scope: gaps in continuous time"),
     ("gaps", {"times"}, "out of scope: gaps in continuous time"),
@@ -111,6 +112,12 @@ NOT_COMPUTED = {
     ("countmodel", "fitdistr_size"): SOFTWARE,
     ("countmodel", "se_theta"): OTHER_FORM,
     ("hpp", "wilson95"): OTHER_INTERVAL,
+    ("hpp", "score"): OTHER_INTERVAL,
+    ("hpp", "wald"): OTHER_INTERVAL,
+    ("hpp", "jeffreys"): OTHER_INTERVAL,
+    ("hpp", "midp"): OTHER_INTERVAL,
+    ("hpp", "sqrt"): OTHER_INTERVAL,
+    ("hpp", "p_two_sided_minlike"): "not computed: ours is the central one, as the interval is",
     ("loglinear", "slope_ci95_profile"): OTHER_INTERVAL,
     ("qq", "order_index"): POINTWISE,
     ("qq", "env_lower"): POINTWISE,
@@ -134,7 +141,7 @@ def find(case: Answers) -> Solve:
     """Return the function that answers the case; skip one that is not answered."""
     group, given = case["group"], case["input"].keys()
     for other, keys, reason in ELSEWHERE:
-        if group == other and keys <= given:
+        if group == other and keys <= given | case["expected"].keys():
             pytest.skip(reason)
     for other, keys, solve in ANSWERS:
         if group == other and keys <= given:
@@ -175,6 +182,8 @@ def test_public_api_gives_the_known_answer(path: Path) -> None:
     answers, expected = find(case)(case["input"]), dict(case["expected"])
     for key in left_out(case):
         expected.pop(key)
+    if not expected:
+        pytest.skip("; ".join(sorted(set(left_out(case).values()))))
     assert expected.keys() <= answers.keys(), "not answered"
     wrong = {
         key: (answers[key], value)
