@@ -13,6 +13,7 @@ from memtrace.corpus.parts import Part
 from memtrace.corpus.rows import Rows, Tokens
 from memtrace.corpus.stream import in_parallel
 from memtrace.errors import CorpusError
+from memtrace.manifests.schedule import SequencesPerStep
 
 _DIGEST_BLOCK = 1 << 16
 _DIGEST_BLOCKS = 1024  # 64 MiB: corpora up to this size are hashed whole
@@ -31,6 +32,8 @@ class Corpus:
     """Where the rows come from."""
     source_digest: str | None = None
     """For rows copied from another corpus, cut to their beginnings: the digest of that corpus."""
+    sequences_per_step: SequencesPerStep | None = None
+    """Rows that a step of training consumes, where a corpus file tells."""
 
     @property
     def parts(self) -> tuple[Part, ...]:

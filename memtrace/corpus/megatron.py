@@ -11,7 +11,7 @@ The index is read only to learn and to check the layout. The files may be local 
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from memtrace.errors import CorpusError
 
 MAGIC = b"MMIDIDX\x00\x00"
 _HEADER = struct.Struct("<QBQQ")
+LENGTHS_AT = len(MAGIC) + _HEADER.size
+"""Where in an index the lengths begin."""
 # The type codes of Megatron's index; float codes 6 and 7 cannot be token ids.
 _DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
 _CHECKED = 1 << 22  # rows of a local index checked at a time: the Pile's has a gigabyte of offsets
@@ -53,6 +55,35 @@ def open_megatron(prefix: Path, *, layout: Layout | None = None, name: str | Non
     found = sorted(prefix.parent.iterdir()) if prefix.parent.is_dir() else []
     files = {path.name: file_part(path) for path in found if path.name.startswith(prefix.name)}
     return assemble(name or str(prefix), files, prefix.name, layout=layout)
+
+
+def plain_rows(prefixes: Sequence[Path], row_tokens: int | None, dtype: str | None) -> RowStream:
+    """Return the rows of several token files, one after another.
+
+    Args:
+        prefixes: Paths without `.bin`.
+        row_tokens: Of files without an index.
+        dtype: Of files without an index.
+
+    Raises:
+        CorpusError: As `open_megatron`; or the files differ in type or length of rows.
+    """
+    streams = [_plain(prefix, row_tokens, dtype) for prefix in prefixes]
+    kinds = {(stream.row_tokens, stream.dtype) for stream in streams}
+    if len(kinds) > 1:
+        raise CorpusError(f"{prefixes[0]} and what follows it differ in type or length of rows")
+    return RowStream(tuple(part for s in streams for part in s.parts), *kinds.pop())
+
+
+def _plain(prefix: Path, row_tokens: int | None, dtype: str | None) -> RowStream:
+    if prefix.with_name(f"{prefix.name}.idx").is_file():
+        source = open_megatron(prefix).source
+        return RowStream(source.parts, source.row_tokens, source.dtype)
+    if row_tokens is None or dtype is None:
+        raise CorpusError(f"{prefix}.idx does not exist: without it, give row_tokens and dtype")
+    files = {p.name: file_part(p) for p in prefix.parent.glob(f"{prefix.name}*.bin")}
+    token = np.dtype(dtype).newbyteorder("<")
+    return RowStream(tuple(token_files(files, prefix.name)), row_tokens, token)
 
 
 def assemble(
@@ -135,7 +166,17 @@ def read_layout(index: Part) -> Layout:
     Raises:
         CorpusError: It is not a Megatron index, is truncated, or its rows differ in length.
     """
-    size = len(MAGIC) + _HEADER.size
+    dtype, sequences = read_header(index)
+    return _check_rows(index, LENGTHS_AT, sequences, dtype)
+
+
+def read_header(index: Part) -> tuple[np.dtype[np.integer], int]:
+    """Return the type of a token and the number of sequences that an `.idx` file tells.
+
+    Raises:
+        CorpusError: It is not a Megatron index, or is truncated.
+    """
+    size = LENGTHS_AT
     head = index.view(0, size).tobytes() if index.size >= size else b""
     if not head.startswith(MAGIC):
         raise CorpusError(
@@ -154,7 +195,7 @@ def read_layout(index: Part) -> Layout:
             f"{index.name} has {index.size} bytes, its header ({sequences} sequences, {documents} "
             f"documents) needs {expected}: {_index_problem(index, expected, sequences)}"
         )
-    return _check_rows(index, size, sequences, np.dtype(_DTYPES[code]))
+    return np.dtype(_DTYPES[code]), sequences
 
 
 def _index_problem(index: Part, expected: int, sequences: int) -> str:

@@ -1,10 +1,11 @@
-"""A two-dimensional `.npy` array of token rows as a `Corpus`."""
+"""Two-dimensional `.npy` arrays of token rows as a `Corpus`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from numpy.lib import format as npy
 
+from memtrace.corpus.array_file import npy_part
 from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import file_part
 from memtrace.corpus.recognize import recognize
@@ -12,7 +13,7 @@ from memtrace.corpus.stream import RowStream
 from memtrace.errors import CorpusError
 from memtrace.storage.problems import read_problem
 
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_WHAT = "a corpus is a two-dimensional integer array in C order, one token row per line"
 
 
 def open_array(path: Path, *, name: str | None = None) -> Corpus:
@@ -21,28 +22,33 @@ def open_array(path: Path, *, name: str | None = None) -> Corpus:
     Raises:
         CorpusError: It is not such an array, or has more or fewer bytes than its header says.
     """
-    part = file_part(path)
+    return Corpus(name or str(path), array_rows([path]))
+
+
+def array_rows(paths: Sequence[Path]) -> RowStream:
+    """Return the rows of several arrays, one after another.
+
+    Raises:
+        CorpusError: One is no such array as `open_array` takes, or they differ in type or width.
+    """
+    streams = [_rows(path) for path in paths]
+    first = streams[0]
+    for path, stream in zip(paths, streams, strict=True):
+        if (stream.row_tokens, stream.dtype) != (first.row_tokens, first.dtype):
+            raise CorpusError(
+                f"{path} has rows of {stream.row_tokens} {stream.dtype} tokens, {paths[0]} of "
+                f"{first.row_tokens} {first.dtype}: the files of a corpus have one kind of rows"
+            )
+    parts = tuple(part for stream in streams for part in stream.parts)
+    return RowStream(parts, first.row_tokens, first.dtype)
+
+
+def _rows(path: Path) -> RowStream:
+    file_part(path)
     if foreign := _foreign(path):
         raise foreign
-    try:
-        shape, by_columns, dtype, offset = _read_header(path)
-    except Exception as error:  # NumPy reads headers with Python's tokenizer and raises its errors
-        raise CorpusError(f"cannot read {path} as an array: {error}") from error
-    if len(shape) != 2 or dtype.kind not in "iu" or by_columns:
-        order = " in Fortran order" if by_columns else ""
-        raise CorpusError(
-            f"{path} holds {dtype} of shape {shape}{order}; "
-            "a corpus is a two-dimensional integer array in C order, one token row per line"
-        )
-    rows, row_tokens = shape
-    size = rows * row_tokens * dtype.itemsize
-    if part.size != offset + size:
-        problem = "truncated" if part.size < offset + size else "something was added to it"
-        raise CorpusError(
-            f"{path} has {part.size} bytes, its header ({rows} rows of {row_tokens} {dtype} "
-            f"tokens) needs {offset + size}: {problem}; write it again"
-        )
-    return Corpus(name or str(path), RowStream((file_part(path, offset, size),), row_tokens, dtype))
+    part, array, shape = npy_part(path, 2, _WHAT)
+    return RowStream((part,), shape[1], array.dtype)
 
 
 def _foreign(path: Path) -> CorpusError | None:
@@ -53,13 +59,3 @@ def _foreign(path: Path) -> CorpusError | None:
         return None if begins else recognize(path)
     except OSError as error:
         raise CorpusError(read_problem(path, error)) from error
-
-
-def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[np.integer], int]:
-    """Return shape, whether it is in Fortran order, type, and where the first element is."""
-    with path.open("rb") as file:
-        version = npy.read_magic(file)
-        if version not in _HEADERS:
-            raise ValueError(f"format {version[0]}.{version[1]}, which token arrays do not need")
-        shape, by_columns, dtype = _HEADERS[version](file)
-        return shape, by_columns, dtype, file.tell()

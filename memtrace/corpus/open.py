@@ -1,12 +1,15 @@
 """Find a corpus by the name that a user gives: a manifest's, a path or an address."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from memtrace.corpus.corpus import Corpus
+from memtrace.corpus.corpus_file import CORPUS_FILES, open_corpus_file
 from memtrace.corpus.megatron import Layout, assemble, open_megatron
 from memtrace.corpus.npy import open_array
+from memtrace.corpus.parquet import is_table, parquet_rows
 from memtrace.corpus.prefix_pack import is_pack, open_pack
 from memtrace.corpus.recognize import recognize
 from memtrace.corpus.remote import WEB, RemotePart, remote_files
@@ -24,7 +27,8 @@ def open_corpus(
     Args:
         spec: A name from a manifest; a Megatron prefix (with or without `.bin`), local or with a
             protocol (`hf://datasets/OWNER/NAME/document`, `https://…`, `s3://…`); a prefix pack; a
-            `.npy` file. A name that a manifest has wins; write `./name` to mean the file.
+            `.npy` file; a Parquet file or folder with a column of token ids; a corpus file (YAML).
+            A name that a manifest has wins; write `./name` to mean the file.
         manifest: A manifest of the user's own to look in besides.
         expected: The corpus of the model's suite: gives the row length where `spec` is a path
             without `.idx`.
@@ -48,6 +52,8 @@ def open_named(manifest: CorpusManifest) -> Corpus:
         CorpusError: Its files cannot be had or do not fit the manifest.
     """
     layout, files = _layout(manifest), manifest.local_files
+    if files is not None and files[0].suffix in CORPUS_FILES:
+        return _fitting(open_corpus_file(files[0]), manifest)
     if files is not None:
         prefix = files[0].parent / _prefix(files[0].name)
         return open_megatron(prefix, layout=layout, name=manifest.name)
@@ -61,6 +67,17 @@ def open_named(manifest: CorpusManifest) -> Corpus:
             f"--corpus DIR/{_prefix(manifest.files)}"
         ) from error
     return assemble(manifest.name, found, _prefix(manifest.files), layout=layout)
+
+
+def _fitting(opened: Corpus, manifest: CorpusManifest) -> Corpus:
+    """Return the corpus of a corpus file under the manifest's name, if it is what that says."""
+    found = Layout(opened.row_tokens, opened.dtype, len(opened))
+    if found != _layout(manifest):
+        raise CorpusError(
+            f"{manifest.files} describes {found}, but the manifest says {_layout(manifest)}: "
+            "mend one of them"
+        )
+    return replace(opened, name=manifest.name)
 
 
 def published_files(manifest: CorpusManifest) -> dict[str, RemotePart]:
@@ -80,6 +97,10 @@ def _open_path(
     try:
         if path.suffix == ".npy" and path.is_file():
             return open_array(path)
+        if path.suffix in CORPUS_FILES and path.is_file():
+            return open_corpus_file(path)
+        if is_table(path):
+            return Corpus(str(path), parquet_rows([path]))
         if is_pack(path):
             return open_pack(path)
         if foreign := _foreign(path, prefix, expected):

@@ -1,39 +1,19 @@
 """Find suites, models and corpora by name in the manifest files."""
 
 import os
-import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
-from pydantic import ValidationError
-
 from memtrace.errors import ManifestError
-from memtrace.manifests.schema import CorpusManifest, ModelManifest, Suite, first_problem
-from memtrace.storage.documents import read_document
-from memtrace.storage.problems import read_problem
+from memtrace.manifests.documents import load_document
+from memtrace.manifests.schema import CorpusManifest, ModelManifest, Suite
 
 _PACKAGE = Path(__file__).parents[1]
 # In a wheel the folder sits inside the package; in a checkout beside it.
 _FOLDERS = (_PACKAGE / "data_manifests", _PACKAGE.parent / "data_manifests")
-_MOST_BYTES = 1 << 22  # of a manifest file
 T = TypeVar("T")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which an unquoted range such as `1:8` is text, not a number to base 60."""
-
-
-_INTEGER = "tag:yaml.org,2002:int"
-_Loader.yaml_implicit_resolvers = {
-    first: [each for each in resolvers if each[0] != _INTEGER]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    _INTEGER, re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
-)
 
 
 def load_suite(path: Path) -> Suite:
@@ -43,16 +23,7 @@ def load_suite(path: Path) -> Suite:
         ManifestError: It cannot be read, is not YAML, or does not validate; the message names the
             file, the field and the problem.
     """
-    try:
-        document = _Loader(read_document(path, _MOST_BYTES)).get_single_data()
-        return Suite.model_validate(document, context={"folder": path.resolve().parent})
-    except ValidationError as error:
-        raise ManifestError(f"{path}: {first_problem(error)}") from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        if isinstance(error, OSError):
-            raise ManifestError(read_problem(path, error)) from None
-        problem = " ".join(str(error).split())
-        raise ManifestError(f"{path}: cannot be read as YAML: {problem}") from None
+    return load_document(path, Suite)
 
 
 def load_suites(manifest: Path | None = None) -> list[Suite]:
