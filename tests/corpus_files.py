@@ -1,0 +1,82 @@
+"""Corpus files for tests, and the fixtures that trainers' own code made."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from memtrace.corpus import Corpus, open_corpus
+
+ORDERS = Path(__file__).parent / "data_orders"
+
+# What a user writes for each folder.
+FILES: dict[str, dict[str, Any]] = {
+    "neox": {
+        "layout": "gpt-neox",
+        "tokens": ["corpus_text_document"],
+        "index_maps": ["corpus_text_document_train_indexmap_*"],
+        "row_tokens": 33,
+    },
+    "neox-overflow": {
+        "layout": "gpt-neox",
+        "tokens": ["corpus_text_document"],
+        "index_maps": ["corpus_text_document_train_indexmap_*"],
+        "row_tokens": 33,
+    },
+    "polypythias": {
+        "layout": "gpt-neox",
+        "tokens": ["pile_20B_tokenizer_text_document"],
+        "index_maps": ["seed0/*"],
+        "row_tokens": 33,
+    },
+    "megatron-core": {
+        "layout": "megatron-core",
+        "tokens": ["corpus_text_document"],
+        "index_maps": ["cache"],
+        "row_tokens": 33,
+    },
+    "megatron-core-blend": {
+        "layout": "megatron-core",
+        "tokens": ["a_text_document", "b_text_document"],
+        "weights": [3, 7],
+        "index_maps": ["cache"],
+        "row_tokens": 33,
+    },
+    "olmo": {
+        "layout": "olmo",
+        "tokens": ["part-0-00000.npy", "part-1-00000.npy"],
+        "index_maps": ["epoch0/global_indices.npy", "epoch1/global_indices.npy"],
+        "dtype": "uint16",
+        "row_tokens": 32,
+        "sequences_per_step": 8,
+    },
+}
+FILES["megatron-core-final-epoch"] = FILES["megatron-core"]
+FILES["megatron-core-no-extra"] = {**FILES["megatron-core"], "row_tokens": 32}
+
+
+def write_corpus_file(folder: Path, **content: Any) -> str:
+    """Write a corpus file into a folder and return its path."""
+    path = folder / "my-run.yaml"
+    path.write_text(yaml.safe_dump({"corpus": "my-run", **content}))
+    return str(path)
+
+
+def copied(name: str, folder: Path) -> Path:
+    """Copy a fixture to a folder of its own, where a test may change it."""
+    return Path(shutil.copytree(ORDERS / name, folder / name))
+
+
+def opened(name: str, folder: Path, **changes: Any) -> Corpus:
+    """Open a copied fixture by a corpus file; a change to None leaves a key out."""
+    content = {k: v for k, v in {**FILES[name], **changes}.items() if v is not None}
+    return open_corpus(write_corpus_file(folder, **content))
+
+
+def expected(name: str, file: str = "expected.npy") -> npt.NDArray[np.integer]:
+    """Return the rows that the trainer's code gave."""
+    rows: npt.NDArray[np.integer] = np.load(ORDERS / name / file)
+    return rows
