@@ -4,6 +4,9 @@ import shutil
 from importlib.metadata import version as installed
 from pathlib import Path
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
 HERE = Path(__file__).parent
 
 project = "memtrace"
@@ -20,10 +23,44 @@ nb_execution_mode = "off"  # the outputs are those in the files; the tests execu
 default_role = "literal"  # `x` in a docstring is code
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"  # the others are in the signature
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "memtrace"
+html_show_copyright = False
+smartquotes = False  # they would turn --model into a dash
 
 # Sphinx reads its own folder only. What is no longer there leaves the copy too.
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks")
+
+
+def inline_math(writer, node):
+    """Write a formula as MathML, which browsers show without a script from elsewhere."""
+    writer.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def display_math(writer, node):
+    """Write a formula on lines of its own."""
+    writer.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def examples_as_code(app, context, lines):
+    """Show the examples in a command's help, which come as lines behind a bar, as code."""
+    shown = []
+    for line in lines:
+        if line.startswith("| "):
+            begun = shown and shown[-1].startswith("   ")
+            shown += ["   " + line[2:]] if begun else ["::", "", "   " + line[2:]]
+        else:
+            shown.append(line)
+    lines[:] = shown
+
+
+def setup(app):
+    """Register how formulas and the examples of commands are shown."""
+    app.connect("sphinx-click-process-description", examples_as_code)
+    app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
