@@ -48,7 +48,7 @@ def display_math(writer, node):
     raise nodes.SkipNode
 
 
-def examples_as_code(app, context, lines):
+def examples_as_code(_app, _context, lines):
     """Show the examples in a command's help, which come as lines behind a bar, as code."""
     shown = []
     for line in lines:
