@@ -24,6 +24,12 @@ def write_parquet(path: Path) -> None:
     pl.DataFrame([column]).write_parquet(path)
 
 
+def write_llm_c(path: Path, magic: int, dtype: str) -> None:
+    header = np.zeros(256, "<i4")
+    header[:3] = magic, 1, ROWS.size
+    path.write_bytes(header.tobytes() + ROWS.astype(dtype).tobytes())
+
+
 def write_arrow(path: Path) -> None:
     pl.DataFrame([pl.Series("input_ids", ROWS.tolist(), pl.List(pl.UInt16))]).write_ipc(path)
 
@@ -31,15 +37,21 @@ def write_arrow(path: Path) -> None:
 # What converts: the file, what it is called, and how it is written.
 CONVERTED = {
     "z.npz": ("a NumPy archive", lambda path: np.savez(path, tokens=ROWS)),
-    "tok.parquet": ("a Parquet table", write_parquet),
     "tok.arrow": ("an Arrow file", write_arrow),
     "tok.pt": ("a file of PyTorch", lambda path: torch.save(torch.from_numpy(ROWS), path)),
+}
+# What a corpus file of the words that are told reads in place.
+DESCRIBED = {
     "00000_tok.ds": ("datatrove", lambda path: ROWS.tofile(path)),
     "part-0-00000.npy": ("OLMo", lambda path: ROWS.tofile(path)),
     "train.bin": ("without an .idx", lambda path: ROWS.tofile(path)),
     "tokens": ("does not know", lambda path: ROWS.tofile(path)),
+    "fineweb.bin": ("llm.c", lambda path: write_llm_c(path, 20240520, "<u2")),
+    "llama.bin": ("llm.c", lambda path: write_llm_c(path, 20240801, "<u4")),
 }
 NAMED = {
+    "tok.parquet.0": ("a Parquet table under another name", write_parquet),
+    "chunk.bin": ("lit-gpt", lambda path: path.write_bytes(b"LITPKDS" + bytes(17))),
     "a.jsonl": ("text", lambda path: path.write_text('{"text": "One."}\n')),
     "words": ("text", lambda path: path.write_text("1 2 3\n")),
     "a.npy.gz": ("gzip", lambda path: path.write_bytes(gzip.compress(ROWS.tobytes()))),
@@ -71,6 +83,18 @@ def test_the_conversion_that_is_told_gives_the_rows(name, tmp_path, monkeypatch)
     code = re.sub(r"'\) \([^)]*\)", "')", text.partition("in Python")[2].partition(": ")[2])
     exec(code, scope)
     np.testing.assert_array_equal(open_corpus("rows.npy")[:], ROWS)
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_the_corpus_file_that_is_told_reads_the_rows(name, tmp_path):
+    what, write = DESCRIBED[name]
+    write(tmp_path / name)
+    text = refusal(tmp_path / name)
+    assert what in text
+    assert "memtrace reads token rows" in text
+    told = text.partition("my-run.yaml with ")[2].partition(" and pass it")[0]
+    (tmp_path / "my-run.yaml").write_text(told.replace("N}", "65}"))
+    np.testing.assert_array_equal(open_corpus(str(tmp_path / "my-run.yaml"))[:], ROWS)
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -164,7 +188,6 @@ FAULTS = Path(__file__).parents[1].parent / "shared" / "faults"
 @pytest.mark.parametrize(
     ("place", "word"),
     [
-        ("14-existing-file-called-missing/tok.parquet", "Parquet"),
         ("14-existing-file-called-missing/tok.pt", "PyTorch"),
         ("14-existing-file-called-missing/dt", "datatrove"),
         ("14-existing-file-called-missing/dt/00000_tok.ds", "datatrove"),

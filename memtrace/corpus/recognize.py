@@ -8,15 +8,18 @@ from memtrace.errors import CorpusError
 
 READ = (
     "memtrace reads token rows: Megatron .bin files with their .idx, a two-dimensional integer "
-    ".npy array, or a prefix pack"
+    ".npy array, Parquet with a column of token ids, a prefix pack, or what a corpus file (YAML) "
+    "describes"
 )
 _HEAD = 4096  # bytes
 _SAVE = "in Python: numpy.save('rows.npy', {})"
 _RAW = (
-    "in Python, with n the tokens of a training row: tokens = numpy.fromfile('{path}', 'uint16') "
-    "('uint32' where the vocabulary has more than 65,536); "
-    "numpy.save('rows.npy', tokens[:len(tokens) // n * n].reshape(-1, n))"
+    "write a corpus file my-run.yaml with {corpus: my-run, layout: olmo, tokens: ['{path}'], "
+    "dtype: uint16, row_tokens: N} and pass it (N tokens a row, one more than the model's context "
+    "where the last label is counted; uint32 where the vocabulary has more than 65,536)"
 )
+_HEADED = _RAW.replace("dtype: uint16, ", "").partition("; uint32")[0] + ")"
+_PACKED = "of the trainer, from its seeds, ranks and workers; " + _SAVE.format("rows")
 _INDEX = "put the .idx that belongs to it beside it, or, " + _RAW
 _TEXT = (
     "tokenize it with the model's tokenizer, put the tokens into rows as the trainer did, in the "
@@ -24,11 +27,14 @@ _TEXT = (
 )
 # What each file begins with, what it is, and how to make rows of it.
 _MAGICS = (
+    (b"PAR1", "a Parquet table under another name", "give its name the ending .parquet"),
     (
-        b"PAR1",
-        "a Parquet table",
-        _SAVE.format("numpy.stack(polars.read_parquet('{path}')[COLUMN].to_numpy())"),
+        b"LITPKDS",
+        "a packed file of lit-gpt, as TinyLlama's",
+        "write the rows in the order " + _PACKED,
     ),
+    ((20240520).to_bytes(4, "little"), "a token file of llm.c", _HEADED),
+    ((20240801).to_bytes(4, "little"), "a token file of llm.c", _HEADED),
     (b"\x93NUMPY", "a NumPy array under another name", "give its name the ending .npy"),
     (b"\x89HDF", "an HDF5 file", _SAVE.format("h5py.File('{path}')[NAME][:]")),
     (
@@ -52,7 +58,7 @@ _FOLDERS = (
     ("*.bin", "token files", "pass the path of one without .bin"),
     ("*.ds", "token files of datatrove", "pass one of them to see how to convert it"),
     ("*.npy", "arrays", "pass one of them"),
-    ("*.parquet", "Parquet tables", "pass one of them to see how to convert it"),
+    ("index.json", "shards of MDS or litdata", "write the rows in the order " + _PACKED),
     (
         "*.arrow",
         "a data set of Hugging Face",
