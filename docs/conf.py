@@ -1,5 +1,6 @@
 """How Sphinx builds this folder: MyST pages, notebooks, commands and library from docstrings."""
 
+import re
 import shutil
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -29,7 +30,6 @@ html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "memtrace"
 html_show_copyright = False
-smartquotes = False  # they would turn --model into a dash
 
 # Sphinx reads its own folder only. What is no longer there leaves the copy too.
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
@@ -48,19 +48,22 @@ def display_math(writer, node):
     raise nodes.SkipNode
 
 
-def examples_as_code(_app, _context, lines):
-    """Show the examples in a command's help, which come as lines behind a bar, as code."""
+def help_as_code(_app, _context, lines):
+    """Show examples, which come as lines behind a bar, and options in a command's help as code."""
     shown = []
     for line in lines:
         if line.startswith("| "):
             begun = shown and shown[-1].startswith("   ")
             shown += ["   " + line[2:]] if begun else ["::", "", "   " + line[2:]]
-        else:
+        elif ".. option::" in line:
             shown.append(line)
+        else:
+            shown.append(re.sub(r"(?<![\w`-])--[a-z-]+", r"``\g<0>``", line))
     lines[:] = shown
 
 
 def setup(app):
     """Register how formulas and the examples of commands are shown."""
-    app.connect("sphinx-click-process-description", examples_as_code)
+    for part in ("description", "options"):
+        app.connect(f"sphinx-click-process-{part}", help_as_code)
     app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
