@@ -1,0 +1,1 @@
+"""Texts: which sequences are copies of one another, and which copies a checkpoint had seen."""
