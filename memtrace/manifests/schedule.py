@@ -1,36 +1,43 @@
 """How many sequences each optimizer step consumes: always the same, or changing along a run."""
 
+import reprlib
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import BeforeValidator
 
 from memtrace.types import Int64Array
 
 Ramp = tuple[tuple[int, int], ...]
 """`(from step, sequences)`, from step 0 on, ascending."""
 SequencesPerStep = int | Ramp
+_MOST = 10**12
 
 
-def _ascending(ramp: Ramp) -> Ramp:
-    steps = [step for step, _ in ramp]
-    if steps[0] != 0 or any(a >= b for a, b in pairwise(steps)):
+def _valid(said: Any) -> Any:
+    """Accept a positive number, or pairs [from step, sequences] that ascend from step 0."""
+    pairs = [[0, said]] if _is_count(said) else said
+    if (
+        not isinstance(pairs, list | tuple)
+        or not pairs
+        or not all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs)
+        or not all(_is_count(count) and (_is_count(step) or step == 0) for step, count in pairs)
+        or pairs[0][0] != 0
+        or any(a[0] >= b[0] for a, b in pairwise(pairs))
+    ):
         raise ValueError(
-            f"the steps {steps} do not ascend from 0: write [[0, 256], [1000, 512]], from which "
-            "step on how many sequences"
+            f"{reprlib.repr(said)} is no number of sequences: write 1024, or where it changes "
+            "along the run [[0, 256], [1000, 512]], from which step on how many, from step 0"
         )
-    return ramp
+    return said if _is_count(said) else tuple(map(tuple, pairs))
 
 
-ValidSequencesPerStep = (
-    PositiveInt
-    | Annotated[
-        tuple[tuple[NonNegativeInt, PositiveInt], ...],
-        Field(min_length=1),
-        AfterValidator(_ascending),
-    ]
-)
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST
+
+
+ValidSequencesPerStep = Annotated[SequencesPerStep, BeforeValidator(_valid)]
 """As a manifest or a corpus file has it: a number, or a list of [from step, sequences]."""
 
 
