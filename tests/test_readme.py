@@ -10,7 +10,9 @@ from types import ModuleType
 import click
 import pytest
 
-from memtrace.manifests import load_suite
+from memtrace.corpus.corpus_file import CorpusFile
+from memtrace.manifests import Suite
+from memtrace.manifests.documents import load_document
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -95,10 +97,11 @@ def test_each_page_is_in_the_contents(page):
     assert page in (README, ROOT / "docs/index.md") or f"\n{page.stem}\n" in contents
 
 
-def test_the_example_of_a_manifest_is_one(tmp_path):
-    (example,) = re.findall(r"```yaml\n(.*?)```", text_of(ROOT / "docs/your-own-run.md"), re.DOTALL)
-    (tmp_path / "mine.yaml").write_text(example)
-    assert load_suite(tmp_path / "mine.yaml").last_step == 4000
+@pytest.mark.parametrize(("page", "model"), [("your-own-run", Suite), ("file-formats", CorpusFile)])
+def test_the_example_of_a_document_is_one(tmp_path, page, model):
+    (example,) = re.findall(r"```yaml\n(.*?)```", text_of(ROOT / f"docs/{page}.md"), re.DOTALL)
+    (tmp_path / "example.yaml").write_text(example)
+    assert load_document(tmp_path / "example.yaml", model)
 
 
 def test_the_readme_is_short():
