@@ -3,6 +3,7 @@
 import re
 import shlex
 from contextlib import redirect_stdout
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
@@ -102,6 +103,16 @@ def test_the_example_of_a_document_is_one(tmp_path, page, model):
     (example,) = re.findall(r"```yaml\n(.*?)```", text_of(ROOT / f"docs/{page}.md"), re.DOTALL)
     (tmp_path / "example.yaml").write_text(example)
     assert load_document(tmp_path / "example.yaml", model)
+
+
+PUBLIC = ("", ".point_process", ".emergence", ".evaluations", ".corpus", ".manifests")
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_each_public_name_is_in_the_api_reference(package):
+    reference = "".join(text_of(page) for page in (ROOT / "docs").glob("api*.md"))
+    for name in import_module(f"memtrace{package}").__all__:
+        assert re.search(rf"\.{name}\b", reference), name
 
 
 def test_the_readme_is_short():
