@@ -193,7 +193,7 @@ def scan(
             runs = run_job(
                 job, devices, worker=worker or (0, 1), on_progress=shown, on_stage=shown.stage
             )
-    documents = [run_document(run) for run in runs]
+    documents = [run_document(run, plans[0].corpus) for run in runs]
     print_result(one_or_list(documents), json, lambda: runs_text(documents))
 
 

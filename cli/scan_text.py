@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from .console import estimate_text
 
 if TYPE_CHECKING:
+    from memtrace.corpus import Corpus
+    from memtrace.runs.memorized import Events
     from memtrace.runs.run import Run
     from memtrace.scanning.downloads import DiskNeed
     from memtrace.scanning.plan import ScanPlan
@@ -14,7 +16,7 @@ H100_FLOPS = 400e12
 """Floating-point operations a second that an H100 sustains in half precision."""
 
 
-def run_document(run: "Run") -> dict[str, Any]:
+def run_document(run: "Run", corpus: "Corpus") -> dict[str, Any]:
     """Return what a finished scan counts, and how it was done."""
     from memtrace.runs.estimate import estimate_run
     from memtrace.runs.events import read_events
@@ -27,44 +29,82 @@ def run_document(run: "Run") -> dict[str, Any]:
         "step": run.step,
         "run": str(run.folder),
         **events.count(run.exposed_rows),
+        **_control(run, events, corpus),
         "estimate": asdict(estimate) if estimate else None,
         "workers": run.record.get("workers", []),
     }
 
 
+def _control(run: "Run", events: "Events", corpus: "Corpus") -> dict[str, Any]:
+    """Return the three classes of exposure, or why they are not known."""
+    from memtrace.errors import CorpusError
+    from memtrace.texts.exposure import count_classes
+    from memtrace.texts.find import find_texts
+
+    if not events.count(run.exposed_rows)["not_exposed_sequences"]:
+        return {"control": None, "control_reason": "only exposed sequences were scanned"}
+    try:
+        classes = count_classes(find_texts(run, corpus=corpus), events, run.exposed_rows)
+    except CorpusError as error:
+        return {"control": None, "control_reason": str(error)}
+    return {"control": asdict(classes), "control_reason": None}
+
+
 def runs_text(documents: list[dict[str, Any]]) -> str:
     """Return a table of finished scans, and below it what it does not say by itself."""
-    from memtrace.report.numbers import DASH, percent
-
-    rows = []
-    for d in documents:
-        counts = d["sequences"], d["memorized"], d["unexposed_sequences"], d["unexposed_memorized"]
-        cells = [f"{n:,}" for n in counts] if counts[2] else [f"{n:,}" for n in counts[:2]]
-        share = percent(counts[1] / counts[0]) if counts[0] else DASH
-        rows.append([str(d["step"]), *cells[:2], share, *(cells[2:] or [DASH, DASH])])
-    names = ["step", "sequences", "memorized", "share", "unexposed", "of them memorized"]
-    lines = [_table(names, rows)]
+    known = any(d["control"] for d in documents)
+    names = ["step", "sequences", "memorized", "share"]
+    names += ["copy exposed", "memorized", "unexposed", "memorized"] if known else []
+    names += [] if known else ["not exposed", "memorized"]
+    lines = [_table(names, [_cells(d, len(names)) for d in documents])]
     lines += [estimate_text(d["estimate"]) for d in documents if d["estimate"]]
-    lines += [_control_text(d) for d in documents if d["unexposed_sequences"]]
+    lines += [_control_text(d) for d in documents if d["control"]]
+    lines += _unknown_text(documents)
     folder = documents[0]["run"] if len(documents) == 1 else documents[0]["run"].rpartition("/")[0]
     return "\n".join([*lines, f"Scores: {folder}"])
 
 
+def _cells(d: dict[str, Any], columns: int) -> list[str]:
+    """Return the row of one scan: exposed sequences, then the others by class where it is known."""
+    from memtrace.report.numbers import DASH, percent
+
+    n, memorized = d["sequences"], d["memorized"]
+    cells = [str(d["step"]), f"{n:,}", f"{memorized:,}", percent(memorized / n) if n else DASH]
+    if d["control"]:
+        for name in ("copy_exposed", "unexposed"):
+            cells += [f"{d['control'][name][key]:,}" for key in ("exposure", "events")]
+    elif d["not_exposed_sequences"]:
+        cells += [f"{d[key]:,}" for key in ("not_exposed_sequences", "not_exposed_memorized")]
+    return cells + [DASH] * (columns - len(cells))
+
+
 def _control_text(d: dict[str, Any]) -> str:
     """Say what the control group shows: of none memorized, the one-sided bound of their rate."""
-    from memtrace.report.numbers import percent
+    from memtrace.report.numbers import count, percent
 
-    n, memorized = d["unexposed_sequences"], d["unexposed_memorized"]
-    start = f"Control at step {d['step']}: "
-    if memorized:
-        share = percent(memorized / n)
-        return f"{start}{memorized:,} of {n:,} sequences not yet seen are memorized ({share})."
+    control = d["control"]["unexposed"]
+    start, texts = f"Control at step {d['step']}: ", control["texts"]
+    if not texts:
+        return f"{start}there is none; every later sequence is a copy of an exposed one."
+    if control["event_texts"]:
+        return (
+            f"{start}{control['event_texts']:,} of {texts:,} unexposed texts are extractable "
+            f"({percent(control['event_texts'] / texts)})."
+        )
     # Clopper and Pearson (1934), one-sided, of no event.
-    bound = percent(1 - 0.05 ** (1 / n))
+    bound = percent(1 - 0.05 ** (1 / texts))
     return (
-        f"{start}none of {n:,} sequences not yet seen is memorized: with 95% confidence the rate "
-        f"among such sequences is below {bound}."
+        f"{start}none of {count(texts, 'unexposed text')} is extractable: with 95% confidence the "
+        f"rate among such texts is below {bound}."
     )
+
+
+def _unknown_text(documents: list[dict[str, Any]]) -> list[str]:
+    """Say why sequences that were not exposed are no control, where copies are not known."""
+    some = [d for d in documents if d["not_exposed_sequences"] and not d["control"]]
+    if not some:
+        return []
+    return [f"No control group: {some[0]['control_reason']}."]
 
 
 def dry_document(plan: "ScanPlan") -> dict[str, Any]:

@@ -30,6 +30,12 @@ def memtrace_main() -> click.Group:
     return script.load()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes the user's own cache."""
+    os.environ["MEMTRACE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def memtrace_cli(memtrace_main: click.Group) -> Callable[..., Result]:
     """Run the installed `memtrace` command in-process."""

@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+from pathlib import Path
 
 import click
 import numpy as np
@@ -34,7 +36,8 @@ def test_result_as_text_and_as_json(scan, tmp_path):
     document = json.loads(scan("--json").stdout)
     assert document["sequences"] == 30
     assert f"{document['memorized']}" in text.stdout
-    assert document["unexposed_sequences"] == 0
+    assert document["not_exposed_sequences"] == 0
+    assert document["control"] is None
     assert document["run"] in text.stdout
 
 
@@ -67,19 +70,73 @@ def test_dry_run_of_a_pythia_model(memtrace_cli, tmp_path):
     assert f"{document['minimum_flops'] / 1e18:.0f} EFLOP" in text
 
 
+def control(copy_exposed, unexposed):
+    keys = "events", "exposure", "texts", "event_texts"
+    classes = {"exposed": (0, 0, 0, 0), "copy_exposed": copy_exposed, "unexposed": unexposed}
+    return {name: dict(zip(keys, counts, strict=True)) for name, counts in classes.items()}
+
+
+def scanned(**values):
+    """The document of a scan that has seen nothing."""
+    counts = dict.fromkeys(
+        ["sequences", "memorized", "not_exposed_sequences", "not_exposed_memorized"], 0
+    )
+    fixed = {"step": 0, "run": "runs/a/b/c", "estimate": None, "control": None}
+    return {**fixed, **counts, "control_reason": "unknown", **values}
+
+
+def test_copies_of_exposed_sequences_are_no_control(memtrace_cli, tmp_path, neox_folder):
+    """A row that was seen, its copy, and two rows of which nothing was."""
+    rows = np.random.default_rng(3).integers(1, 90, (4, 64)).astype(np.uint16)
+    rows[2] = rows[0]
+    np.save(tmp_path / "rows.npy", rows)
+    suite = (Path(__file__).parent / "local_suite.yaml").read_text(encoding="utf-8")
+    own = tmp_path / "own.yaml"
+    own.write_text(suite.replace("sequences_per_step: 10", "sequences_per_step: 1"))
+    shutil.copytree(neox_folder, tmp_path / "step1")
+    command = ["--quiet", "scan", "--manifest", own, "--model", "tiny", "--step", "1"]
+    command += ["--corpus", tmp_path / "rows.npy", "--include-unexposed", "--dtype", "float32"]
+    result = memtrace_cli(*command, "--runs", tmp_path / "runs", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["control"]
+    counted = {name: (one["exposure"], one["texts"]) for name, one in found.items()}
+    assert counted == {"exposed": (1, 1), "copy_exposed": (1, 1), "unexposed": (2, 2)}
+
+
+def test_classes_of_exposure_are_columns():
+    known = scanned(
+        sequences=8, memorized=4, control=control((364, 2926, 9, 3), (4, 21_650, 21_624, 4))
+    )
+    text = runs_text([scanned(), known])
+    head, first, second = (re.split(r"  +", line.strip()) for line in text.splitlines()[:3])
+    assert head[4:] == ["copy exposed", "memorized", "unexposed", "memorized"]
+    assert first[4:] == ["-"] * 4
+    assert second[4:] == ["2,926", "364", "21,650", "4"]
+    assert "4 of 21,624 unexposed texts are extractable (0.0185%)" in text
+
+
+def test_all_later_sequences_may_be_copies():
+    text = runs_text([scanned(control=control((3, 9, 2, 1), (0, 0, 0, 0)))])
+    assert "Control at step 0: there is none; every later sequence is a copy" in text
+
+
+def test_without_a_table_the_command_is_named():
+    text = runs_text([scanned(not_exposed_sequences=7, control_reason="make a table with X")])
+    assert "copy exposed" not in text
+    assert "No control group: make a table with X." in text
+
+
 @pytest.mark.parametrize("n", [1, 3, 500, 20_000])
 def test_a_control_group_without_events_gives_a_bound(n):
     """The largest rate at which none of n would still be seen one time in twenty."""
-    counts = {"sequences": 0, "memorized": 0, "unexposed_sequences": n, "unexposed_memorized": 0}
-    text = runs_text([{"step": 1, "run": "runs/a/b/c", "estimate": None, **counts}])
+    text = runs_text([scanned(control=control((0, 0, 0, 0), (0, n, n, 0)))])
     bound = binomtest(0, n, alternative="less").proportion_ci(0.95).high
-    assert f"none of {n:,} sequences" in text
+    assert f"none of {n:,} unexposed text" in text
     assert float(re.search(r"below ([0-9.]+)%", text)[1]) == pytest.approx(100 * bound, rel=0.005)
 
 
 def test_tables_show_what_is_undefined_as_a_dash():
-    counts = {"sequences": 0, "memorized": 0, "unexposed_sequences": 0, "unexposed_memorized": 0}
-    text = runs_text([{"step": 0, "run": "runs/a/b/c", "estimate": None, **counts}])
+    text = runs_text([scanned()])
     assert text.splitlines()[1].split() == ["0", "0", "0", "-", "-", "-"]
     assert "Control" not in text
 

@@ -202,8 +202,8 @@ def test_counts_split_at_the_exposure():
     assert events.count(14) == {
         "sequences": 4,
         "memorized": 2,
-        "unexposed_sequences": 6,
-        "unexposed_memorized": 1,
+        "not_exposed_sequences": 6,
+        "not_exposed_memorized": 1,
     }
 
 

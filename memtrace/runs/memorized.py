@@ -62,15 +62,16 @@ class Events:
         """Return how many sequences were scanned and memorized, exposed and unexposed.
 
         Returns:
-            `sequences`, `memorized` (both exposed), `unexposed_sequences`, `unexposed_memorized`.
+            `sequences`, `memorized` (both exposed), `not_exposed_sequences`, and
+            `not_exposed_memorized`: copies of exposed sequences are among these.
         """
         sequences = int(np.diff(np.minimum(self.scanned, exposed_rows), axis=1).sum())
         memorized = int(np.searchsorted(self.sequence_index, exposed_rows))
         return {
             "sequences": sequences,
             "memorized": memorized,
-            "unexposed_sequences": self.scanned_sequences - sequences,
-            "unexposed_memorized": len(self.sequence_index) - memorized,
+            "not_exposed_sequences": self.scanned_sequences - sequences,
+            "not_exposed_memorized": len(self.sequence_index) - memorized,
         }
 
 

@@ -85,8 +85,8 @@ def count_classes(texts: Texts, events: Events, exposed_rows: int) -> ExposureCl
     scanned, hit = _scanned(texts, events), _memorized(texts, events)
     masks = _classes(texts, exposed_rows)
     copy = scanned & masks[1]
-    exposure = [total["sequences"], int(copy.sum()), total["unexposed_sequences"]]
-    memorized = [total["memorized"], int((copy & hit).sum()), total["unexposed_memorized"]]
+    exposure = [total["sequences"], int(copy.sum()), total["not_exposed_sequences"]]
+    memorized = [total["memorized"], int((copy & hit).sum()), total["not_exposed_memorized"]]
     exposure[2] -= exposure[1]
     memorized[2] -= memorized[1]
     counts = []
@@ -165,7 +165,7 @@ def _once(
         [int((scanned & hit & side).sum()), int((scanned & side).sum())]
         for side in (before, ~before)
     ]
-    groups = ("memorized", "sequences"), ("unexposed_memorized", "unexposed_sequences")
+    groups = ("memorized", "sequences"), ("not_exposed_memorized", "not_exposed_sequences")
     seen, unseen = (
         np.array([[total[key] for key in keys]], np.int64) - np.array(there, np.int64)
         for keys, there in zip(groups, repeated, strict=True)
