@@ -21,6 +21,7 @@ import polars as pl
 from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.rows import Tokens
 from memtrace.errors import CorpusError, DataWarning
+from memtrace.manifests.schedule import SequencesPerStep, rows_before
 from memtrace.storage.documents import read_document
 from memtrace.storage.prefetch import READERS, prefetch
 from memtrace.storage.problems import read_problem
@@ -184,7 +185,7 @@ def write_counts(
     corpus: Corpus,
     terms: Sequence[Term],
     steps: Sequence[int],
-    sequences_per_step: int,
+    sequences_per_step: SequencesPerStep,
     output: Path,
     *,
     on_progress: Callable[[int], None] = lambda _: None,
@@ -197,8 +198,8 @@ def write_counts(
     Args:
         corpus: The rows; of a prefix pack only the beginnings of rows are there to be counted.
         terms: What to count.
-        steps: Checkpoints; step s has seen the rows [0, s times `sequences_per_step`).
-        sequences_per_step: Rows that a step consumes.
+        steps: Checkpoints.
+        sequences_per_step: Rows that a step consumes, or from which step on how many.
         output: The Parquet file.
         on_progress: Called with the number of rows counted since the last call.
 
@@ -214,7 +215,7 @@ def write_counts(
             stacklevel=2,
         )
     asked = sorted(set(steps))
-    edges = [min(step * sequences_per_step, len(corpus)) for step in asked]
+    edges = [min(rows_before(sequences_per_step, step), len(corpus)) for step in asked]
     identity = _identity(corpus, terms, asked, sequences_per_step)
     if output.exists():
         _refuse_other(_recorded(output), identity, output)
@@ -247,7 +248,10 @@ def _chunks(edges: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _identity(
-    corpus: Corpus, terms: Sequence[Term], steps: Sequence[int], sequences_per_step: int
+    corpus: Corpus,
+    terms: Sequence[Term],
+    steps: Sequence[int],
+    sequences_per_step: SequencesPerStep,
 ) -> dict[str, str]:
     """Return what a count is of, as it is recorded in its file."""
     forms = json.dumps([[term.name, term.forms] for term in terms]).encode()

@@ -107,7 +107,7 @@ def emergence_time(
         level: Fraction of the gain, above 0 and below 1.
         last_step: Steps of the whole training, T.
         rng: Draws the curves.
-        tokens_per_step: Tokens in a step.
+        tokens_per_step: Tokens in a step; 0 if not known, or not always the same.
         parameters: Parameters of the model; None if not known.
         draws: Curves drawn.
     """
@@ -119,6 +119,7 @@ def emergence_time(
     step, step_ci = _place(steps, values, drawn, level)
     log_place, log_ci = _place(np.log1p(steps), values, drawn, level)
     log_all = math.log1p(last_step)
+    per_parameter = tokens_per_step / parameters if parameters and tokens_per_step else math.nan
     return Crossing(
         step=step,
         step_ci95=step_ci,
@@ -126,7 +127,7 @@ def emergence_time(
         share_ci95=_over(step_ci, last_step),
         log_share=log_place / log_all,
         log_share_ci95=_over(log_ci, log_all),
-        tokens_per_parameter=step * tokens_per_step / parameters if parameters else math.nan,
+        tokens_per_parameter=step * per_parameter,
     )
 
 

@@ -15,6 +15,7 @@ from memtrace.emergence.block import Block, Tables
 from memtrace.emergence.multiplicity import group_names, groups_of, mean_multiplicities
 from memtrace.emergence.reading import blocks, events_of
 from memtrace.errors import FitError
+from memtrace.manifests.schedule import SequencesPerStep, steps_of
 from memtrace.point_process.strata import BOUNDS
 from memtrace.runs.run import Run
 from memtrace.types import Int64Array
@@ -127,18 +128,19 @@ def read_histories(
             nothing of them is scanned, or no manifest tells which step trains on a row.
     """
     ordered = sorted(runs, key=lambda run: run.step)
-    per_step = _check(ordered)
+    schedule = _check(ordered)
     events = [events_of(run) for run in ordered]
     checkpoints = np.array([run.step for run in ordered], np.int64)
-    total = -(-ordered[-1].corpus_rows // per_step)
+    total = int(steps_of(schedule, np.array([ordered[-1].corpus_rows - 1]))[0]) + 1
     every = np.linspace(0, total, min(BINS, total) + 1).astype(np.int64)
     edges = np.union1d(every, checkpoints[checkpoints < total])
     tables = Tables.empty(len(ordered))
     parts = []
     for start, stop in blocks(ordered, events, block):
         index = np.arange(start, stop)
-        since = np.searchsorted(checkpoints, index // per_step, side="right")
-        bins = np.searchsorted(edges, index // per_step, side="right") - 1
+        trained = steps_of(schedule, index)
+        since = np.searchsorted(checkpoints, trained, side="right")
+        bins = np.searchsorted(edges, trained, side="right") - 1
         stratum = groups_of(multiplicity, start, stop)
         one = Block(start, since, (bins - bins[0]) * len(BOUNDS) + stratum, len(ordered))
         for number, found in enumerate(events):
@@ -149,7 +151,7 @@ def read_histories(
     return _gather(ordered, parts, checkpoints, total, edges, tables, multiplicity)
 
 
-def _check(runs: list[Run]) -> int:
+def _check(runs: list[Run]) -> SequencesPerStep:
     if len(runs) < 2:
         raise FitError(
             f"emergence needs at least 2 checkpoints of a model and found {len(runs)}; scan more, "
@@ -166,12 +168,12 @@ def _check(runs: list[Run]) -> int:
                     f"{first.label} and {run.label} differ in {name} ({ours}, {theirs}), so their "
                     "scores do not compare; scan one of them again"
                 )
-    if not first.sequences_per_step:
+    if first.configuration.sequences_per_step is None:
         raise FitError(
             f"no manifest tells which step of {first.label} trains on a row, so nothing is known "
             "of exposure; write one and scan with --manifest"
         )
-    return first.sequences_per_step
+    return first.configuration.sequences_per_step
 
 
 def _unfold(table: pl.DataFrame, first_bin: int) -> pl.DataFrame:
@@ -193,8 +195,8 @@ def _gather(
     memorized, never, risk = (
         _in_steps(pl.concat(tables), checkpoints) for tables in zip(*parts, strict=True)
     )
-    per_step = runs[0].sequences_per_step or 1
-    exposure = (pl.col("sequence_index") // per_step).cast(pl.Int64)
+    index = memorized["sequence_index"].cast(pl.Int64).to_numpy()
+    exposure = pl.Series(steps_of(_check(runs), index), dtype=pl.Int64)
     memorized = memorized.with_columns(exposure_step=exposure)
     return Histories(
         suite=runs[0].suite,

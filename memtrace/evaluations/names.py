@@ -60,6 +60,7 @@ class Training:
     parameters: int
     last_step: int
     tokens_per_step: int
+    """0 where it changes along the run."""
 
 
 def model_of(pretrained: str) -> Named:
@@ -227,5 +228,6 @@ def last_step_of(repository: str, suites: Sequence[Suite]) -> int | None:
 def _training(suite: Suite, model: ModelManifest) -> Training:
     rows = suite.corpora[model.corpus].row_tokens if model.corpus else 1
     # A row holds one token more than the model is trained on: the last label.
-    tokens = suite.sequences_per_step * (rows - 1)
+    per_step = suite.sequences_per_step
+    tokens = per_step * (rows - 1) if isinstance(per_step, int) else 0
     return Training(model.parameters, suite.last_step, tokens)

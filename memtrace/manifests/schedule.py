@@ -67,6 +67,11 @@ def last_step(sequences_per_step: SequencesPerStep, rows: int) -> int:
     return int(steps_of(sequences_per_step, np.array([rows]))[0])
 
 
+def largest_step(sequences_per_step: SequencesPerStep) -> int:
+    """Return the most rows that a step consumes."""
+    return max(sequences for _, sequences in _ramp(sequences_per_step))
+
+
 def _ramp(sequences_per_step: SequencesPerStep) -> Ramp:
     if isinstance(sequences_per_step, int):
         return ((0, sequences_per_step),)

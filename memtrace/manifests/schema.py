@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from memtrace.manifests.schedule import ValidSequencesPerStep, rows_before
 from memtrace.manifests.steps import expand_steps, step_range, step_text
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -166,7 +167,8 @@ class Suite(_Document):
     license: str | None = None
     url: str | None = None
     notes: str | None = None
-    sequences_per_step: PositiveInt
+    sequences_per_step: ValidSequencesPerStep
+    """Rows that a step consumes: a number, or a list of [from step, sequences]."""
     steps: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(expand_steps), Field(min_length=1)]
     """Steps with a checkpoint, ascending; in YAML integers and quoted ranges, ends included."""
     memorized_source: str | None = None
@@ -183,7 +185,7 @@ class Suite(_Document):
 
     def exposed_rows(self, step: int, corpus_rows: int) -> int:
         """Return how many of a corpus' rows, from row 0, a checkpoint has been trained on."""
-        return min(step * self.sequences_per_step, corpus_rows)
+        return min(rows_before(self.sequences_per_step, step), corpus_rows)
 
     @model_validator(mode="after")
     def _check_models(self) -> Self:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from memtrace.errors import RunError
+from memtrace.manifests.schedule import SequencesPerStep
 from memtrace.runs.sampling import Sample
 from memtrace.runs.scores import SCHEMA_VERSION
 
@@ -36,8 +37,9 @@ class Configuration:
     """Rows [0, exposed_rows) of the corpus were seen by this checkpoint."""
     corpus_rows: int
     """Rows of the whole corpus."""
-    sequences_per_step: int | None
-    """Rows that one optimizer step consumes; None where no manifest tells."""
+    sequences_per_step: SequencesPerStep | None
+    """Rows that one optimizer step consumes; pairs (from step, rows) where that changes along the
+    run; None where nothing tells."""
     shard_size: int
     """Sequences in a shard; shards begin at multiples of it."""
     prompt_tokens: int
@@ -101,7 +103,7 @@ class Configuration:
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
         """Return `name: theirs -> ours` for each field in which a recorded one differs."""
-        ours = asdict(self)
+        ours = json.loads(json.dumps(asdict(self)))  # a tuple is a list in the record
         return [
             f"{name}: {other.get(name)} -> {ours.get(name)}"
             for name in sorted(ours.keys() | other.keys())

@@ -97,8 +97,9 @@ class Run:
 
     @property
     def sequences_per_step(self) -> int | None:
-        """Return how many rows one optimizer step consumes, None where unknown."""
-        return self.configuration.sequences_per_step
+        """Return how many rows one optimizer step consumes, None where unknown or not constant."""
+        found = self.configuration.sequences_per_step
+        return found if isinstance(found, int) else None
 
     @property
     def prompt_tokens(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from memtrace.corpus import Corpus, open_corpus, open_named
 from memtrace.engine import EOS_RULES, Rules
 from memtrace.errors import CorpusError, RunError
+from memtrace.manifests.schedule import SequencesPerStep, largest_step, rows_before
 from memtrace.models.weights import Weights
 from memtrace.runs.configuration import Configuration
 from memtrace.runs.paths import run_folder
@@ -41,7 +42,7 @@ class ScanPlan:
     stop: int
     """One past the last sequence index."""
     exposed_rows: int
-    sequences_per_step: int | None
+    sequences_per_step: SequencesPerStep | None
     shard_size: int
     rules: Rules
     dtype: str
@@ -140,7 +141,13 @@ def plan_scan(
     if opened is None:
         files = ", ".join(part.name for part in rows.parts[:3])
         logger.debug("corpus %s: %s rows, from %s", rows.name, f"{len(rows):,}", files)
-    exposed, sequences_per_step = _exposure(checkpoint, len(rows))
+    exposed, sequences_per_step = _exposure(checkpoint, rows)
+    if not exposed and checkpoint.manifest is None and not include_unexposed:
+        raise CorpusError(
+            f"step {checkpoint.step} of {checkpoint.model} has seen no row of corpus {rows.name}, "
+            "whose file says how many each step consumes: give the checkpoint's --step, or add "
+            "--include-unexposed"
+        )
     start, stop = _selection(sequences, exposed, len(rows), include_unexposed)
     if not allow_known_bad:
         refuse_known_bad(checkpoint)
@@ -177,12 +184,20 @@ def _open_corpus(checkpoint: Checkpoint, corpus: str | None, manifest: Path | No
     return open_named(own)
 
 
-def _exposure(checkpoint: Checkpoint, rows: int) -> tuple[int, int | None]:
+def _exposure(checkpoint: Checkpoint, corpus: Corpus) -> tuple[int, SequencesPerStep | None]:
     """Return how many rows the checkpoint has seen, and how many a step consumes."""
+    told = corpus.sequences_per_step
     if checkpoint.manifest is None:
-        return rows, None
+        if told is None:
+            return len(corpus), None
+        return min(rows_before(told, checkpoint.step), len(corpus)), told
     suite, _ = checkpoint.manifest
-    return suite.exposed_rows(checkpoint.step, rows), suite.sequences_per_step
+    if told is not None and told != suite.sequences_per_step:
+        raise CorpusError(
+            f"corpus {corpus.name} has {told} sequences per step, suite {suite.suite} "
+            f"{suite.sequences_per_step}: mend the corpus file or the manifest"
+        )
+    return suite.exposed_rows(checkpoint.step, len(corpus)), suite.sequences_per_step
 
 
 def _selection(
@@ -206,7 +221,11 @@ def _selection(
 
 
 def _design(
-    n: int | None, seed: int, stratified: bool, population: int, sequences_per_step: int | None
+    n: int | None,
+    seed: int,
+    stratified: bool,
+    population: int,
+    sequences_per_step: SequencesPerStep | None,
 ) -> Sample | None:
     """Return the sampling design; a sample of everything, or more, is refused when it is drawn."""
     if n is None or not population:
@@ -215,4 +234,4 @@ def _design(
         return Sample(n, seed)
     if sequences_per_step is None:
         raise RunError("a sample is stratified by training step, and no manifest has its steps")
-    return stratify(n, seed, population, sequences_per_step)
+    return stratify(n, seed, population, largest_step(sequences_per_step))
