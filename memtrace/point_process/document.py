@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from memtrace.point_process.contrasts import adjust_p_values
+from memtrace.point_process.departures import LEVEL, Departures
 from memtrace.point_process.detectable import credibility, dispersion_power
 from memtrace.point_process.diagnostics.checks import Checks
 from memtrace.point_process.diagnostics.dispersion import Dispersion
@@ -47,6 +48,7 @@ def document(fit: PoissonResult) -> dict[str, Any]:
         "detectable": _detectable(fit),
         "uniformity": dict(vars(fit.uniformity)),
         "change_point": _change_point(fit),
+        "departures": _departures(fit.departures),
         "models": [model.document() for model in fit.models],
         "best_model": fit.best.name,
         "rate_curve": _curve(fit),
@@ -143,6 +145,22 @@ def _curve(fit: PoissonResult) -> dict[str, Any]:
         "high": curve.high[at] * fit.window,
         "largest_departure": curve.largest_departure,
         "reason": None,
+    }
+
+
+def _departures(found: Departures) -> dict[str, Any]:
+    undefined = any(math.isnan(one.p_value) for one in found.tests)
+    why = "some tests are undefined" if undefined else None
+    return {
+        "level": LEVEL,
+        "tests": [
+            vars(one) | {"reason": "undefined here" if math.isnan(one.p_value) else None}
+            for one in found.tests
+        ],
+        "found": found.found,
+        "shape": found.shape,
+        "rivals": found.rivals,
+        "reason": why or (None if found.shape else "no shape was found"),
     }
 
 

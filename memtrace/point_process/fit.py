@@ -9,24 +9,18 @@ import numpy as np
 from memtrace.errors import FitError
 from memtrace.point_process.contrasts import halves_and_ends
 from memtrace.point_process.diagnostics.checks import check
-from memtrace.point_process.diagnostics.dispersion import dispersion
-from memtrace.point_process.diagnostics.uniformity import uniformity
 from memtrace.point_process.document import document
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.figures import overview
 from memtrace.point_process.model import best_model
-from memtrace.point_process.models.change_point import (
-    change_point,
-    change_point_model,
-    change_points_model,
-)
+from memtrace.point_process.models.change_point import change_points_model
 from memtrace.point_process.models.constant import binomial_interval, garwood_interval, homogeneous
 from memtrace.point_process.models.counts import count_models
 from memtrace.point_process.models.piecewise import Cut, piecewise_constant, tenths
 from memtrace.point_process.models.power_law import power_law_model
-from memtrace.point_process.models.recency import last_steps, recency
-from memtrace.point_process.models.spline import spline
-from memtrace.point_process.models.trend import log_linear, log_linear_model
+from memtrace.point_process.models.recency import last_steps
+from memtrace.point_process.models.trend import log_linear_model
+from memtrace.point_process.order import examine_order
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.shares import RateComparison, compare_shares
 from memtrace.point_process.text import printed
@@ -92,20 +86,18 @@ def fit_poisson(
         raise FitError("no sequence was scanned, so there is nothing to fit; run `memtrace scan`")
     windows, unit = events.windows(window), events.sequences_per_step or window
     # A stream for each simulation, so that none depends on what others drew.
-    streams = np.random.default_rng(seed).spawn(7)
-    trend = log_linear(events, step=unit)
-    curve = spline(events, streams[0], inflation=trend.inflation)
-    change = change_point(events, streams[1])
-    steady, drifting = (
-        homogeneous(events.n_events, events.exposure),
-        log_linear_model(events, trend),
-    )
-    models = [steady, drifting, piecewise_constant(events, tenths(events), "tenths", streams[2])]
+    seeds = np.random.SeedSequence(seed).spawn(4)
+    streams = [np.random.default_rng(one) for one in seeds[1:]]
+    order = examine_order(events, window=window, seed=seeds[0])
+    trend = order.trend
+    steady = homogeneous(events.n_events, events.exposure)
+    models = [steady, log_linear_model(events, trend)]
+    models.append(piecewise_constant(events, tenths(events), "tenths", streams[0]))
     if cuts:
         known = [cut.index for cut in cuts]
-        models.append(piecewise_constant(events, known, "known cuts", streams[3]))
-    models += [change_point_model(events, change), change_points_model(events), curve.model]
-    models += [power_law_model(events), recency(events, unit, streams[4]), *count_models(windows)]
+        models.append(piecewise_constant(events, known, "known cuts", streams[1]))
+    models += [order.step, change_points_model(events), order.spline.model]
+    models += [power_law_model(events), order.recency, *count_models(windows)]
     return PoissonFit(
         events=events,
         window=window,
@@ -114,17 +106,18 @@ def fit_poisson(
         windows=windows,
         rate_ci95=_per_window(binomial_interval, events, window),
         rate_ci95_poisson=_per_window(garwood_interval, events, window),
-        dispersion=dispersion(windows, rng=streams[5]),
+        dispersion=order.dispersion,
         trend=trend,
         equivalence=trend.equivalence(margin),
-        uniformity=uniformity(events),
+        uniformity=order.uniformity,
         control=_control(events),
-        spline=curve,
-        change_point=change,
+        spline=order.spline,
+        change_point=order.change_point,
         models=tuple(models),
         contrasts=halves_and_ends(events),
         last_steps=last_steps(events),
-        checks=check(events, windows, best_model(tuple(models)), unit, streams[6]),
+        departures=order.departures,
+        checks=check(events, windows, best_model(tuple(models)), unit, streams[2]),
     )
 
 

@@ -1,10 +1,13 @@
 """What a fit finds, as frozen values, and the thresholds by which all renderers judge them."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import stats
 
+from memtrace.point_process.departures import Departures
 from memtrace.point_process.diagnostics.checks import Checks
 from memtrace.point_process.diagnostics.dispersion import Dispersion
 from memtrace.point_process.diagnostics.uniformity import Uniformity
@@ -55,6 +58,8 @@ class PoissonResult:
     """Halves and ends of training against each other."""
     last_steps: dict[int, RateComparison]
     """The last so many steps against the rest of training."""
+    departures: Departures
+    """The tests of random order behind one gate."""
     checks: Checks
 
     @property
@@ -91,6 +96,14 @@ class PoissonResult:
     @property
     def underpowered(self) -> bool:
         """Return whether there are too few events to tell whether the rate drifts."""
-        found = self.trend.p_value < SIGNIFICANT
         coarse = self.trend.detectable_ratio() > UNDERPOWERED
-        return self.events.n_events < FEW_EVENTS or (coarse and not found)
+        return self.events.n_events < FEW_EVENTS or (coarse and not self.departures.found)
+
+    @property
+    def detectable_in_full(self) -> float:
+        """Return the minimum detectable ratio if all of the axis were scanned, at the same rate."""
+        p, n = self.events.fraction, self.events.fraction * self.events.n
+        if not n:
+            return math.inf
+        z = float(stats.norm.isf(0.025) + stats.norm.isf(0.2))
+        return math.exp(min(z * math.sqrt(12 * (1 - p) / n), 700.0))

@@ -1,15 +1,25 @@
-"""The fit in one plain sentence, honest about what it could not have seen."""
+"""The fit in one plain sentence, honest about what it could not have seen.
 
+It names a departure from random order only where the gate of all tests at 5% has found one.
+"""
+
+import math
+
+from memtrace.point_process.departures import BOW, CURVE, DRIFT, RECENCY, STEP
 from memtrace.point_process.diagnostics.dispersion import Dispersion
-from memtrace.point_process.result import SIGNIFICANT, PoissonResult
+from memtrace.point_process.result import FEW_EVENTS, UNDERPOWERED, PoissonResult
 from memtrace.report.numbers import count, fold, interval, number, percent, ratio
 
 MANY_DIGITS = 0.01
 SOME_DIGITS = 0.1
+CLEAR = 0.01
+"""Level at which unevenness beside a shape is worth a word."""
+NEARLY_ALL = 0.995
+"""Share of the sequences trained on above which coverage is no cause of anything."""
 
 
 def verdict(fit: PoissonResult) -> str:
-    """Return one sentence on the drift along training and the evenness of the windows."""
+    """Return one sentence on the order of the events along training."""
     events = fit.events
     if events.exposure == 0:
         return (
@@ -28,12 +38,9 @@ def verdict(fit: PoissonResult) -> str:
         every = f"All {n:,} sequences are" if n > 1 else "The only one is"
         return f"{every} memorized, so there is no order to test."
     if fit.underpowered:
-        return (
-            f"Too few events to tell whether the rate drifts: with "
-            f"{count(events.n_events, 'event')} the minimum detectable ratio at 80% power is "
-            f"{fold(fit.trend.detectable_ratio())}."
-        )
-    return f"{_drift(fit)}; {_evenness(fit)}."
+        return _underpowered(fit)
+    order = _found(fit) if fit.departures.found else _nothing_found(fit)
+    return f"{order}{_covered(fit)}."
 
 
 def interval_text(fit: PoissonResult) -> str:
@@ -43,43 +50,132 @@ def interval_text(fit: PoissonResult) -> str:
     digits = 4 if width < MANY_DIGITS else 3 if width < SOME_DIGITS else 2
 
     def form(value: float) -> str:
-        return ratio(value) if high > 100 else f"{value:.{digits}f}"
+        if high > 100 or value < SOME_DIGITS:
+            return ratio(min(max(value, 1e-300), 1e300))  # its logarithm is finite
+        return f"{value:.{digits}f}"
 
     return f"end/start {form(fit.trend.rate_ratio)}, 90% interval {interval((low, high), form)}"
 
 
-def _drift(fit: PoissonResult) -> str:
-    margin, trend = f"the margin of {fit.equivalence.margin:g}", fit.trend
-    found, equivalent = trend.p_value < SIGNIFICANT, fit.equivalence.equivalent
-    estimate = interval_text(fit)
-    if found and equivalent:
-        return f"A drift too small to matter: within {margin} between start and end ({estimate})"
-    if found:
-        word = "higher" if trend.theta > 0 else "lower"
-        return f"Drift: the rate is {word} at the end of training than at its start ({estimate})"
-    if equivalent:
+def _underpowered(fit: PoissonResult) -> str:
+    events, share = fit.events, fit.events.exposure / fit.events.n
+    least = f"the minimum detectable ratio at 80% power is {fold(fit.trend.detectable_ratio())}"
+    known = count(events.n_events, "event")
+    in_full = fit.detectable_in_full
+    enough = events.fraction * events.n >= FEW_EVENTS and in_full <= UNDERPOWERED
+    if share < NEARLY_ALL and enough:
+        return (
+            f"Too little was scanned to tell whether the rate drifts: {percent(share, 2)} of the "
+            f"sequences trained on, with {known}, where {least}; at this rate a scan of all would "
+            f"bring it to {fold(in_full)}."
+        )
+    return f"Too few events to tell whether the rate drifts: with {known} {least}."
+
+
+def _nothing_found(fit: PoissonResult) -> str:
+    return f"{_no_drift(fit)}; no other departure from a random order was found"
+
+
+def _no_drift(fit: PoissonResult) -> str:
+    margin, estimate = f"the margin of {fit.equivalence.margin:g}", interval_text(fit)
+    if fit.equivalence.equivalent:
         return f"No drift: start and end of training agree within {margin} ({estimate})"
     return (
         f"No drift found, but one as large as {margin} is not ruled out ({estimate}; minimum "
-        f"detectable ratio at 80% power {ratio(trend.detectable_ratio())})"
+        f"detectable ratio at 80% power {ratio(fit.trend.detectable_ratio())})"
     )
 
 
-def _evenness(fit: PoissonResult) -> str:
-    constant, spread = fit.dispersion, fit.uniformity
-    about = fit.trend.about
-    if constant.reason or about is None or about.reason:
-        return "there are too few windows to judge how even their counts are"
-    drift = fit.trend.p_value < SIGNIFICANT
-    # A drift makes windows uneven by itself, so then only what is left about it counts.
-    steps = "steps" if fit.events.sequences_per_step else "windows"
-    for d, unit in ((about, steps),) if drift else ((about, steps), (constant, "windows")):
-        if d.binomial.p_value < SIGNIFICANT:
-            return _uneven(d, unit)
-    if spread.p_value < SIGNIFICANT and not drift:
-        return f"but the events are not evenly spread: KS distance {percent(spread.ks, 2)}"
-    beside = " beside the drift" if drift else ""
-    return f"window counts are as even as a random order makes them{beside}"
+def _found(fit: PoissonResult) -> str:
+    found, shape = fit.departures, fit.departures.shape
+    if shape is None:
+        return f"{_no_drift(fit)}, but {_unevenness(fit)}"
+    text = _shape(fit, shape)
+    if found.rivals:
+        names = [_NAMES[name] for name in found.rivals]
+        text += f"; {' or '.join(names)} would describe it nearly as well"
+    left = found.left
+    if left is not None and 2 * left.binomial.p_value < CLEAR:
+        text += f"; beside it {_uneven(left, 'short parts of training')}"
+    return text
+
+
+_NAMES = {
+    DRIFT: "a steady drift",
+    STEP: "one change of the rate",
+    BOW: "a hump or trough",
+    RECENCY: "a rise towards the checkpoint (recency)",
+    CURVE: "a smooth curve",
+}
+
+
+def _shape(fit: PoissonResult, shape: str) -> str:
+    """Return what was found, with its size."""
+    if shape == STEP:
+        return _step(fit)
+    if shape == BOW:
+        return _bow(fit)
+    if shape == RECENCY:
+        return _recency(fit)
+    if shape == CURVE:
+        curve = fit.spline
+        low, high = (
+            float(end) / fit.events.fraction for end in (curve.rate.min(), curve.rate.max())
+        )
+        return (
+            "Shape: the rate is neither constant nor a steady drift; a smooth curve through it "
+            f"runs between {ratio(low)} and {ratio(high)} times the mean rate "
+            f"({interval_text(fit)})"
+        )
+    return _steady_drift(fit)
+
+
+def _steady_drift(fit: PoissonResult) -> str:
+    margin, estimate = f"the margin of {fit.equivalence.margin:g}", interval_text(fit)
+    if fit.equivalence.equivalent:
+        return f"A drift too small to matter: within {margin} between start and end ({estimate})"
+    word = "higher" if fit.trend.theta > 0 else "lower"
+    return f"Drift: the rate is {word} at the end of training than at its start ({estimate})"
+
+
+def _step(fit: PoissonResult) -> str:
+    change = fit.change_point
+    index, ends = change.index or 0, change.ci95 or (0, 0)
+    places = interval((float(ends[0]), float(ends[1])), lambda end: _place(fit, int(end)))
+    size = f"{fold(change.rate_ratio)} what it was before"
+    if not change.rate_before:
+        size = "above zero, which it was before"
+    return f"Change: from {_place_name(fit, index)} on (95% {places}) the rate is {size}"
+
+
+def _bow(fit: PoissonResult) -> str:
+    bent = fit.departures.bow
+    if bent is None or math.isnan(bent.turn):  # no turn inside the axis
+        return f"{_steady_drift(fit)}, and the drift is not steady"
+    kind, most = ("Hump", "highest") if bent.is_hump else ("Trough", "lowest")
+    return (
+        f"{kind}: the rate is {most} near {_place_name(fit, int(bent.turn * fit.events.n))}, "
+        f"{fold(bent.over_start)} that of the start and {fold(bent.over_end)} that of the end "
+        "of training"
+    )
+
+
+def _recency(fit: PoissonResult) -> str:
+    model = next(one for one in fit.models if one.name == "recency")
+    decay, step = model.parameters["decay_sequences"], fit.events.sequences_per_step
+    age = f"{number(decay / step, 2)} steps" if step else f"{number(decay, 2)} sequences"
+    size = fold(1 + model.parameters["amplitude"])
+    return (
+        f"Recency: just before the checkpoint the rate is {size} that of the oldest sequences, "
+        f"and this excess falls off over {age}"
+    )
+
+
+def _unevenness(fit: PoissonResult) -> str:
+    steps = fit.departures.steps
+    candidates = ((steps, _unit(fit)), (fit.dispersion, "windows"))
+    known = [(d, unit) for d, unit in candidates if d is not None and not d.reason]
+    return _uneven(*min(known, key=lambda one: one[0].binomial.p_value))
 
 
 def _uneven(d: Dispersion, unit: str) -> str:
@@ -90,3 +186,24 @@ def _uneven(d: Dispersion, unit: str) -> str:
     if not d.cv <= 1:
         varies = f"the rate has a coefficient of variation of {ratio(d.cv)}"
     return f"counts vary more between {unit} than a random order makes them ({index}: {varies})"
+
+
+def _covered(fit: PoissonResult) -> str:
+    share = fit.events.exposure / fit.events.n
+    if share >= NEARLY_ALL:
+        return ""
+    return f"; {percent(share, 2)} of the sequences trained on were scanned"
+
+
+def _unit(fit: PoissonResult) -> str:
+    return "steps" if fit.events.sequences_per_step else "windows"
+
+
+def _place(fit: PoissonResult, index: int) -> str:
+    step = fit.events.sequences_per_step
+    return f"{index / step:,.0f}" if step else f"{index:,}"
+
+
+def _place_name(fit: PoissonResult, index: int) -> str:
+    unit = "step" if fit.events.sequences_per_step else "sequence"
+    return f"{unit} {_place(fit, index)} of {_place(fit, fit.events.n)}"
