@@ -58,7 +58,7 @@ logger = logging.getLogger("memtrace")
     type=click.Choice(["order", "emergence"]),
     default="order",
     help="order: where in training the sequences memorized at a checkpoint lie. emergence: when, "
-    "from checkpoint to checkpoint, sequences came to be memorized; --step chooses the "
+    "from checkpoint to checkpoint, texts came to be memorized; --step chooses the "
     "checkpoints, --window has no meaning.",
 )
 @click.option("--full", is_flag=True, help="Of several fits print all numbers, not only the table.")
@@ -89,13 +89,11 @@ def fit_poisson(
     memtrace fit-poisson runs --step all --json > fits.json
     memtrace fit-poisson runs --model 1.4b --time-scale emergence
     """
-    if time_scale == "emergence" and duplicates is not None:
-        raise click.UsageError("--duplicates has no meaning with --time-scale emergence")
     from memtrace.runs.run import find_runs
 
     found = find_runs(runs, suite=suite, model=model)
     if time_scale == "emergence":
-        _fit_emergence(runs_at(found, step or "all"), margin, seed, cuts, json, output)
+        _fit_emergence(runs_at(found, step or "all"), duplicates, margin, seed, cuts, json, output)
         return
     chosen = runs_at(found, step) if step else last_finished(found)
     with fast_imports():
@@ -127,6 +125,7 @@ def fit_poisson(
 
 def _fit_emergence(
     chosen: "list[Run]",
+    duplicates: Path | None,
     margin: float,
     seed: int,
     cuts: str | None,
@@ -142,7 +141,7 @@ def _fit_emergence(
     fits = []
     with show_progress("Fitting", len(models), "models") as advance:
         for (suite, model), group in models.items():
-            histories = read_histories(group)
+            histories = read_histories(group, duplicates=duplicates)
             # A training of one sequence a step: what is known of it beforehand are steps.
             axis = EventSequence.from_positions([], n=histories.total_steps, sequences_per_step=1)
             known = _cuts(suite, model, axis, cuts)

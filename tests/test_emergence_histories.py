@@ -1,4 +1,4 @@
-"""Whatever a few sequences went through, there is a document without NaN and text without it."""
+"""Whatever a few texts went through, there is a document without NaN and text without it."""
 
 import json
 import re
@@ -16,6 +16,7 @@ from memtrace.emergence.figures import figures_of
 from memtrace.emergence.process.fit import fit_emergence_process
 from memtrace.errors import FitError
 from memtrace.runs.run import Run, find_runs
+from memtrace.texts.groups import Texts
 
 UNREADABLE = re.compile(r"\bnan\b|\binf(inity)?\b|\de[+-]\d", re.IGNORECASE)
 SHARDS = 3
@@ -53,8 +54,8 @@ def write_runs(
     return find_runs(folder)
 
 
-def check_all(runs: list[Run]) -> EmergenceFit:
-    fit = fit_emergence(runs)
+def check_all(runs: list[Run], texts: Texts | None = None) -> EmergenceFit:
+    fit = fit_emergence(runs, texts=texts)
     for result in (fit, fit_emergence_process(fit.histories)):
         document = result.to_dict()
         assert json.loads(json.dumps(document, allow_nan=False)) == document
@@ -85,10 +86,13 @@ def test_any_small_history_has_a_document_and_a_text(tmp_path_factory, data) -> 
     every = st.lists(st.booleans(), min_size=len(steps), max_size=len(steps))
     some = st.just([False] * len(steps)) | st.just([True] * len(steps)) | every
     hits = np.array(data.draw(st.lists(some, min_size=rows, max_size=rows)))
+    labels = np.array(data.draw(st.lists(st.integers(0, 9), min_size=rows, max_size=rows)))
+    if texts := data.draw(st.sampled_from([None, Texts.from_labels(labels)])):
+        hits = hits[labels % rows]
     folder = tmp_path_factory.mktemp("runs")
     unexposed = data.draw(st.booleans()) or steps[-2] == 0
     try:
-        check_all(write_runs(folder, hits, steps, per_step, unexposed=unexposed))
+        check_all(write_runs(folder, hits, steps, per_step, unexposed=unexposed), texts)
     except FitError as error:
         assert "had been extractable before" in str(error)
 
@@ -97,6 +101,8 @@ ROWS, PER_STEP = 2000, 4
 STEPS = [0, 10, 50, 128, 250, 500]
 SEEN = np.array(STEPS)[None, :] > (np.arange(ROWS) // PER_STEP)[:, None]
 TENTH = (np.arange(ROWS) % 10 == 0)[:, None]
+EACH = Texts.from_labels(np.arange(ROWS))
+"""No sequence is a copy of another."""
 HISTORIES = {
     "all at the first checkpoint": SEEN,
     "a tenth at the first checkpoint": SEEN & TENTH,
@@ -112,8 +118,17 @@ HISTORIES = {
 @pytest.mark.parametrize("name", HISTORIES)
 def test_extreme_histories_have_a_document_and_a_text(tmp_path, name, unexposed) -> None:
     runs = write_runs(tmp_path, HISTORIES[name], STEPS, PER_STEP, unexposed=unexposed)
-    fit = check_all(runs)
-    for part in ("time_scales", "control", "exposure_effect", "local_overdispersion", "panel"):
+    fit = check_all(runs, EACH)
+    for part in (
+        "copies",
+        "forgetting",
+        "learning",
+        "time_scales",
+        "control",
+        "exposure_effect",
+        "local_overdispersion",
+        "panel",
+    ):
         assert list(nulls(fit.to_dict()[part])) == [], part
     if unexposed:
         return
@@ -136,7 +151,7 @@ def test_early_checkpoints_and_missing_shards(tmp_path) -> None:
 
 
 def cause(tmp_path, hits, **kw) -> str:
-    fit = fit_emergence(write_runs(tmp_path, hits, STEPS, PER_STEP, **kw))
+    fit = fit_emergence(write_runs(tmp_path, hits, STEPS, PER_STEP, **kw), texts=EACH)
     return fit.verdict
 
 
@@ -147,7 +162,7 @@ def test_without_control_group_the_verdict_says_how_to_scan_one(tmp_path) -> Non
 
 
 def test_a_control_group_of_which_none_is_extractable_is_evidence(tmp_path) -> None:
-    fit = fit_emergence(write_runs(tmp_path, SEEN & TENTH, STEPS, PER_STEP))
+    fit = fit_emergence(write_runs(tmp_path, SEEN & TENTH, STEPS, PER_STEP), texts=EACH)
     control = fit.control
     # Each sequence is followed from checkpoint 0 to the last that has not seen it.
     last = np.array([max(s for s in STEPS if s <= row // PER_STEP) for row in range(ROWS)])
@@ -161,8 +176,9 @@ def test_a_control_group_of_which_none_is_extractable_is_evidence(tmp_path) -> N
 
 
 def test_control_sequences_that_were_scanned_once_tell_no_rate(tmp_path) -> None:
-    fit = fit_emergence(write_runs(tmp_path, SEEN[:, :2] & TENTH, [0, 500], PER_STEP))
-    assert "no sequence was evaluated twice before it was trained on" in fit.verdict
+    runs = write_runs(tmp_path, SEEN[:, :2] & TENTH, [0, 500], PER_STEP)
+    fit = fit_emergence(runs, texts=EACH)
+    assert "no text that occurs once was evaluated twice before it was trained on" in fit.verdict
     assert "no control group" not in fit.verdict
 
 

@@ -1,4 +1,4 @@
-"""Histories of sequences over checkpoints, against a plain loop over every sequence."""
+"""Histories of texts over checkpoints, against a plain loop over every text."""
 
 from collections import Counter
 from itertools import pairwise
@@ -8,16 +8,18 @@ import builders
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memtrace.emergence.block import Block, Tables
 from memtrace.emergence.histories import Histories, read_histories
 from memtrace.emergence.intervals import emergence_interval, normalized
+from memtrace.emergence.text_events import copy_steps
 from memtrace.emergence.timescales import TIME_SCALES, observations
 from memtrace.errors import FitError
 from memtrace.runs.run import Configuration, Run, begin_run, find_runs
 from memtrace.runs.scores import write_scores
+from memtrace.texts.groups import Texts
 
 PER_STEP = 4
 STEPS = (0, 2, 5, 8, 16, 25)
@@ -66,28 +68,52 @@ def random_evaluations(rng: np.random.Generator, n: int = ROWS, k: int = len(STE
 
 
 class Plain:
-    """What a loop over sequences finds."""
+    """What a loop over texts finds; without labels every sequence is one."""
 
-    def __init__(self, seen: np.ndarray) -> None:
+    def __init__(self, seen: np.ndarray, labels: np.ndarray | None = None) -> None:
         self.memorized: dict[int, tuple] = {}
         self.never, self.risk, self.events = Counter(), Counter(), Counter()
         self.transitions, self.steady, self.control = Counter(), Counter(), Counter()
-        for row, looks in enumerate(seen):
-            self._follow(row, row // PER_STEP, [(c, x) for c, x in enumerate(looks) if x >= 0])
+        self.waiting, self.emerged, self.moves, self.idle = Counter(), Counter(), {}, Counter()
+        labels = np.arange(len(seen)) if labels is None else labels
+        for label in np.unique(labels):
+            rows = np.flatnonzero(labels == label)
+            # -1 is the least: a text is evaluated where any copy is, memorized where any is.
+            looks = [(c, int(x)) for c, x in enumerate(seen[rows].max(axis=0)) if x >= 0]
+            self._follow(int(rows[0]), int(rows[0]) // PER_STEP, looks, rows // PER_STEP)
 
-    def _follow(self, row: int, exposure: int, looks: list[tuple[int, int]]) -> None:
+    def _copies(self, steps: np.ndarray, row: int, looks: list[tuple[int, int]]) -> None:
+        """Count steps at risk by copies seen, one step at a time, since the checkpoint before."""
+        previous = None
+        for c, x in looks:
+            before = STEPS[c - 1] if c else 0
+            if previous == c - 1 or (previous is None and before <= steps[0]):
+                for s in range(before, STEPS[c]):
+                    if copies := int((steps <= s).sum()):
+                        key = (row, STEPS[c], copies) if x else (STEPS[c], copies)
+                        (self.emerged if x else self.waiting)[key] += 1
+            if x:
+                return
+            previous = c
+
+    def _follow(
+        self, row: int, exposure: int, looks: list[tuple[int, int]], steps: np.ndarray
+    ) -> None:
         before = [(c, x) for c, x in looks if STEPS[c] <= exposure]
         after = [(c, x) for c, x in looks if STEPS[c] > exposure]
         for i, ((c, x), (d, y)) in enumerate(pairwise(before)):
             if not any(x for _, x in before[: i + 1]):
-                self.control[c, d] += np.array([1, y])
+                self.control[c, d, int(len(steps) > 1)] += np.array([1, y])
         if any(x for _, x in before):
             first = next(c for c, x in before if x)
             self.memorized[row] = (STEPS[first], True)
             return
         states = [x for _, x in after]
+        if len(steps) > 1:
+            self._copies(steps, row, after)
         first = states.index(1) if 1 in states else None
         if first is None:
+            self.idle[len(after)] += bool(after)
             if after:
                 self.never[STEPS[after[-1][0]], bool(before)] += 1
         else:
@@ -99,6 +125,10 @@ class Plain:
                 STEPS[after[first][0]], False, bool(before), STEPS[last[0]] if last else None,
                 kept, end, bool(states[-1]),
             )  # fmt: skip
+            held = sum(states[:-1])
+            lost = sum(x > y for x, y in pairwise(states))
+            gained = sum(x < y for x, y in pairwise(states))
+            self.moves[row] = (len(states), held, lost, gained)
         for i, (c, x) in enumerate(after):
             start = STEPS[after[i - 1][0]] if i else None
             if 1 not in states[:i]:
@@ -118,13 +148,13 @@ def as_counter(table: np.ndarray) -> Counter:
 
 
 def check(found: Histories, plain: Plain) -> None:
-    rows = found.memorized.sort("sequence_index")
-    assert rows["sequence_index"].to_list() == sorted(plain.memorized)
+    rows = found.memorized.sort("first_index")
+    assert rows["first_index"].to_list() == sorted(plain.memorized)
     columns = ("first_with", "before_exposure", "evaluated_before", "last_without",
                "retention_checkpoints",
                "retention_end", "memorized_at_last")  # fmt: skip
     for row in rows.iter_rows(named=True):
-        expected = plain.memorized[row["sequence_index"]]
+        expected = plain.memorized[row["first_index"]]
         assert tuple(row[name] for name in columns[: len(expected)]) == expected
     never = found.never.group_by("last_checkpoint", "evaluated_before").agg(pl.col("count").sum())
     assert {row[:2]: row[2] for row in never.iter_rows()} == plain.never
@@ -133,9 +163,15 @@ def check(found: Histories, plain: Plain) -> None:
     assert {row[:2]: row[3] for row in risk.iter_rows()} == plain.events
     assert as_counter(found.tables.transitions) == plain.transitions
     assert as_counter(found.tables.steady) == plain.steady
-    for (c, d), counts in plain.control.items():
-        assert found.tables.control[c, d].tolist() == counts.tolist()
+    for at, counts in plain.control.items():
+        assert found.tables.control[at].tolist() == counts.tolist()
     assert found.tables.control.sum() == sum(counts.sum() for counts in plain.control.values())
+    assert as_counter(found.tables.idle) == Counter({(n,): c for n, c in plain.idle.items() if n})
+    own = found.own.select("first_index", "evaluations", "held", "losses", "gains")
+    assert {row[0]: row[1:] for row in own.iter_rows()} == plain.moves
+    waiting = found.waiting.iter_rows()
+    assert Counter({(c, copies): steps for c, copies, steps in waiting}) == plain.waiting
+    assert Counter({row[:3]: row[3] for row in found.emerged.iter_rows()}) == plain.emerged
 
 
 @pytest.mark.parametrize("block", [1 << 20, 16, 23])
@@ -144,6 +180,28 @@ def test_histories_are_those_of_a_loop_over_sequences(tmp_path, block) -> None:
     runs = write_runs(tmp_path, seen)
 
     check(read_histories(runs[::-1], block=block), Plain(seen))
+
+
+@pytest.mark.parametrize("block", [1 << 20, 16, 23])
+@settings(deadline=None, max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1), texts=st.integers(1, ROWS))
+def test_copies_are_one_text(tmp_path_factory, block, seed, texts) -> None:
+    """Whichever rows are copies, evaluated or not: the loop over texts finds the same."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, texts, ROWS)
+    seen = random_evaluations(rng)[labels]
+    seen[rng.random(seen.shape) < 0.3] = MISSING
+    runs = write_runs(tmp_path_factory.mktemp("runs"), seen)
+    found = read_histories(runs, texts=Texts.from_labels(labels), block=block)
+
+    check(found, Plain(seen, labels))
+    for name, count in found.memorized.select("first_index", "duplicate_count").iter_rows():
+        assert count == (labels == labels[name]).sum()
+        assert name == np.flatnonzero(labels == labels[name])[0]
+    # Rows are counted beside, as what they are.
+    for (n, hits), column, step in zip(found.rows, seen.T, STEPS, strict=True):
+        exposed = column[: PER_STEP * step]
+        assert (n, hits) == ((exposed >= 0).sum(), (exposed == 1).sum())
 
 
 @given(seed=st.integers(0, 2**32 - 1), cuts=st.lists(st.integers(1, ROWS - 1), max_size=3))
@@ -158,17 +216,19 @@ def test_blocks_add_up(seed, cuts) -> None:
         if high > low
     ]
     assert pl.concat(block.memorized() for block in several).equals(one.memorized())
-    for name in ("shares", "transitions", "steady", "control"):
+    for name in ("shares", "transitions", "steady", "control", "idle"):
         assert (getattr(whole, name) == getattr(parts, name)).all()
 
 
 def fold(seen: np.ndarray, low: int, high: int, tables: Tables) -> Block:
     index = np.arange(low, high)
     since = np.searchsorted(STEPS, index // PER_STEP, side="right")
-    block = Block(low, since, np.zeros(len(index), np.int64), len(STEPS))
+    none = copy_steps(None, low, high, PER_STEP)
+    block = Block(low, since, np.zeros(len(index), np.int64), none, np.array(STEPS))
     for c in range(len(STEPS)):
         rows = np.flatnonzero(seen[low:high, c] != MISSING)
         block.add(c, rows, seen[low:high, c][rows] == 1, tables)
+    tables.idle[:] += block.idle()
     return block
 
 
@@ -197,24 +257,7 @@ def test_a_sample_counts_only_what_was_drawn(tmp_path) -> None:
     exposed_or_hit = found.never["count"].sum() + len(found.memorized)
 
     assert exposed_or_hit == len(drawn) == 20
-    assert set(found.memorized["sequence_index"]) == {row for row in drawn if row % 5 == 0}
-
-
-def test_multiplicity_divides_the_counts(tmp_path) -> None:
-    seen = random_evaluations(np.random.default_rng(9))
-    runs = write_runs(tmp_path / "runs", seen)
-    times = np.array([1, 2, 50, 1], np.uint32)[np.arange(ROWS) % 4]
-    folder = tmp_path / "table"
-    folder.mkdir()
-    table = {"sequence_index": np.arange(ROWS, dtype=np.uint64), "duplicate_count": times}
-    pl.DataFrame(table).write_parquet(folder / "duplicates-00000-of-00001.parquet")
-    found, plain = read_histories(runs, multiplicity=folder, block=23), read_histories(runs)
-
-    assert found.multiplicities == (1.0, 2.0, 50.0)
-    kinds = found.memorized.select(pl.col("sequence_index") % 4, "stratum").unique()
-    assert set(kinds.rows()) == {(0, 0), (1, 1), (2, 2), (3, 0)}
-    assert found.risk["at_risk"].sum() == plain.risk["at_risk"].sum()
-    assert found.risk["events"].sum() == plain.risk["events"].sum()
+    assert set(found.memorized["first_index"]) == {row for row in drawn if row % 5 == 0}
 
 
 def test_intervals_hold_the_time_on_every_time_scale(tmp_path) -> None:
@@ -285,5 +328,5 @@ def test_merged_score_files_are_read_too(tmp_path) -> None:
             run.path(shard).unlink()
 
     after = read_histories(find_runs(tmp_path), block=16)
-    assert after.memorized.sort("sequence_index").equals(before.memorized.sort("sequence_index"))
+    assert after.memorized.sort("first_index").equals(before.memorized.sort("first_index"))
     assert (after.tables.transitions == before.tables.transitions).all()

@@ -12,7 +12,7 @@ from builders import write_run
 from click.testing import Result
 
 from memtrace.emergence import fit_emergence, read_histories
-from memtrace.emergence.control import exposure_effect
+from memtrace.emergence.exposure_effect import exposure_effect
 from memtrace.emergence.overdispersion import local_overdispersion
 from memtrace.emergence.process.fit import fit_emergence_process
 from memtrace.emergence.process.result import Drift
@@ -20,11 +20,14 @@ from memtrace.emergence.windows import emergence_windows
 from memtrace.errors import FitError, RunError
 from memtrace.point_process import Cut, Windows
 from memtrace.runs.run import find_runs
+from memtrace.texts.groups import Texts
 
 PER_STEP, ROWS = 20, 20_000
 SHARD = 8192
 STEPS = (0, 10, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000)
 TOTAL = ROWS // PER_STEP
+EACH = Texts.from_labels(np.arange(ROWS))
+"""No sequence is a copy of another."""
 Memory = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 
@@ -85,8 +88,8 @@ def test_truth_is_recovered_from_score_files(runs) -> None:
     fit = fit_emergence(find_runs(runs))
     law = fit.distributions[0]
 
-    assert fit.sequences == ROWS
-    assert fit.outcomes.before_exposure == pytest.approx(0.01 * ROWS, rel=0.3)
+    assert fit.texts == ROWS
+    assert fit.outcomes.generic == pytest.approx(0.01 * ROWS, rel=0.3)
     assert (
         fit.outcomes.always_retained
         == fit.outcomes.emerged
@@ -112,15 +115,24 @@ def test_exposure_is_told_from_what_is_extractable_anyway(tmp_path, runs) -> Non
             :, None
         ]
 
-    caused = exposure_effect(read_histories(find_runs(runs)))
-    histories = read_histories(find_runs(scan(tmp_path / "a", anyway)))
+    caused = exposure_effect(read_histories(find_runs(runs), texts=EACH))
+    histories = read_histories(find_runs(scan(tmp_path / "a", anyway)), texts=EACH)
     none = exposure_effect(histories)
 
-    assert caused.reason  # nothing became extractable among those not seen
-    low, high = none.ci95("exposed")
-    assert low < 0 < high
-    assert high - low < 0.6
-    assert "No difference was found" in fit_emergence(find_runs(tmp_path / "a")).verdict
+    # Nothing became extractable among those not seen: there is a lower bound all the same.
+    assert caused.unexposed_events == 0
+    assert caused.hazard_ratio == caused.ci95[1] == math.inf
+    assert caused.ci95[0] > 10
+    assert caused.p_value < 0.001
+    low, high = none.ci95
+    assert low < 1 < high < 1.9 * low
+    fit = fit_emergence(find_runs(tmp_path / "a"), texts=EACH)
+    assert "No difference was found" in fit.verdict
+    # Without knowing the copies nothing is said of exposure.
+    assert (
+        "duplicates"
+        in fit_emergence(find_runs(tmp_path / "a")).to_dict()["exposure_effect"]["reason"]
+    )
 
 
 def test_without_unexposed_sequences_the_page_says_what_is_not_known(tmp_path) -> None:
@@ -183,31 +195,10 @@ def test_the_document_is_complete_and_the_table_holds_the_intervals(runs) -> Non
     assert all(row["reason"] for row in nulls)
     table = fit.sequence_table()
     assert table.height == document["outcomes"]["ever"]
-    memories = table.filter(~pl.col("before_exposure"))
+    memories = table.filter(~pl.col("generic"))
     assert (memories["emerged_after"] < memories["emerged_by"]).all()
     assert memories["normalized_high"].max() <= 1
-    assert (
-        table.filter(pl.col("before_exposure"))["emerged_by"].null_count()
-        == (document["outcomes"]["before_exposure"])
-    )
-
-
-def test_multiplicity_moves_the_hazard(tmp_path) -> None:
-    times = np.array([1, 4, 16], np.uint32)[np.arange(ROWS) % 3]
-
-    def memory(rng: np.random.Generator, exposure: np.ndarray) -> np.ndarray:
-        time = exposure + rng.exponential(10_000 / times)
-        return time[:, None] <= np.array(STEPS)
-
-    runs, folder = scan(tmp_path / "runs", memory), tmp_path / "table"
-    folder.mkdir()
-    table = {"sequence_index": np.arange(ROWS, dtype=np.uint64), "duplicate_count": times}
-    pl.DataFrame(table).write_parquet(folder / "duplicates-00000-of-00001.parquet")
-    fit = fit_emergence(find_runs(runs), multiplicity=folder)
-    low, high = fit.regression.ci95("log2_multiplicity")
-    assert low < math.log(2) < high
-    low, high = fit.regression.ci95("log_time_since_exposure")
-    assert low < 0 < high
+    assert table.filter("generic")["emerged_by"].null_count() == (document["outcomes"]["generic"])
 
 
 @pytest.mark.parametrize("theta", [0.0, 1.0])
@@ -269,7 +260,7 @@ def test_looks_that_are_missing_leave_their_emergences_out(tmp_path, runs) -> No
     lost.path(lost.shards()[0]).unlink()
     fewer = read_histories(find_runs(tmp_path))
     windows, _, _, left_out = emergence_windows(fewer)
-    first = every.own.filter(pl.col("sequence_index") < SHARD)
+    first = every.own.filter(pl.col("first_index") < SHARD)
     gap = first.filter(pl.col("first_with").is_in([500, 600]))
     assert left_out == gap.height > 10
     assert windows.counts.sum() == every.own.height - left_out
@@ -343,7 +334,8 @@ def test_fit_poisson_on_the_time_scale_of_emergence(runs, tmp_path, memtrace_cli
     few = json.loads(run(memtrace_cli, *options, "--step", "0,500,1000").stdout)
     assert few["windows"]["stop"] == [500, 1000]
     wrong = memtrace_cli(*options, "--duplicates", tmp_path)
-    assert wrong.exit_code == 2
+    assert wrong.exit_code == 1
+    assert "no table of duplicates" in wrong.stderr
 
 
 @pytest.mark.parametrize("name", ["emergence.json", "sequences.parquet", "memorized.png"])

@@ -1,4 +1,4 @@
-"""What a block of sequences went through from checkpoint to checkpoint, as grouped counts.
+"""What a block of texts went through from checkpoint to checkpoint, as grouped counts.
 
 One checkpoint after another is folded into arrays of the length of the block: memory grows with
 the block and never with the number of checkpoints.
@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from memtrace.emergence.copy_steps import CopySteps
 from memtrace.types import Int64Array
 
 Rows = slice | Int64Array
 NEVER = -1
 RETAINED, LOST, RELEARNED = 0, 1, 2
-"""How a first memory ended: not yet, for good, or with the sequence learned again."""
+"""How a first memory ended: not yet, for good, or with the text learned again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,44 +24,57 @@ class Tables:
     """Counts that blocks add to; K checkpoints."""
 
     shares: Int64Array
-    """Of each checkpoint, shape (K, 5): exposed sequences evaluated, those memorized, and those
-    that had been extractable before; unexposed ones evaluated, and those extractable."""
+    """Of each checkpoint, shape (K, 5): exposed texts evaluated, those memorized, and the generic
+    ones among them; unexposed texts evaluated, and those extractable."""
     transitions: Int64Array
-    """From one evaluation of a sequence to its next, both after exposure, shape (K, K, 2, 2, 2):
+    """From one evaluation of a text to its next, both after exposure, shape (K, K, 2, 2, 2):
     earlier checkpoint, later checkpoint, history, state then, state now. History is 1 where a
-    memorized sequence was memorized at the evaluation before too, and where one that is not had
-    been."""
+    memorized text was memorized at the evaluation before too, and where one that is not had been.
+    """
     steady: Int64Array
     """The same of pairs of evaluations, memorized at both or not: the earlier pair's first and
     second checkpoint, state of that pair, state of the next; shape (K, K, 2, 2)."""
     control: Int64Array
-    """Unexposed sequences not yet extractable at a checkpoint, by that and the next, and those of
-    them that were extractable then, still unexposed; shape (K, K, 2)."""
+    """Unexposed texts not yet extractable at a checkpoint, by that and the next, and those of them
+    that were extractable then, still unexposed; of texts that occur once, and of the others, shape
+    (K, K, 2, 2)."""
+    idle: Int64Array
+    """Exposed texts that were never memorized, by evaluations after exposure, shape (K + 1,)."""
 
     @classmethod
     def empty(cls, k: int) -> "Tables":
         """Return tables of zeros for k checkpoints."""
-        shapes = (k, 5), (k, k, 2, 2, 2), (k, k, 2, 2), (k, k, 2)
+        shapes = (k, 5), (k, k, 2, 2, 2), (k, k, 2, 2), (k, k, 2, 2), (k + 1,)
         return cls(*(np.zeros(shape, np.int64) for shape in shapes))
 
 
 class Block:
-    """The histories of the sequences [start, start + n) so far."""
+    """The histories of the texts named in [start, start + n) so far."""
 
-    def __init__(self, start: int, exposed_from: Int64Array, cells: Int64Array, k: int) -> None:
+    def __init__(
+        self,
+        start: int,
+        exposed_from: Int64Array,
+        bins: Int64Array,
+        copies: CopySteps,
+        checkpoints: Int64Array,
+    ) -> None:
         """Begin before the first checkpoint.
 
         Args:
-            start: Index of the first sequence.
-            exposed_from: Number of the first checkpoint that had seen each sequence, k if none
-                had; ascending, shape (n,).
-            cells: Group of each sequence, such as a bin of exposure, counted from 0, shape (n,).
-            k: Number of checkpoints.
+            start: Name of the first text.
+            exposed_from: Number of the first checkpoint that had seen each text, K if none had;
+                ascending, shape (n,).
+            bins: Bin of exposure of each text, counted from 0, shape (n,).
+            copies: Of the texts in the block that occur more than once.
+            checkpoints: Steps, ascending, shape (K,).
         """
-        n = len(exposed_from)
-        self.start, self.k = start, k
-        self.exposed_from = exposed_from.astype(np.int16)
-        self.cells, self.n_cells = cells, int(cells.max(initial=0)) + 1
+        n, k = len(exposed_from), len(checkpoints)
+        self.start, self.k, self.checkpoints = start, k, checkpoints
+        self.exposed_from, self.copies = exposed_from.astype(np.int16), copies
+        self.repeated = np.zeros(n, bool)
+        self.repeated[copies.rows] = True
+        self.cells, self.n_cells = 2 * bins + self.repeated, 2 * (int(bins.max(initial=0)) + 1)
         # Checkpoint numbers. `first` is k before the first hit, ~c of a hit before exposure.
         self.first = np.full(n, k, np.int16)
         self.last_without, self.confirmed = np.full(n, NEVER, np.int16), self.first.copy()
@@ -69,7 +83,10 @@ class Block:
             np.zeros(n, bool) for _ in range(3)
         )
         self.retained, self.retention_end = np.zeros(n, np.int16), np.zeros(n, np.int8)
+        self.evaluations, self.held, self.losses, self.gains = np.zeros((4, n), np.int16)
         self._risk: list[tuple[int, Int64Array, Int64Array]] = []
+        self._waiting: list[pl.DataFrame] = []
+        self._emerged: list[pl.DataFrame] = []
 
     def add(self, c: int, rows: Int64Array, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
         """Fold in the scores of checkpoint number c; checkpoints come in order.
@@ -93,8 +110,9 @@ class Block:
         self.evaluated_before[at] = True
         first, start = self.first[at], self.previous[at]
         risk = (first == self.k) & (start != NEVER)
-        _count_pairs(tables.control[:, c, 0], start[risk])
-        _count_pairs(tables.control[:, c, 1], start[risk & hit])
+        for often, part in enumerate((~self.repeated[at], self.repeated[at])):
+            _count_pairs(tables.control[:, c, often, 0], start[risk & part])
+            _count_pairs(tables.control[:, c, often, 1], start[risk & part & hit])
         self.first[at] = np.where(hit & (first == self.k), ~np.int16(c), first)
 
     def _add_exposed(self, c: int, at: Rows, hit: npt.NDArray[np.bool_], tables: Tables) -> None:
@@ -104,7 +122,9 @@ class Block:
         since = self.exposed_from[at]
         start = np.where(self.previous[at] >= since, self.previous[at], NEVER)
         risk = first == self.k
+        self.evaluations[at] += 1
         self._count_risk(c, start[risk], self.cells[at][risk])
+        self._count_copies(c, at, risk & ((start == c - 1) | ((start < 0) & (since == c))), hit)
         _count_pairs(tables.transitions[:, c, 0, 0, 0], start[risk & (start >= 0)])
         pair = own & (self.earlier[at] >= since)
         _count_triples(tables.steady[..., 0, 0], self.earlier[at][pair], start[pair])
@@ -118,6 +138,24 @@ class Block:
         found = np.flatnonzero(counts)
         self._risk.append((c, found, counts[found]))
 
+    def _count_copies(
+        self, c: int, at: Rows, near: npt.NDArray[np.bool_], hit: npt.NDArray[np.bool_]
+    ) -> None:
+        """Add the times since the checkpoint before, if it evaluated the text or came too early."""
+        low, high = int(self.checkpoints[c - 1]) if c else 0, int(self.checkpoints[c])
+        for part, kept in ((near & ~hit, self._waiting), (near & hit, self._emerged)):
+            texts = np.zeros(len(self.first), bool)
+            texts[at] = part
+            text, copies, steps = self.copies.between(low, high, texts[self.copies.rows])
+            if kept is self._waiting:
+                total = np.bincount(copies, steps).astype(np.int64)
+                text, copies = np.full(np.count_nonzero(total), -1), np.flatnonzero(total)
+                steps = total[copies]
+            else:
+                text = self.copies.rows[text] + self.start
+            table = {"text": text, "checkpoint": np.full(len(text), high)}
+            kept.append(pl.DataFrame({**table, "copies": copies, "steps": steps}, COPY_TIMES))
+
     def _follow(
         self,
         c: int,
@@ -127,7 +165,7 @@ class Block:
         pair: npt.NDArray[np.bool_],
         tables: Tables,
     ) -> None:
-        """Fold in the sequences that are memorized, or were."""
+        """Fold in the texts that are memorized, or were."""
         state, earlier_state = self.state[rows] & (start >= 0), self.earlier_state[rows] & pair
         new = self.first[rows] == self.k
         history = np.where(state, earlier_state, ~new)
@@ -140,6 +178,9 @@ class Block:
         key = np.stack((self.earlier[rows], start, s, then))[:, pair]
         np.add.at(tables.steady, tuple(key), 1)
         np.subtract.at(tables.steady[..., 0, 0], tuple(key[:2]), 1)
+        self.held[rows[state]] += 1
+        self.losses[rows[state & ~hit]] += 1
+        self.gains[rows[seen & ~state & hit]] += 1
         self._mark(c, rows, new, state, hit)
 
     def _mark(
@@ -162,12 +203,12 @@ class Block:
         self.retention_end[rows[(end == LOST) & hit]] = RELEARNED
 
     def memorized(self) -> pl.DataFrame:
-        """Return a row for each sequence ever memorized; checkpoints by number."""
+        """Return a row for each text ever memorized; checkpoints by number."""
         rows = np.flatnonzero(self.first != self.k)
         first = self.first[rows]
         return pl.DataFrame(
             {
-                "sequence_index": (rows + self.start).astype(np.uint64),
+                "first_index": (rows + self.start).astype(np.uint64),
                 "cell": self.cells[rows],
                 "last_without": self.last_without[rows],
                 "first_with": np.where(first < 0, ~first, first),
@@ -178,11 +219,15 @@ class Block:
                 "retention_end": self.retention_end[rows],
                 "memorized_at_last": self.state[rows],
                 "last_checkpoint": self.previous[rows],
+                "evaluations": self.evaluations[rows],
+                "held": self.held[rows],
+                "losses": self.losses[rows],
+                "gains": self.gains[rows],
             }
         )
 
     def never(self) -> pl.DataFrame:
-        """Return how many exposed sequences were never memorized, by cell and last checkpoint."""
+        """Return how many exposed texts were never memorized, by cell and last checkpoint."""
         seen = (self.first == self.k) & (self.previous >= self.exposed_from)
         shape = (self.n_cells, self.k, 2)
         key = (self.cells[seen], self.previous[seen], self.evaluated_before[seen].astype(np.int64))
@@ -197,6 +242,21 @@ class Block:
                 "count": counts[found],
             }
         )
+
+    def idle(self) -> Int64Array:
+        """Return how many exposed texts were never memorized, by evaluations after exposure."""
+        seen = (self.first == self.k) & (self.evaluations > 0)
+        return np.bincount(self.evaluations[seen], minlength=self.k + 1)
+
+    def copy_times(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the steps at risk by copies seen, of those that did not emerge and that did.
+
+        Of texts with more than one copy, and since the checkpoint before: as `copies_effect` takes
+        them, with -1 in place of the `text` of those that are added up.
+        """
+        none = pl.DataFrame(schema=COPY_TIMES)
+        waiting, emerged = (pl.concat([none, *kept]) for kept in (self._waiting, self._emerged))
+        return waiting, emerged
 
     def risk(self) -> pl.DataFrame:
         """Return how many were not yet memorized at each checkpoint, by cell and the one before."""
@@ -214,6 +274,7 @@ class Block:
         return pl.concat(frames) if frames else pl.DataFrame(schema=RISK)
 
 
+COPY_TIMES = pl.Schema(dict.fromkeys(("text", "checkpoint", "copies", "steps"), pl.Int64))
 RISK = pl.Schema({"cell": pl.Int64, "start": pl.Int16, "checkpoint": pl.Int16, "at_risk": pl.Int64})
 
 

@@ -15,19 +15,22 @@ class Checkpoint:
 
     step: int
     exposed: int
-    """Sequences evaluated that it had been trained on."""
+    """Texts evaluated of which it had seen a copy."""
     memorized: int
-    before: int
-    """Of those, the ones known to have been extractable before they were trained on."""
+    generic: int
+    """Of those, the ones memorized at a checkpoint that had seen no copy."""
     share_ci95: Interval
     """Exact, of `memorized` among `exposed`."""
+    exposed_sequences: int
+    """Sequences evaluated that it had been trained on."""
+    memorized_sequences: int
     unexposed: int
-    """Sequences evaluated that it had not been trained on: the control group."""
+    """Texts evaluated of which it had seen no copy: the control group."""
     extractable: int
     """Of those, the ones that it returns all the same."""
     unexposed_ci95: Interval
     learned: int
-    """Memorized for the first time, not counting those extractable before."""
+    """Memorized for the first time, not counting generic ones."""
     learned_again: int
     lost: int
 
@@ -38,14 +41,16 @@ def checkpoints_of(found: Histories) -> tuple[Checkpoint, ...]:
     moves = found.tables.transitions.sum(axis=0)
     rows = []
     for k, step in enumerate(found.checkpoints.tolist()):
-        exposed, memorized, before, unexposed, extractable = found.tables.shares[k].tolist()
+        exposed, memorized, generic, unexposed, extractable = found.tables.shares[k].tolist()
         rows.append(
             Checkpoint(
                 step=step,
                 exposed=exposed,
                 memorized=memorized,
-                before=before,
+                generic=generic,
                 share_ci95=_interval(memorized, exposed),
+                exposed_sequences=int(found.rows[k, 0]),
+                memorized_sequences=int(found.rows[k, 1]),
                 unexposed=unexposed,
                 extractable=extractable,
                 unexposed_ci95=_interval(extractable, unexposed),

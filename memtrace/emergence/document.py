@@ -8,20 +8,23 @@ from dataclasses import asdict
 from typing import Any
 
 from memtrace.emergence.control import Control
+from memtrace.emergence.copies_effect import CopiesEffect
+from memtrace.emergence.exposure_effect import NOT_FOLLOWED, ExposureEffect
 from memtrace.emergence.hazard import HazardModel, Rate
 from memtrace.emergence.panel import Panel
 from memtrace.emergence.parametric import Parametric
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.timescales import TimeScale
-from memtrace.emergence.verdict import verdict
+from memtrace.emergence.verdict import too_few, verdict
 from memtrace.report.json import json_safe
 
 NOTHING = "nothing emerged"
+NOT_BOUNDED = "no text became extractable before exposure: the ratio has no upper bound"
 TOO_LARGE = "too large to represent"
 
 
 def document(fit: EmergenceResult) -> dict[str, Any]:
-    """Return the document; times are steps, rates are per sequence and step."""
+    """Return the document; times are steps, rates are per text and step."""
     found = fit.histories
     safe: dict[str, Any] = json_safe(
         {
@@ -30,21 +33,26 @@ def document(fit: EmergenceResult) -> dict[str, Any]:
             "model": found.model,
             "sources": list(found.sources),
             "total_steps": found.total_steps,
-            "sequences": fit.sequences,
+            "copies_known": found.copies_known,
+            "copies_reason": f"{found.caveat}: {found.copies_reason}" if found.caveat else None,
+            "texts": fit.texts,
             "seed": fit.seed,
             "outcomes": asdict(fit.outcomes),
             "checkpoints": [_with_reason(asdict(one)) for one in fit.checkpoints],
             "time_scales": {
-                name: _time_scale(scale, fit.outcomes.emerged)
+                name: _time_scale(scale, fit.outcomes.emerged, too_few(fit))
                 for name, scale in fit.time_scales.items()
             },
             "hazard": _model(fit.hazard),
             "hazard_by_checkpoint": [_rate(rate) for rate in fit.hazard_by_checkpoint],
             "hazard_since_exposure": [_rate(rate) for rate in fit.hazard_since_exposure],
             "regression": _model(fit.regression),
+            "copies": asdict(fit.copies) | {"reason": _copies_reason(fit.copies)},
             "exposure_effect": _effect(fit.effect),
             "control": _control(fit.control),
             "local_overdispersion": asdict(fit.local_overdispersion),
+            "forgetting": asdict(fit.forgetting),
+            "learning": asdict(fit.learning),
             "panel": _panel(fit.panel),
             "panel_two_in_a_row": _panel(fit.steady) | {"confirmed": fit.confirmed},
             "distributions": [_distribution(one) for one in fit.distributions],
@@ -57,13 +65,18 @@ def document(fit: EmergenceResult) -> dict[str, Any]:
 
 def _with_reason(row: dict[str, Any]) -> dict[str, Any]:
     missing = [name for name in ("exposed", "unexposed") if not row[name]]
-    reason = f"no {' and no '.join(missing)} sequence was evaluated" if missing else None
+    reason = f"no {' and no '.join(missing)} text was evaluated" if missing else None
     return row | {"reason": reason}
 
 
-def _time_scale(scale: TimeScale, emerged: int) -> dict[str, Any]:
+def _copies_reason(found: CopiesEffect) -> str | None:
+    unbounded = any(map(math.isinf, found.ci95))
+    return found.reason or ("the data bound the exponent on one side only" if unbounded else None)
+
+
+def _time_scale(scale: TimeScale, emerged: int, too_few: str | None) -> dict[str, Any]:
     quartiles = {f"{part:g}": scale.among_emerged(part) for part in (0.25, 0.5, 0.75)}
-    few = "too few sequences were followed for long enough" if emerged else NOTHING
+    few = "too few were followed for long enough" if emerged else NOTHING
     return {
         "emerged": scale.emerged,
         "emerged_ci95": scale.emerged_ci95,
@@ -74,7 +87,7 @@ def _time_scale(scale: TimeScale, emerged: int) -> dict[str, Any]:
         "ci95": [scale.low, scale.high],
         "log_likelihood": scale.found.log_likelihood,
         "kkt": scale.found.kkt,
-        "reason": None if scale.emerged > 0 else few,
+        "reason": few if not scale.emerged > 0 else too_few,
     }
 
 
@@ -97,18 +110,9 @@ def _model(model: HazardModel) -> dict[str, Any]:
     }
 
 
-def _effect(model: HazardModel) -> dict[str, Any]:
-    """The intervals' own hazards are of no interest here."""
-    if model.reason:
-        return {"hazard_ratio": None, "ci95": None, "p_value": None, "reason": model.reason}
-    factor, *ends = model.factor("exposed")
-    return {
-        "hazard_ratio": factor,
-        "ci95": ends,
-        "p_value": model.p_value("exposed"),
-        "dispersion": model.dispersion,
-        "reason": _no_dispersion(model) if math.isfinite(sum((factor, *ends))) else TOO_LARGE,
-    }
+def _effect(found: ExposureEffect) -> dict[str, Any]:
+    unbounded = math.isinf(found.hazard_ratio + found.ci95[1])
+    return asdict(found) | {"reason": found.reason or (NOT_BOUNDED if unbounded else None)}
 
 
 def _no_dispersion(model: HazardModel) -> str | None:
@@ -117,8 +121,7 @@ def _no_dispersion(model: HazardModel) -> str | None:
 
 
 def _control(control: Control) -> dict[str, Any]:
-    none = None if control.followed else "no sequence was evaluated twice before it was trained on"
-    return asdict(control) | {"reason": none}
+    return asdict(control) | {"reason": None if control.followed else NOT_FOLLOWED}
 
 
 def _panel(panel: Panel) -> dict[str, Any]:

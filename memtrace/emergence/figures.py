@@ -25,6 +25,7 @@ from memtrace.report.figures import (
     write_figure,
     write_sources,
 )
+from memtrace.report.numbers import percent
 from memtrace.types import FloatArray
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW = 200
-"""Sequences below which an interval may leave the figure."""
+"""Texts below which an interval may leave the figure."""
 ENOUGH = 5
 """Events below which it may too."""
 
@@ -49,12 +50,13 @@ def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "
         [row.memorized / row.exposed for row in exposed],
         [row.share_ci95 for row in exposed],
         BLUE,
-        "trained on",
+        "trained on" if fit.histories.copies_known else f"trained on; {_intervals(fit)}",
     )
-    if any(row.before for row in exposed):
-        shares = [row.before / row.exposed for row in exposed]
-        x = [row.step for row in exposed]
-        ax.fill_between(x, 0, shares, color=PALE, lw=0, label="of these, extractable before")
+    x = [row.step for row in exposed]
+    rows = [row.memorized_sequences / max(row.exposed_sequences, 1) for row in exposed]
+    if any(row.generic for row in exposed):
+        shares = [row.generic / row.exposed for row in exposed]
+        ax.fill_between(x, 0, shares, color=PALE, lw=0, label="of these, generic")
     control = [row for row in fit.checkpoints if row.unexposed]
     if control:
         shares = [row.extractable / row.unexposed for row in control]
@@ -62,15 +64,20 @@ def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "
         _with_intervals(ax, [r.step for r in control], shares, intervals, RED, "not yet trained on")
     seen = [end for row in exposed for end in row.share_ci95 if row.exposed >= FEW]
     ax.set_ylim(0, 1.35 * max(seen, default=1.0) or 1.0)
+    if fit.histories.copies_known and max(rows) > 1.35 * max(seen, default=1.0):
+        ax.text(0.98, 0.02, f"of rows, copies counted: up to {percent(max(rows))}", color=GREY,
+                ha="right", transform=ax.transAxes, fontsize=8)  # fmt: skip
+    elif fit.histories.copies_known:
+        ax.plot(x, rows, color=GREY, lw=1, ls=":", label="of rows, copies counted")
     _steps(ax, fit)
     ax.yaxis.set_major_formatter("{x:.3g}")
-    ax.set_ylabel("share of the sequences evaluated")
+    ax.set_ylabel(f"share of the {fit.histories.unit}s evaluated")
     ax.legend(loc="upper left")
     return ax
 
 
 def flows(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
-    """Draw how many sequences each checkpoint gained, for the first time or again, and lost."""
+    """Draw how many texts each checkpoint gained, for the first time or again, and lost."""
     ax = axes_for(ax, "Learned and lost since the checkpoint before")
     rows = [row for row in fit.checkpoints if row.exposed]
     if not fit.outcomes.emerged:
@@ -90,7 +97,7 @@ def flows(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
     ax.set_ylim(-1.15 * bottom - 0.03 * top, 1.45 * top + 1)
     ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.set_xlabel("checkpoint")
-    ax.set_ylabel("sequences")
+    ax.set_ylabel(f"{fit.histories.unit}s")
     ax.legend(loc="upper left")
     return ax
 
@@ -103,9 +110,9 @@ def time_on_training(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
 
 
 def time_since_exposure(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
-    """Draw the share emerged against the steps since a sequence was seen."""
+    """Draw the share emerged against the steps since a text was first seen."""
     ax = _distribution(fit, "exposure", "Emerged by time since exposure", ax)
-    ax.set_xlabel("steps since the sequence was trained on")
+    ax.set_xlabel("steps since the first copy was trained on")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     return ax
 
@@ -122,7 +129,7 @@ def hazard_since_exposure(fit: EmergenceResult, ax: "Axes | None" = None) -> "Ax
     ax = _rates(fit, fit.hazard_since_exposure, "Hazard by time since exposure", ax)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter("{x:,.4g}")
-    ax.set_xlabel("steps since the sequence was trained on")
+    ax.set_xlabel("steps since the first copy was trained on")
     return ax
 
 
@@ -193,14 +200,14 @@ def _distribution(fit: EmergenceResult, name: str, title: str, ax: "Axes | None"
     before = np.concatenate(([0.0], scale.share[:-1]))
     x = np.column_stack((scale.left, scale.right)).ravel()
     low, high = (np.repeat(end, 2) for end in _bounds(scale))
-    ax.fill_between(x, low, high, color=PALE, lw=0, alpha=0.6, label="95% intervals")
+    ax.fill_between(x, low, high, color=PALE, lw=0, alpha=0.6, label=_intervals(fit))
     for left, right, bottom, top in zip(scale.left, scale.right, before, scale.share, strict=True):
         ax.fill_between([left, right], bottom, top, color=BLUE, alpha=0.45, lw=0)
     ends = np.append(scale.left[1:], scale.right[-1])
     ax.hlines(scale.share, scale.right, ends, color=BLUE, lw=1.6, label="share emerged")
     ax.plot([], [], color=BLUE, alpha=0.45, lw=8, label="somewhere inside the interval")
     ax.set_ylim(0, 1.25 * float(scale.high.max()))
-    ax.set_ylabel("share of the sequences")
+    ax.set_ylabel(f"share of the {fit.histories.unit}s")
     ax.legend(loc="upper left")
     return ax
 
@@ -226,11 +233,11 @@ def _rates(fit: EmergenceResult, rates: Sequence[Rate], title: str, ax: "Axes | 
         ax.hlines(value, rate.start, rate.stop, color=BLUE, lw=2)
     x = np.array([(max(rate.start, rate.stop / 8) + rate.stop) / 2 for rate in shown])
     ax.errorbar(x[known], values[known], [(values - low)[known], (high - values)[known]],
-                fmt="none", ecolor=GREY, elinewidth=1)  # fmt: skip
+                fmt="none", ecolor=GREY, elinewidth=1, label=_intervals(fit))  # fmt: skip
     if not fit.hazard.reason:
         mean = math.exp(fit.hazard.coefficients["log_hazard"]) * 1e6
         ax.axhline(mean, color=GREY, ls="--", lw=1, label="constant hazard")
-        ax.legend(loc="upper right")
+    ax.legend(loc="upper right")
     # An interval with little behind it must not flatten the rest.
     sound = [h for h, rate in zip(high, shown, strict=True) if rate.events >= ENOUGH]
     ax.set_ylim(0, 1.15 * max([*sound, *values]))
@@ -249,6 +256,11 @@ def _with_intervals(
     y, ends = np.array(shares), np.array(intervals)
     error = np.maximum([y - ends[:, 0], ends[:, 1] - y], 0.0)
     ax.errorbar(x, y, error, fmt="o-", color=colour, ms=3.5, lw=1.2, elinewidth=1, label=label)
+
+
+def _intervals(fit: EmergenceResult) -> str:
+    caveat = fit.histories.caveat
+    return f"95% intervals ({caveat})" if caveat else "95% intervals"
 
 
 def _steps(ax: "Axes", fit: EmergenceResult) -> None:

@@ -6,13 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from memtrace.emergence.checkpoints import checkpoints_of
-from memtrace.emergence.control import control_of, exposure_effect
+from memtrace.emergence.control import control_of
+from memtrace.emergence.copies_effect import CopiesEffect, copies_effect
 from memtrace.emergence.document import document
+from memtrace.emergence.exposure_effect import exposure_effect
 from memtrace.emergence.figures import overview
-from memtrace.emergence.hazard import cells_of, one_hazard, rates_by, regression_on_history
+from memtrace.emergence.hazard import (
+    Cells,
+    cells_of,
+    chosen,
+    of_neighbours,
+    one_hazard,
+    rates_by,
+    regression_on_history,
+)
 from memtrace.emergence.histories import Histories, read_histories
+from memtrace.emergence.moves import Moves, moves_by_text
 from memtrace.emergence.outcomes import outcomes_of, retention_of
 from memtrace.emergence.overdispersion import LocalOverdispersion, local_overdispersion
 from memtrace.emergence.panel import Panel, two_state_panel
@@ -24,6 +36,7 @@ from memtrace.emergence.verdict import verdict
 from memtrace.emergence.windows import emergence_windows
 from memtrace.report.base import Report
 from memtrace.runs.run import Run
+from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
 if TYPE_CHECKING:
@@ -59,22 +72,26 @@ class EmergenceFit(EmergenceResult, Report):
 def fit_emergence(
     runs: Sequence[Run],
     *,
-    multiplicity: Path | None = None,
+    duplicates: Path | None = None,
+    texts: Texts | None = None,
     seed: int = 0,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> EmergenceFit:
-    """Say when, in training, the sequences of one model were memorized, and which were lost.
+    """Say when, in training, the texts of one model were memorized, and which were lost.
 
     Args:
         runs: Runs of one model at two checkpoints or more, as `find_runs` returns them.
-        multiplicity: Folder of the table of multiplicities, a covariate of the hazard.
+        duplicates: Folder that `corpus duplicates` wrote; small corpora need none. Where copies
+            are not known every sequence counts as a text of its own, and the page says so.
+        texts: Which sequences are copies, where this is at hand.
         seed: Seed of the subsamples behind intervals.
         on_progress: Called with the number of scores read since the last call.
 
     Raises:
-        FitError: The runs do not belong together, or no exposed sequence was evaluated.
+        FitError: The runs do not belong together, or no exposed text was evaluated.
+        CorpusError: The table of duplicates cannot be read, or is that of another corpus.
     """
-    found = read_histories(runs, multiplicity=multiplicity, on_progress=on_progress)
+    found = read_histories(runs, duplicates=duplicates, texts=texts, on_progress=on_progress)
     cells = cells_of(found)
     parts = found.total_steps / 2.0 ** np.arange(HALVINGS, -1, -1)
     return EmergenceFit(
@@ -89,8 +106,11 @@ def fit_emergence(
             rates_by(cells, np.maximum(cells.since, 1e-9), np.append(0.0, parts))
         ),
         regression=regression_on_history(found),
+        copies=_copies(found, cells),
         effect=exposure_effect(found),
         control=control_of(found),
+        forgetting=_forgetting(found),
+        learning=_learning(found),
         local_overdispersion=_overdispersion(found, seed),
         panel=_panel(found, found.tables.transitions.sum(axis=2)),
         steady=_steady(found),
@@ -103,6 +123,42 @@ def fit_emergence(
 def _overdispersion(found: Histories, seed: int) -> LocalOverdispersion:
     windows, _, u, _ = emergence_windows(found)
     return local_overdispersion(windows, u, np.random.default_rng(seed))
+
+
+def _copies(found: Histories, cells: Cells) -> CopiesEffect:
+    """Add the texts that occur once to the times at risk: those have one copy."""
+    once = of_neighbours(chosen(cells, ~cells.repeated), found.checkpoints)
+    one = {"checkpoint": once.stop, "copies": np.ones(len(once.stop), np.int64)}
+    seen = pl.DataFrame({**one, "steps": (once.at_risk - once.events) * once.length})
+    born = pl.DataFrame({**one, "steps": once.length, "count": once.events}).with_row_index("text")
+    born = born.filter(pl.col("count") > 0).cast({"text": pl.Int64})
+    # Names of texts count from 0: those without a name come below.
+    born = born.with_columns(-1 - pl.col("text"))
+    repeated = found.emerged.with_columns(count=pl.lit(1, pl.Int64))
+    waiting, emerged = (
+        pl.concat([ours.select(theirs.columns).cast(theirs.schema), theirs])
+        for ours, theirs in (
+            (seen, found.waiting.cast({"steps": pl.Float64})),
+            (born, repeated.cast({"steps": pl.Float64})),
+        )
+    )
+    return copies_effect(waiting, emerged)
+
+
+def _forgetting(found: Histories) -> Moves:
+    own = found.own
+    return moves_by_text(own["held"], own["losses"], np.ones(len(own)))
+
+
+def _learning(found: Histories) -> Moves:
+    """Those that were never memorized were in the state at every evaluation but the last."""
+    own, idle = found.own, found.tables.idle
+    without = own["evaluations"] - 1 - own["held"]
+    return moves_by_text(
+        np.append(without, np.maximum(np.arange(len(idle)) - 1, 0)),
+        np.append(own["gains"], np.zeros(len(idle))),
+        np.append(np.ones(len(own)), idle),
+    )
 
 
 def _panel(found: Histories, moves: Int64Array) -> Panel:

@@ -1,7 +1,7 @@
-"""The hazard of emergence: how likely a sequence not yet memorized is memorized in the next step.
+"""The hazard of emergence: how likely a text not yet memorized is memorized in the next step.
 
-Grouped data, with the time during which a sequence could emerge as offset: so one that was seen
-late, and had less time, counts for no more than it should.
+Grouped data, with the time during which a text could emerge as offset: so one that was seen late,
+and had less time, counts for no more than it should.
 """
 
 import math
@@ -28,7 +28,7 @@ PYTHIA_SHAPE = ("pythia",)
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Sequences not yet memorized, from one checkpoint to the next; arrays of shape (g,)."""
+    """Texts not yet memorized, from one checkpoint to the next; arrays of shape (g,)."""
 
     events: Int64Array
     """Memorized at the later checkpoint."""
@@ -40,9 +40,9 @@ class Cells:
     stop: FloatArray
     """Step of the later checkpoint."""
     exposure: FloatArray
-    """Mean step that trained on the sequences of the group."""
-    multiplicity: FloatArray
-    """Mean multiplicity of their prefixes, NaN where unknown."""
+    """Mean step that trained on the first copies of the group's texts."""
+    repeated: npt.NDArray[np.bool_]
+    """Whether they are texts that occur more than once."""
 
     @property
     def since(self) -> FloatArray:
@@ -60,7 +60,7 @@ class Rate:
     events: int
     at_risk: int
     rate: float
-    """Events per sequence and step."""
+    """Events per text and step."""
     ci95: Interval
 
 
@@ -102,9 +102,20 @@ def cells_of(histories: Histories) -> Cells:
     start = table["start"].cast(pl.Float64).fill_null(math.nan).to_numpy()
     start = np.where(np.isnan(start), exposure, start)
     stop = table["checkpoint"].to_numpy().astype(float)
-    times = np.array(histories.multiplicities)[table["stratum"].to_numpy()]
     hits, at_risk = (table[name].to_numpy() for name in ("events", "at_risk"))
-    return Cells(hits, at_risk, stop - start, start, stop, exposure, times)
+    repeated = table["repeated"].to_numpy()
+    return Cells(hits, at_risk, stop - start, start, stop, exposure, repeated)
+
+
+def of_neighbours(cells: Cells, checkpoints: Int64Array) -> Cells:
+    """Return the cells whose time begins at the checkpoint before, or later."""
+    begins = np.append(0, checkpoints)[np.searchsorted(checkpoints, cells.stop)]
+    return chosen(cells, cells.start >= begins)
+
+
+def chosen(cells: Cells, kept: npt.NDArray[np.bool_]) -> Cells:
+    """Return some of the cells."""
+    return Cells(*(getattr(cells, name)[kept] for name in Cells.__dataclass_fields__))
 
 
 def constant_hazard(events: Int64Array, at_risk: Int64Array, length: FloatArray) -> HazardModel:
@@ -179,20 +190,19 @@ def rates_by(cells: Cells, times: FloatArray, edges: npt.ArrayLike) -> list[Rate
 
 
 def regression_on_history(histories: Histories) -> HazardModel:
-    """Explain the hazard by time since exposure, place of exposure, multiplicity, learning rate.
+    """Explain the hazard by time since exposure, place of exposure and learning rate.
 
-    `log_time_since_exposure`: 0 if a sequence is memorized as easily long after it was seen.
-    `position`: exposure as share of training, 0 to 1. `log2_multiplicity`: by each doubling, where
-    a table of multiplicities was given. `log_learning_rate`: of the rate relative to its peak,
-    where the schedule is known.
+    `log_time_since_exposure`: 0 if a text is memorized as easily long after it was first seen.
+    `position`: exposure as share of training, 0 to 1. `log_learning_rate`: of the rate relative to
+    its peak, where the schedule is known. Where copies are known this is of texts that occur once:
+    the others are seen again and again, see `copies_effect`.
     """
-    cells = grouped(cells_of(histories), histories.total_steps, GROUPS)
+    every = cells_of(histories)
+    cells = grouped(chosen(every, ~every.repeated), histories.total_steps, GROUPS)
     covariates = {
         "log_time_since_exposure": np.log(np.maximum(cells.since, 0.5)),
         "position": cells.exposure / histories.total_steps,
     }
-    if not np.isnan(cells.multiplicity).any():
-        covariates["log2_multiplicity"] = np.log2(cells.multiplicity)
     if histories.suite in PYTHIA_SHAPE:
         middle = (cells.start + cells.stop) / 2 / histories.total_steps
         covariates["log_learning_rate"] = np.log(learning_rate(middle))
@@ -210,7 +220,7 @@ def _no_fit(events: Int64Array, at_risk: Int64Array, design: FloatArray) -> str 
     if not events.sum():
         return "nothing emerged"
     if events.sum() == at_risk.sum():
-        return "every sequence emerged at its first checkpoint"
+        return "every text emerged at its first checkpoint"
     if np.linalg.matrix_rank(design) < design.shape[1]:
         return "too few checkpoints to tell the covariates apart"
     return None
@@ -223,7 +233,7 @@ def grouped(cells: Cells, total: int, groups: int) -> Cells:
         cells.start == cells.exposure,
         np.where(cells.start == cells.exposure, -1.0, cells.start),
         cells.stop,
-        np.nan_to_num(cells.multiplicity),
+        cells.repeated,
     )
     _, which = np.unique(np.column_stack(keys), axis=0, return_inverse=True)
     which = which.ravel()
@@ -236,8 +246,11 @@ def grouped(cells: Cells, total: int, groups: int) -> Cells:
     events, at_risk = (
         np.bincount(which, c).astype(np.int64) for c in (cells.events, cells.at_risk)
     )
-    fields = (cells.length, cells.start, cells.stop, cells.exposure, cells.multiplicity)
-    return Cells(events, at_risk, *map(mean, fields))
+    length, start, stop, exposure = map(
+        mean, (cells.length, cells.start, cells.stop, cells.exposure)
+    )
+    repeated = mean(cells.repeated.astype(float)) > 0
+    return Cells(events, at_risk, length, start, stop, exposure, repeated)
 
 
 def _rate(d: Int64Array, n: Int64Array, length: FloatArray) -> tuple[float, float, float]:

@@ -1,6 +1,6 @@
-"""When was each sequence memorized? The runs of one model at many checkpoints, read once in blocks.
+"""When was each text memorized? The runs of one model at many checkpoints, read once in blocks.
 
-A checkpoint at which a sequence was not evaluated is missing: it counts neither for nor against.
+A checkpoint at which no copy of a text was evaluated is missing: it counts neither for nor against.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,18 +12,19 @@ import numpy as np
 import polars as pl
 
 from memtrace.emergence.block import Block, Tables
-from memtrace.emergence.multiplicity import group_names, groups_of, mean_multiplicities
-from memtrace.emergence.reading import blocks, events_of
-from memtrace.errors import FitError
+from memtrace.emergence.text_events import TextEvents, blocks, copy_steps, read_text_events
+from memtrace.errors import CorpusError, FitError
 from memtrace.manifests.schedule import SequencesPerStep, steps_of
-from memtrace.point_process.strata import BOUNDS
 from memtrace.runs.run import Run
+from memtrace.texts.find import find_texts
+from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
 BLOCK = 1 << 20
-"""Sequences at a time: about 60 MB of working memory."""
+"""Texts at a time: about 70 MB of working memory."""
 BINS = 1024
 """Bins of the time of exposure, besides the cuts at checkpoints."""
+SEQUENCES_AS_TEXTS = "sequences are taken as different texts"
 SAME = ("prompt_tokens", "continuation_tokens", "eos_rule", "corpus_digest", "sequences_per_step")
 NUMBERED = ("last_without", "first_with", "confirmed", "last_checkpoint")
 """Columns that a block gives as numbers of checkpoints, with `start` and `checkpoint`."""
@@ -31,10 +32,10 @@ NUMBERED = ("last_without", "first_with", "confirmed", "last_checkpoint")
 
 @dataclass(frozen=True, eq=False)
 class Histories:
-    """What the runs of one model say of every sequence, grouped where there are too many.
+    """What the runs of one model say of every text, grouped where there are too many.
 
-    A step of training is the unit of time. Row r is trained on by step e = r // B, its exposure:
-    checkpoints up to e had not seen it, checkpoints from e + 1 on had.
+    A step of training is the unit of time. Row r is trained on by step r // B, and a text is
+    exposed from the step of its first copy on: checkpoints up to that step had not seen it.
     """
 
     suite: str
@@ -45,26 +46,31 @@ class Histories:
     """Steps of the whole training, which the last checkpoint need not reach."""
     edges: Int64Array
     """Ends of the bins of exposure in steps, shape (bins + 1,); each checkpoint is one."""
-    strata: tuple[str, ...]
-    """Names of the groups by multiplicity of the prefix; one of all sequences without a table."""
-    multiplicities: tuple[float, ...]
-    """Mean multiplicity in each of them; NaN without a table."""
+    copies_reason: str
+    """Why copies are not known, so that every sequence is taken as a text; else empty."""
+    rows: Int64Array
+    """Of each checkpoint, exposed sequences evaluated and those memorized, shape (K, 2)."""
     memorized: pl.DataFrame
-    """A row for each sequence that was memorized at some checkpoint:
+    """A row for each text that was memorized at some checkpoint:
 
-    `sequence_index`; `exposure_step`; `last_without` and `first_with`, the checkpoints between
-    which it emerged, the first null where there was no evaluation before; `before_exposure`: it was
-    extractable before it was trained on, so it is no memory; `evaluated_before`: it was evaluated
-    before exposure; `confirmed`: the first of two evaluations in a row that found it;
-    `retention_checkpoints`: how many found it before the first that did not; `retention_end` (0
-    retained, 1 lost, 2 lost and learned again); `memorized_at_last`, the `last_checkpoint`;
-    `stratum` and `bin`."""
+    `first_index`, its name; `duplicate_count`, null where copies are not known; `exposure_step`;
+    `last_without` and `first_with`, the checkpoints between which it emerged, the first null where
+    there was no evaluation before; `before_exposure`: it was memorized at a checkpoint that had
+    seen no copy, so it is generic; `evaluated_before`: it was evaluated at such a checkpoint;
+    `confirmed`: the first of two evaluations in a row that found it; `retention_checkpoints`: how
+    many found it before the first that did not; `retention_end` (0 retained, 1 lost, 2 lost and
+    learned again); `memorized_at_last`, the `last_checkpoint`; `evaluations` after exposure, those
+    before which it was `held`, and how often it was lost then, and gained; `repeated`, `bin`."""
     never: pl.DataFrame
-    """Exposed sequences that were never memorized: `stratum`, `bin`, `last_checkpoint`,
+    """Exposed texts that were never memorized: `repeated`, `bin`, `last_checkpoint`,
     `evaluated_before`, `count`."""
     risk: pl.DataFrame
-    """Sequences not yet memorized: `stratum`, `bin`, `start` (checkpoint before, null for exposure
+    """Texts not yet memorized: `repeated`, `bin`, `start` (checkpoint before, null for exposure
     itself), `checkpoint`, `at_risk`, `events`, `confirmed` (events that the next one confirmed)."""
+    waiting: pl.DataFrame
+    """Steps at risk of texts with copies that did not emerge: `checkpoint`, `copies`, `steps`."""
+    emerged: pl.DataFrame
+    """Those of the ones that did: `text`, `checkpoint`, `copies`, `steps`."""
     tables: Tables
     sources: tuple[str, ...]
     """What each run says of its checkpoint, its weights and its corpus."""
@@ -80,21 +86,36 @@ class Histories:
         return f"{self.suite}/{self.model}"
 
     @property
+    def copies_known(self) -> bool:
+        """Return whether copies of a text are told from other sequences."""
+        return not self.copies_reason
+
+    @property
+    def unit(self) -> str:
+        """Return what is counted: a text, or a sequence where copies are not known."""
+        return "text" if self.copies_known else "sequence"
+
+    @property
+    def caveat(self) -> str:
+        """Return what stands beside every interval: empty where copies are known."""
+        return "" if self.copies_known else SEQUENCES_AS_TEXTS
+
+    @property
     def own(self) -> pl.DataFrame:
-        """Return the memorized sequences without those extractable before exposure."""
+        """Return the memorized texts without generic ones."""
         return self.memorized.filter(~pl.col("before_exposure"))
 
     @cached_property
     def classes(self) -> pl.DataFrame:
-        """Return the grouped intervals of exposed sequences not known to be extractable before.
+        """Return the grouped intervals of exposed texts not known to be generic.
 
-        Columns `stratum`, `exposed_low` and `exposed_high` (first and last step of the bin of
-        exposure), `last_without` (null: none), `first_with` (null: never), `count`.
+        Columns `exposed_low` and `exposed_high` (first and last step of the bin of exposure),
+        `last_without` (null: none), `first_with` (null: never), `count`.
         """
-        key = ["stratum", "bin", "last_without", "first_with"]
+        key = ["bin", "last_without", "first_with"]
         born = self.own.group_by(key).agg(count=pl.len().cast(pl.Int64))
         rest = self.never.select(
-            "stratum", "bin", last_without="last_checkpoint", first_with=pl.lit(None, pl.Int64),
+            "bin", last_without="last_checkpoint", first_with=pl.lit(None, pl.Int64),
             count="count",
         )  # fmt: skip
         every = pl.concat([born, rest]).group_by(key).agg(pl.col("count").sum()).sort(key)
@@ -108,28 +129,35 @@ class Histories:
 def read_histories(
     runs: Sequence[Run],
     *,
-    multiplicity: Path | None = None,
+    duplicates: Path | None = None,
+    texts: Texts | None = None,
     block: int = BLOCK,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Histories:
-    """Read the events of the runs of one model, and fold them a block of sequences at a time.
+    """Read the events of the runs of one model, and fold them a block of texts at a time.
 
     Memory holds 4 bytes for each event of each run, a block, the grouped counts and a row for each
-    sequence that was ever memorized.
+    text that was ever memorized; of texts with copies 40 bytes for each copy.
 
     Args:
         runs: At least two checkpoints of one model.
-        multiplicity: Folder of the table of multiplicities, for groups by it.
-        block: Sequences at a time.
+        duplicates: Folder that `corpus duplicates` wrote; small corpora need none. Where copies
+            are not known every sequence counts as a text of its own.
+        texts: Which sequences are copies, where this is at hand.
+        block: Texts at a time.
         on_progress: Called with the number of sequences folded in since the last call.
 
     Raises:
         FitError: The runs are not of one model and corpus, fewer than two checkpoints are there,
             nothing of them is scanned, or no manifest tells which step trains on a row.
+        CorpusError: The table of duplicates cannot be read, or is that of another corpus.
     """
     ordered = sorted(runs, key=lambda run: run.step)
     schedule = _check(ordered)
-    events = [events_of(run) for run in ordered]
+    unknown = ""
+    if texts is None:
+        texts, unknown = _find_texts(ordered[-1], duplicates)
+    events = read_text_events(ordered, texts)
     checkpoints = np.array([run.step for run in ordered], np.int64)
     total = int(steps_of(schedule, np.array([ordered[-1].corpus_rows - 1]))[0]) + 1
     every = np.linspace(0, total, min(BINS, total) + 1).astype(np.int64)
@@ -137,18 +165,29 @@ def read_histories(
     tables = Tables.empty(len(ordered))
     parts = []
     for start, stop in blocks(ordered, events, block):
-        index = np.arange(start, stop)
-        trained = steps_of(schedule, index)
-        since = np.searchsorted(checkpoints, trained, side="right")
-        bins = np.searchsorted(edges, trained, side="right") - 1
-        stratum = groups_of(multiplicity, start, stop)
-        one = Block(start, since, (bins - bins[0]) * len(BOUNDS) + stratum, len(ordered))
+        step = steps_of(schedule, np.arange(start, stop))
+        since = np.searchsorted(checkpoints, step, side="right")
+        bins = np.searchsorted(edges, step, side="right") - 1
+        seen = copy_steps(texts, start, stop, schedule)
+        one = Block(start, since, bins - bins[0], seen, checkpoints)
         for number, found in enumerate(events):
-            rows, hit = found.between(start, stop)
-            one.add(number, rows, hit, tables)
-            on_progress(len(rows))
-        parts.append([_unfold(t, int(bins[0])) for t in (one.memorized(), one.never(), one.risk())])
-    return _gather(ordered, parts, checkpoints, total, edges, tables, multiplicity)
+            names, hit = found.between(start, stop)
+            one.add(number, names, hit, tables)
+            on_progress(len(names))
+        tables.idle[:] += one.idle()
+        cells = [_unfold(t, int(bins[0])) for t in (one.memorized(), one.never(), one.risk())]
+        parts.append([*cells, *one.copy_times()])
+    return _gather(ordered, parts, total, edges, tables, events, texts, unknown)
+
+
+def _find_texts(run: Run, duplicates: Path | None) -> tuple[Texts | None, str]:
+    """Return the texts of the corpus, or why they are not known."""
+    try:
+        return find_texts(run, duplicates), ""
+    except CorpusError as error:
+        if duplicates is not None:
+            raise
+        return None, str(error)
 
 
 def _check(runs: list[Run]) -> SequencesPerStep:
@@ -178,40 +217,50 @@ def _check(runs: list[Run]) -> SequencesPerStep:
 
 def _unfold(table: pl.DataFrame, first_bin: int) -> pl.DataFrame:
     cell = pl.col("cell")
-    return table.with_columns(stratum=cell % len(BOUNDS), bin=cell // len(BOUNDS) + first_bin).drop(
-        "cell"
-    )
+    return table.with_columns(repeated=cell % 2 == 1, bin=cell // 2 + first_bin).drop("cell")
 
 
 def _gather(
     runs: list[Run],
     parts: list[list[pl.DataFrame]],
-    checkpoints: Int64Array,
     total: int,
     edges: Int64Array,
     tables: Tables,
-    multiplicity: Path | None,
+    events: list[TextEvents],
+    texts: Texts | None,
+    unknown: str,
 ) -> Histories:
-    memorized, never, risk = (
-        _in_steps(pl.concat(tables), checkpoints) for tables in zip(*parts, strict=True)
+    joined = [pl.concat(tables) for tables in zip(*parts, strict=True)]
+    checkpoints = np.array([run.step for run in runs], np.int64)
+    memorized, never, risk = (_in_steps(table, checkpoints) for table in joined[:3])
+    names = memorized["first_index"].cast(pl.Int64).to_numpy()
+    memorized = memorized.with_columns(
+        exposure_step=pl.Series(steps_of(_check(runs), names), dtype=pl.Int64),
+        duplicate_count=_copies_of(names, texts),
     )
-    index = memorized["sequence_index"].cast(pl.Int64).to_numpy()
-    exposure = pl.Series(steps_of(_check(runs), index), dtype=pl.Int64)
-    memorized = memorized.with_columns(exposure_step=exposure)
+    counts = [one.events.count(run.exposed_rows) for one, run in zip(events, runs, strict=True)]
     return Histories(
         suite=runs[0].suite,
         model=runs[0].model,
         checkpoints=checkpoints,
         total_steps=total,
         edges=edges,
-        strata=group_names(multiplicity),
-        multiplicities=mean_multiplicities(multiplicity),
+        copies_reason=unknown,
+        rows=np.array([(one["sequences"], one["memorized"]) for one in counts], np.int64),
         memorized=memorized,
         never=_summed(never, "count"),
         risk=_with_events(_summed(risk, "at_risk"), memorized),
+        waiting=_summed(joined[3].drop("text"), "steps"),
+        emerged=joined[4],
         tables=tables,
         sources=tuple(run.provenance for run in runs),
     )
+
+
+def _copies_of(names: Int64Array, texts: Texts | None) -> pl.Series:
+    if texts is None:
+        return pl.Series([None] * len(names), dtype=pl.Int64)
+    return pl.Series(texts.counts_of(names), dtype=pl.Int64)
 
 
 def _in_steps(table: pl.DataFrame, checkpoints: Int64Array) -> pl.DataFrame:
@@ -238,10 +287,10 @@ def _with_events(risk: pl.DataFrame, memorized: pl.DataFrame) -> pl.DataFrame:
     before = pl.col("last_without")
     start = pl.when(before > pl.col("exposure_step")).then(before)
     own = memorized.filter(~pl.col("before_exposure"))
-    events = own.group_by("stratum", "bin", start=start, checkpoint="first_with").agg(
+    events = own.group_by("repeated", "bin", start=start, checkpoint="first_with").agg(
         events=pl.len().cast(pl.Int64),
         confirmed=(pl.col("confirmed") == pl.col("first_with")).fill_null(False).sum(),
     )
-    key = ["stratum", "bin", "start", "checkpoint"]
+    key = ["repeated", "bin", "start", "checkpoint"]
     counts = [pl.col(name).fill_null(0).cast(pl.Int64) for name in ("events", "confirmed")]
     return risk.join(events, on=key, how="left", nulls_equal=True).with_columns(counts)

@@ -1,4 +1,4 @@
-"""Between which steps did a sequence emerge, and which share of its training is that?"""
+"""Between which steps did a text emerge, and which share of its training is that?"""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +9,11 @@ from memtrace.types import FloatArray
 def emergence_interval(
     exposure: npt.ArrayLike, first: npt.ArrayLike, checkpoints: npt.ArrayLike
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the intervals (left, right] of emergence of sequences that all checkpoints evaluated.
+    """Return the intervals (left, right] of emergence of texts that all checkpoints evaluated.
 
     Args:
-        exposure: Step that trains on each sequence, shape (n,).
-        first: First checkpoint that has it memorized, NaN for never, shape (n,).
+        exposure: Step that trains on the first copy of each text, shape (n,).
+        first: First checkpoint after exposure that has it memorized, NaN for never, shape (n,).
         checkpoints: All checkpoints, ascending.
 
     Returns:
@@ -32,7 +32,7 @@ def normalized(
 ) -> tuple[FloatArray, FloatArray]:
     """Return (t - exposure) / (total - exposure) at both ends of intervals of emergence.
 
-    With exposure 0 it is the share of all training. Do not average it over sequences: those seen
+    With exposure 0 it is the share of all training. Do not average it over texts: those seen
     late have few checkpoints left, and those that never emerge have no right end.
     """
     e = np.asarray(exposure, float)

@@ -1,4 +1,4 @@
-"""What became of the sequences that were memorized at some checkpoint."""
+"""What became of the texts that were memorized at some checkpoint."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,18 @@ RETENTION = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of the sequences that were memorized at some checkpoint."""
+    """What became of the texts that were memorized at some checkpoint."""
 
     ever: int
-    """Memorized at some checkpoint after exposure, or extractable before."""
-    before_exposure: int
-    """Extractable before they were trained on: generic continuations, not memories."""
+    """Texts memorized at some checkpoint, generic ones too."""
+    generic: int
+    """Memorized at a checkpoint that had seen no copy."""
     emerged: int
     """All others."""
+    copies: int | None
+    """Sequences of the corpus that have one of the texts that emerged; None if not known."""
+    emerged_repeated: int
+    """Of those that emerged, texts that occur more than once."""
     evaluated_before: int
     """Of those that emerged, how many had been evaluated before exposure."""
     always_retained: int
@@ -47,13 +51,15 @@ class Retention:
 
 
 def outcomes_of(found: Histories) -> Outcomes:
-    """Count what became of the memorized sequences."""
+    """Count what became of the memorized texts."""
     own, end = found.own, found.own["retention_end"]
     retained, relearned = (int((end == kind).sum()) for kind in (RETAINED, RELEARNED))
     return Outcomes(
         ever=len(found.memorized),
-        before_exposure=len(found.memorized) - len(own),
+        generic=len(found.memorized) - len(own),
         emerged=len(own),
+        copies=int(own["duplicate_count"].sum()) if found.copies_known else None,
+        emerged_repeated=int(own["repeated"].sum()),
         evaluated_before=int(own["evaluated_before"].sum()),
         always_retained=retained,
         lost=len(own) - retained - relearned,
@@ -77,7 +83,7 @@ def retention_of(found: Histories) -> Retention:
 
 
 def sequence_table(found: Histories) -> pl.DataFrame:
-    """Return a row for each sequence that was ever memorized, with its interval.
+    """Return a row for each text that was ever memorized, with its interval.
 
     `emerged_after` and `emerged_by` are the ends of the half-open interval in steps,
     `normalized_low` and `normalized_high` in shares of the training that was left.
@@ -101,8 +107,18 @@ def sequence_table(found: Histories) -> pl.DataFrame:
             *(pl.Series(name, values).fill_nan(None) for name, values in hidden.items()),
             lost=lost,
             learned_again=again,
-            stratum=pl.Series([found.strata[i] for i in table["stratum"]], dtype=pl.String),
         )
-        .drop("bin", "confirmed", "retention_checkpoints", "retention_end")
-        .sort("sequence_index")
+        .rename({"before_exposure": "generic"})
+        .drop(
+            "bin",
+            "repeated",
+            "confirmed",
+            "retention_checkpoints",
+            "retention_end",
+            "evaluations",
+            "held",
+            "losses",
+            "gains",
+        )
+        .sort("first_index")
     )

@@ -48,7 +48,7 @@ class Panel:
 
     @property
     def mean_retention(self) -> float:
-        """Return the mean time for which a sequence is kept, infinite without forgetting."""
+        """Return the mean time for which a text is kept, infinite without forgetting."""
         if math.isnan(self.forgetting):
             return math.nan
         return 1 / self.forgetting if self.forgetting else math.inf
@@ -73,7 +73,7 @@ def two_state_panel(counts: npt.ArrayLike, distances: npt.ArrayLike) -> Panel:
     total = n.sum(axis=0)
     if (total.sum(axis=1) == 0).any():
         nan, state = math.nan, "memorized" if total[0].sum() else "not memorized"
-        reason = f"no sequence was {state} at a checkpoint with another after it"
+        reason = f"no text was {state} at a checkpoint with another after it"
         return Panel(*(nan, UNDEFINED) * 2, nan, *(nan, UNDEFINED) * 2, None, reason)
     typical = float(n.sum(axis=(1, 2)) @ gaps / n.sum())
     value = _likelihood(n, gaps / typical)

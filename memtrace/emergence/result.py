@@ -6,8 +6,11 @@ import polars as pl
 
 from memtrace.emergence.checkpoints import Checkpoint
 from memtrace.emergence.control import Control
+from memtrace.emergence.copies_effect import CopiesEffect
+from memtrace.emergence.exposure_effect import ExposureEffect
 from memtrace.emergence.hazard import HazardModel, Rate
 from memtrace.emergence.histories import Histories
+from memtrace.emergence.moves import Moves
 from memtrace.emergence.outcomes import Outcomes, Retention, sequence_table
 from memtrace.emergence.overdispersion import LocalOverdispersion
 from memtrace.emergence.panel import Panel
@@ -33,12 +36,17 @@ class EmergenceResult:
     hazard_since_exposure: tuple[Rate, ...]
     regression: HazardModel
     local_overdispersion: LocalOverdispersion
-    """Whether many sequences emerge together: intervals take them as independent."""
-    effect: HazardModel
-    """Of exposure: `exposed`, the log ratio of the hazards of sequences trained on and not yet."""
+    """Whether many texts emerge together: intervals take them as independent."""
+    copies: CopiesEffect
+    """How the hazard grows with the copies seen so far."""
+    effect: ExposureEffect
     control: Control
+    forgetting: Moves
+    """From one evaluation that found a text to the next, with the text as the unit."""
+    learning: Moves
     panel: Panel
-    """Learning and forgetting from each evaluation of a sequence to its next."""
+    """Rates of both, from each evaluation of a text to its next; its intervals take evaluations of
+    one text as independent and the rates of all texts as equal."""
     steady: Panel
     """The same where only two positive evaluations in a row count as memorized, against flicker."""
     confirmed: int
@@ -48,13 +56,13 @@ class EmergenceResult:
     retention: Retention
 
     @property
-    def sequences(self) -> int:
-        """Return how many sequences were evaluated after they had been trained on."""
+    def texts(self) -> int:
+        """Return how many texts were evaluated after a copy of them had been trained on."""
         seen = self.histories.memorized.filter("before_exposure", EVALUATED_AFTER)
         return int(self.histories.classes["count"].sum()) + len(seen)
 
     def sequence_table(self) -> pl.DataFrame:
-        """Return a row for each sequence that was ever memorized, with its interval.
+        """Return a row for each text that was ever memorized, with its interval.
 
         `emerged_after` and `emerged_by` are the ends of the half-open interval in steps,
         `normalized_low` and `normalized_high` in shares of the training that was left.

@@ -4,8 +4,8 @@ import math
 from typing import TYPE_CHECKING
 
 from memtrace.emergence.hazard import HazardModel, Rate
+from memtrace.emergence.moves import Moves
 from memtrace.emergence.outcomes import Outcomes
-from memtrace.emergence.panel import Panel
 from memtrace.emergence.parametric import Parametric
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.verdict import verdict
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 Rows = list[tuple[str, str]]
 WIDTH = 32
 """Of the names in a table, so that those of several lie below each other."""
-LEGEND = "(generic: extractable before; control: of those not yet trained on)"
+LEGEND = "(control: of those of which it had seen no copy)"
+LARGEST_POWER = 1000.0
+"""Of two; beyond it a float is infinite."""
 TOGETHER = 2.0
 """Index of local overdispersion from which a warning is printed."""
 MOST_ROWS = 14
@@ -28,13 +30,11 @@ MOST_ROWS = 14
 NAMES = {
     "log_time_since_exposure": "10 times as long since exposure",
     "position": "seen last rather than first",
-    "log2_multiplicity": "prefix twice as frequent",
     "log_learning_rate": "twice the learning rate",
 }
 UNITS = {
     "log_time_since_exposure": math.log(10),
     "position": 1.0,
-    "log2_multiplicity": 1.0,
     "log_learning_rate": math.log(2),
 }
 SCALES = {
@@ -47,30 +47,44 @@ SCALES = {
 def text(fit: EmergenceResult) -> "RenderableType":
     """Return the verdict and the tables."""
     found = fit.histories
-    blocks: list[tuple[str, Table]] = [
+    # Beside every interval, since without copies told apart most of them are far too narrow.
+    caveat = f"; {found.caveat}" if found.caveat else ""
+    names: list[tuple[str, Table]] = [
         (f"Memorized by checkpoint {LEGEND}", _by_checkpoint(fit)),
-        ("Sequences", named_values(_outcomes(fit), WIDTH)),
+        (f"{found.unit.capitalize()}s", named_values(_outcomes(fit), WIDTH)),
         ("Time of emergence, of those that emerge (non-parametric)", _time_scales(fit)),
-        ("Hazard: emergences per million sequences not yet memorized, per step", _hazards(fit)),
-        ("What moves the hazard (factor)", named_values(_regression(fit), WIDTH)),
         (
-            "Learning and forgetting, per million sequences and step",
-            named_values(_panels(fit), WIDTH),
+            f"Hazard: emergences per million {found.unit}s not yet memorized, per step",
+            _hazards(fit),
         ),
+        ("What moves the hazard (factor)", named_values(_regression(fit), WIDTH)),
+        ("Learning and forgetting", named_values(_moves(fit), WIDTH)),
         ("Distributions of the time since exposure", named_values(_distributions(fit), WIDTH)),
     ]
-    if fit.local_overdispersion.index > TOGETHER and fit.local_overdispersion.p_value < 0.05:
-        warning = [("of all intervals but the factors", _together(fit))]
-        blocks.insert(0, ("Beware", named_values(warning, WIDTH)))
+    blocks = [(f"{name}{caveat}", block) for name, block in names]
+    if beware := _beware(fit):
+        blocks.insert(0, ("Beware", named_values(beware, WIDTH)))
     title = f"{found.label}, {len(found.checkpoints)} checkpoints"
     return sections(title, verdict(fit), blocks, found.source)
 
 
+def _beware(fit: EmergenceResult) -> Rows:
+    rows: Rows = []
+    found = fit.histories
+    if found.caveat:
+        narrow = f"{found.caveat}, so intervals are too narrow where there are copies"
+        rows.append(("of all intervals", f"{narrow}: {found.copies_reason}"))
+    local = fit.local_overdispersion
+    if local.index > TOGETHER and local.p_value < 0.05:
+        rows.append(("of all intervals but the factors", _together(fit)))
+    return rows
+
+
 def _together(fit: EmergenceResult) -> str:
-    factor = math.sqrt(fit.local_overdispersion.index)
+    factor, unit = math.sqrt(fit.local_overdispersion.index), fit.histories.unit
     return (
-        "they take sequences as independent, but here many emerge together, as copies and "
-        f"boilerplate do: think of them as up to {number(factor, 2)} times as wide"
+        f"they take {unit}s as independent, but here many emerge together: think of them as up to "
+        f"{number(factor, 2)} times as wide"
     )
 
 
@@ -80,31 +94,41 @@ def _by_checkpoint(fit: EmergenceResult) -> "Table":
     every = max(1, math.ceil(len(rows) / MOST_ROWS))
     shown = []
     for row in rows[::-1][::every][::-1]:
-        counts = (f"{n:,}" for n in (row.before, row.learned, row.learned_again, row.lost))
-        shown.append(
-            (
-                f"{row.step:,}",
-                f"{row.exposed:,}",
-                _part(row.memorized, row.exposed),
-                interval(row.share_ci95, percent),
-                *counts,
-                _part(row.extractable, row.unexposed),
-            )
-        )
-    return columns(names, shown)
+        counts = (f"{n:,}" for n in (row.generic, row.learned, row.learned_again, row.lost))
+        cells = [
+            f"{row.step:,}",
+            f"{row.exposed:,}",
+            _part(row.memorized, row.exposed),
+            interval(row.share_ci95, percent),
+            *counts,
+            _part(row.extractable, row.unexposed),
+        ]
+        if fit.histories.copies_known:
+            cells.append(_part(row.memorized_sequences, row.exposed_sequences))
+        shown.append(tuple(cells))
+    return columns((*names, "of rows") if fit.histories.copies_known else names, shown)
 
 
 def _outcomes(fit: EmergenceResult) -> Rows:
     out = fit.outcomes
     unknown = out.emerged - out.evaluated_before
     rows = [
-        ("evaluated after being trained on", f"{fit.sequences:,}"),
-        ("extractable before: no memories", f"{out.before_exposure:,}"),
-        ("emerged", f"{out.emerged:,} ({_part(out.emerged, fit.sequences)})"),
+        ("evaluated after being trained on", f"{fit.texts:,}"),
+        ("generic: memorized unseen", f"{out.generic:,}"),
+        ("emerged", f"{out.emerged:,} ({_part(out.emerged, fit.texts)}){_copies_of(fit)}"),
     ]
     if unknown:
         rows.append(("not evaluated before exposure", f"{unknown:,} of them; some may be generic"))
     return [*rows, *_kept(out, fit.confirmed), *_retention(fit)] if out.emerged else rows
+
+
+def _copies_of(fit: EmergenceResult) -> str:
+    out = fit.outcomes
+    if out.copies is None or not out.emerged:
+        return ""
+    return (
+        f"; {out.emerged_repeated:,} of them repeated, {count(out.copies, 'copy', 'copies')} in all"
+    )
 
 
 def _kept(out: Outcomes, confirmed: int) -> Rows:
@@ -155,7 +179,10 @@ def _rate_row(rate: Rate) -> tuple[str, ...]:
 def _regression(fit: EmergenceResult) -> Rows:
     model, effect = fit.regression, fit.effect
     name = "trained on rather than not yet"
-    rows = [(name, effect.reason) if effect.reason else _factor_row(effect, "exposed", name, 1.0)]
+    ends = interval(effect.ci95, ratio)
+    said = f"x {ratio(effect.hazard_ratio)}  95% {ends}  {p_text(effect.p_value)}"
+    rows = [(name, effect.reason or said)]
+    rows.append(("twice as many copies seen", _copies(fit)))
     if model.reason:
         return [*rows, ("all else", model.reason)]
     rows += [
@@ -168,24 +195,57 @@ def _regression(fit: EmergenceResult) -> Rows:
     return rows
 
 
+def _copies(fit: EmergenceResult) -> str:
+    found = fit.copies
+    if not fit.histories.copies_known:
+        return "unknown, as the copies are"
+    low, high = (2**power if power < LARGEST_POWER else math.inf for power in found.ci95)
+    if not found.reason:
+        ends = interval((low, high), ratio)
+        return f"x {ratio(2**found.exponent)}  95% {ends}  {p_text(found.p_value)}"
+    known = [f"at least x {ratio(low)}"] if low > 0 else []
+    known += [f"at most x {ratio(high)}"] if math.isfinite(high) else []
+    return "; ".join([found.reason, *known])
+
+
 def _factor_row(model: HazardModel, name: str, said: str, unit: float) -> tuple[str, str]:
     factor, low, high = model.factor(name, unit)
     ends = interval((low, high), ratio)
     return said, f"x {ratio(factor)}  95% {ends}  {p_text(model.p_value(name))}"
 
 
-def _panels(fit: EmergenceResult) -> Rows:
-    rows = []
+def _moves(fit: EmergenceResult) -> Rows:
+    """Shares by text first; the rates of a chain take all texts as alike."""
+    rows = [
+        (f"{name} by the next evaluation", _shares(found, fit.histories.unit))
+        for name, found in (("lost", fit.forgetting), ("learned", fit.learning))
+    ]
     for name, panel in (("any", fit.panel), ("two in a row", fit.steady)):
         if panel.reason:
             rows.append((f"positive evaluations: {name}", panel.reason))
             continue
-        rows.append((f"learning, {name}", _with_interval(panel.learning, panel.learning_ci95)))
-        forgetting = _with_interval(panel.forgetting, panel.forgetting_ci95)
-        rows.append((f"forgetting, {name}", f"{forgetting}{_mean_retention(panel)}"))
+        rate = f"{_million(panel.learning)} per million and step"
+        rows.append((f"rate of learning, {name}", f"{rate}{_alike(panel.learning_ci95)}"))
+        rate = f"{_million(panel.forgetting)} per million and step"
+        rows.append((f"rate of forgetting, {name}", f"{rate}{_alike(panel.forgetting_ci95)}"))
+        if panel.forgetting:
+            rows.append(("", f"kept for {number(panel.mean_retention, 3)} steps on average"))
         if panel.embeddable is False:
             rows.append(("", "no chain in continuous time moves so much between two checkpoints"))
     return rows
+
+
+def _shares(found: Moves, unit: str) -> str:
+    if math.isnan(found.share):
+        return found.reason or DASH
+    said = f"{percent(found.share)}, of {count(found.followed, unit)}"
+    if found.reason:
+        return f"{said}; {found.reason}"
+    return f"{said}  95% {interval(found.ci95, percent)}"
+
+
+def _alike(ends: Interval) -> str:
+    return f"  95% {_ends(ends)} if all had equal rates"
 
 
 def _distributions(fit: EmergenceResult) -> Rows:
@@ -209,16 +269,6 @@ def _fitted(one: Parametric) -> str:
     if one.shape_ci95 is not None:
         said += f"; shape {ratio(one.shape)}  95% {interval(one.shape_ci95, ratio)}"
     return said
-
-
-def _mean_retention(panel: Panel) -> str:
-    if not panel.forgetting:
-        return ""
-    return f"; kept for {number(panel.mean_retention, 3)} steps on average"
-
-
-def _with_interval(rate: float, ends: Interval) -> str:
-    return f"{_million(rate)}  95% {_ends(ends)}"
 
 
 def _ends(ends: Interval) -> str:

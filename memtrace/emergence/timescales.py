@@ -1,7 +1,7 @@
 """The intervals of emergence on three time scales, and their distribution on each.
 
-`training`: steps of training, at which a sequence comes under observation when it is seen.
-`exposure`: steps since it was seen. `share`: those steps over the steps that were left to it.
+`training`: steps of training; a text comes under observation when its first copy is seen.
+`exposure`: steps since then. `share`: those steps over the steps that were left to it.
 """
 
 import math
@@ -19,7 +19,9 @@ TIME_SCALES = ("training", "exposure", "share")
 GRID = 64
 """Points of a scale to which intervals are widened: they still hold the time, and many coincide."""
 FOLLOWED = 0.05
-"""Share of the sequences that must have been followed for so long."""
+"""Share of the texts that must have been followed for so long."""
+ENOUGH = 10
+"""Texts that emerged below which there are no quantiles of their times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class Observations:
     right: FloatArray
     weights: FloatArray
     entry: FloatArray
-    """When a sequence came under observation; minus infinity where it always was."""
+    """When a text came under observation; minus infinity where it always was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +47,20 @@ class TimeScale:
     """Left ends of the Turnbull intervals (left, right], ascending, shape (J,)."""
     right: FloatArray
     share: FloatArray
-    """Share of the sequences that emerge up to each right end, shape (J,)."""
+    """Share of the texts that emerge up to each right end, shape (J,)."""
     low: FloatArray
     """95% interval of `share`, pointwise, shape (J,)."""
     high: FloatArray
     found: Turnbull
     """The estimate behind it."""
+    texts: int
+    """Texts that emerged."""
 
     @property
     def emerged(self) -> float:
         """Return the share that emerges within the time for which enough were followed.
 
-        NaN where sequences emerge, and too few were followed for any time.
+        NaN where texts emerge, and too few were followed for any time.
         """
         if len(self.share):
             return float(self.share[-1])
@@ -68,8 +72,11 @@ class TimeScale:
         return (float(self.low[-1]), float(self.high[-1])) if len(self.share) else UNDEFINED
 
     def among_emerged(self, part: float) -> Interval:
-        """Return the Turnbull interval in which this part of those that emerge have; else NaN."""
-        if not self.emerged > 0:
+        """Return the Turnbull interval in which this part of those that emerge have.
+
+        NaN where nothing is known of it, or fewer than `ENOUGH` texts emerged.
+        """
+        if self.texts < ENOUGH or not self.emerged > 0:
             return UNDEFINED
         place = int(np.searchsorted(self.share, part * self.emerged * (1 - 1e-12)))
         return float(self.left[place]), float(self.right[place])
@@ -82,7 +89,7 @@ def fit_time_scale(histories: Histories, name: str, seed: int) -> TimeScale:
     ends for all at the same checkpoint, a later exposure tells little of when.
 
     Raises:
-        FitError: It is none of `TIME_SCALES`, or no sequence was evaluated after exposure.
+        FitError: It is none of `TIME_SCALES`, or no text was evaluated after exposure.
     """
     seen = observations(histories, name)
     found = turnbull(seen.left, seen.right, weights=seen.weights, entry=seen.entry)
@@ -95,13 +102,14 @@ def fit_time_scale(histories: Histories, name: str, seed: int) -> TimeScale:
     begun = np.searchsorted(found.right, ends[1:], side="right")
     share, low, high = (np.append(0.0, values)[begun] for values in (found.cumulative, low, high))
     left = ends[:-1] if name == "training" else found.left[begun - 1]
-    return TimeScale(name, left, ends[1:], share, low, high, found)
+    texts = int(seen.weights[np.isfinite(seen.right)].sum())
+    return TimeScale(name, left, ends[1:], share, low, high, found, texts)
 
 
 def observations(histories: Histories, name: str) -> Observations:
-    """Return the intervals (left, right] of emergence of all exposed sequences on one scale.
+    """Return the intervals (left, right] of emergence of all exposed texts on one scale.
 
-    Without those known to be extractable before. The left end is the last checkpoint without, or
+    Without generic ones. The left end is the last checkpoint without, or
     exposure if that is later; the right end is infinite where it never was memorized. On the
     scale of training exposures are gathered in bins that count as their middle; on the others
     intervals are widened to hold whichever of the bin it was.
@@ -135,8 +143,8 @@ def observations(histories: Histories, name: str) -> Observations:
 
 def _nothing_to_time(histories: Histories) -> str:
     if histories.tables.shares[:, 0].any():
-        return "every sequence evaluated after it was trained on had been extractable before"
-    return "no sequence was evaluated after it was trained on"
+        return "every text evaluated after it was trained on had been extractable before"
+    return "no text was evaluated after it was trained on"
 
 
 def _grid(histories: Histories, name: str) -> FloatArray:
@@ -147,9 +155,9 @@ def _grid(histories: Histories, name: str) -> FloatArray:
 
 
 def horizon(histories: Histories, name: str) -> float:
-    """Return up to when enough sequences were followed for their share to mean something.
+    """Return up to when enough texts were followed for their share to mean something.
 
-    One event among the last few sequences that are followed seems to be the fate of all of them.
+    One event among the last few texts that are followed seems to be the fate of all of them.
     """
     table, last = histories.classes, float(histories.checkpoints[-1])
     if name == "training":

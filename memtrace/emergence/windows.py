@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from memtrace.emergence.hazard import Cells, cells_of
+from memtrace.emergence.hazard import cells_of, of_neighbours
 from memtrace.emergence.histories import Histories
 from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray, Int64Array
@@ -11,7 +11,7 @@ from memtrace.types import FloatArray, Int64Array
 def emergence_windows(histories: Histories) -> tuple[Windows, Int64Array, FloatArray, int]:
     """Count emergences between neighbouring checkpoints, with the exposure.
 
-    A sequence that emerges is taken as at risk for half of its interval.
+    A text that emerges is taken as at risk for half of its interval.
 
     Returns:
         Windows (`start` in steps), the checkpoint that ends each, the mean place of its exposure as
@@ -19,9 +19,7 @@ def emergence_windows(histories: Histories) -> tuple[Windows, Int64Array, FloatA
         further apart than that.
     """
     cells, steps = cells_of(histories), histories.checkpoints
-    begins = np.append(0, steps)[np.searchsorted(steps, cells.stop)]
-    near = cells.start >= begins
-    kept = Cells(*(getattr(cells, name)[near] for name in Cells.__dataclass_fields__))
+    kept = of_neighbours(cells, steps)
     time = (kept.at_risk - kept.events / 2) * kept.length
     stops, which = np.unique(kept.stop, return_inverse=True)
     exposures = np.bincount(which, time, len(stops))
@@ -34,4 +32,4 @@ def emergence_windows(histories: Histories) -> tuple[Windows, Int64Array, FloatA
         exposures=np.rint(exposures[seen]).astype(np.int64),
     )
     u = middle[seen] / exposures[seen] / histories.total_steps
-    return windows, stops[seen].astype(np.int64), u, int(cells.events[~near].sum())
+    return windows, stops[seen].astype(np.int64), u, int(cells.events.sum() - kept.events.sum())
