@@ -34,7 +34,7 @@ NUMBERED = ("last_without", "first_with", "confirmed", "last_checkpoint")
 class Histories:
     """What the runs of one model say of every text, grouped where there are too many.
 
-    A step of training is the unit of time. Row r is trained on by step r // B, and a text is
+    A step of training is the unit of time. A row is trained on by one step, and a text is
     exposed from the step of its first copy on: checkpoints up to that step had not seen it.
     """
 
