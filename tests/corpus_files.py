@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import yaml
+from conftest import write_index
 
 from memtrace.corpus import Corpus, open_corpus
 
+Rows = npt.NDArray[np.integer]
 ORDERS = Path(__file__).parent / "data_orders"
 
 # What a user writes for each folder.
@@ -76,7 +78,27 @@ def opened(name: str, folder: Path, **changes: Any) -> Corpus:
     return open_corpus(write_corpus_file(folder, **content))
 
 
-def expected(name: str, file: str = "expected.npy") -> npt.NDArray[np.integer]:
+def write_neox(folder: Path, vocabulary: int, length: int = 64, seed: int = 0) -> Rows:
+    """Write documents, GPT-NeoX's maps and a corpus file; return the rows, by the formula alone."""
+    rng = np.random.default_rng(seed)
+    documents = [rng.integers(1, vocabulary, n).astype("<u2") for n in rng.integers(1, 300, 90)]
+    write_index(folder / "d.idx", [len(document) for document in documents], 2)
+    np.concatenate(documents).tofile(folder / "d.bin")
+    order = rng.permutation(np.repeat(np.arange(90), 2))
+    tokens = np.concatenate([documents[i] for i in order])
+    samples = (len(tokens) - 1) // length
+    ends = np.cumsum([len(documents[i]) for i in order])
+    begins = np.arange(samples + 1) * length
+    entry = np.searchsorted(ends, begins, side="right")
+    shuffle = rng.permutation(samples)
+    np.save(folder / "m_doc_idx.npy", order.astype(np.int32))
+    places = np.column_stack((entry, begins - np.r_[0, ends][entry]))
+    np.save(folder / "m_sample_idx.npy", places.astype(np.int32))
+    np.save(folder / "m_shuffle_idx.npy", shuffle.astype(np.uint32))
+    return tokens[shuffle[:-1, None] * length + np.arange(length + 1)]
+
+
+def expected(name: str, file: str = "expected.npy") -> Rows:
     """Return the rows that the trainer's code gave."""
-    rows: npt.NDArray[np.integer] = np.load(ORDERS / name / file)
+    rows: Rows = np.load(ORDERS / name / file)
     return rows
