@@ -37,7 +37,8 @@ def corpus() -> None:
     """Look into a corpus, check it, pack it, count in it.
 
     A corpus is a name from the manifests, a Megatron prefix (with or without .bin), a prefix pack,
-    a .npy file, or an address such as hf://datasets/OWNER/NAME/document.
+    a .npy file, Parquet with a column of token ids, a corpus file (YAML), or an address such as
+    hf://datasets/OWNER/NAME/document.
     """
 
 

@@ -68,7 +68,8 @@ class Worker(click.ParamType[tuple[int, int]]):
 @model_suite
 @click.option(
     "--corpus",
-    help="Name, path or address: Megatron prefix, prefix pack, .npy  [default: the model's own]",
+    help="Name, path or address: Megatron prefix, prefix pack, .npy, Parquet, corpus file (YAML).  "
+    "[default: the model's own]",
 )
 @runs_option
 @click.option("--sequences", type=SequenceRange(), help="Only sequences A to B, B not included.")

@@ -88,7 +88,7 @@ def test_counts_up_to_each_step_of_a_ramp(own, tmp_path, memtrace_cli):
 
 
 def test_a_manifest_names_a_corpus_file(own, tmp_path):
-    path, rows = own
+    _, rows = own
     said = {"path": ".", "files": "my-run.yaml", "row_tokens": 65, "dtype": "uint16"}
     for count in (len(rows), len(rows) + 1):
         corpora = {"shuffled": {**said, "rows": count}}
