@@ -3,15 +3,18 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from memtrace.point_process import EventSequence, Windows
-from memtrace.point_process.diagnostics.dispersion import dispersion
+from memtrace.point_process.diagnostics.dispersion import dispersion, reference
+from memtrace.point_process.diagnostics.second_order import fano_curve
 from memtrace.point_process.diagnostics.window_counts import (
     expected_frequencies,
     global_envelope,
     qq_points,
     rootogram,
 )
+from memtrace.point_process.models.trend import log_linear
 from memtrace.point_process.simulate import random_order, window_counts
 
 
@@ -134,3 +137,64 @@ def test_random_orders_leave_the_envelope_of_the_qq_plot_about_once_in_twenty() 
         outside += bool(((found < fewest) | (found > most)).any())
 
     assert 1 <= outside <= 5 + 3 * math.sqrt(100 * 0.05 * 0.95) + 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_events"), [((64,), 60), ((1, 2, 3, 5, 40), 120), ((3,), 700), ((1, 2, 8), 900)]
+)
+def test_moments_of_the_statistic_are_those_of_random_orders(sizes, n_events) -> None:
+    exposures = np.tile(np.array(sizes, np.int64), 1200 // sum(sizes) + 1)
+    p = n_events / exposures.sum()
+    drawn = window_counts(exposures, n_events, np.random.default_rng(7), 20_000)
+    mean = exposures * p
+    x2 = ((drawn - mean) ** 2 / (mean * (1 - p))).sum(axis=1)
+    found = reference(mean, p)
+
+    assert found.df == pytest.approx(x2.mean(), rel=0.01)
+    assert found.variance == pytest.approx(x2.var(), rel=0.06)
+    assert found.skewness == pytest.approx(stats.skew(x2), abs=0.12)
+
+
+def test_equal_windows_with_many_events_are_chi_squared() -> None:
+    assert reference(np.full(300, 40.0), 0.1).is_chi_squared
+    assert not reference(np.full(300, 0.4), 0.01).is_chi_squared
+    assert not reference(np.tile([0.05, 60.0], 150), 0.1).is_chi_squared
+
+
+def thin_sample(n_events: int, rng: np.random.Generator) -> EventSequence:
+    """Place events in random order on a scattered sample of one sequence in thirteen."""
+    seen = np.sort(rng.choice(20_000, 1500, replace=False))
+    positions = rng.choice(seen, n_events, replace=False)
+    return EventSequence.from_positions(
+        positions, n=20_000, observed=np.column_stack((seen, seen + 1))
+    )
+
+
+def test_windows_of_a_thin_sample_keep_the_size_of_every_dispersion() -> None:
+    """Chi-squared rejects one in four: windows with one observed sequence have 66 times its X2."""
+    rng, draws = np.random.default_rng(8), 200
+    found = [thin_sample(15, rng) for _ in range(draws)]
+    slack = 3 * math.sqrt(0.05 * 0.95 / draws)
+    windows = [events.windows(64) for events in found]
+
+    simulated = [dispersion(w, rng=rng).binomial.p_value < 0.05 for w in windows[:60]]
+    about = [log_linear(events, step=64).about.binomial.p_value < 0.05 for events in found]
+    by_chi_squared = [dispersion(w).binomial.p_value < 0.05 for w in windows]
+    assert np.mean(simulated) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 60)
+    assert np.mean(about) <= 0.05 + slack
+    assert np.mean(by_chi_squared) > 0.15
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3])
+def test_random_orders_leave_the_band_of_the_fano_curve_at_most_once_in_twenty(share) -> None:
+    """With gaps few windows are complete, and the events in them are not those of the rest."""
+    rng, draws, outside = np.random.default_rng(9), 200, 0
+    starts = np.arange(0, 20_000, 250)
+    observed = np.column_stack((starts, starts + rng.integers(40, 250, len(starts))))
+    seen = np.concatenate([np.arange(*one) for one in observed])
+    for _ in range(draws):
+        positions = rng.choice(seen, round(share * len(seen)), replace=False)
+        curve = fano_curve(EventSequence.from_positions(positions, n=20_000, observed=observed), 64)
+        outside += bool(((curve.fano < curve.low) | (curve.fano > curve.high)).any())
+
+    assert outside / draws <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / draws)

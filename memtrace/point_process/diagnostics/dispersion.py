@@ -5,6 +5,7 @@ It cannot see the order of the windows: a drift shows only by what it adds to th
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -12,9 +13,74 @@ from scipy import stats
 from memtrace.point_process.windows import Windows
 from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
-SPARSE = 200
-"""Expected pairs of events sharing a window, doubled, below which chi-squared tails mislead."""
 DRAWS = 1999
+MOST_PLACED = 5000
+"""With more events than this the tails come from moments, not from simulated orders."""
+NEAR_VARIANCE, NEAR_SKEWNESS = 0.02, 0.04
+"""A statistic whose variance, as a share, and skewness are as near as this is chi-squared."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A gamma distribution of X2 with its first three moments (Pearson's type III).
+
+    With the variance 2 df and the skewness sqrt(8 / df) it is chi-squared.
+    """
+
+    df: int
+    """The mean."""
+    variance: float
+    skewness: float
+
+    @property
+    def is_chi_squared(self) -> bool:
+        """Return whether chi-squared differs by less than can matter."""
+        near = abs(self.variance / (2 * self.df) - 1) < NEAR_VARIANCE
+        return near and abs(self.skewness - math.sqrt(8 / self.df)) < NEAR_SKEWNESS
+
+    @property
+    def law(self) -> Any:
+        """Return the frozen distribution."""
+        if self.is_chi_squared:
+            return stats.chi2(self.df)
+        sd = math.sqrt(self.variance)
+        if self.skewness < 1e-3:
+            return stats.norm(self.df, sd)
+        shape, scale = 4 / self.skewness**2, sd * self.skewness / 2
+        return stats.gamma(shape, loc=self.df - shape * scale, scale=scale)
+
+
+def reference(
+    mean: FloatArray, share: float, design: FloatArray | None = None, parameters: int = 1
+) -> Reference:
+    """Return the moments of sum (y - mean)^2 / (mean (1 - share)) in random order.
+
+    Given what was estimated from the counts, each term loses its regression on the scores
+    (McCullagh 1985, the conditional moments of Pearson's statistic): what is left has cumulants
+    that follow from those of binomial counts. With equal expectations m the variance is 2 df
+    (1 - 1 / exposure) and the third cumulant df (8 + 4 / m); unequal small ones add far more.
+
+    Args:
+        mean: Expected count of each window, shape (W,).
+        share: Share of the sequences that are events; 0 for Poisson counts.
+        design: Columns of the log-linear rate, shape (W, k); None for a constant.
+        parameters: How many parameters were estimated.
+    """
+    w, pq = len(mean), share * (1 - share)
+    v = mean * (1 - share)
+    x = np.ones((w, 1)) if design is None else design
+    score = (1 - 2 * share) * x.sum(axis=0)
+    b = x @ np.linalg.lstsq(x.T @ (v[:, None] * x), score, rcond=None)[0]
+    third, fourth = v * (1 - 2 * share), v * (1 - 6 * pq) + 3 * v**2
+    fifth = v * (1 - 2 * share) * (1 - 12 * pq + 10 * v)
+    sixth = v * (1 - 30 * pq + 120 * pq**2) + 15 * v**2 * (1 - 6 * pq)
+    sixth += 10 * third**2 + 15 * v**3
+    second = fourth / v**2 - 2 * b * third / v + b**2 * v
+    cube = sixth / v**3 - 3 * b * fifth / v**2 + 3 * b**2 * fourth / v - b**3 * third
+    df = w - parameters
+    variance = max(float((second - 1).sum()) * df / w, 1e-9)
+    cumulant = float((cube - 3 * second + 2).sum()) * df / w
+    return Reference(df, variance, cumulant / variance**1.5)
 
 
 @dataclass(frozen=True)
@@ -46,7 +112,8 @@ class Dispersion:
     """Against Poisson counts, as the paper: 1 - p times the binomial index."""
     degrees_of_freedom: int
     method: str
-    """How tails were found: `chi-squared`, or `simulation` of random orders for sparse counts."""
+    """How tails were found: `chi-squared`; for sparse or uneven expectations `simulation` of random
+    orders, or `moments` of the statistic."""
     cv: float = math.nan
     """Coefficient of variation of the rate between windows beyond chance; 0 if there is none."""
     cv_upper95: float = math.nan
@@ -61,7 +128,7 @@ def dispersion(
     windows: Windows,
     *,
     expected: FloatArray | None = None,
-    parameters: int = 1,
+    design: FloatArray | None = None,
     rng: np.random.Generator | None = None,
 ) -> Dispersion:
     """Test window counts against a rate that is constant, or as `expected`.
@@ -73,32 +140,35 @@ def dispersion(
     Args:
         windows: Counts and exposures, W windows.
         expected: Expected count of each window, shape (W,); None for a constant rate.
-        parameters: How many parameters of `expected` were estimated from the counts.
-        rng: For the simulation that replaces chi-squared tails where a constant rate leaves the
-            counts sparse; without it chi-squared is used throughout.
+        design: Columns of the log-linear rate of which `expected` was fitted, shape (W, k).
+        rng: For a constant rate, the simulation that replaces chi-squared tails where expectations
+            are sparse or uneven; without it chi-squared is used throughout.
     """
     counts, exposures = windows.counts, windows.exposures
     n_events, exposure = int(counts.sum()), int(exposures.sum())
-    df = len(counts) - parameters
+    df = len(counts) - (1 if design is None else design.shape[1])
     if reason := _undefined(n_events, exposure, df):
         return Dispersion(NO_INDEX, NO_INDEX, max(df, 0), "none", reason=reason)
     free = 1 - n_events / exposure
     mean = exposures * (n_events / exposure) if expected is None else expected
     x2 = float(((counts - mean) ** 2 / mean).sum())
-    sparse = expected is None and n_events**2 / len(counts) < SPARSE
-    if sparse and rng is not None:
+    law = reference(np.asarray(mean, np.float64), 1 - free, design, len(counts) - df)
+    method = "chi-squared"
+    if (rng is not None or expected is not None) and not law.is_chi_squared:
+        method = "simulation" if rng is not None and n_events <= MOST_PLACED else "moments"
+    if method == "simulation" and rng is not None:
         tails = _simulated_tails(counts, exposures, x2, rng)
-        poisson, binomial = _index(x2, df, tails), _index(x2 / free, df, tails)
+        poisson, binomial = _index(x2, df, law.law, tails), _index(x2 / free, df, law.law, tails)
     else:
-        poisson = _index(x2, df, _chi2_tails(x2, df))
-        binomial = _index(x2 / free, df, _chi2_tails(x2 / free, df))
+        exact = stats.chi2(df) if method == "chi-squared" else law.law
+        poisson, binomial = _index(x2, df, exact), _index(x2 / free, df, exact)
     # The usual window: neither a short last one nor thin coverage of a few changes it.
     length = float(np.median(exposures))
     return Dispersion(
         binomial=binomial,
         poisson=poisson,
         degrees_of_freedom=df,
-        method="simulation" if sparse and rng is not None else "chi-squared",
+        method=method,
         cv=_cv(binomial.value, length, 1 - free),
         cv_upper95=_cv(binomial.ci95[1], length, 1 - free),
         icc=(binomial.value - 1) / (length - 1) if length > 1 else math.nan,
@@ -125,13 +195,9 @@ def _undefined(n_events: int, exposure: int, df: int) -> str | None:
     return "too few windows" if df < 1 else None
 
 
-def _index(x2: float, df: int, tails: tuple[float, float]) -> Index:
-    low, high = x2 / stats.chi2.isf(0.025, df), x2 / stats.chi2.isf(0.975, df)
-    return Index(x2 / df, (float(low), float(high)), *tails)
-
-
-def _chi2_tails(x2: float, df: int) -> tuple[float, float]:
-    return float(stats.chi2.sf(x2, df)), float(stats.chi2.cdf(x2, df))
+def _index(x2: float, df: int, law: Any, tails: tuple[float, float] | None = None) -> Index:
+    low, high = (x2 / max(float(law.isf(level)), 1e-9) for level in (0.025, 0.975))
+    return Index(x2 / df, (low, high), *(tails or (float(law.sf(x2)), float(law.cdf(x2)))))
 
 
 def _simulated_tails(

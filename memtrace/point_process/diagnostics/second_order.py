@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from memtrace.point_process.diagnostics.dispersion import reference
 from memtrace.point_process.events import EventSequence
 from memtrace.types import FloatArray, Int64Array
 
@@ -70,29 +70,37 @@ def fano_and_allan(counts: Int64Array) -> tuple[float, float]:
 def fano_curve(events: EventSequence, unit: int) -> FanoCurve:
     """Return Fano and Allan factors over windows of unit / 4, unit / 2, ..., 64 units.
 
-    Only windows that were observed as a whole count. The envelope takes chi-squared quantiles at a
-    level divided by the number of lengths.
+    Only windows that were observed as a whole count. The envelope takes quantiles of the statistic
+    with its moments in random order (see `reference`) at a level divided by the number of lengths.
     """
     scaled = unit * 2.0 ** np.arange(-HALVINGS, DOUBLINGS + 1)
     lengths = np.unique(np.maximum(scaled, 1).astype(np.int64))
-    found = []
-    for length in lengths[lengths <= max(events.n // 4, 1)]:
-        windows = events.windows(int(length))
-        complete = windows.counts[windows.exposures == length]
-        found.append((length, len(complete), *fano_and_allan(complete)))
-    table = np.array(found or np.empty((0, 4)), float)
-    length, number, fano, allan = table.T
-    free, df = 1 - events.fraction, np.maximum(number - 1, 1)
-    level = 0.025 / max(len(table), 1)
-    return FanoCurve(
-        length.astype(np.int64),
-        number.astype(np.int64),
-        fano,
-        allan,
-        free * stats.chi2.ppf(level, df) / df,
-        free * stats.chi2.isf(level, df) / df,
-        free,
-    )
+    lengths = lengths[lengths <= max(events.n // 4, 1)]
+    level = 0.025 / max(len(lengths), 1)
+    found = [_fano_at(events, int(length), level) for length in lengths]
+    table = np.array(found or np.empty((0, 5)), float)
+    number, fano, allan, low, high = table.T
+    free = 1 - events.fraction
+    return FanoCurve(lengths, number.astype(np.int64), fano, allan, low, high, free)
+
+
+def _fano_at(
+    events: EventSequence, length: int, level: float
+) -> tuple[int, float, float, float, float]:
+    """Return windows, Fano and Allan factor and the ends of the envelope at one length.
+
+    Given how many events fell into complete windows, only those windows count.
+    """
+    windows = events.windows(length)
+    complete = windows.counts[windows.exposures == length]
+    number, n_events = len(complete), int(complete.sum())
+    fano, allan = fano_and_allan(complete)
+    if math.isnan(fano) or n_events == number * length:
+        return number, fano, allan, math.nan, math.nan
+    share = n_events / (number * length)
+    law = reference(np.full(number, length * share), share).law
+    low, high = ((1 - share) * law.isf(tail) / (number - 1) for tail in (1 - level, level))
+    return number, fano, allan, float(low), float(high)
 
 
 def ripley_k(positions: Int64Array, total: int, radius: int) -> RipleyK | None:

@@ -305,7 +305,8 @@ def _dispersion_about(events: EventSequence, theta: float, length: int) -> Dispe
     # Relative to the highest rate, so that not all of them underflow.
     tilt = windows.exposures * np.exp(theta * middle - (theta * middle).max())
     expected = np.maximum(tilt * (events.n_events / tilt.sum()), np.finfo(float).tiny)
-    return dispersion(windows, expected=expected, parameters=2)
+    design = np.column_stack((np.ones(len(middle)), middle))
+    return dispersion(windows, expected=expected, design=design)
 
 
 def _exp(x: float) -> float:
