@@ -95,11 +95,14 @@ def _fano_at(
     complete = windows.counts[windows.exposures == length]
     number, n_events = len(complete), int(complete.sum())
     fano, allan = fano_and_allan(complete)
-    if math.isnan(fano) or n_events == number * length:
-        return number, fano, allan, math.nan, math.nan
-    share = n_events / (number * length)
+    total = number * length
+    if math.isnan(fano) or n_events == total:
+        return number, fano, allan, 0.0, 0.0  # nothing can vary
+    share = n_events / total
     law = reference(np.full(number, length * share), share).law
-    low, high = ((1 - share) * law.isf(tail) / (number - 1) for tail in (1 - level, level))
+    scale = (1 - share) / (number - 1) * total / (total - 1)
+    # In windows of one sequence there is one value only, and rounding.
+    low, high = scale * law.isf(1 - level) - 1e-9, scale * law.isf(level) + 1e-9
     return number, fano, allan, float(low), float(high)
 
 

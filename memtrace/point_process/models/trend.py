@@ -16,6 +16,7 @@ from memtrace.point_process.diagnostics.dispersion import Dispersion, dispersion
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.constant import homogeneous
+from memtrace.point_process.windows import Windows
 from memtrace.types import UNDEFINED, FloatArray, Interval
 
 SERIES = 1e-2
@@ -25,6 +26,8 @@ CELLS = 4096
 NEAR = 0.02
 FEW_EVENTS = 100
 """Below this many events the signed root is corrected for the skewness of their mean position."""
+LEAST_EXPECTED = 1e-3
+"""Least expectation of what is left over at the end of the axis."""
 SIGNIFICANT = 0.05
 """Level at which dispersion about the trend widens its intervals."""
 
@@ -304,9 +307,18 @@ def _dispersion_about(events: EventSequence, theta: float, length: int) -> Dispe
     middle = np.minimum(windows.start + length / 2, (windows.start + events.n) / 2) / events.n
     # Relative to the highest rate, so that not all of them underflow.
     tilt = windows.exposures * np.exp(theta * middle - (theta * middle).max())
-    expected = np.maximum(tilt * (events.n_events / tilt.sum()), np.finfo(float).tiny)
-    design = np.column_stack((np.ones(len(middle)), middle))
-    return dispersion(windows, expected=expected, design=design)
+    expected = tilt * (events.n_events / tilt.sum())
+    # Neighbours share one window until they expect an event: X2 has no law where none can be.
+    before = np.cumsum(expected) - expected
+    first = np.flatnonzero(np.diff(np.floor(before + 1e-9), prepend=-1.0))
+    merged = Windows(
+        windows.start[first],
+        np.add.reduceat(windows.counts, first),
+        np.add.reduceat(windows.exposures, first),
+    )
+    mean = np.maximum(np.add.reduceat(expected, first), LEAST_EXPECTED)
+    centre = np.add.reduceat(expected * middle, first) / mean
+    return dispersion(merged, expected=mean, design=np.column_stack((np.ones(len(mean)), centre)))
 
 
 def _exp(x: float) -> float:
