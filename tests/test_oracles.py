@@ -108,7 +108,6 @@ ELSEWHERE: list[tuple[str, set[str], str]] = [
 ]
 
 ENUMERATED = "not computed yet: the exact distribution over all placements"
-OTHER_NULL = "not computed: ours is the p-value of a random order, without replacement"
 OTHER_FORM = "not computed: ours is that of the logarithm, from which the interval comes"
 OTHER_INTERVAL = "not computed: the library has another interval of it"
 POINTWISE = "not computed: ours is the envelope that holds the whole plot"
@@ -138,8 +137,6 @@ NOT_COMPUTED = {
     ("texts", "arrangements"): ENUMERATED,
     ("texts", "p_exact_two_sided_abs"): ENUMERATED,
     ("texts", "p_exact_upper"): ENUMERATED,
-    ("uniformity", "ad_p"): OTHER_NULL,
-    ("uniformity", "cvm_p"): OTHER_NULL,
 }
 
 

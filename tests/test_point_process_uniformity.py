@@ -23,6 +23,37 @@ def test_exact_p_values_are_the_shares_of_all_orders() -> None:
     assert z.var() == pytest.approx(1)
 
 
+def test_quadratic_p_values_are_the_shares_of_all_orders() -> None:
+    """W2 as the statistic of two samples, of which SciPy enumerates all orders; A2 directly."""
+    n, k = 12, 5
+    orders = list(combinations(range(n), k))
+    found = [uniformity(EventSequence.from_positions(c, n=n)) for c in orders]
+    order = np.arange(k)
+    u = (np.array(orders) + 0.5) / n
+    product = u * (1 - u[:, ::-1])
+    a2 = -k - ((2 * order + 1) / k * np.log(product)).sum(axis=1)
+    for events, one, value in list(zip(orders, found, a2, strict=True))[::53]:
+        others = np.setdiff1d(np.arange(n), events)
+        exact = stats.cramervonmises_2samp(events, others, method="exact").pvalue
+        assert one.cramer_von_mises_p_value == pytest.approx(exact)
+        assert one.anderson_darling == pytest.approx(value)
+        assert one.anderson_darling_p_value == pytest.approx((a2 >= value - 1e-9).mean())
+
+
+@pytest.mark.parametrize(("n", "k"), [(1000, 1), (400, 3), (300, 40), (300, 150), (300, 290)])
+def test_quadratic_p_values_are_uniform_in_random_order(n, k) -> None:
+    """The limits alone reject 3 to 8% with few events or few others."""
+    rng, draws = np.random.default_rng(4), 1000
+    orders = np.sort(rng.random((draws, n)).argpartition(k - 1, axis=1)[:, :k], axis=1)
+    found = [uniformity(EventSequence.from_positions(one, n=n)) for one in orders]
+    names = "anderson_darling_p_value", "cramer_von_mises_p_value"
+    for p_values in ([getattr(one, name) for one in found] for name in names):
+        for level in (0.02, 0.05, 0.5):
+            slack = 3 * math.sqrt(level * (1 - level) / draws)
+            few = k == 1 and level < 0.05  # one event has n / 2 values only
+            assert np.mean(np.array(p_values) <= level) == pytest.approx(level, abs=slack + few / n)
+
+
 @pytest.mark.parametrize(("n", "k"), [(9, 4), (10, 5), (13, 3)])
 def test_exact_p_value_of_the_most_even_order_is_one(n, k) -> None:
     orders = [uniformity(EventSequence.from_positions(c, n=n)) for c in combinations(range(n), k)]

@@ -17,6 +17,9 @@ SMALLEST = 1e-6
 
 FAR = 1e-5
 """Below this tail the corrections for few values are no longer right."""
+NEAR = 1e-3
+"""Above this tail the short formula of Anderson-Darling's limit has all digits that its correction
+for few values has."""
 PLACES = np.linspace(0.05, 30.0, 600)
 """Statistics, in units of the largest weight, between which the log tail is interpolated."""
 
@@ -108,7 +111,8 @@ def finite_sf(value: float, power: str, n: float) -> float:
     if limit < FAR:
         return limit
     if power == "anderson-darling":
-        return float(np.clip(limit - _anderson_darling_error(1 - limit, n), FAR / 10, 1.0))
+        below = _anderson_darling_limit(value) if limit > NEAR else 1 - limit
+        return float(np.clip(1 - below - _anderson_darling_error(below, n), FAR / 10, 1.0))
     return float(np.clip(limit - _cramer_von_mises_term(value, 1 - limit) / n, FAR / 10, 1.0))
 
 
@@ -137,6 +141,15 @@ def _ed3(y: FloatArray) -> FloatArray:
     z = y**2 / 4
     bessel = 2 * special.kve(1 / 4, z) + 3 * special.kve(3 / 4, z) - special.kve(5 / 4, z)
     return np.asarray(np.exp(-2 * z) * (y / 2) ** 2.5 * bessel / math.sqrt(math.pi))
+
+
+def _anderson_darling_limit(z: float) -> float:
+    """Return the limiting distribution function by the short formula, right to 2e-6."""
+    if z < 2:
+        short = [0.00168691, -0.011672, 0.0347962, -0.0649821, 0.247105, 2.00012]
+        return math.exp(-1.2337141 / z) / math.sqrt(z) * float(np.polyval(short, z))
+    long = [-0.0003146, 0.008056, -0.082433, 0.43424, -2.30695, 1.0776]
+    return math.exp(-math.exp(float(np.polyval(long, z))))
 
 
 def _anderson_darling_error(x: float, n: float) -> float:

@@ -7,17 +7,21 @@ are a simple random sample without replacement, and every test here has its exac
 import math
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 from scipy import special, stats
 
-from memtrace.point_process.diagnostics.quadratic import quadratic_sf
+from memtrace.point_process.diagnostics.quadratic import finite_sf
 from memtrace.point_process.events import EventSequence
 from memtrace.types import FloatArray, Int64Array
 
 EXACT_SEQUENCES = 200
 """Up to so many observed sequences the exact permutation distributions are used."""
 COMPONENTS = 4
+DRAWS = 9999
+MANY_SEQUENCES = 100_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,9 @@ def uniformity(events: EventSequence) -> Uniformity:
     distance, free = max(plus, minus), 1 - n / total
     shrink = math.sqrt(free / n)
     u = (events.ranks + 0.5) / total
-    w2, a2, theta = cramer_von_mises(u), anderson_darling(u), neyman_components(u)
+    theta = neyman_components(u)
+    w2, a2 = float(cramer_von_mises(u)), float(anderson_darling(u))
+    w2_p, a2_p = _quadratic_p(w2, a2, n, total)
     smooth = n * float((theta**2).sum()) / free
     z = laplace_z(events.ranks, total)
     exact = total <= EXACT_SEQUENCES
@@ -95,9 +101,9 @@ def uniformity(events: EventSequence) -> Uniformity:
         kuiper=plus + minus,
         kuiper_p_value=kuiper_sf((plus + minus) / shrink),
         cramer_von_mises=w2,
-        cramer_von_mises_p_value=quadratic_sf(w2 / free, "cramer-von mises"),
+        cramer_von_mises_p_value=w2_p,
         anderson_darling=a2,
-        anderson_darling_p_value=quadratic_sf(a2 / free, "anderson-darling"),
+        anderson_darling_p_value=a2_p,
         neyman=tuple(map(float, theta)),
         neyman_statistic=smooth,
         neyman_p_value=float(stats.chi2.sf(smooth, len(theta))),
@@ -110,19 +116,68 @@ def deviations(ranks: Int64Array, total: int) -> tuple[FloatArray, FloatArray]:
     return steps[:-1] - ranks / total, steps[1:] - (ranks + 1) / total
 
 
-def cramer_von_mises(u: FloatArray) -> float:
-    """Return W2 = 1 / 12 n + sum (u_(i) - (2 i - 1) / 2 n)^2 of ascending values in (0, 1)."""
-    n = len(u)
+def _quadratic_p(w2: float, a2: float, n: int, total: int) -> tuple[float, float]:
+    """Return the p-values of W2 and A2 of n ranks drawn without replacement.
+
+    Up to `EXACT_SEQUENCES` by all orders, or many of them. Beyond, the statistics less what all
+    sequences together have (their steps are 1 / total apart) are 1 - p times those of n (1 - p)
+    independent values. For Cramer-von Mises that is the statistic of two samples, the events and
+    the others, whose mean and variance then agree (Anderson 1962).
+    """
+    if total <= EXACT_SEQUENCES:
+        statistics = _null_statistics(n, total)
+        found = (
+            (one >= x * (1 - 1e-9)).mean() for one, x in zip(statistics, (w2, a2), strict=True)
+        )
+        return tuple(map(float, found))  # type: ignore[return-value]
+    if n == 1:  # both grow with the distance from the middle
+        at_least = min(1.0, 1 - 2 * math.sqrt(max(w2 - 1 / 12, 0.0)) + 1 / total)
+        return at_least, at_least
+    free, size = 1 - n / total, n * (1 - n / total)
+    two_samples = (w2 - n / (12 * total**2)) / free * total / (total + 1)
+    steps = n / total * _anderson_darling_of_all(total)
+    return (
+        finite_sf(two_samples, "cramer-von mises", size),
+        finite_sf((a2 - steps) / free, "anderson-darling", size),
+    )
+
+
+@lru_cache(maxsize=256)
+def _anderson_darling_of_all(total: int) -> float:
+    """Return A2 of all sequences: near log(total) / 6 total, nothing where there are many."""
+    if total > MANY_SEQUENCES:
+        return 0.0
+    return float(anderson_darling((np.arange(total) + 0.5) / total))
+
+
+@lru_cache(maxsize=256)
+def _null_statistics(n: int, total: int) -> tuple[FloatArray, FloatArray]:
+    """Return W2 and A2 of every order of few sequences, or of `DRAWS` of them."""
+    if math.comb(total, n) <= DRAWS:
+        ranks = np.array(list(combinations(range(total), n)))
+    else:
+        order = np.random.default_rng(0).random((DRAWS, total)).argpartition(n - 1, axis=1)
+        ranks = np.sort(order[:, :n], axis=1)
+    u = (ranks + 0.5) / total
+    return cramer_von_mises(u), anderson_darling(u)
+
+
+def cramer_von_mises(u: FloatArray) -> FloatArray:
+    """Return W2 = 1 / 12 n + sum (u_(i) - (2 i - 1) / 2 n)^2 of ascending values in (0, 1).
+
+    Along the last axis, as `anderson_darling`.
+    """
+    n = u.shape[-1]
     plotting = (2 * np.arange(1, n + 1) - 1) / (2 * n)
-    return 1 / (12 * n) + float(((u - plotting) ** 2).sum())
+    return np.asarray(1 / (12 * n) + ((u - plotting) ** 2).sum(axis=-1))
 
 
-def anderson_darling(u: FloatArray) -> float:
+def anderson_darling(u: FloatArray) -> FloatArray:
     """Return A2 = -n - mean (2 i - 1)(log u_(i) + log(1 - u_(n + 1 - i))) of ascending values."""
-    n = len(u)
+    n = u.shape[-1]
     weight = 2 * np.arange(1, n + 1) - 1
     with np.errstate(divide="ignore"):  # infinite where a value is 0 or 1
-        return -n - float((weight * (np.log(u) + np.log1p(-u[::-1]))).mean())
+        return np.asarray(-n - (weight * (np.log(u) + np.log1p(-u[..., ::-1]))).mean(axis=-1))
 
 
 def neyman_components(u: FloatArray, components: int = COMPONENTS) -> FloatArray:
