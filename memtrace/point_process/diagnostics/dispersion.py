@@ -128,6 +128,7 @@ def dispersion(
     windows: Windows,
     *,
     expected: FloatArray | None = None,
+    parameters: int = 1,
     design: FloatArray | None = None,
     rng: np.random.Generator | None = None,
 ) -> Dispersion:
@@ -140,19 +141,21 @@ def dispersion(
     Args:
         windows: Counts and exposures, W windows.
         expected: Expected count of each window, shape (W,); None for a constant rate.
-        design: Columns of the log-linear rate of which `expected` was fitted, shape (W, k).
+        parameters: How many parameters of `expected` were estimated from the counts.
+        design: Columns of a log-linear rate that was fitted, shape (W, parameters), for the
+            moments of sparse or uneven expectations; None for a constant one.
         rng: For a constant rate, the simulation that replaces chi-squared tails where expectations
             are sparse or uneven; without it chi-squared is used throughout.
     """
     counts, exposures = windows.counts, windows.exposures
     n_events, exposure = int(counts.sum()), int(exposures.sum())
-    df = len(counts) - (1 if design is None else design.shape[1])
+    df = len(counts) - parameters
     if reason := _undefined(n_events, exposure, df):
         return Dispersion(NO_INDEX, NO_INDEX, max(df, 0), "none", reason=reason)
     free = 1 - n_events / exposure
     mean = exposures * (n_events / exposure) if expected is None else expected
     x2 = float(((counts - mean) ** 2 / mean).sum())
-    law = reference(np.asarray(mean, np.float64), 1 - free, design, len(counts) - df)
+    law = reference(np.asarray(mean, np.float64), 1 - free, design, parameters)
     method = "chi-squared"
     if (rng is not None or expected is not None) and not law.is_chi_squared:
         method = "simulation" if rng is not None and n_events <= MOST_PLACED else "moments"

@@ -318,7 +318,8 @@ def _dispersion_about(events: EventSequence, theta: float, length: int) -> Dispe
     )
     mean = np.maximum(np.add.reduceat(expected, first), LEAST_EXPECTED)
     centre = np.add.reduceat(expected * middle, first) / mean
-    return dispersion(merged, expected=mean, design=np.column_stack((np.ones(len(mean)), centre)))
+    design = np.column_stack((np.ones(len(mean)), centre))
+    return dispersion(merged, expected=mean, parameters=2, design=design)
 
 
 def _exp(x: float) -> float:
