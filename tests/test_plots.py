@@ -151,7 +151,7 @@ def test_alternative_texts_say_what_is_seen(fit) -> None:
     texts = {name: described(fit, name) for name in plots.shown(fit)}
 
     assert texts.keys() <= CAPTIONS.keys()
-    assert interval_text(fit) in texts["rate"]
+    assert interval_text(fit.trend) in texts["rate"]
     assert percent(fit.uniformity.ks) in texts["cumulative"]
     assert f"{fit.windows.counts.min()} to {fit.windows.counts.max()}," in texts["qq"]
 

@@ -273,8 +273,8 @@ def test_verdict_sees_a_bump_in_the_middle_that_is_no_drift() -> None:
 
     assert fit.trend.p_value > 0.05
     assert fit.verdict.startswith("Hump: the rate is highest near sequence 4")
-    assert fit.departures.bow is not None
-    assert 1.1 < fit.departures.bow.over_start < 1.4
+    assert fit.order.departures.bow is not None
+    assert 1.1 < fit.order.departures.bow.over_start < 1.4
 
 
 def test_pythia_scale_needs_exact_integers() -> None:

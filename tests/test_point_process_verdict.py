@@ -115,7 +115,7 @@ def test_low_coverage_is_named_as_the_cause() -> None:
     part = fit_poisson(EventSequence.from_positions(inside, n=100_000, observed=ranges))
 
     assert part.verdict.startswith("Too little was scanned to tell whether the rate drifts: 5%")
-    assert part.detectable_in_full == pytest.approx(
+    assert part.order.detectable_in_full == pytest.approx(
         fit_poisson(full).trend.detectable_ratio(), rel=0.05
     )
 
@@ -128,4 +128,4 @@ def test_a_step_is_told_with_its_place_and_size() -> None:
 
     assert low <= N // 2 <= high
     assert f"from step {(fit.change_point.index or 0) / STEP:,.0f} of {N // STEP} on" in fit.verdict
-    assert "drift" not in fit.departures.rivals
+    assert "drift" not in fit.order.departures.rivals

@@ -5,6 +5,7 @@ the dependence between its tests. What has passed is then described by the simpl
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,7 @@ class Departure:
     """One test of the gate."""
 
     name: str
-    """`trend`, `recency`, `change point`, `dispersion` or `shape`."""
+    """`trend`, `recency`, `change point`, `dispersion`, `shape`, or that of a further test."""
     p_value: float
     p_holm: float
     """Adjusted for the number of tests: at most 0.05 where the departure was found."""
@@ -78,6 +79,7 @@ def find_departures(
     windows: Dispersion,
     unit: int,
     rng: np.random.Generator,
+    others: Mapping[str, float] | None = None,
 ) -> Departures:
     """Test random order and describe what departs from it.
 
@@ -91,7 +93,9 @@ def find_departures(
         windows: Dispersion of the window counts.
         unit: Length of an optimizer step, of a window where there is none, in sequences.
         rng: Draws random orders where the counts of steps are sparse.
+        others: P-values of further tests by name, that pass through the same gate.
     """
+    beside = dict(others or {})
     steps = dispersion(events.windows(unit), rng=rng)
     p_values = {
         "trend": trend.p_value,
@@ -99,6 +103,7 @@ def find_departures(
         "change point": _p(step),
         "dispersion": _smaller(steps.binomial.p_value, windows.binomial.p_value),
         "shape": even.neyman_p_value if curve.model.reason else _p(curve.model),
+        **beside,
     }
     holm = adjust_p_values(list(p_values.values()), "holm")
     tests = tuple(
@@ -106,7 +111,7 @@ def find_departures(
         for (name, p), adjusted in zip(p_values.items(), holm, strict=True)
     )
     found = {one.name for one in tests if one.p_holm <= LEVEL}
-    if not found - {"dispersion"}:
+    if not found - {"dispersion", *beside}:
         return Departures(tests, steps=steps)
     bent = bow(events)
     models = {DRIFT: log_linear_model(events, trend), STEP: step, RECENCY: recency}

@@ -48,7 +48,7 @@ def document(fit: PoissonResult) -> dict[str, Any]:
         "detectable": _detectable(fit),
         "uniformity": dict(vars(fit.uniformity)),
         "change_point": _change_point(fit),
-        "departures": _departures(fit.departures),
+        "departures": _departures(fit.order.departures),
         "models": [model.document() for model in fit.models],
         "best_model": fit.best.name,
         "rate_curve": _curve(fit),

@@ -88,7 +88,7 @@ def fit_poisson(
     # A stream for each simulation, so that none depends on what others drew.
     seeds = np.random.SeedSequence(seed).spawn(4)
     streams = [np.random.default_rng(one) for one in seeds[1:]]
-    order = examine_order(events, window=window, seed=seeds[0])
+    order = examine_order(events, window=window, margin=margin, seed=seeds[0])
     trend = order.trend
     steady = homogeneous(events.n_events, events.exposure)
     models = [steady, log_linear_model(events, trend)]
@@ -108,7 +108,7 @@ def fit_poisson(
         rate_ci95_poisson=_per_window(garwood_interval, events, window),
         dispersion=order.dispersion,
         trend=trend,
-        equivalence=trend.equivalence(margin),
+        equivalence=order.equivalence,
         uniformity=order.uniformity,
         control=_control(events),
         spline=order.spline,
@@ -116,7 +116,7 @@ def fit_poisson(
         models=tuple(models),
         contrasts=halves_and_ends(events),
         last_steps=last_steps(events),
-        departures=order.departures,
+        order=order,
         checks=check(events, windows, best_model(tuple(models)), unit, streams[2]),
     )
 

@@ -1,8 +1,11 @@
 """Everything that is asked of the order of some events, as one value: of all rows, or of some."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from memtrace.point_process.departures import Departures, find_departures
 from memtrace.point_process.diagnostics.dispersion import Dispersion, dispersion
@@ -12,14 +15,20 @@ from memtrace.point_process.model import Model
 from memtrace.point_process.models.change_point import ChangePoint, change_point, change_point_model
 from memtrace.point_process.models.recency import recency
 from memtrace.point_process.models.spline import Spline, spline
-from memtrace.point_process.models.trend import Trend, log_linear
+from memtrace.point_process.models.trend import Equivalence, Trend, log_linear
+
+FEW_EVENTS = 10
+UNDERPOWERED = 3.0
+"""A fit whose minimum detectable ratio is larger has too few events to say anything of a drift."""
 
 
 @dataclass(frozen=True, eq=False)
 class Order:
     """Tests and models of one order, and what the gate of all its tests found."""
 
+    events: EventSequence
     trend: Trend
+    equivalence: Equivalence
     spline: Spline
     change_point: ChangePoint
     step: Model
@@ -30,14 +39,38 @@ class Order:
     """Of window counts."""
     departures: Departures
 
+    @property
+    def underpowered(self) -> bool:
+        """Return whether there are too few events to tell whether the rate drifts."""
+        coarse = self.trend.detectable_ratio() > UNDERPOWERED
+        return self.events.n_events < FEW_EVENTS or (coarse and not self.departures.found)
 
-def examine_order(events: EventSequence, *, window: int, seed: np.random.SeedSequence) -> Order:
+    @property
+    def detectable_in_full(self) -> float:
+        """Return the minimum detectable ratio if all of the axis were scanned, at the same rate."""
+        p, n = self.events.fraction, self.events.fraction * self.events.n
+        if not n:
+            return math.inf
+        z = float(stats.norm.isf(0.025) + stats.norm.isf(0.2))
+        return math.exp(min(z * math.sqrt(12 * (1 - p) / n), 700.0))
+
+
+def examine_order(
+    events: EventSequence,
+    *,
+    window: int,
+    seed: np.random.SeedSequence,
+    margin: float = 1.05,
+    others: Mapping[str, float] | None = None,
+) -> Order:
     """Test the order of the events, by every test of the gate.
 
     Args:
         events: Events and exposure.
         window: Length of a window in sequences.
         seed: Of the simulations, each of which has a stream of its own.
+        margin: Rate ratio between the end and the start that counts as a drift.
+        others: P-values of further tests by name, that pass through the same gate.
     """
     unit = events.sequences_per_step or window
     streams = [np.random.default_rng(child) for child in seed.spawn(5)]
@@ -56,5 +89,17 @@ def examine_order(events: EventSequence, *, window: int, seed: np.random.SeedSeq
         windows=windows,
         unit=unit,
         rng=streams[4],
+        others=others,
     )
-    return Order(trend, curve, change, step, fading, even, windows, departures)
+    return Order(
+        events,
+        trend,
+        trend.equivalence(margin),
+        curve,
+        change,
+        step,
+        fading,
+        even,
+        windows,
+        departures,
+    )

@@ -1,13 +1,10 @@
 """What a fit finds, as frozen values, and the thresholds by which all renderers judge them."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
 
-from memtrace.point_process.departures import Departures
 from memtrace.point_process.diagnostics.checks import Checks
 from memtrace.point_process.diagnostics.dispersion import Dispersion
 from memtrace.point_process.diagnostics.uniformity import Uniformity
@@ -19,14 +16,12 @@ from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.models.spline import Spline
 from memtrace.point_process.models.trend import Equivalence, Trend
+from memtrace.point_process.order import Order
 from memtrace.point_process.shares import RateComparison
 from memtrace.point_process.windows import Windows
 from memtrace.types import Interval
 
 SIGNIFICANT = 0.05
-FEW_EVENTS = 10
-UNDERPOWERED = 3.0
-"""A fit whose minimum detectable ratio is larger has too few events to say anything of a drift."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +53,8 @@ class PoissonResult:
     """Halves and ends of training against each other."""
     last_steps: dict[int, RateComparison]
     """The last so many steps against the rest of training."""
-    departures: Departures
-    """The tests of random order behind one gate."""
+    order: Order
+    """All of the order of the rows: its tests behind one gate, and the values above once more."""
     checks: Checks
 
     @property
@@ -92,18 +87,3 @@ class PoissonResult:
         counts = self.events.unexposed_events or 0, self.events.unexposed_exposure
         low, high = map(float, binomial_interval(*counts))
         return low, high
-
-    @property
-    def underpowered(self) -> bool:
-        """Return whether there are too few events to tell whether the rate drifts."""
-        coarse = self.trend.detectable_ratio() > UNDERPOWERED
-        return self.events.n_events < FEW_EVENTS or (coarse and not self.departures.found)
-
-    @property
-    def detectable_in_full(self) -> float:
-        """Return the minimum detectable ratio if all of the axis were scanned, at the same rate."""
-        p, n = self.events.fraction, self.events.fraction * self.events.n
-        if not n:
-            return math.inf
-        z = float(stats.norm.isf(0.025) + stats.norm.isf(0.2))
-        return math.exp(min(z * math.sqrt(12 * (1 - p) / n), 700.0))

@@ -7,7 +7,9 @@ import math
 
 from memtrace.point_process.departures import BOW, CURVE, DRIFT, RECENCY, STEP
 from memtrace.point_process.diagnostics.dispersion import Dispersion
-from memtrace.point_process.result import FEW_EVENTS, UNDERPOWERED, PoissonResult
+from memtrace.point_process.models.trend import Trend
+from memtrace.point_process.order import FEW_EVENTS, UNDERPOWERED, Order
+from memtrace.point_process.result import PoissonResult
 from memtrace.report.numbers import count, fold, interval, number, percent, ratio
 
 MANY_DIGITS = 0.01
@@ -37,15 +39,14 @@ def verdict(fit: PoissonResult) -> str:
         n = events.exposure
         every = f"All {n:,} sequences are" if n > 1 else "The only one is"
         return f"{every} memorized, so there is no order to test."
-    if fit.underpowered:
-        return _underpowered(fit)
-    order = _found(fit) if fit.departures.found else _nothing_found(fit)
-    return f"{order}{_covered(fit)}."
+    if fit.order.underpowered:
+        return _underpowered(fit.order)
+    return f"{_ordered(fit.order)}{_covered(fit.order)}."
 
 
-def interval_text(fit: PoissonResult) -> str:
+def interval_text(trend: Trend) -> str:
     """Return the rate ratio with its 90% interval, with as many digits as the interval needs."""
-    low, high = fit.trend.interval(0.90)
+    low, high = trend.interval(0.90)
     width = high - low
     digits = 4 if width < MANY_DIGITS else 3 if width < SOME_DIGITS else 2
 
@@ -54,14 +55,14 @@ def interval_text(fit: PoissonResult) -> str:
             return ratio(min(max(value, 1e-300), 1e300))  # its logarithm is finite
         return f"{value:.{digits}f}"
 
-    return f"end/start {form(fit.trend.rate_ratio)}, 90% interval {interval((low, high), form)}"
+    return f"end/start {form(trend.rate_ratio)}, 90% interval {interval((low, high), form)}"
 
 
-def _underpowered(fit: PoissonResult) -> str:
-    events, share = fit.events, fit.events.exposure / fit.events.n
-    least = f"the minimum detectable ratio at 80% power is {fold(fit.trend.detectable_ratio())}"
+def _underpowered(order: Order) -> str:
+    events, share = order.events, order.events.exposure / order.events.n
+    least = f"the minimum detectable ratio at 80% power is {fold(order.trend.detectable_ratio())}"
     known = count(events.n_events, "event")
-    in_full = fit.detectable_in_full
+    in_full = order.detectable_in_full
     enough = events.fraction * events.n >= FEW_EVENTS and in_full <= UNDERPOWERED
     if share < NEARLY_ALL and enough:
         return (
@@ -72,25 +73,29 @@ def _underpowered(fit: PoissonResult) -> str:
     return f"Too few events to tell whether the rate drifts: with {known} {least}."
 
 
-def _nothing_found(fit: PoissonResult) -> str:
-    return f"{_no_drift(fit)}; no other departure from a random order was found"
+def _ordered(order: Order) -> str:
+    return _found(order) if order.departures.found else _nothing_found(order)
 
 
-def _no_drift(fit: PoissonResult) -> str:
-    margin, estimate = f"the margin of {fit.equivalence.margin:g}", interval_text(fit)
-    if fit.equivalence.equivalent:
+def _nothing_found(order: Order) -> str:
+    return f"{_no_drift(order)}; no other departure from a random order was found"
+
+
+def _no_drift(order: Order) -> str:
+    margin, estimate = f"the margin of {order.equivalence.margin:g}", interval_text(order.trend)
+    if order.equivalence.equivalent:
         return f"No drift: start and end of training agree within {margin} ({estimate})"
     return (
         f"No drift found, but one as large as {margin} is not ruled out ({estimate}; minimum "
-        f"detectable ratio at 80% power {ratio(fit.trend.detectable_ratio())})"
+        f"detectable ratio at 80% power {ratio(order.trend.detectable_ratio())})"
     )
 
 
-def _found(fit: PoissonResult) -> str:
-    found, shape = fit.departures, fit.departures.shape
+def _found(order: Order) -> str:
+    found, shape = order.departures, order.departures.shape
     if shape is None:
-        return f"{_no_drift(fit)}, but {_unevenness(fit)}"
-    text = _shape(fit, shape)
+        return f"{_no_drift(order)}, but {_unevenness(order)}"
+    text = _shape(order, shape)
     if found.rivals:
         names = [_NAMES[name] for name in found.rivals]
         text += f"; {' or '.join(names)} would describe it nearly as well"
@@ -109,60 +114,60 @@ _NAMES = {
 }
 
 
-def _shape(fit: PoissonResult, shape: str) -> str:
+def _shape(order: Order, shape: str) -> str:
     """Return what was found, with its size."""
     if shape == STEP:
-        return _step(fit)
+        return _step(order)
     if shape == BOW:
-        return _bow(fit)
+        return _bow(order)
     if shape == RECENCY:
-        return _recency(fit)
+        return _recency(order)
     if shape == CURVE:
-        curve = fit.spline
+        curve = order.spline
         low, high = (
-            float(end) / fit.events.fraction for end in (curve.rate.min(), curve.rate.max())
+            float(end) / order.events.fraction for end in (curve.rate.min(), curve.rate.max())
         )
         return (
             "Shape: the rate is neither constant nor a steady drift; a smooth curve through it "
             f"runs between {ratio(low)} and {ratio(high)} times the mean rate "
-            f"({interval_text(fit)})"
+            f"({interval_text(order.trend)})"
         )
-    return _steady_drift(fit)
+    return _steady_drift(order)
 
 
-def _steady_drift(fit: PoissonResult) -> str:
-    margin, estimate = f"the margin of {fit.equivalence.margin:g}", interval_text(fit)
-    if fit.equivalence.equivalent:
+def _steady_drift(order: Order) -> str:
+    margin, estimate = f"the margin of {order.equivalence.margin:g}", interval_text(order.trend)
+    if order.equivalence.equivalent:
         return f"A drift too small to matter: within {margin} between start and end ({estimate})"
-    word = "higher" if fit.trend.theta > 0 else "lower"
+    word = "higher" if order.trend.theta > 0 else "lower"
     return f"Drift: the rate is {word} at the end of training than at its start ({estimate})"
 
 
-def _step(fit: PoissonResult) -> str:
-    change = fit.change_point
+def _step(order: Order) -> str:
+    change = order.change_point
     index, ends = change.index or 0, change.ci95 or (0, 0)
-    places = interval((float(ends[0]), float(ends[1])), lambda end: _place(fit, int(end)))
+    places = interval((float(ends[0]), float(ends[1])), lambda end: _place(order, int(end)))
     size = f"{fold(change.rate_ratio)} what it was before"
     if not change.rate_before:
         size = "above zero, which it was before"
-    return f"Change: from {_place_name(fit, index)} on (95% {places}) the rate is {size}"
+    return f"Change: from {_place_name(order, index)} on (95% {places}) the rate is {size}"
 
 
-def _bow(fit: PoissonResult) -> str:
-    bent = fit.departures.bow
+def _bow(order: Order) -> str:
+    bent = order.departures.bow
     if bent is None or math.isnan(bent.turn):  # no turn inside the axis
-        return f"{_steady_drift(fit)}, and the drift is not steady"
+        return f"{_steady_drift(order)}, and the drift is not steady"
     kind, most = ("Hump", "highest") if bent.is_hump else ("Trough", "lowest")
     return (
-        f"{kind}: the rate is {most} near {_place_name(fit, int(bent.turn * fit.events.n))}, "
+        f"{kind}: the rate is {most} near {_place_name(order, int(bent.turn * order.events.n))}, "
         f"{fold(bent.over_start)} that of the start and {fold(bent.over_end)} that of the end "
         "of training"
     )
 
 
-def _recency(fit: PoissonResult) -> str:
-    model = next(one for one in fit.models if one.name == "recency")
-    decay, step = model.parameters["decay_sequences"], fit.events.sequences_per_step
+def _recency(order: Order) -> str:
+    model = order.recency
+    decay, step = model.parameters["decay_sequences"], order.events.sequences_per_step
     age = f"{number(decay / step, 2)} steps" if step else f"{number(decay, 2)} sequences"
     size = fold(1 + model.parameters["amplitude"])
     return (
@@ -171,9 +176,9 @@ def _recency(fit: PoissonResult) -> str:
     )
 
 
-def _unevenness(fit: PoissonResult) -> str:
-    steps = fit.departures.steps
-    candidates = ((steps, _unit(fit)), (fit.dispersion, "windows"))
+def _unevenness(order: Order) -> str:
+    steps = order.departures.steps
+    candidates = ((steps, _unit(order)), (order.dispersion, "windows"))
     known = [(d, unit) for d, unit in candidates if d is not None and not d.reason]
     return _uneven(*min(known, key=lambda one: one[0].binomial.p_value))
 
@@ -188,22 +193,22 @@ def _uneven(d: Dispersion, unit: str) -> str:
     return f"counts vary more between {unit} than a random order makes them ({index}: {varies})"
 
 
-def _covered(fit: PoissonResult) -> str:
-    share = fit.events.exposure / fit.events.n
+def _covered(order: Order) -> str:
+    share = order.events.exposure / order.events.n
     if share >= NEARLY_ALL:
         return ""
     return f"; {percent(share, 2)} of the sequences trained on were scanned"
 
 
-def _unit(fit: PoissonResult) -> str:
-    return "steps" if fit.events.sequences_per_step else "windows"
+def _unit(order: Order) -> str:
+    return "steps" if order.events.sequences_per_step else "windows"
 
 
-def _place(fit: PoissonResult, index: int) -> str:
-    step = fit.events.sequences_per_step
+def _place(order: Order, index: int) -> str:
+    step = order.events.sequences_per_step
     return f"{index / step:,.0f}" if step else f"{index:,}"
 
 
-def _place_name(fit: PoissonResult, index: int) -> str:
-    unit = "step" if fit.events.sequences_per_step else "sequence"
-    return f"{unit} {_place(fit, index)} of {_place(fit, fit.events.n)}"
+def _place_name(order: Order, index: int) -> str:
+    unit = "step" if order.events.sequences_per_step else "sequence"
+    return f"{unit} {_place(order, index)} of {_place(order, order.events.n)}"

@@ -49,7 +49,7 @@ def _rate(fit: PoissonResult) -> str:
     among = f"In {count(len(rates), 'equal part')} of training"
     span = interval((float(rates.min()), float(rates.max())), lambda x: number(x, 3))
     told = f"{among} the rate is {span} events per {fit.window:,} sequences"
-    drift = "" if fit.trend.reason else f"; the log-linear fit has {interval_text(fit)}"
+    drift = "" if fit.trend.reason else f"; the log-linear fit has {interval_text(fit.trend)}"
     return f"{told}{drift}."
 
 

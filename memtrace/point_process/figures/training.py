@@ -180,4 +180,4 @@ def _fitted_curves(ax: "Axes", fit: PoissonResult) -> None:
         ax.plot(x, curve.rate * fit.window, color=BLUE, lw=1.8, label="spline, simultaneous band")
     rate = fit.trend.density(u) / fit.events.n * fit.window
     x = position(fit, u * fit.events.n)
-    ax.plot(x, rate, color=RED, lw=1.2, label=f"log-linear: {interval_text(fit)}")
+    ax.plot(x, rate, color=RED, lw=1.2, label=f"log-linear: {interval_text(fit.trend)}")

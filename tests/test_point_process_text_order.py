@@ -1,0 +1,73 @@
+"""Order with the text as unit: size with copies, agreement where there are none, once-only rows."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from memtrace.point_process.diagnostics.uniformity import laplace_z
+from memtrace.point_process.events import EventSequence
+from memtrace.point_process.texts.text_order import once_only, text_order
+from memtrace.runs.memorized import Events
+from memtrace.texts.groups import Texts
+
+ROWS = 4000
+
+
+def copied(rng: np.random.Generator) -> tuple[Texts, Events]:
+    """Draw texts with Pareto counts, memorized with one fate each, their rows in random order."""
+    counts = np.minimum(np.ceil(rng.pareto(1.5, 800) + 1e-9), 200).astype(int)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    labels = rng.permutation(np.concatenate((labels, 10_000 + np.arange(ROWS))))[:ROWS]
+    held = np.unique(labels)[rng.random(len(np.unique(labels))) < 0.05]
+    rows = np.flatnonzero(np.isin(labels, held))
+    return Texts.from_labels(labels), Events(rows, np.array([[0, ROWS]]))
+
+
+def test_without_copies_the_test_by_text_is_that_of_laplace_and_all_rows_are_once_only() -> None:
+    positions = np.sort(np.random.default_rng(1).choice(ROWS, 60, replace=False))
+    texts = Texts.from_labels(np.arange(ROWS))
+    found = text_order(texts, Events(positions, np.array([[0, ROWS]])), ROWS)
+
+    assert found.linear.z == pytest.approx(laplace_z(positions, ROWS))
+    assert found.once.events.positions.tolist() == positions.tolist()
+    assert found.once.events.n == ROWS
+    assert found.effective == found.texts == 60
+
+
+def test_once_only_rows_are_ranked_among_each_other_where_scanned() -> None:
+    labels = np.array([0, 1, 1, 2, 3, 1, 4, 5, 0, 6])
+    ranges = np.array([[0, 3], [4, 8]])
+    rows = EventSequence.from_positions([1, 4, 7], n=9, observed=ranges)
+    once = once_only(Texts.from_labels(labels), rows)
+
+    # Scanned and exposed: 0 1 2 4 5 6 7; of these 4, 6 and 7 are the only ones of their text.
+    assert once.n == 3
+    assert once.positions.tolist() == [0, 2]
+
+
+def test_copies_in_random_order_are_called_a_departure_no_more_than_once_in_twenty() -> None:
+    rng, draws, named, by_text, last = np.random.default_rng(2), 25, 0, [], []
+    for seed in range(draws):
+        found = text_order(*copied(rng), ROWS, window=200, seed=seed)
+        named += bool(found.once.departures.found)
+        by_text.append(found.linear.p_value)
+        last.append(found.last.p_value)
+
+    most = stats.binom.ppf(0.999, draws, 0.05)
+    assert named <= most
+    assert sum(p < 0.05 for p in by_text) <= most
+    assert sum(p < 0.05 for p in last) <= most
+
+
+def test_texts_whose_copies_lie_late_are_found_by_text() -> None:
+    rng = np.random.default_rng(3)
+    labels = np.arange(ROWS)
+    for text in range(30):
+        labels[rng.choice(ROWS, 6, replace=False)] = ROWS + text
+        labels[2000 + rng.choice(2000, 6, replace=False)] = 2 * ROWS + text
+    rows = np.flatnonzero(labels >= 2 * ROWS)
+    found = text_order(Texts.from_labels(labels), Events(rows, np.array([[0, ROWS]])), ROWS)
+
+    assert found.linear.z > 5
+    assert {"text order", "last exposure"} <= set(found.once.departures.found)
+    assert found.once.events.n_events == 0
