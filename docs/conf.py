@@ -26,6 +26,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"  # the others are in the signature
 
+suppress_warnings = ["ref.python"]  # two classes with an attribute `shape` are no mistake
+
 html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "memtrace"
