@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from memtrace.emergence.reading import blocks, events_of
+
 from memtrace.runs.events import write_events
 from memtrace.runs.run import find_runs
 

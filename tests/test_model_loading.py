@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -156,6 +157,15 @@ def test_buffers_of_old_checkpoints_are_left_over(saved, kind, file):
         torch.save(weights | BUFFERS[kind], folder / "pytorch_model.bin")
     embedding = load(folder).get_input_embeddings().weight
     assert any(torch.equal(embedding, tensor) for tensor in weights.values())
+
+
+def test_models_are_loaded_in_many_threads(saved):
+    folder, weights = saved("gpt2", tie_word_embeddings=True)
+    write(folder, {name: tensor for name, tensor in weights.items() if name not in HEADS})
+    with ThreadPoolExecutor(8) as pool:
+        models = list(pool.map(load, [folder] * 24))
+    for model in models:
+        assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from memtrace.errors import ModelError, first_line
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+# While it loads, Transformers replaces methods of its own classes: two threads at it leave the
+# wrong ones behind, and tied weights are never tied again.
+_ONE_AT_A_TIME = Lock()
 _TOKENS = 64  # of a sequence, as published: 32 of the prompt, and the 32 after them
 
 
@@ -92,7 +96,7 @@ def _from_pretrained(weights: Weights) -> tuple["PreTrainedModel", Mapping[str, 
     from transformers import AutoModelForCausalLM
 
     try:
-        with quiet_transformers():
+        with _ONE_AT_A_TIME, quiet_transformers():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 weights.folder,
                 dtype=torch.float32,
