@@ -27,6 +27,8 @@ from .selection import by_model, last_finished, runs_at
 if TYPE_CHECKING:
     from memtrace.point_process import EventSequence, PoissonFit
     from memtrace.point_process.models.piecewise import Cut
+    from memtrace.point_process.texts.result import ByText
+    from memtrace.runs.memorized import Events
     from memtrace.runs.run import Run
     from memtrace.runs.sampling import CountEstimate
 
@@ -111,7 +113,18 @@ def fit_poisson(
             events = EventSequence.from_run(run, found_events)
             known = _cuts(run.suite, run.model, events, cuts)
             logger.debug("%s: fitting %s events", run.label, f"{events.n_events:,}")
-            fits.append(fit(events, window=window, margin=margin, seed=seed, cuts=known))
+            texts, unknown = _by_text(run, found_events, duplicates)
+            fits.append(
+                fit(
+                    events,
+                    window=window,
+                    margin=margin,
+                    seed=seed,
+                    cuts=known,
+                    by_text=texts,
+                    unknown_texts=unknown,
+                )
+            )
             advance(1)
     documents = [
         {**_document(run, one, estimate), "strata": _strata(run, duplicates, margin)}
@@ -165,6 +178,21 @@ def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) ->
     asked = parse_steps(steps, range(1, -(-events.n // unit))) if steps else []
     found |= {step * unit: Cut(step * unit, f"step {step:,}") for step in asked}
     return [found[index] for index in sorted(found)]
+
+
+def _by_text(run: "Run", events: "Events", folder: Path | None) -> "tuple[ByText | None, str]":
+    """Return what is known of the texts of a run, or why nothing is; a table given has to fit."""
+    from memtrace.errors import CorpusError
+    from memtrace.point_process.texts.result import by_text
+    from memtrace.texts.find import find_texts
+
+    try:
+        texts = find_texts(run, folder)
+    except CorpusError as error:
+        if folder is not None:
+            raise
+        return None, str(error)
+    return by_text(texts, events, run.exposed_rows), ""
 
 
 def _strata(run: "Run", folder: Path | None, margin: float) -> list[dict[str, Any]] | None:

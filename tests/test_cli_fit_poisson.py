@@ -9,6 +9,7 @@ from builders import write_run
 from click.testing import CliRunner, Result
 from memtrace.cli.fit_poisson import fit_poisson
 
+from memtrace.corpus.copies import Copies, write_copies
 from memtrace.errors import ManifestError, RunError
 from memtrace.report.numbers import ratio
 from memtrace.runs.run import Run
@@ -63,7 +64,7 @@ def test_the_last_finished_checkpoint_of_each_model_is_fitted(runs, command) -> 
 
     assert [(one["model"], one["step"]) for one in found] == [("large", 64), ("small", 32)]
     assert found[1]["exposure"] == 2048
-    assert found[1]["control"]["unexposed_exposure"] == 2048
+    assert found[1]["control"]["not_exposed"]["exposure"] == 2048
 
 
 def test_one_run_gives_one_document(runs, command) -> None:
@@ -137,7 +138,7 @@ def test_output_holds_the_document_and_the_figures(runs, command, tmp_path) -> N
 
     assert json.loads((output / "fit.json").read_text()) == json.loads(result.stdout)
     names = {path.name for path in output.iterdir()}
-    figures = ("rate", "cumulative", "fano", "residuals", "rootogram", "qq", "control")
+    figures = ("rate", "cumulative", "fano", "residuals", "rootogram", "qq")
     files = {f"{name}.{suffix}" for name in figures for suffix in ("png", "svg")}
     assert names == files | {"fit.json", "report.html"}
 
@@ -207,19 +208,22 @@ def test_cuts_are_steps_chosen_beforehand(runs, command) -> None:
 
 
 def test_strata_come_from_a_table_beside_the_run(runs, command, tmp_path) -> None:
-    table = pl.DataFrame(
-        {
-            "sequence_index": np.arange(4096, dtype=np.uint64),
-            "duplicate_count": np.tile(np.array([1, 1, 3, 20], np.uint32), 1024),
-        }
-    )
+    # Rows 2, 6, ... in pairs, rows 3, 7, ... in groups of 16, all others once.
+    rows = np.arange(4096)
+    first = np.where(rows % 4 == 2, rows % 2048, np.where(rows % 4 == 3, rows % 256, rows))
+    counts = np.bincount(first, minlength=4096)[first]
+    table = {"sequence_index": rows, "duplicate_count": counts}
     folder = tmp_path / "table"
-    folder.mkdir()
-    table.write_parquet(folder / "duplicates-00000-of-00001.parquet")
+    repeated = rows[counts > 1][np.lexsort((rows[counts > 1], first[counts > 1]))]
+    write_copies(folder, 0, 1, Copies("c", 4096, 64, first[repeated], repeated))
+    pl.DataFrame(table).write_parquet(folder / "duplicates-00000-of-00001.parquet")
     (found,) = documents(command(runs, "--step", "32", "--duplicates", folder, "--json"))
 
     assert [one["exposure"] for one in found["strata"]] == [1024, 512, 512]
     assert sum(one["events"] for one in found["strata"]) == found["events"]
+    assert found["control"]["copy_exposed"]["exposure"] == 512 + 512
+    assert found["control"]["unexposed"]["exposure"] == 1024
+    assert found["texts"]["exposure"] == 1024 + 512 + 64
     out = tmp_path / "figures"
     text = command(runs, "--step", "32", "--duplicates", folder, "--output", out).stdout
     for shown in (text, (out / "report.html").read_text(encoding="utf-8")):

@@ -29,7 +29,8 @@ CONTRACT = {
     "change_point": {"index", "step", "rate_ratio", "p_value", "ci95"},
     "models": None,
     "coverage": {"expected", "seen", "missing_ranges"},
-    "control": {"unexposed_events", "unexposed_exposure", "rate_difference_ci95"},
+    "texts": {"events", "largest_share", "effective", "design_effect", "rate_ci95"},
+    "control": {"exposed", "copy_exposed", "unexposed", "rate_difference_ci95"},
     "verdict": None,
 }
 
@@ -140,20 +141,6 @@ def test_a_single_event_at_an_end_is_no_drift_of_a_size_that_can_be_told(index) 
     assert re.search(rf"rate, end over start +{side}, 90%", fit.summary())
 
 
-def test_a_control_group_of_which_nothing_is_extractable_is_evidence() -> None:
-    events = EventSequence.from_positions(
-        np.arange(0, 5120, 100), n=5120, unexposed_events=0, unexposed_exposure=20_000
-    )
-    fit = fit_poisson(events)
-    bound = 1 - 0.025 ** (1 / 20_000)
-
-    assert fit.control_ci95 == pytest.approx((0, bound))
-    assert f"0 of 20,000 extractable, at most {percent(bound)} with 97.5% confidence" in (
-        re.sub(r"\s+", " ", fit.summary(200))
-    )
-    assert "no control group" not in fit.summary()
-
-
 def test_change_point_names_the_step_and_the_models_name_the_best() -> None:
     rng = np.random.default_rng(9)
     rate = np.where(np.arange(64 * 500) < 64 * 200, 0.02, 0.06)
@@ -202,16 +189,18 @@ def test_log_linear_model_is_never_less_likely_than_the_constant_rate() -> None:
         assert (drift.aic < constant.aic) == (drift.log_likelihood - constant.log_likelihood > 1)
 
 
-def test_control_group_is_compared_per_window() -> None:
+def test_sequences_not_exposed_are_no_control_where_copies_are_not_known() -> None:
     events = EventSequence.from_positions(
         np.arange(0, 5120, 10), n=5120, unexposed_events=2, unexposed_exposure=1024
     )
-    control = fit_poisson(events, window=512).to_dict()["control"]
+    fit = fit_poisson(events, unknown_texts="make the table")
+    control = fit.to_dict()["control"]
 
-    assert control["rate_difference"] == pytest.approx(51.2 - 1.0)
-    low, high = control["rate_difference_ci95"]
-    assert low < 50.2 < high
-    assert control["p_value"] < 1e-6
+    assert control["not_exposed"] == {"events": 2, "exposure": 1024}
+    assert control["rate_difference"] is control["unexposed"] is None
+    assert control["reason"] == "make the table"
+    shown = re.sub(r"\s+", " ", fit.summary(200))
+    assert "2 of 1,024 extractable, copies of exposed ones among them: make the table" in shown
 
 
 @pytest.mark.parametrize(

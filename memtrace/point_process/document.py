@@ -17,6 +17,7 @@ from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.trend import Trend
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.shares import RateComparison
+from memtrace.point_process.texts.document import control_document, texts_document
 from memtrace.point_process.verdict import verdict
 from memtrace.report.json import json_safe
 
@@ -57,7 +58,8 @@ def document(fit: PoissonResult) -> dict[str, Any]:
         "scales": _scales(fit.checks),
         "checks": _checks(fit.checks),
         "coverage": _coverage(events),
-        "control": _control(fit),
+        "texts": texts_document(fit.by_text, fit.by_text_reason),
+        "control": control_document(fit.by_text, fit.by_text_reason, events),
         "verdict": verdict(fit),
     }
     safe: dict[str, Any] = json_safe(found)
@@ -222,17 +224,3 @@ def _coverage(events: EventSequence) -> dict[str, Any]:
         "missing_ranges": missing[:MISSING_RANGES_LISTED].tolist(),
         "missing_range_count": len(missing),
     }
-
-
-def _control(fit: PoissonResult) -> dict[str, Any]:
-    events, compared = fit.events, fit.control
-    known = {
-        "unexposed_events": events.unexposed_events,
-        "unexposed_exposure": events.unexposed_exposure,
-    }
-    if compared is None:
-        which = "exposed" if events.unexposed_exposure else "unexposed"
-        nothing = dict.fromkeys(("rate_difference", "rate_difference_ci95", "rate_ratio"))
-        nothing |= dict.fromkeys(("rate_ratio_ci95", "p_value"))
-        return known | nothing | {"reason": f"no {which} sequence was scanned"}
-    return known | _comparison(compared, fit.window)

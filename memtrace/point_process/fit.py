@@ -22,8 +22,8 @@ from memtrace.point_process.models.recency import last_steps
 from memtrace.point_process.models.trend import log_linear_model
 from memtrace.point_process.order import examine_order
 from memtrace.point_process.result import PoissonResult
-from memtrace.point_process.shares import RateComparison, compare_shares
 from memtrace.point_process.text import printed
+from memtrace.point_process.texts.result import NOT_KNOWN, ByText
 from memtrace.point_process.verdict import verdict
 from memtrace.report.base import Report
 from memtrace.types import Interval
@@ -65,6 +65,8 @@ def fit_poisson(
     margin: float = 1.05,
     seed: int = 0,
     cuts: Sequence[Cut] = (),
+    by_text: ByText | None = None,
+    unknown_texts: str = NOT_KNOWN,
 ) -> PoissonFit:
     """Fit a Poisson process to the events and ask whether training order matters.
 
@@ -74,6 +76,8 @@ def fit_poisson(
         margin: Rate ratio between the end and the start of training that counts as a drift.
         seed: Seed of the simulations.
         cuts: Points of training at which the rate may change, chosen before the data were seen.
+        by_text: What is known of the texts of the sequences, see `point_process.texts`.
+        unknown_texts: Why it is not known.
 
     Raises:
         FitError: Nothing was scanned, or `window`, `margin` or `cuts` have no meaning.
@@ -110,7 +114,8 @@ def fit_poisson(
         trend=trend,
         equivalence=order.equivalence,
         uniformity=order.uniformity,
-        control=_control(events),
+        by_text=by_text,
+        by_text_reason=None if by_text else unknown_texts,
         spline=order.spline,
         change_point=order.change_point,
         models=tuple(models),
@@ -126,12 +131,3 @@ def _per_window(interval: Any, events: EventSequence, window: int) -> Interval:
         return math.nan, math.nan
     low, high = interval(events.n_events, events.exposure)
     return float(low) * window, float(high) * window
-
-
-def _control(events: EventSequence) -> RateComparison | None:
-    if not events.exposure or not events.unexposed_exposure:
-        return None
-    return compare_shares(
-        (events.n_events, events.unexposed_events or 0),
-        (events.exposure, events.unexposed_exposure),
-    )

@@ -12,12 +12,12 @@ from memtrace.point_process.diagnostics.window_counts import Rootogram, rootogra
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.model import Model, best_model
 from memtrace.point_process.models.change_point import ChangePoint
-from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.models.spline import Spline
 from memtrace.point_process.models.trend import Equivalence, Trend
 from memtrace.point_process.order import Order
 from memtrace.point_process.shares import RateComparison
+from memtrace.point_process.texts.result import ByText
 from memtrace.point_process.windows import Windows
 from memtrace.types import Interval
 
@@ -44,8 +44,10 @@ class PoissonResult:
     trend: Trend
     equivalence: Equivalence
     uniformity: Uniformity
-    control: RateComparison | None
-    """Exposed against unexposed sequences; None where either was not scanned."""
+    by_text: ByText | None
+    """Statistics by text: rates, classes and effect of exposure; None where copies are unknown."""
+    by_text_reason: str | None
+    """Why there are none."""
     spline: Spline
     change_point: ChangePoint
     models: tuple[Model, ...]
@@ -78,12 +80,3 @@ class PoissonResult:
         if not self.events.n_events:
             return None
         return rootogram(self.windows, np.random.default_rng(self.seed))
-
-    @property
-    def control_ci95(self) -> Interval | None:
-        """Return the exact interval of the share that is extractable untrained, None if unknown."""
-        if not self.events.unexposed_exposure:
-            return None
-        counts = self.events.unexposed_events or 0, self.events.unexposed_exposure
-        low, high = map(float, binomial_interval(*counts))
-        return low, high

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.texts.text import control_rows, text_rows
 from memtrace.point_process.verdict import verdict
 from memtrace.report.numbers import (
     DASH,
@@ -96,7 +97,8 @@ def _events(fit: PoissonResult) -> Rows:
         ("rate per window", _with_ci(fit.rate_per_window, fit.rate_ci95, number)),
         ("rate per million", number(events.fraction * 1e6)),
         ("coverage", _coverage(fit)),
-        ("not yet trained on", _control(fit)),
+        *text_rows(fit.by_text, fit.by_text_reason),
+        *control_rows(fit.by_text, fit.by_text_reason, events),
     ]
 
 
@@ -108,20 +110,6 @@ def _coverage(fit: PoissonResult) -> str:
         return f"complete: all {count(events.n, 'sequence')} trained on"
     gaps = count(len(events.missing), "range is", "ranges are")
     return f"{events.exposure:,} of the {events.n:,} sequences trained on; {gaps} missing"
-
-
-def _control(fit: PoissonResult) -> str:
-    events, compared = fit.events, fit.control
-    if not events.unexposed_exposure:
-        return "none scanned (no control group)"
-    counts = f"{events.unexposed_events:,} of {events.unexposed_exposure:,} extractable"
-    if fit.control_ci95 is not None and not events.unexposed_events:
-        counts += f", at most {percent(fit.control_ci95[1])} with 97.5% confidence"
-    if compared is None:
-        return counts
-    ends = [end * fit.window for end in compared.difference_ci95]
-    added = _with_ci(compared.difference * fit.window, (ends[0], ends[1]), number)
-    return f"{counts}; training adds {added} per window, {p_text(compared.p_value)}"
 
 
 def _order(fit: PoissonResult) -> Rows:

@@ -7,6 +7,7 @@ import numpy as np
 from memtrace.point_process.diagnostics.window_counts import qq_points
 from memtrace.point_process.figures.training import FEWEST_DRAWN
 from memtrace.point_process.result import SIGNIFICANT, PoissonResult
+from memtrace.point_process.texts.text import effect_text
 from memtrace.point_process.verdict import interval_text
 from memtrace.report.numbers import count, interval, number, percent
 
@@ -22,8 +23,8 @@ CAPTIONS = {
     "rootogram": "How many windows hold so many events, hung from what random order expects.",
     "qq": "The figure of the Pythia paper. It sorts the windows first, so it cannot see in which "
     "order they came: a drift shows only by what it adds to their variance.",
-    "control": "Sequences not yet trained on are a randomised control group: what is extractable "
-    "there was not memorized from them.",
+    "control": "Texts of which no copy was exposed are a randomised control group: what is "
+    "extractable there was not memorized from training on it. Copies of exposed texts are not.",
 }
 PARTS = 10
 
@@ -101,12 +102,9 @@ def _qq(fit: PoissonResult) -> str:
 
 
 def _control(fit: PoissonResult) -> str:
-    events = fit.events
-    return (
-        f"{events.n_events:,} of {events.exposure:,} sequences trained on are memorized, "
-        f"{events.unexposed_events or 0:,} of {events.unexposed_exposure or 0:,} not yet trained "
-        "on are extractable."
-    )
+    if fit.by_text is None:
+        return f"No control group: {fit.by_text_reason}."
+    return f"Effect of exposure: {effect_text(fit.by_text)}."
 
 
 _DESCRIBED: dict[str, Callable[[PoissonResult], str]] = {

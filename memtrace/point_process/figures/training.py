@@ -12,7 +12,8 @@ from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.verdict import interval_text
 from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_for, nothing
-from memtrace.report.numbers import interval, number, p_text, percent
+from memtrace.report.numbers import number, p_text, percent
+from memtrace.texts.exposure import CLASSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,24 +89,25 @@ def cumulative_deviation(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes"
 
 
 def exposed_and_unexposed(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
-    """Draw the rates of the sequences trained on and of the control group, with exact intervals."""
-    ax = axes_for(ax, "Trained on, and not yet")
-    events, names = fit.events, ["trained on", "not yet trained on"]
-    if fit.control is None:
-        return nothing(ax, "one of the two groups was not scanned: no control group")
-    counts = np.array([events.n_events, events.unexposed_events or 0])
-    exposures = np.array([events.exposure, events.unexposed_exposure or 0])
-    rate = counts / exposures * fit.window
-    lows, highs = (end * fit.window for end in binomial_interval(counts, exposures))
-    ax.errorbar(rate, [1, 0], xerr=[rate - lows, highs - rate], fmt="o", color=BLUE, ecolor=GREY)
-    ax.set_yticks([1, 0], names)
-    ax.set_ylim(-0.8, 1.8)
+    """Draw the shares of memorized texts by class of exposure, with exact intervals."""
+    ax = axes_for(ax, "Exposed, and not")
+    if fit.by_text is None:
+        return nothing(ax, f"no control group: {fit.by_text_reason}")
+    classes = [getattr(fit.by_text.classes, name) for name in CLASSES]
+    for place, one in zip((2, 1, 0), classes, strict=True):
+        if not one.texts:
+            continue
+        share = one.event_texts / one.texts
+        low, high = map(float, binomial_interval(one.event_texts, one.texts))
+        ends = [[share - low], [high - share]]
+        ax.errorbar([share], [place], xerr=ends, fmt="o", color=BLUE, ecolor=GREY)
+    names = (name.replace("_", " ") for name in CLASSES)
+    labels = [f"{name}\n{one.texts:,} texts" for name, one in zip(names, classes, strict=True)]
+    ax.set_yticks([2, 1, 0], labels)
+    ax.set_ylim(-0.8, 2.8)
     ax.set_xlim(left=0)
-    low, high = (end * fit.window for end in fit.control.difference_ci95)
-    added = f"training adds {number(fit.control.difference * fit.window, 3)} per window"
-    note = f"{added}, 95% interval {interval((low, high))}"
-    ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5)
-    ax.set_xlabel(f"memorized per {fit.window:,} sequences")
+    ax.xaxis.set_major_formatter(lambda value, _: percent(value))
+    ax.set_xlabel("share of texts that are memorized")
     return ax
 
 

@@ -10,7 +10,7 @@ from memtrace.texts.exposure import TextCounts
 from memtrace.types import UNDEFINED, Interval
 
 FEW_TEXTS = 10
-"""Below so many memorized texts the rate of sequences has no interval."""
+"""Below so many memorized texts, counted or effective, the rate of sequences has no interval."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def text_rates(counts: TextCounts) -> TextRates:
     n = int(hits.sum())
     largest = int(counts.copies[counts.memorized > 0].max(initial=0))
     low, high = binomial_interval(events, texts) if texts else UNDEFINED
-    few = events < FEW_TEXTS
+    effective = n**2 / float((hits * counts.copies.astype(float)).sum()) if n else math.nan
+    few = events < FEW_TEXTS or effective < FEW_TEXTS
     return TextRates(
         texts=texts,
         event_texts=events,
@@ -60,7 +61,7 @@ def text_rates(counts: TextCounts) -> TextRates:
         sequence_rate=n / sequences if sequences else math.nan,
         sequence_rate_ci95=UNDEFINED if few else fay_feuer_interval(counts),
         largest_share=largest / n if n else math.nan,
-        effective=n**2 / float((hits * counts.copies.astype(float)).sum()) if n else math.nan,
+        effective=effective,
         design_effect=design_effect(counts),
         reason=f"{n:,} rows, but {events:,} texts: too few to say how it varies" if few else None,
     )
