@@ -32,7 +32,7 @@ def check_maps(maps: IndexMaps) -> None:
         )
     if samples <= _ALL_ENTRIES:
         check_permutation(maps.shuffle_map, samples)
-    if len(maps.document_map) <= _ALL_ENTRIES:
+    if max(len(maps.document_map), len(maps.documents)) <= _ALL_ENTRIES:
         _check_epochs(maps)
     for start, stop in _segments(samples):
         if maps.whole_documents:
