@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from memtrace.manifests import Suite
 
 
+def count_duplicates(source: str, output: Path, manifest: Path | None = None) -> None:
+    """Write the table of duplicates of a corpus."""
+    from memtrace.corpus import open_corpus
+    from memtrace.corpus.duplicates import write_duplicates
+
+    opened = open_corpus(source, manifest=manifest)
+    with show_progress(f"Counting {opened.name}", len(opened), "rows") as advance:
+        write_duplicates(opened, output, on_progress=advance)
+
+
 @click.command()
 @click.argument("source")
 @output_option("the table", required=True)
@@ -37,12 +47,9 @@ def duplicates(source: str, output: Path, manifest: Path | None, json: bool) -> 
     \b
     memtrace corpus duplicates packs/pile-standard --output duplicates
     """
-    from memtrace.corpus import open_corpus
-    from memtrace.corpus.duplicates import count_repeated, write_duplicates
+    from memtrace.corpus.duplicates import count_repeated
 
-    opened = open_corpus(source, manifest=manifest)
-    with show_progress(f"Counting {opened.name}", len(opened), "rows") as advance:
-        write_duplicates(opened, output, on_progress=advance)
+    count_duplicates(source, output, manifest)
     document = {"table": str(output), **count_repeated(output)}
     print_result(
         document,
