@@ -109,7 +109,7 @@ def _check_samples(maps: IndexMaps, begins: Int64Array) -> None:
     step = maps.row_tokens - maps.shared_tokens
     lengths = _lengths(maps, begins, len(begins) * step)
     entry = begins[:, 0] - begins[0, 0]
-    maps._check_offsets(begins[:, 0], begins[:, 1], lengths[entry])
+    maps.check_offsets(begins[:, 0], begins[:, 1], lengths[entry])
     position = np.r_[0, np.cumsum(lengths)][entry] + begins[:, 1]
     apart = np.diff(position)
     if (apart != step).any():
