@@ -4,14 +4,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+import memtrace
 from memtrace.corpus import open_corpus
+from memtrace.emergence import read_histories
+from memtrace.manifests import find_model
 from memtrace.point_process.texts.rates import text_rates
 from memtrace.runs.events import read_events
 from memtrace.runs.run import find_runs
 from memtrace.texts.exposure import count_classes, count_exposed_texts, count_strata
 from memtrace.texts.find import find_texts
+from memtrace.texts.groups import Texts
 
 CASE = json.loads((Path(__file__).parent / "oracles" / "demo_texts.json").read_text())["expected"]
 STEPS = [448, 512]  # the others, and emergence by text, were reproduced as well
@@ -22,10 +27,8 @@ CORPUS = "0c0ffdfc55325027c993e8b2e016132223db77051424bdf7eeead216eac7eeac"
 def demo_runs(memtrace_main, tmp_path_factory):
     if open_corpus("demo").digest != CORPUS:
         pytest.skip("the oracle takes the demo corpus of commit d6b1761; the demo is another now")
-    import memtrace
-
     folder = tmp_path_factory.mktemp("demo-texts")
-    for step in STEPS:
+    for step in find_model("demo")[0].steps:
         memtrace.scan(model="demo", step=step, runs=folder, include_unexposed=True)
     return {run.step: run for run in find_runs(folder)}
 
@@ -60,3 +63,27 @@ def test_rates_by_text(demo_runs, tmp_path, monkeypatch):
     assert rates.effective == pytest.approx(expected["kish_event_texts"])
     assert rates.design_effect == pytest.approx(expected["design_effect"])
     assert rates.rate_ci95 == pytest.approx(expected["text_rate_ci95"])
+
+
+def test_emergence_by_text(demo_runs, tmp_path, monkeypatch):
+    """Nearly all that rows call extractable before exposure are copies of what had been seen."""
+    monkeypatch.setenv("MEMTRACE_CACHE", str(tmp_path))
+    expected = CASE["emergence_by_text"]
+    runs = list(demo_runs.values())
+    fit = memtrace.fit_emergence(runs)
+    assert fit.histories.copies_known
+    assert fit.outcomes.generic == expected["generic_texts"]
+    assert fit.outcomes.emerged == expected["emerged_texts"]
+    for row in fit.checkpoints:
+        if row.step in STEPS[:-1]:
+            assert [row.memorized, row.exposed] == CASE[str(row.step)]["texts_seen"]
+            assert [row.extractable, row.unexposed] == CASE[str(row.step)]["texts_unseen"]
+            assert row.exposed_sequences == CASE[str(row.step)]["seen"][1]
+
+    texts = find_texts(runs[0])
+    rows = read_histories(runs, texts=Texts.from_labels(np.arange(fit.histories.rows[-1, 0])))
+    before = rows.memorized.filter("before_exposure")
+    assert len(before) == expected["extractable_before_rows"]
+    names = texts.names_of(before["first_index"].cast(pl.Int64).to_numpy())
+    seen = names < runs[0].sequences_per_step * before["first_with"].to_numpy()
+    assert seen.sum() == expected["of_which_copy_already_seen"]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import oracle_changes as changes
 import oracle_counts as counts
+import oracle_emergence as emergence
 import oracle_intervals as intervals
 import oracle_positions as positions
 import oracle_series as series
@@ -87,6 +88,7 @@ ANSWERS: list[tuple[str, set[str], Solve]] = [
     ("texts", {"strata"}, texts.exposure_effect),
     ("texts", {"rows", "positions_by_text", "weight"}, texts.linear_rank_test),
     ("texts", {"rows", "positions_by_text"}, texts.last_exposure_test),
+    ("texts", {"checkpoints", "texts"}, emergence.of_texts),
     ("multistate", {"transition_counts", "delta"}, intervals.panel),
 ]
 
@@ -102,8 +104,7 @@ ELSEWHERE: list[tuple[str, set[str], str]] = [
     ("gaps", {"times"}, "out of scope: gaps in continuous time"),
     ("gaps", {"u"}, "out of scope: spacings in continuous time"),
     ("rescaling", {"freq", "mu", "bins"}, "not computed: the histogram of residuals"),
-    ("texts", {"checkpoints", "texts"}, "not computed yet: emergence by text"),
-    ("texts", {"corpus", "scores"}, "not computed yet: the texts of the demo suite"),
+    ("texts", {"corpus", "scores"}, "needs scores: see test_demo_texts"),
     ("logprob", set(), "not computed yet: statistics of log-likelihoods"),
 ]
 
@@ -169,7 +170,7 @@ def agrees(got: Any, expected: Any, tolerance: dict[str, float]) -> bool:
         return all(agrees(got[key], value, tolerance) for key, value in expected.items())
     if expected is None:
         return math.isnan(got)
-    if isinstance(expected, list) and any(isinstance(item, list) for item in expected):
+    if isinstance(expected, list) and any(isinstance(item, list | dict) for item in expected):
         pairs = zip(got, expected, strict=True)
         return all(agrees(one, other, tolerance) for one, other in pairs)
     words = isinstance(expected, list) and {x for x in expected if isinstance(x, str)}
