@@ -1,4 +1,4 @@
-"""When in training does it happen: memorization of a sequence, and an ability of the model.
+"""When in training does it happen: memorization of a text, and an ability of the model.
 
 It reads scores and evaluations from disk and knows neither models nor corpora.
 """

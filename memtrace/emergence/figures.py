@@ -43,7 +43,7 @@ def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "
     ax = axes_for(ax, "Memorized by checkpoint")
     exposed = [row for row in fit.checkpoints if row.exposed]
     if not exposed:
-        return nothing(ax, "no sequence was evaluated after it was trained on")
+        return nothing(ax, "nothing was evaluated after it was trained on")
     _with_intervals(
         ax,
         [row.step for row in exposed],

@@ -28,7 +28,7 @@ def local_overdispersion(
     """Compare the rate of each interval with the straight line through its neighbours' rates.
 
     A rate that changes smoothly leaves mean squares of about 1 in units of the Poisson variance,
-    whatever its course; sequences that emerge together leave more. The p-value is that of Poisson
+    whatever its course; texts that emerge together leave more. The p-value is that of Poisson
     counts of the means of three neighbours.
 
     Args:

@@ -1,6 +1,6 @@
 """Exponential, Weibull, lognormal and log-logistic times from intervals, with two atoms.
 
-Most sequences never emerge and some are extractable before they are seen: without these two masses
+Most texts never emerge and some are extractable before they are seen: without these two masses
 the shape of the rest means nothing.
 """
 

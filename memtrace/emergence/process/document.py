@@ -14,7 +14,7 @@ UNDEFINED = ("uniformity", "control", "contrasts", "last_steps", "scales", "chec
 
 
 def document(fit: EmergenceProcessResult) -> dict[str, Any]:
-    """Return the document; rates are emergences per sequence not yet memorized and step."""
+    """Return the document; rates are emergences per text not yet memorized and step."""
     found, d, change = fit.histories, fit.dispersion, fit.change_point
     infinite = "no emergence before the change" if math.isinf(change.rate_ratio) else None
     safe: dict[str, Any] = json_safe(
@@ -24,6 +24,8 @@ def document(fit: EmergenceProcessResult) -> dict[str, Any]:
             "suite": found.suite,
             "model": found.model,
             "sources": list(found.sources),
+            "copies_known": found.copies_known,
+            "copies_reason": f"{found.caveat}: {found.copies_reason}" if found.caveat else None,
             "step": int(found.checkpoints[-1]),
             "events": fit.n_events,
             "events_left_out": fit.left_out,
@@ -39,8 +41,8 @@ def document(fit: EmergenceProcessResult) -> dict[str, Any]:
             "seed": fit.seed,
             "rate_per_window": None,
             "rate_ci95": fit.rate_ci95,
-            "rate_per_sequence_step": fit.rate,
-            "rate_reason": None if fit.exposure else "no sequence was at risk",
+            "rate_per_text_step": fit.rate,
+            "rate_reason": None if fit.exposure else "no text was at risk",
             "dispersion": {
                 "index_poisson": d.poisson.value,
                 "index_binomial": d.binomial.value,

@@ -42,7 +42,7 @@ def emergence_rate(fit: EmergenceProcessResult, ax: "Axes | None" = None) -> "Ax
     counts, exposures, total = fit.windows.counts, fit.windows.exposures, fit.histories.total_steps
     rate = counts / exposures * 1e6
     low, high = (end * 1e6 for end in garwood_interval(counts, exposures))
-    ax.hlines(rate, fit.windows.start, fit.stop, color=BLUE, lw=2, label="between checkpoints")
+    ax.hlines(rate, fit.windows.start, fit.stop, color=BLUE, lw=2, label=_label(fit))
     x = (fit.windows.start + fit.stop) / 2
     ax.errorbar(x, rate, [rate - low, high - rate], fmt="none", ecolor=GREY, elinewidth=1)
     ax.axhline(fit.rate * 1e6, color=GREY, ls="--", lw=1, label="constant rate")
@@ -61,3 +61,8 @@ def emergence_rate(fit: EmergenceProcessResult, ax: "Axes | None" = None) -> "Ax
     ax.set_ylabel("emergences per million and step")
     ax.legend(loc="upper left")
     return ax
+
+
+def _label(fit: EmergenceProcessResult) -> str:
+    caveat = fit.histories.caveat
+    return f"between checkpoints, 95% ({caveat})" if caveat else "between checkpoints"

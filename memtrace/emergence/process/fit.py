@@ -1,6 +1,6 @@
 """Is emergence a Poisson process along training? Counts between checkpoints and their exposure.
 
-When in an interval between two checkpoints a sequence emerged nobody knows: what needs exact
+When in an interval between two checkpoints a text emerged nobody knows: what needs exact
 positions is undefined here and says so.
 """
 
@@ -59,8 +59,8 @@ def fit_emergence_process(
 ) -> EmergenceProcess:
     """Fit a Poisson process to the times of emergence along training.
 
-    Events are first memorizations after exposure, exposure the sequences trained on and not yet
-    memorized times the steps: so neither that more sequences have been seen later in training, nor
+    Events are first memorizations of texts after exposure, exposure the texts trained on and not
+    yet memorized times the steps: so neither that more texts have been seen later in training, nor
     that checkpoints are unequally far apart, looks like a drift. Within an interval between
     checkpoints the rate counts as constant.
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from memtrace.emergence.logs import exp
 from memtrace.emergence.process.result import Drift
+from memtrace.emergence.timescales import ENOUGH
 from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.change_point import ChangePoint, grid_gains
 from memtrace.point_process.models.constant import garwood_interval
@@ -41,7 +42,7 @@ def drift_of(windows: Windows, u: FloatArray) -> tuple[Drift, Model]:
         "log-linear",
         windows,
         fitted.fittedvalues,
-        {"rate_per_sequence_step_start": exp(level), "log_rate_ratio": theta},
+        {"rate_per_text_step_start": exp(level), "log_rate_ratio": theta},
         {"log_rate_ratio": trend.log_interval(0.95)},
     )
     return trend, replace(model, p_value=trend.p_value)
@@ -52,6 +53,8 @@ def _no_drift(windows: Windows) -> str | None:
     counts = windows.counts
     if not counts.sum():
         return "nothing emerged"
+    if counts.sum() < ENOUGH:
+        return f"{count(int(counts.sum()), 'emergence')}: too few to say how the rate varies"
     if len(counts) < 3:
         return f"{count(len(counts), 'interval')}: at least 3 are needed for a drift"
     for end, place in (("first", 0), ("last", -1)):

@@ -72,8 +72,8 @@ class EmergenceProcessResult:
 
     histories: Histories
     windows: Windows
-    """One window for each interval between checkpoints; `start` in steps, `exposures` in sequences
-    at risk times steps."""
+    """One window for each interval between checkpoints; `start` in steps, `exposures` in texts at
+    risk times steps."""
     stop: Int64Array
     """Checkpoint that ends each window, shape (W,)."""
     u: FloatArray
@@ -81,8 +81,8 @@ class EmergenceProcessResult:
     left_out: int
     """Emergences between checkpoints that are no neighbours: one between was not evaluated."""
     rate_ci95: Interval
-    """Exact interval of the mean rate, per sequence and step."""
-    """NaN where no sequence was at risk."""
+    """Exact interval of the mean rate, per text and step."""
+    """NaN where no text was at risk."""
     dispersion: Dispersion
     local_overdispersion: LocalOverdispersion
     trend: Drift
@@ -104,12 +104,12 @@ class EmergenceProcessResult:
 
     @property
     def exposure(self) -> int:
-        """Return the sequences at risk times steps."""
+        """Return the texts at risk times steps."""
         return int(self.windows.exposures.sum())
 
     @property
     def rate(self) -> float:
-        """Return emergences per sequence not yet memorized and step."""
+        """Return emergences per text not yet memorized and step."""
         return self.n_events / self.exposure if self.exposure else math.nan
 
     @property

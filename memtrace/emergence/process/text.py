@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def text(fit: EmergenceProcessResult) -> "RenderableType":
     """Return the verdict, the numbers and the models."""
-    blocks = [("Emergences", named_values(_numbers(fit)))]
+    caveat = f"; {fit.histories.caveat}" if fit.histories.caveat else ""
+    blocks = [(f"Emergences{caveat}", named_values(_numbers(fit)))]
     if any(not math.isnan(model.aic) for model in fit.models):
         blocks.append(("Models of the rate", _models(fit)))
     if reasons := [
@@ -30,12 +31,16 @@ def _numbers(fit: EmergenceProcessResult) -> list[tuple[str, str]]:
     intervals = count(len(fit.stop), "interval")
     rows = [
         ("emergences", f"{fit.n_events:,} in {intervals} between checkpoints"),
-        ("exposure", f"{fit.exposure:,} sequences not yet memorized times steps"),
+        ("exposure", f"{fit.exposure:,} {fit.histories.unit}s not yet memorized times steps"),
         ("rate, per million and step", _rate(fit)),
     ]
+    if fit.histories.copies_reason:
+        rows.insert(0, ("copies", fit.histories.copies_reason))
     if fit.left_out:
         rows.append(("left out", f"{fit.left_out:,}: a checkpoint between was not evaluated"))
-    if not (trend := fit.trend).reason:
+    if (trend := fit.trend).reason:
+        rows.append(("rate, end over start", f"undefined: {trend.reason}"))
+    else:
         said = f"{ratio(trend.rate_ratio)}  95% {interval(trend.interval(0.95), ratio)}"
         rows.append(("rate, end over start", f"{said}  {p_text(trend.p_value)}"))
         inside = "yes" if fit.equivalence.equivalent else "no"

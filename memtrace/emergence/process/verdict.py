@@ -10,8 +10,8 @@ def verdict(fit: EmergenceProcessResult) -> str:
     if not fit.n_events:
         return "Nothing emerged between two neighbouring checkpoints: there is no rate to follow."
     if fit.trend.reason:
-        return f"{count(fit.n_events, 'sequence')} emerged; {fit.trend.reason}."
-    return f"{_drift(fit)}; {_even(fit.local_overdispersion)}."
+        return f"{count(fit.n_events, fit.histories.unit)} emerged; {fit.trend.reason}."
+    return f"{_drift(fit)}; {_even(fit.local_overdispersion, fit.histories.unit)}."
 
 
 def _drift(fit: EmergenceProcessResult) -> str:
@@ -26,10 +26,10 @@ def _drift(fit: EmergenceProcessResult) -> str:
     return f"No drift of the rate of emergence was found, nor ruled out by {margin} ({said})"
 
 
-def _even(found: LocalOverdispersion) -> str:
+def _even(found: LocalOverdispersion, unit: str) -> str:
     if found.reason:
-        return f"whether sequences emerge together is unknown: {found.reason}"
+        return f"whether {unit}s emerge together is unknown: {found.reason}"
     index = f"index {number(found.index, 3)}, {p_text(found.p_value)}"
     if found.p_value < 0.05:
-        return f"it is no Poisson process: more sequences emerge together than by chance ({index})"
+        return f"it is no Poisson process: more {unit}s emerge together than by chance ({index})"
     return f"no local overdispersion was found ({index})"
