@@ -1,6 +1,7 @@
 """Do the tests keep their size and the intervals their coverage, and how fast is a whole fit?
 
     python benchmarks/statistics.py calibrate [--draws 2000]   writes benchmarks/calibration.md
+    python benchmarks/statistics.py verdict [--draws 500]      adds the verdict's part to it
     python benchmarks/statistics.py scale                      Pythia's size, against pandas
 
 Everything is seeded; one thread.
@@ -33,13 +34,20 @@ from memtrace.point_process.models.piecewise import piecewise_constant, tenths
 from memtrace.point_process.models.recency import recency
 from memtrace.point_process.models.spline import spline
 from memtrace.point_process.models.trend import log_linear
+from memtrace.point_process.order import examine_order
 from memtrace.point_process.power import order_p_values
 from memtrace.point_process.simulate import from_rate, random_order
+from memtrace.point_process.texts.text_order import text_order
+from memtrace.runs.memorized import Events
+from memtrace.texts.groups import Texts
 
 SEQUENCES, WINDOW, STEP, LEVEL = 20_000, 256, 64, 0.05
 SHARES = (0.01, 0.1, 0.6)
 RATIO = {0.01: 1.5, 0.1: 1.3, 0.6: 1.2}
 PYTHIA_ROWS, PYTHIA_EVENTS, PYTHIA_SHARD = 146_432_000, 2_382_326, 131_072
+GATES = ("full", "sampled", "with gaps", "with copies")
+GATE_EVENTS = 400
+GATE_TITLE = "## A departure named in random order"
 SUMMARY = Path(__file__).with_name("calibration.md")
 
 
@@ -115,7 +123,9 @@ def calibrate(draws: int, workers: int) -> None:
     with ProcessPoolExecutor(workers) as pool:
         found = dict(zip(SHARES, pool.map(measure, SHARES, repeat(draws)), strict=True))
     sizes, misses = ({p: one[i] for p, one in found.items()} for i in (0, 1))
-    SUMMARY.write_text(_summary(draws, sizes, misses), encoding="utf-8")
+    verdict = SUMMARY.read_text(encoding="utf-8").partition(GATE_TITLE)
+    text = _summary(draws, sizes, misses) + "\n" + "".join(verdict[1:])
+    SUMMARY.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
 def _summary(draws: int, sizes: dict[float, Any], misses: dict[float, Any]) -> str:
@@ -140,6 +150,74 @@ def _summary(draws: int, sizes: dict[float, Any], misses: dict[float, Any]) -> s
             lines.append(_row(name, cells))
         lines.append("")
     return "\n".join(lines)
+
+
+def copied_order(rng: np.random.Generator) -> tuple[Texts, Events]:
+    """Draw texts with Pareto counts of copies, all of one fate, in a random order of rows."""
+    counts = np.minimum(np.ceil(rng.pareto(1.5, SEQUENCES // 5) + 1e-9), 1000).astype(int)
+    repeated = np.repeat(np.arange(len(counts)), counts)[: SEQUENCES // 2]
+    once = len(counts) + np.arange(SEQUENCES - len(repeated))
+    labels = rng.permutation(np.concatenate((repeated, once)))
+    fate = rng.random(len(counts) + len(once)) < GATE_EVENTS / SEQUENCES
+    held = np.flatnonzero(fate[labels])
+    return Texts.from_labels(labels), Events(held, np.array([[0, SEQUENCES]]))
+
+
+def scanned_order(design: str, rng: np.random.Generator) -> EventSequence:
+    """Draw a random order of all rows, of a sample of a tenth, or of three ranges with gaps."""
+    ranges = np.array([[0, SEQUENCES]])
+    if design == "sampled":
+        rows = np.sort(rng.choice(SEQUENCES, SEQUENCES // 10, replace=False))
+        ranges = np.stack((rows, rows + 1), axis=1)
+    if design == "with gaps":
+        ranges = np.array([[0, 3000], [5000, 9000], [15_000, SEQUENCES]])
+    seen = np.concatenate([np.arange(start, stop) for start, stop in ranges])
+    positions = rng.choice(seen, GATE_EVENTS, replace=False)
+    return EventSequence.from_positions(
+        positions, n=SEQUENCES, observed=ranges, sequences_per_step=STEP
+    )
+
+
+def gate(design: str, draws: int) -> dict[str, float]:
+    """Return how often the gate names a departure in random orders, and each test alone at 1%."""
+    rng = np.random.default_rng([draws, GATES.index(design)])
+    found: list[dict[str, float]] = []
+    for i in range(draws):
+        if design == "with copies":
+            departures = text_order(
+                *copied_order(rng), SEQUENCES, window=WINDOW, seed=i
+            ).once.departures
+        else:
+            seed = np.random.SeedSequence(i)
+            events = scanned_order(design, rng)
+            departures = examine_order(events, window=WINDOW, seed=seed).departures
+        alone = {f"{one.name}, alone at 1%": one.p_value <= 0.01 for one in departures.tests}
+        found.append({"any departure is named": bool(departures.found), **alone})
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+
+def calibrate_verdict(draws: int, workers: int) -> None:
+    """Measure the size of the verdict's gate and write its part of the summary."""
+    with ProcessPoolExecutor(workers) as pool:
+        found = dict(zip(GATES, pool.map(gate, GATES, repeat(draws)), strict=True))
+    total = float(np.mean([one["any departure is named"] for one in found.values()]))
+    lines = [
+        GATE_TITLE,
+        "",
+        f"`python benchmarks/statistics.py verdict --draws {draws}`: {draws:,} random orders of",
+        f"each design, of {SEQUENCES:,} sequences, of which about {GATE_EVENTS} are events; the",
+        "sample is of a tenth; copies have Pareto counts and one fate a text, and their tests are",
+        "those by text.",
+        f"Of all {draws * len(GATES):,}: {total:.2%}.",
+        "",
+        _row("", list(GATES)),
+        "|---|" + "---|" * len(GATES),
+    ]
+    for name in found["with copies"]:
+        shown = [f"{one[name]:.2%}" if name in one else "-" for one in found.values()]
+        lines.append(_row(name, shown))
+    before = SUMMARY.read_text(encoding="utf-8").split(GATE_TITLE)[0].rstrip()
+    SUMMARY.write_text(f"{before}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _row(name: str, cells: list[str]) -> str:
@@ -235,13 +313,15 @@ def reference_loop(folder: str) -> None:
 def main() -> None:
     """Run the benchmark that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("calibrate", "scale", "pandas"))
+    parser.add_argument("what", choices=("calibrate", "verdict", "scale", "pandas"))
     parser.add_argument("folder", nargs="?")
     parser.add_argument("--draws", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     if given.what == "calibrate":
         calibrate(given.draws, given.workers)
+    elif given.what == "verdict":
+        calibrate_verdict(given.draws, given.workers)
     elif given.what == "scale":
         scale()
     else:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import print_result, resumable, show_progress
-from .corpus_tables import count, count_duplicates
-from .corpus_tables import duplicates as duplicates_command
+from .corpus_tables import count, duplicates
 from .parameters import (
     SequenceRange,
     Whole,
@@ -30,12 +29,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("memtrace")
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Say what it takes in time and space, and do nothing."
-)
-
-duplicates_option = click.option(
-    "--duplicates",
-    is_flag=True,
-    help="Also write the table of `corpus duplicates`, to duplicates/ in the pack.",
 )
 
 
@@ -151,7 +144,6 @@ def verify(source: str, published_as: str | None, manifest: Path | None, json: b
     type=SequenceRange(),
     help="Only the files that hold rows A to B, B not included.",
 )
-@duplicates_option
 @dry_run_option
 @manifest_option
 @json_option
@@ -159,7 +151,6 @@ def pack(
     source: str,
     output: Path,
     sequences: tuple[int, int] | None,
-    duplicates: bool,
     dry_run: bool,
     manifest: Path | None,
     json: bool,
@@ -173,9 +164,7 @@ def pack(
     """
     from memtrace.corpus import open_corpus
 
-    if duplicates and sequences:
-        raise click.UsageError("--duplicates needs the whole pack: leave --sequences out")
-    _pack(open_corpus(source, manifest=manifest), output, sequences, duplicates, dry_run, json)
+    _pack(open_corpus(source, manifest=manifest), output, sequences, dry_run, json)
 
 
 @corpus.command()
@@ -186,7 +175,6 @@ def pack(
     help="Only the files that hold what the checkpoint of this step has seen.  [default: all]",
 )
 @click.option("--output", type=folder_type, help="Folder of the pack.  [default: packs/NAME]")
-@duplicates_option
 @dry_run_option
 @manifest_option
 @json_option
@@ -194,7 +182,6 @@ def fetch(
     name: str,
     step: int | None,
     output: Path | None,
-    duplicates: bool,
     dry_run: bool,
     manifest: Path | None,
     json: bool,
@@ -210,14 +197,12 @@ def fetch(
     from memtrace.corpus import open_named
     from memtrace.manifests import find_corpus
 
-    if duplicates and step is not None:
-        raise click.UsageError("--duplicates needs the whole pack: leave --step out")
     suite, named = find_corpus(name, manifest=manifest)
     rows = None if step is None else (0, suite.exposed_rows(step, named.rows))
-    _pack(open_named(named), output or Path("packs", name), rows, duplicates, dry_run, json)
+    _pack(open_named(named), output or Path("packs", name), rows, dry_run, json)
 
 
-corpus.add_command(duplicates_command)
+corpus.add_command(duplicates)
 corpus.add_command(count)
 
 
@@ -261,7 +246,6 @@ def _pack(
     source: "Corpus",
     output: Path,
     rows: tuple[int, int] | None,
-    duplicates: bool,
     dry_run: bool,
     json: bool,
 ) -> None:
@@ -276,8 +260,6 @@ def _pack(
             show_progress(title, estimate.rows, "rows") as advance,
         ):
             write_pack(source, output, rows=rows, on_progress=advance)
-        if duplicates:
-            count_duplicates(str(output), output / "duplicates")
     document = {"pack": str(output), **asdict(estimate)}
     text: Callable[[], str] = lambda: (  # noqa: E731 (a def would need a docstring to say less)
         _estimate_text(estimate) if dry_run else f"Pack: {output}"

@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from memtrace.manifests import Suite
 
 
-def count_duplicates(source: str, output: Path, manifest: Path | None = None) -> None:
-    """Write the table of duplicates of a corpus."""
-    from memtrace.corpus import open_corpus
-    from memtrace.corpus.duplicates import write_duplicates
-
-    opened = open_corpus(source, manifest=manifest)
-    with show_progress(f"Counting {opened.name}", len(opened), "rows") as advance:
-        write_duplicates(opened, output, on_progress=advance)
-
-
 @click.command()
 @click.argument("source")
 @output_option("the table", required=True)
@@ -47,9 +37,12 @@ def duplicates(source: str, output: Path, manifest: Path | None, json: bool) -> 
     \b
     memtrace corpus duplicates packs/pile-standard --output duplicates
     """
-    from memtrace.corpus.duplicates import count_repeated
+    from memtrace.corpus import open_corpus
+    from memtrace.corpus.duplicates import count_repeated, write_duplicates
 
-    count_duplicates(source, output, manifest)
+    opened = open_corpus(source, manifest=manifest)
+    with show_progress(f"Counting {opened.name}", len(opened), "rows") as advance:
+        write_duplicates(opened, output, on_progress=advance)
     document = {"table": str(output), **count_repeated(output)}
     print_result(
         document,

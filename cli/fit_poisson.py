@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from memtrace.runs.memorized import Events
     from memtrace.runs.run import Run
     from memtrace.runs.sampling import CountEstimate
+    from memtrace.texts.groups import EventTexts
 
 logger = logging.getLogger("memtrace")
 
@@ -52,8 +53,8 @@ logger = logging.getLogger("memtrace")
 @click.option(
     "--duplicates",
     type=existing_folder,
-    help="Folder that `corpus duplicates` wrote: adds strata of sequences that occur once, a few "
-    "times and often.",
+    help="Folder that `corpus duplicates` wrote, for statistics by text. A corpus of up to "
+    "2,000,000 rows needs none: its copies are found.",
 )
 @click.option(
     "--time-scale",
@@ -113,21 +114,21 @@ def fit_poisson(
             events = EventSequence.from_run(run, found_events)
             known = _cuts(run.suite, run.model, events, cuts)
             logger.debug("%s: fitting %s events", run.label, f"{events.n_events:,}")
-            texts, unknown = _by_text(run, found_events, duplicates)
+            settings: dict[str, Any] = {"window": window, "margin": margin, "seed": seed}
+            texts, unknown = _by_text(run, found_events, duplicates, settings)
             fits.append(
                 fit(
                     events,
-                    window=window,
-                    margin=margin,
-                    seed=seed,
+                    **settings,
                     cuts=known,
                     by_text=texts,
                     unknown_texts=unknown,
+                    event_texts=None if texts else _event_texts(run, found_events),
                 )
             )
             advance(1)
     documents = [
-        {**_document(run, one, estimate), "strata": _strata(run, duplicates, margin)}
+        _document(run, one, estimate)
         for run, one, estimate in zip(chosen, fits, estimates, strict=True)
     ]
     _adjust(documents, fits)
@@ -180,7 +181,9 @@ def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) ->
     return [found[index] for index in sorted(found)]
 
 
-def _by_text(run: "Run", events: "Events", folder: Path | None) -> "tuple[ByText | None, str]":
+def _by_text(
+    run: "Run", events: "Events", folder: Path | None, settings: dict[str, Any]
+) -> "tuple[ByText | None, str]":
     """Return what is known of the texts of a run, or why nothing is; a table given has to fit."""
     from memtrace.errors import CorpusError
     from memtrace.point_process.texts.result import by_text
@@ -192,24 +195,18 @@ def _by_text(run: "Run", events: "Events", folder: Path | None) -> "tuple[ByText
         if folder is not None:
             raise
         return None, str(error)
-    return by_text(texts, events, run.exposed_rows), ""
+    return by_text(texts, events, run.exposed_rows, **settings), ""
 
 
-def _strata(run: "Run", folder: Path | None, margin: float) -> list[dict[str, Any]] | None:
-    if folder is None:
+def _event_texts(run: "Run", events: "Events") -> "EventTexts | None":
+    """Return how the exposed events fall on texts, by the hashes that the run keeps of them."""
+    from memtrace.runs.events import read_events
+    from memtrace.texts.groups import count_event_texts
+
+    hashes = read_events(run, hashes=True).text_hash
+    if hashes is None:
         return None
-    from memtrace.corpus.duplicates import scan_duplicates
-    from memtrace.point_process.strata import duplicate_strata
-
-    strata = duplicate_strata(
-        run.scores(),
-        scan_duplicates(folder),
-        n=run.exposed_rows,
-        sequences_per_step=run.sequences_per_step,
-        continuation_tokens=run.continuation_tokens,
-        margin=margin,
-    )
-    return [one.document() for one in strata]
+    return count_event_texts(hashes[events.sequence_index < run.exposed_rows])
 
 
 def _adjust(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> None:
@@ -249,14 +246,9 @@ def _table(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> str:
 
 
 def _numbers(document: dict[str, Any], fit: "PoissonFit") -> str:
-    from memtrace.point_process.text import strata_table
-
     parts = [_printed(fit)]
     if document["sample"] is not None:
         parts.append(estimate_text(document["sample"]))
-    if document["strata"] is not None:
-        table = _printed(strata_table(document["strata"]))
-        parts.append(f"Strata by copies of the text\n{table}")
     return "\n\n".join(parts)
 
 
@@ -299,5 +291,5 @@ def _write(
             prefix = f"{run.suite}-{run.model}-step{run.step}-" if len(fits) > 1 else ""
             for name, drawing in drawn.items():
                 drawing.write(output / f"{prefix}{name}")
-        page = html_report(fits, [d["strata"] for d in documents], drawings)
+        page = html_report(fits, drawings)
         (output / "report.html").write_text(page, encoding="utf-8")

@@ -12,8 +12,6 @@ import polars as pl
 import pytest
 import yaml
 
-from memtrace.corpus import open_corpus
-from memtrace.corpus.copies import read_copies
 from memtrace.manifests import load_suites
 
 
@@ -187,17 +185,6 @@ def test_duplicates(memtrace_cli, tmp_path, rows):
     assert (document["sequences"], document["distinct"], document["repeated"]) == (40, 30, 20)
     table = pl.read_parquet(tmp_path / "m" / "duplicates-*.parquet")
     assert table["last_index"][3] == 33
-
-
-def test_pack_with_its_duplicates(memtrace_cli, tmp_path, rows):
-    np.save(tmp_path / "rows.npy", np.concatenate([rows[:30], rows[:10]]))
-    command = ["-q", "corpus", "pack", tmp_path / "rows.npy", "--output", tmp_path / "pack"]
-    result = memtrace_cli(*command, "--duplicates")
-    assert result.exit_code == 0, result.output
-    found = read_copies(tmp_path / "pack" / "duplicates")
-    assert found.corpus_digest == open_corpus(str(tmp_path / "rows.npy")).digest
-    assert found.first_index.tolist() == np.repeat(np.arange(10), 2).tolist()
-    assert memtrace_cli(*command, "--duplicates", "--sequences", "0:9").exit_code == 2
 
 
 def test_killed_command_is_repeated(prefix, rows, tmp_path):

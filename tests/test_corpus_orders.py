@@ -58,17 +58,6 @@ def test_files_without_an_index_are_windows_as_they_lie(name, last_first, tmp_pa
     np.testing.assert_array_equal(open_corpus(path)[:], expected("datatrove", name))
 
 
-def test_documents_cross_the_ends_of_shards(tmp_path):
-    folder = copied("neox", tmp_path)
-    path = folder / "corpus_text_document.bin"
-    content = path.read_bytes()
-    path.unlink()
-    for number, start in enumerate(range(0, len(content), 2001)):
-        shard = folder / f"corpus_text_document-{number:05d}-of-00004.bin"
-        shard.write_bytes(content[start : start + 2001])
-    np.testing.assert_array_equal(opened("neox", folder).read(0, 360, 33), expected("neox"))
-
-
 def test_the_last_sample_of_gpt_neox_is_never_used(tmp_path):
     folder = copied("neox", tmp_path)
     corpus = opened("neox", folder)

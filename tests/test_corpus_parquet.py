@@ -27,8 +27,7 @@ def refusal(path):
 
 @pytest.mark.parametrize("kind", ["list", "array"])
 @pytest.mark.parametrize("dtype", [pl.Int64, pl.Int32, pl.UInt16])
-def test_rows_of_one_file(kind, dtype, tmp_path, monkeypatch):
-    monkeypatch.setattr("memtrace.corpus.parquet._BLOCK_BYTES", 1000 * 24 * 3)
+def test_rows_of_one_file(kind, dtype, tmp_path):
     table(kind=kind, dtype=dtype).write_parquet(tmp_path / "a.parquet", row_group_size=1000)
     corpus = open_corpus(str(tmp_path / "a.parquet"))
     assert (len(corpus), corpus.row_tokens) == ROWS.shape

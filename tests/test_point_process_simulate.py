@@ -1,7 +1,6 @@
 """Simulation, power, strata and the page: what is drawn is what was asked for."""
 
 import numpy as np
-import polars as pl
 import pytest
 from scipy import stats
 
@@ -20,8 +19,7 @@ from memtrace.point_process.simulate import (
     random_order,
     window_counts,
 )
-from memtrace.point_process.strata import duplicate_strata
-from memtrace.point_process.text import comparison_table, strata_table
+from memtrace.point_process.text import comparison_table
 from memtrace.report.text import rendered
 
 
@@ -87,51 +85,6 @@ def test_the_best_model_beats_chance_and_not_only_the_criterion() -> None:
     assert chosen.count("homogeneous") + chosen.count("change points") >= 6
 
 
-def scores_and_table() -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    rng = np.random.default_rng(4)
-    index = np.arange(6000, dtype=np.uint64)
-    times = rng.choice([1, 4, 50], 6000, p=[0.7, 0.2, 0.1])
-    memorized = rng.random(6000) < np.select([times == 1, times == 4], [0.02, 0.1], 0.5)
-    matched = np.where(memorized, 32, 0).astype(np.uint8)
-    scores = pl.LazyFrame({"sequence_index": index, "matched_tokens": matched})
-    shuffled = rng.permutation(6000)
-    return scores, pl.LazyFrame(
-        {"sequence_index": index[shuffled], "duplicate_count": times[shuffled]}
-    )
-
-
-def test_strata_divide_the_events_and_the_sequences() -> None:
-    scores, table = scores_and_table()
-    whole = EventSequence.from_scores(scores, n=5000)
-    strata = duplicate_strata(scores, table, n=5000)
-
-    assert sum(one.events.n_events for one in strata) == whole.n_events
-    assert sum(one.events.exposure for one in strata) == whole.exposure
-    rates = [one.events.fraction for one in strata]
-    assert rates == sorted(rates)
-    joined = np.sort(np.concatenate([one.events.positions for one in strata]))
-    np.testing.assert_array_equal(joined, whole.positions)
-    text = rendered(strata_table([one.document() for one in strata]))
-    assert "once" in text
-    assert "many (10 and more)" in text
-
-
-def test_a_table_that_lacks_a_sequence_is_refused() -> None:
-    scores, table = scores_and_table()
-    with pytest.raises(FitError, match="1 scored sequences are not in the table of duplicates"):
-        duplicate_strata(scores, table.filter(pl.col("sequence_index") != 7), n=5000)
-
-
-def test_a_stratum_without_sequences_is_undefined_with_a_reason() -> None:
-    scores, table = scores_and_table()
-    strata = duplicate_strata(scores, table.with_columns(duplicate_count=pl.lit(1)), n=5000)
-
-    assert strata[2].document()["rate_ratio"] is None
-    assert strata[2].document()["reason"]
-    last = rendered(strata_table([strata[2].document()])).splitlines()[-1]
-    assert last.split()[-5:] == ["0", "-", "-", "-", "-"]
-
-
 def test_several_fits_are_adjusted_for_their_number() -> None:
     rng = np.random.default_rng(5)
     fits = [fit_poisson(log_linear_drift(20_000, 300, ratio, rng)) for ratio in (1.0, 1.0, 3.0)]
@@ -142,7 +95,7 @@ def test_several_fits_are_adjusted_for_their_number() -> None:
         assert row["p_value"] <= row["p_value_holm"] <= 1
     assert rows[2]["p_value_holm"] == pytest.approx(3 * rows[2]["p_value"])
     last = rendered(comparison_table(rows, list("abcd"))).splitlines()[-1]
-    assert last.split() == ["d", "0", "0", "-", "-", "-", "-"]
+    assert last.split() == ["d", "0", "-", "0", "-", "-", "-", "-"]
 
 
 def test_the_web_page_needs_nothing_beside_it_and_escapes_labels() -> None:

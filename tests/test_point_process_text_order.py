@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from memtrace.point_process import EventSequence, fit_poisson
 from memtrace.point_process.diagnostics.uniformity import laplace_z
-from memtrace.point_process.events import EventSequence
+from memtrace.point_process.texts.result import by_text
 from memtrace.point_process.texts.text_order import once_only, text_order
 from memtrace.runs.memorized import Events
 from memtrace.texts.groups import Texts
@@ -45,6 +46,20 @@ def test_once_only_rows_are_ranked_among_each_other_where_scanned() -> None:
     assert once.positions.tolist() == [0, 2]
 
 
+def test_what_was_not_scanned_stays_a_gap_among_once_only_rows() -> None:
+    labels = np.concatenate((np.arange(1000), np.arange(1000)[:200]))
+    np.random.default_rng(5).shuffle(labels)
+    texts, ranges = Texts.from_labels(labels), np.array([[0, 300], [900, 1200]])
+    alone = np.flatnonzero(texts.places(np.arange(1200)) < 0)
+    seen = alone[(alone < 300) | (alone >= 900)]
+    once = once_only(texts, EventSequence.from_positions(seen, n=1200, observed=ranges))
+
+    assert once.exposure == once.n_events == len(seen)
+    # 600 of 1,200 rows were not scanned, of which as large a share occurs once as of those scanned.
+    assert once.n == len(seen) + 600 * len(seen) // 600
+    assert once.missing.tolist() == [[(alone < 300).sum(), (alone < 300).sum() + len(seen)]]
+
+
 def test_copies_in_random_order_are_called_a_departure_no_more_than_once_in_twenty() -> None:
     rng, draws, named, by_text, last = np.random.default_rng(2), 25, 0, [], []
     for seed in range(draws):
@@ -71,3 +86,43 @@ def test_texts_whose_copies_lie_late_are_found_by_text() -> None:
     assert found.linear.z > 5
     assert {"text order", "last exposure"} <= set(found.once.departures.found)
     assert found.once.events.n_events == 0
+
+
+def test_strata_divide_the_texts_and_leave_none_out() -> None:
+    labels = np.concatenate((np.arange(50), np.repeat(np.arange(50, 60), 4), np.repeat(60, 12)))
+    np.random.default_rng(6).shuffle(labels)
+    rows = np.flatnonzero(np.isin(labels, [3, 51, 60]))
+    found = by_text(Texts.from_labels(labels), Events(rows, np.array([[0, 102]])), 102)
+
+    assert [(one.events, one.texts) for one in found.strata] == [(1, 50), (1, 10), (1, 1)]
+    assert sum(one.texts for one in found.strata) == found.rates.texts
+    low, high = found.strata[0].rate_ci95
+    assert stats.binom.sf(0, 50, low) == pytest.approx(0.025)
+    assert stats.binom.cdf(1, 50, high) == pytest.approx(0.025)
+
+
+def verdict_of(labels: np.ndarray, held: np.ndarray) -> str:
+    rows = np.flatnonzero(np.isin(labels, held))
+    events = Events(rows, np.array([[0, len(labels)]]))
+    found = by_text(Texts.from_labels(labels), events, len(labels), window=200)
+    sequence = EventSequence.from_events(events, n=len(labels))
+    return fit_poisson(sequence, by_text=found, window=200).verdict
+
+
+def test_the_verdict_speaks_of_texts_and_refuses_where_they_are_few() -> None:
+    rng = np.random.default_rng(7)
+    labels = rng.permutation(np.concatenate((np.arange(3000), np.repeat([5000, 5001], 500))))
+
+    few = verdict_of(labels, np.array([5000, 1, 2, 3]))
+    assert few.startswith("4 of 3,002 texts are memorized")
+    assert "503 rows, but 4 texts: too few to say how it varies" in few
+    assert "end/start" not in few
+
+    # Enough texts, but one has most of the rows: only texts that occur once are spoken of.
+    skewed = verdict_of(labels, np.append(np.arange(0, 3000, 30), 5000))
+    assert "600 rows, but 101 texts: too few to say how it varies" in skewed
+    assert "100 of them occur once" in skewed
+
+    many = verdict_of(labels, np.arange(0, 3000, 10))
+    assert "too few" not in many
+    assert "300 of them occur once: no drift found" in many

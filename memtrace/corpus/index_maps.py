@@ -68,7 +68,7 @@ class IndexMaps:
         while len(row):
             document = self.document_map.take(entry, self.sample_map.name)
             length = self.documents.lengths.take(document, self.document_map.name)
-            self.check_offsets(entry, offset, length)
+            self._check_offsets(entry, offset, length)
             start = self.documents.starts.take(document, self.document_map.name)
             # A sample of whole documents has the first token of the next sample's first document.
             length = np.where(entry == last, 1, length)
@@ -93,12 +93,7 @@ class IndexMaps:
             return np.full(len(sample), -1)
         return self.sample_map.take(sample + 1, self.shuffle_map.name)[:, 0]
 
-    def check_offsets(self, entry: Int64Array, offset: Int64Array, length: Int64Array) -> None:
-        """Check that samples begin within their documents.
-
-        Raises:
-            CorpusError: One does not.
-        """
+    def _check_offsets(self, entry: Int64Array, offset: Int64Array, length: Int64Array) -> None:
         outside = (offset < 0) | (offset > length)
         if outside.any():
             first = int(np.flatnonzero(outside)[0])

@@ -32,7 +32,7 @@ def check_maps(maps: IndexMaps) -> None:
         )
     if samples <= _ALL_ENTRIES:
         check_permutation(maps.shuffle_map, samples)
-    if max(len(maps.document_map), len(maps.documents)) <= _ALL_ENTRIES:
+    if len(maps.document_map) <= _ALL_ENTRIES:
         _check_epochs(maps)
     for start, stop in _segments(samples):
         if maps.whole_documents:
@@ -109,7 +109,7 @@ def _check_samples(maps: IndexMaps, begins: Int64Array) -> None:
     step = maps.row_tokens - maps.shared_tokens
     lengths = _lengths(maps, begins, len(begins) * step)
     entry = begins[:, 0] - begins[0, 0]
-    maps.check_offsets(begins[:, 0], begins[:, 1], lengths[entry])
+    maps._check_offsets(begins[:, 0], begins[:, 1], lengths[entry])
     position = np.r_[0, np.cumsum(lengths)][entry] + begins[:, 1]
     apart = np.diff(position)
     if (apart != step).any():

@@ -1,6 +1,6 @@
 """Parquet tables with a column of token ids, one row of training each, in the order of the table.
 
-A block of rows is decoded at a time; the last ones that were needed are kept.
+A block of rows is decoded at a time; the last one that was needed is kept.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from memtrace.errors import CorpusError
 from memtrace.types import Int64Array
 
 _COLUMN = "input_ids"
-_BLOCK_BYTES = 1 << 26
+_BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,6 @@ class ParquetRows:
     row_tokens: int
     dtype: np.dtype[np.integer]
     remote = False
-
-    @cached_property
-    def block_rows(self) -> int:
-        """Return how many rows are decoded at once."""
-        return max(1, _BLOCK_BYTES // (self.row_tokens * self.dtype.itemsize))
 
     @cached_property
     def _ends(self) -> Int64Array:
@@ -58,21 +53,21 @@ class ParquetRows:
         out = np.empty((len(rows), tokens), self.dtype)
         file = np.searchsorted(self._ends, rows, side="right")
         within = rows - (self._ends - np.array(self.counts))[file]
-        key = np.column_stack((file, within // self.block_rows))
+        key = np.column_stack((file, within // _BLOCK_ROWS))
         for number, block in np.unique(key, axis=0).tolist():
             chosen = (key == (number, block)).all(axis=1)
             found = _block(self, number, block)
-            out[chosen] = found[within[chosen] - block * self.block_rows, :tokens]
+            out[chosen] = found[within[chosen] - block * _BLOCK_ROWS, :tokens]
         return out
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _block(rows: ParquetRows, number: int, block: int) -> Tokens:
     """Return a block of whole rows of a file."""
     part = rows.parts[number]
     part.check_unchanged()
-    table = pl.scan_parquet(part.path).select(rows.column)
-    found = _collect(part.path, table, block * rows.block_rows, rows.block_rows)
+    start = block * _BLOCK_ROWS
+    found = _collect(part.path, pl.scan_parquet(part.path).select(rows.column), start)
     lengths = found.list.len() if isinstance(found.dtype, pl.List) else None
     if found.null_count() or (lengths is not None and (lengths != rows.row_tokens).any()):
         raise CorpusError(
@@ -85,7 +80,7 @@ def _block(rows: ParquetRows, number: int, block: int) -> Tokens:
     return flat.to_numpy().reshape(-1, rows.row_tokens)
 
 
-def _collect(path: Path, table: pl.LazyFrame, start: int, count: int) -> pl.Series:
+def _collect(path: Path, table: pl.LazyFrame, start: int, count: int = _BLOCK_ROWS) -> pl.Series:
     try:
         return table.slice(start, count).collect().to_series()
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -130,7 +125,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _count(path: Path) -> int:
-    return int(_collect(path, pl.scan_parquet(path).select(pl.len()), 0, 1).item())
+    return int(_collect(path, pl.scan_parquet(path).select(pl.len()), 0).item())
 
 
 def _kind(path: Path) -> tuple[str, int, np.dtype[np.integer]]:

@@ -8,7 +8,7 @@ import os
 import platform
 import weakref
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -19,7 +19,6 @@ from memtrace.errors import CorpusError
 from memtrace.storage.problems import read_problem
 
 Bytes = npt.NDArray[np.uint8]
-_MOST_OPEN = 160  # macOS allows 256 in a process
 
 
 class Stamp(NamedTuple):
@@ -54,7 +53,7 @@ class Part(Protocol):
         """Raise CorpusError if the file is not the one that was opened."""
 
 
-@dataclass(frozen=True, eq=False)  # each opens the file by itself, and compares it with its stamp
+@dataclass(frozen=True)
 class FilePart:
     """A stretch of a local file: `size` bytes from `offset` on."""
 
@@ -80,9 +79,9 @@ class FilePart:
         Raises:
             CorpusError: They cannot be read, or the file is not as long as it was.
         """
-        opened = _opened(self)  # held, so that no other thread's file closes this one
+        descriptor, _ = self._opened
         try:
-            data = os.pread(opened.descriptor, stop - start, self.offset + start)
+            data = os.pread(descriptor, stop - start, self.offset + start)
         except OSError as error:
             raise CorpusError(read_problem(self.path, error)) from error
         if len(data) != stop - start:
@@ -95,7 +94,7 @@ class FilePart:
         Raises:
             CorpusError: It has another size, time of change or inode, or is gone.
         """
-        first = self.stamp or self._first
+        first = self.stamp or self._opened[1]
         try:
             now = _stamp(self.path.stat())
         except OSError as error:
@@ -111,43 +110,20 @@ class FilePart:
             )
 
     @cached_property
-    def _first(self) -> Stamp:
-        """Return what the file was when this process opened it first."""
-        return _opened(self).stamp
-
-    def open(self) -> "_Opened":
-        """Open the file.
-
-        Raises:
-            CorpusError: It cannot be opened, or is another than it was.
-        """
+    def _opened(self) -> tuple[int, Stamp]:
+        """Return a descriptor of the file, and what the file was when it was opened."""
         try:
-            opened = _Opened(self.path)
+            descriptor = os.open(self.path, os.O_RDONLY)
+            weakref.finalize(self, os.close, descriptor)
+            opened = _stamp(os.fstat(descriptor))
         except OSError as error:
             raise CorpusError(read_problem(self.path, error)) from error
-        first = self.stamp or self.__dict__.get("_first", opened.stamp)
-        self._compare(first, opened.stamp)
-        return opened
+        self._compare(self.stamp or opened, opened)
+        return descriptor, opened
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place: other processes open the file themselves."""
         return _unpickled, (platform.node(), self.path, self.offset, self.size, self.stamp)
-
-
-class _Opened:
-    """A descriptor, closed when nobody uses it any more, and the file when it was opened."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the file; OSError where that fails."""
-        self.descriptor = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self.descriptor)
-        self.stamp = _stamp(os.fstat(self.descriptor))
-
-
-@lru_cache(maxsize=_MOST_OPEN)
-def _opened(part: FilePart) -> _Opened:
-    """Return the open file of a part: OLMo's corpora have more files than may be open at once."""
-    return part.open()
 
 
 def _unpickled(node: str, path: Path, offset: int, size: int, stamp: Stamp | None) -> FilePart:

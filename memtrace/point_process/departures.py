@@ -19,7 +19,7 @@ from memtrace.point_process.models.bow import Bow, bow
 from memtrace.point_process.models.spline import Spline
 from memtrace.point_process.models.trend import Trend, log_linear_model
 from memtrace.point_process.windows import Windows
-from memtrace.types import FloatArray
+from memtrace.types import FloatArray, Int64Array
 
 LEVEL = 0.05
 CLOSE = 10.0
@@ -179,14 +179,26 @@ def _left(events: EventSequence, unit: int, model: Model) -> Dispersion | None:
         return None
     found = []
     for least in EXPECTED_EVENTS:
-        part = np.floor((np.cumsum(expected) - expected / 2) / least).astype(np.int64)
-        first = np.flatnonzero(np.diff(part, prepend=-1))
+        first = _joined(expected, least)
         joined = (np.add.reduceat(x, first) for x in (windows.counts, windows.exposures))
         mean = np.add.reduceat(expected, first)
         parts = Windows(windows.start[first], *joined)
         found.append(dispersion(parts, expected=mean, parameters=len(model.parameters)))
     known = [one for one in found if not math.isnan(one.binomial.p_value)]
     return min(known, key=lambda one: one.binomial.p_value, default=None)
+
+
+def _joined(expected: FloatArray, least: float) -> Int64Array:
+    """Return the first window of each part in which about `least` events or more are expected."""
+    part = np.floor((np.cumsum(expected) - expected / 2) / least).astype(np.int64)
+    first = np.flatnonzero(np.diff(part, prepend=-1))
+    whole = np.add.reduceat(expected, first) >= least / 2
+    # A part with too few joins the one before it, the first one that after it.
+    if len(first) > 1 and not whole[0]:
+        whole[1] = False
+    whole[0] = True
+    kept: Int64Array = first[whole]
+    return kept
 
 
 def _expected(windows: Windows, rate: Rate, events: EventSequence) -> FloatArray | None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from memtrace.point_process.contrasts import adjust_p_values
-from memtrace.point_process.departures import LEVEL, Departures
 from memtrace.point_process.detectable import credibility, dispersion_power
 from memtrace.point_process.diagnostics.checks import Checks
 from memtrace.point_process.diagnostics.dispersion import Dispersion
@@ -17,7 +16,11 @@ from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.trend import Trend
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.shares import RateComparison
-from memtrace.point_process.texts.document import control_document, texts_document
+from memtrace.point_process.texts.document import (
+    control_document,
+    departures_document,
+    texts_document,
+)
 from memtrace.point_process.verdict import verdict
 from memtrace.report.json import json_safe
 
@@ -39,17 +42,17 @@ def document(fit: PoissonResult) -> dict[str, Any]:
         "unit": fit.unit,
         "seed": fit.seed,
         "rate_per_window": fit.rate_per_window,
-        "rate_ci95": fit.rate_ci95,
-        "rate_ci95_poisson": fit.rate_ci95_poisson,
+        "rate_ci95": None if fit.has_copies else fit.rate_ci95,
+        "rate_ci95_poisson": None if fit.has_copies else fit.rate_ci95_poisson,
         "rate_per_million": events.fraction * 1e6,
-        "reason": None if events.exposure else "no exposed sequence was scanned",
+        "reason": _reason(fit),
         "dispersion": _dispersion(fit.dispersion),
         "trend": _trend(fit.trend),
         "equivalence": vars(fit.equivalence) | {"reason": fit.trend.reason},
         "detectable": _detectable(fit),
         "uniformity": dict(vars(fit.uniformity)),
         "change_point": _change_point(fit),
-        "departures": _departures(fit.order.departures),
+        "departures": departures_document(fit.order.departures),
         "models": [model.document() for model in fit.models],
         "best_model": fit.best.name,
         "rate_curve": _curve(fit),
@@ -58,12 +61,19 @@ def document(fit: PoissonResult) -> dict[str, Any]:
         "scales": _scales(fit.checks),
         "checks": _checks(fit.checks),
         "coverage": _coverage(events),
-        "texts": texts_document(fit.by_text, fit.by_text_reason),
+        "texts": texts_document(fit.by_text, fit.by_text_reason, fit.event_texts),
         "control": control_document(fit.by_text, fit.by_text_reason, events),
         "verdict": verdict(fit),
     }
     safe: dict[str, Any] = json_safe(found)
     return safe
+
+
+def _reason(fit: PoissonResult) -> str | None:
+    if not fit.events.exposure:
+        return "no exposed sequence was scanned"
+    copies = "sequences are copies of one another: their rate has its interval in `texts`"
+    return copies if fit.has_copies else None
 
 
 def _dispersion(d: Dispersion) -> dict[str, Any]:
@@ -147,22 +157,6 @@ def _curve(fit: PoissonResult) -> dict[str, Any]:
         "high": curve.high[at] * fit.window,
         "largest_departure": curve.largest_departure,
         "reason": None,
-    }
-
-
-def _departures(found: Departures) -> dict[str, Any]:
-    undefined = any(math.isnan(one.p_value) for one in found.tests)
-    why = "some tests are undefined" if undefined else None
-    return {
-        "level": LEVEL,
-        "tests": [
-            vars(one) | {"reason": "undefined here" if math.isnan(one.p_value) else None}
-            for one in found.tests
-        ],
-        "found": found.found,
-        "shape": found.shape,
-        "rivals": found.rivals,
-        "reason": why or (None if found.shape else "no shape was found"),
     }
 
 

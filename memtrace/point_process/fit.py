@@ -26,6 +26,7 @@ from memtrace.point_process.text import printed
 from memtrace.point_process.texts.result import NOT_KNOWN, ByText
 from memtrace.point_process.verdict import verdict
 from memtrace.report.base import Report
+from memtrace.texts.groups import EventTexts
 from memtrace.types import Interval
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def fit_poisson(
     cuts: Sequence[Cut] = (),
     by_text: ByText | None = None,
     unknown_texts: str = NOT_KNOWN,
+    event_texts: EventTexts | None = None,
 ) -> PoissonFit:
     """Fit a Poisson process to the events and ask whether training order matters.
 
@@ -78,6 +80,7 @@ def fit_poisson(
         cuts: Points of training at which the rate may change, chosen before the data were seen.
         by_text: What is known of the texts of the sequences, see `point_process.texts`.
         unknown_texts: Why it is not known.
+        event_texts: How the events fall on texts, where only that is known.
 
     Raises:
         FitError: Nothing was scanned, or `window`, `margin` or `cuts` have no meaning.
@@ -116,6 +119,7 @@ def fit_poisson(
         uniformity=order.uniformity,
         by_text=by_text,
         by_text_reason=None if by_text else unknown_texts,
+        event_texts=event_texts,
         spline=order.spline,
         change_point=order.change_point,
         models=tuple(models),

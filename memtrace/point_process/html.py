@@ -8,7 +8,7 @@ from memtrace.point_process.figures.descriptions import CAPTIONS, described, sev
 from memtrace.point_process.figures.drawing import Drawings, draw_all
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.several import comparison
-from memtrace.point_process.text import printed, strata_table
+from memtrace.point_process.text import printed
 from memtrace.point_process.verdict import verdict
 from memtrace.report.figures import png
 from memtrace.report.html import picture, render
@@ -18,6 +18,7 @@ from memtrace.report.text import rendered
 COLUMNS = (
     "fit",
     "events",
+    "texts",
     "per million",
     "end/start",
     "90% interval",
@@ -32,22 +33,16 @@ COLUMNS = (
 
 def html_report(
     fits: Sequence[PoissonResult],
-    strata: Sequence[list[dict[str, Any]] | None] | None = None,
     drawings: Sequence[Drawings] | None = None,
 ) -> str:
     """Return a self-contained page of one fit or several.
 
     Args:
         fits: What to show.
-        strata: The documents of each fit's strata, where there are any.
         drawings: The figures of each fit, where they are drawn already.
     """
     drawn = drawings if drawings is not None else draw_all(fits)
-    without: list[list[dict[str, Any]] | None] = [None] * len(fits)
-    sections = [
-        _section(fit, of_fit, pictures)
-        for fit, of_fit, pictures in zip(fits, strata or without, drawn, strict=True)
-    ]
+    sections = [_section(fit, pictures) for fit, pictures in zip(fits, drawn, strict=True)]
     overview = _overview(fits) if len(fits) > 1 else None
     return render("memtrace.point_process", "poisson.html", overview=overview, sections=sections)
 
@@ -65,6 +60,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["label"],
         f"{row['events']:,}",
+        DASH if row["texts"] is None else f"{row['texts']:,}",
         number(row["rate_per_million"]),
         ratio(row["rate_ratio"]),
         interval(row["ci90"], ratio),
@@ -75,9 +71,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _section(
-    fit: PoissonResult, strata: list[dict[str, Any]] | None, drawings: Drawings
-) -> dict[str, Any]:
+def _section(fit: PoissonResult, drawings: Drawings) -> dict[str, Any]:
     return {
         "label": fit.events.label or "Poisson fit",
         "verdict": verdict(fit),
@@ -90,5 +84,4 @@ def _section(
             for name, drawing in drawings.items()
         ],
         "text": rendered(printed(fit)),
-        "strata": rendered(strata_table(strata)) if strata is not None else None,
     }

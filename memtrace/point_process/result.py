@@ -19,6 +19,7 @@ from memtrace.point_process.order import Order
 from memtrace.point_process.shares import RateComparison
 from memtrace.point_process.texts.result import ByText
 from memtrace.point_process.windows import Windows
+from memtrace.texts.groups import EventTexts
 from memtrace.types import Interval
 
 SIGNIFICANT = 0.05
@@ -48,6 +49,8 @@ class PoissonResult:
     """Statistics by text: rates, classes and effect of exposure; None where copies are unknown."""
     by_text_reason: str | None
     """Why there are none."""
+    event_texts: EventTexts | None
+    """How the events fall on texts, where the copies are unknown but hashes are there."""
     spline: Spline
     change_point: ChangePoint
     models: tuple[Model, ...]
@@ -68,6 +71,11 @@ class PoissonResult:
     def rate_per_window(self) -> float:
         """Return the events per window of sequences that were scanned."""
         return self.events.fraction * self.window
+
+    @property
+    def has_copies(self) -> bool:
+        """Return whether some of the exposed sequences are known to be copies of one text."""
+        return self.by_text is not None and self.by_text.rates.texts < self.events.exposure
 
     @property
     def best(self) -> Model:

@@ -23,6 +23,7 @@ def comparison(fits: Sequence[PoissonResult]) -> list[dict[str, Any]]:
         {
             "label": fit.events.label,
             "events": fit.events.n_events,
+            "texts": _texts(fit),
             "rate_per_million": fit.events.fraction * 1e6,
             "rate_ratio": fit.trend.rate_ratio,
             "ci90": fit.trend.interval(0.90),
@@ -36,3 +37,10 @@ def comparison(fits: Sequence[PoissonResult]) -> list[dict[str, Any]]:
         }
         for i, fit in enumerate(fits)
     ]
+
+
+def _texts(fit: PoissonResult) -> int | None:
+    """Return how many texts the events are of, None where that is not known."""
+    if fit.by_text is not None:
+        return fit.by_text.rates.event_texts
+    return fit.event_texts.texts if fit.event_texts else None

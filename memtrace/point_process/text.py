@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.point_process.result import PoissonResult
-from memtrace.point_process.texts.text import control_rows, text_rows
+from memtrace.point_process.texts.text import control_rows, order_rows, text_rows
 from memtrace.point_process.verdict import verdict
 from memtrace.report.numbers import (
     DASH,
@@ -18,7 +18,7 @@ from memtrace.report.numbers import (
     ratio,
 )
 from memtrace.report.text import columns, named_values, sections
-from memtrace.types import UNDEFINED, Interval
+from memtrace.types import Interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,7 +30,15 @@ def printed(fit: PoissonResult) -> "RenderableType":
     """Return what is printed of one fit, as rich takes it."""
     blocks = [
         ("Events", named_values(_events(fit))),
-        ("Order: the primary end point", named_values(_order(fit))),
+        *(
+            [("Order of texts: the primary end point", named_values(order_rows(fit.by_text)))]
+            if fit.by_text
+            else []
+        ),
+        (
+            "Order of rows" if fit.by_text else "Order of rows: the primary end point",
+            named_values(_order(fit)),
+        ),
         ("Order: descriptive, unadjusted", named_values(_described(fit))),
         (f"Windows of {count(fit.window, 'sequence')}", named_values(_windows(fit))),
         ("Models of the rate", _models(fit, "positions")),
@@ -50,11 +58,21 @@ def comparison_table(
         heading: What the names are.
     """
     names = names or [row["label"] for row in rows]
-    titles = (heading, "events", "per million", "end/start", "90% interval", "p", "p, Holm")
+    titles = (
+        heading,
+        "events",
+        "texts",
+        "per million",
+        "end/start",
+        "90% interval",
+        "p",
+        "p, Holm",
+    )
     cells = (
         (
             name,
             f"{row['events']:,}",
+            DASH if row["texts"] is None else f"{row['texts']:,}",
             number(row["rate_per_million"], 3),
             _drift(row["rate_ratio"]),
             interval(row["ci90"], _drift),
@@ -66,40 +84,23 @@ def comparison_table(
     return columns(titles, cells)
 
 
-def strata_table(strata: Sequence[dict[str, Any]]) -> "RenderableType":
-    """Return the table of strata by copies of the text, from their documents."""
-    titles = ("prefix occurs", "events", "of", "per million", "end/start", "90% interval", "p")
-    cells = (
-        (
-            row["name"],
-            f"{row['events']:,}",
-            f"{row['exposure']:,}",
-            number(row["rate_per_million"], 3),
-            ratio(row["rate_ratio"]),
-            interval(_ends(row["ci90"]), ratio),
-            p_value(row["p_value"]),
-        )
-        for row in strata
-    )
-    return columns(titles, cells)
-
-
-def _ends(ci: Sequence[float | None] | None) -> Interval:
-    """Return an interval of a document, in which an end at infinity is None."""
-    low, high = ci or UNDEFINED
-    return (math.nan if low is None else low), (math.inf if high is None else high)
-
-
 def _events(fit: PoissonResult) -> Rows:
     events = fit.events
     return [
         ("memorized", f"{events.n_events:,} of {count(events.exposure, 'sequence')} scanned"),
-        ("rate per window", _with_ci(fit.rate_per_window, fit.rate_ci95, number)),
+        ("rate per window", _rate(fit)),
         ("rate per million", number(events.fraction * 1e6)),
         ("coverage", _coverage(fit)),
-        *text_rows(fit.by_text, fit.by_text_reason),
+        *text_rows(fit.by_text, fit.by_text_reason, fit.event_texts),
         *control_rows(fit.by_text, fit.by_text_reason, events),
     ]
+
+
+def _rate(fit: PoissonResult) -> str:
+    """Return the rate of rows: with copies a count of this run, without an interval."""
+    if fit.has_copies:
+        return f"{number(fit.rate_per_window)}, a count of this run: copies are no repetitions"
+    return _with_ci(fit.rate_per_window, fit.rate_ci95, number)
 
 
 def _coverage(fit: PoissonResult) -> str:

@@ -10,7 +10,9 @@ from memtrace.point_process.diagnostics.dispersion import Dispersion
 from memtrace.point_process.models.trend import Trend
 from memtrace.point_process.order import FEW_EVENTS, UNDERPOWERED, Order
 from memtrace.point_process.result import PoissonResult
-from memtrace.report.numbers import count, fold, interval, number, percent, ratio
+from memtrace.point_process.texts.result import ByText
+from memtrace.point_process.texts.text_order import FEW_TEXTS, TextOrder
+from memtrace.report.numbers import count, fold, interval, number, p_text, percent, ratio
 
 MANY_DIGITS = 0.01
 SOME_DIGITS = 0.1
@@ -39,9 +41,7 @@ def verdict(fit: PoissonResult) -> str:
         n = events.exposure
         every = f"All {n:,} sequences are" if n > 1 else "The only one is"
         return f"{every} memorized, so there is no order to test."
-    if fit.order.underpowered:
-        return _underpowered(fit.order)
-    return f"{_ordered(fit.order)}{_covered(fit.order)}."
+    return f"{_of_texts(fit.by_text) if fit.by_text else _of_rows(fit.order)}."
 
 
 def interval_text(trend: Trend) -> str:
@@ -68,13 +68,62 @@ def _underpowered(order: Order) -> str:
         return (
             f"Too little was scanned to tell whether the rate drifts: {percent(share, 2)} of the "
             f"sequences trained on, with {known}, where {least}; at this rate a scan of all would "
-            f"bring it to {fold(in_full)}."
+            f"bring it to {fold(in_full)}"
         )
-    return f"Too few events to tell whether the rate drifts: with {known} {least}."
+    return f"Too few events to tell whether the rate drifts: with {known} {least}"
+
+
+def _of_texts(found: ByText) -> str:
+    """Return the share of texts and, by text, what is to be said of their order."""
+    rates, order = found.rates, found.order
+    share = f"{percent(rates.rate)}, 95% {interval(rates.rate_ci95, percent)}"
+    texts = f"{rates.event_texts:,} of {count(rates.texts, 'text')} are memorized ({share})"
+    parts = [f"{texts}. {_of_copies(order)}"]
+    if order.texts >= FEW_TEXTS:
+        parts.append(_of_once(order))
+    return "; ".join(part for part in parts if part)
+
+
+def _of_copies(order: TextOrder) -> str:
+    """Return what the order of all copies shows, and where there are too few texts."""
+    rows, found, parts = order.rows, order.once.departures.found, []
+    if order.few:
+        parts.append(
+            f"{rows:,} rows, but {count(order.texts, 'text')}: too few to say how it varies"
+        )
+    names = {"text order": ("", order.linear), "last exposure": ("last ", order.last)}
+    for name, (which, test) in names.items():
+        if name in found:
+            where = "later" if test.z > 0 else "earlier"
+            parts.append(
+                f"the {which}copies of memorized texts lie {where} in training than in a random "
+                f"order ({p_text(test.p_value)})"
+            )
+    if not parts:
+        parts.append("Copies of memorized texts lie as in a random order")
+    return "; ".join(parts)
+
+
+def _of_once(order: TextOrder) -> str:
+    once = order.once
+    if not once.events.n_events:
+        return "none of them occurs once"
+    who = f"{count(once.events.n_events, 'of them occurs', 'of them occur')} once"
+    if once.events.n_events == once.events.exposure:
+        return f"{who}, as many as were scanned"
+    said = _of_rows(once)
+    return f"{who}: {said[0].lower()}{said[1:]}"
+
+
+def _of_rows(order: Order) -> str:
+    if order.underpowered:
+        return _underpowered(order)
+    return f"{_ordered(order)}{_covered(order)}"
 
 
 def _ordered(order: Order) -> str:
-    return _found(order) if order.departures.found else _nothing_found(order)
+    own = set(order.departures.found) - {"text order", "last exposure"}
+    return _found(order) if own else _nothing_found(order)
 
 
 def _nothing_found(order: Order) -> str:

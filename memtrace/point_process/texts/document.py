@@ -4,9 +4,14 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from memtrace.point_process.departures import LEVEL, Departures
 from memtrace.point_process.events import EventSequence
+from memtrace.point_process.strata import TextStratum
 from memtrace.point_process.texts.exposure_effect import EXACT_EVENTS, OnceEffect, StratifiedEffect
+from memtrace.point_process.texts.order import RankTest
 from memtrace.point_process.texts.result import ByText
+from memtrace.point_process.texts.text_order import TextOrder
+from memtrace.texts.groups import EventTexts
 
 
 def control_document(
@@ -45,27 +50,99 @@ def control_document(
     }
 
 
-def texts_document(found: ByText | None, unknown: str | None) -> dict[str, Any]:
-    """Return the rate of memorized texts and what copies do to that of sequences."""
-    keys = ("events", "exposure", "rate", "rate_ci95", "largest_share", "effective")
-    if found is None:
-        return {**dict.fromkeys((*keys, "design_effect", "sequence_rate_ci95")), "reason": unknown}
-    rates = found.rates
-    values = (
-        rates.event_texts,
-        rates.texts,
-        rates.rate,
-        rates.rate_ci95,
-        rates.largest_share,
-        rates.effective,
+def texts_document(
+    found: ByText | None, unknown: str | None, hashed: EventTexts | None
+) -> dict[str, Any]:
+    """Return the rate of memorized texts, what copies do to that of sequences, and their order.
+
+    Args:
+        found: Statistics by text.
+        unknown: Why there are none.
+        hashed: How the events fall on texts, where only that is known.
+    """
+    keys = (
+        "exposure",
+        "rate",
+        "rate_ci95",
+        "design_effect",
+        "sequence_rate_ci95",
+        "strata",
+        "trend",
     )
+    if found is None:
+        known: dict[str, Any] = {"events": None, "largest_share": None, "effective": None}
+        if hashed is not None:
+            known = {
+                "events": hashed.texts,
+                "largest_share": hashed.largest_share,
+                "effective": hashed.effective,
+            }
+        return {**known, **dict.fromkeys(keys), "reason": unknown}
+    rates = found.rates
     empty = None if rates.event_texts else "no memorized text"
-    alike = None if math.isfinite(rates.design_effect) else "all sequences are memorized"
     return {
-        **dict(zip(keys, values, strict=True)),
+        "events": rates.event_texts,
+        "exposure": rates.texts,
+        "rate": rates.rate,
+        "rate_ci95": rates.rate_ci95,
+        "largest_share": rates.largest_share,
+        "effective": rates.effective,
         "design_effect": rates.design_effect,
         "sequence_rate_ci95": rates.sequence_rate_ci95,
-        "reason": empty or rates.reason or alike,
+        "strata": [_stratum(one) for one in found.strata],
+        "trend": _order(found.order),
+        "reason": empty or rates.reason or ("one text" if rates.texts < 2 else None),
+    }
+
+
+def _stratum(stratum: TextStratum) -> dict[str, Any]:
+    share = stratum.events / stratum.texts if stratum.texts else None
+    why = None if stratum.texts else "no text occurs so often"
+    return vars(stratum) | {"rate": share, "reason": why}
+
+
+def _order(order: TextOrder) -> dict[str, Any]:
+    once = order.once
+    trend = once.trend
+    ends = (trend.rate_ratio, *trend.interval(0.95))
+    why = None if all(map(math.isfinite, ends)) else "too large to represent"
+    return {
+        "by_text": _rank_test(order.linear),
+        "last_exposure": _rank_test(order.last),
+        "too_few_texts": order.few,
+        "once": {
+            "events": once.events.n_events,
+            "exposure": once.events.exposure,
+            "rate_ratio": trend.rate_ratio,
+            "ci90": trend.interval(0.90),
+            "ci95": trend.interval(0.95),
+            "p_value": trend.p_value,
+            "equivalence": vars(once.equivalence) | {"reason": trend.reason},
+            "reason": trend.reason or why,
+        },
+        "departures": departures_document(once.departures),
+    }
+
+
+def _rank_test(test: RankTest) -> dict[str, Any]:
+    values = {"z": test.z, "p_value": test.p_value, "texts": test.texts}
+    return values | {"reason": "no order to test" if math.isnan(test.p_value) else None}
+
+
+def departures_document(found: Departures) -> dict[str, Any]:
+    """Return the tests behind the gate of the verdict, and what they found."""
+    undefined = any(math.isnan(one.p_value) for one in found.tests)
+    why = "some tests are undefined" if undefined else None
+    return {
+        "level": LEVEL,
+        "tests": [
+            vars(one) | {"reason": "undefined here" if math.isnan(one.p_value) else None}
+            for one in found.tests
+        ],
+        "found": found.found,
+        "shape": found.shape,
+        "rivals": found.rivals,
+        "reason": why or (None if found.shape else "no shape was found"),
     }
 
 

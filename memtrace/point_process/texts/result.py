@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from memtrace.point_process.strata import TextStratum, text_strata
 from memtrace.point_process.texts.exposure_effect import (
     OnceEffect,
     StratifiedEffect,
@@ -10,6 +11,7 @@ from memtrace.point_process.texts.exposure_effect import (
     stratified_effect,
 )
 from memtrace.point_process.texts.rates import TextRates, text_rates
+from memtrace.point_process.texts.text_order import TextOrder, text_order
 from memtrace.runs.memorized import Events
 from memtrace.texts.exposure import (
     ExposureClasses,
@@ -37,6 +39,10 @@ class ByText:
     """Whether of some duplicate count above 1 there are exposed and unexposed texts."""
     sharp_null_p_value: float
     """Exposure changes no result: exposed sequences against all others."""
+    strata: tuple[TextStratum, ...]
+    """Exposed texts by their copies in the corpus: once, 2 to 9, 10 and more."""
+    order: TextOrder
+    """Of the exposed texts: the primary end point."""
 
     @property
     def reason(self) -> str | None:
@@ -53,13 +59,24 @@ class ByText:
         return "no sequence was scanned that is not exposed"
 
 
-def by_text(texts: Texts, events: Events, exposed_rows: int) -> ByText:
+def by_text(
+    texts: Texts,
+    events: Events,
+    exposed_rows: int,
+    *,
+    window: int = 512,
+    margin: float = 1.05,
+    seed: int = 0,
+) -> ByText:
     """Compute what is known by text of a checkpoint.
 
     Args:
         texts: The texts of the corpus.
         events: Its memorized sequences and what was scanned.
         exposed_rows: Rows that it had been exposed to.
+        window: Length of a window in sequences.
+        margin: Rate ratio between the end and the start of training that counts as a drift.
+        seed: Of the simulations.
     """
     strata = count_strata(texts, events, exposed_rows)
     classes = count_classes(texts, events, exposed_rows)
@@ -71,4 +88,6 @@ def by_text(texts: Texts, events: Events, exposed_rows: int) -> ByText:
         stratified=stratified_effect(strata),
         repeated_control=bool((both & (strata.duplicate_count > 1)).any()),
         sharp_null_p_value=sharp_null_p_value(classes),
+        strata=text_strata(strata),
+        order=text_order(texts, events, exposed_rows, window=window, margin=margin, seed=seed),
     )

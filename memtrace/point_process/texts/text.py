@@ -2,8 +2,10 @@
 
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.texts.result import ByText
-from memtrace.report.numbers import count, interval, number, p_text, percent
+from memtrace.point_process.texts.text_order import FEW_TEXTS
+from memtrace.report.numbers import count, interval, number, p_text, percent, ratio
 from memtrace.texts.exposure import ClassCounts
+from memtrace.texts.groups import EventTexts
 
 Rows = list[tuple[str, str]]
 
@@ -30,10 +32,46 @@ def control_rows(found: ByText | None, unknown: str | None, events: EventSequenc
     ]
 
 
-def text_rows(found: ByText | None, unknown: str | None) -> Rows:
+def order_rows(found: ByText | None) -> Rows:
+    """Return the rows on the order of texts: the primary end point where copies are known."""
+    if found is None:
+        return [("texts", "not known: rows are taken as different texts")]
+    order = found.order
+    if not order.texts:
+        return [("texts", "none memorized: no order to test")]
+    rows = [
+        ("position, by text", f"z = {number(order.linear.z)}, {p_text(order.linear.p_value)}"),
+        ("last copies", f"z = {number(order.last.z)}, {p_text(order.last.p_value)}"),
+    ]
+    if order.texts < FEW_TEXTS:
+        return [*rows, ("texts that occur once", "too few texts for a rate ratio")]
+    once, even = order.once, order.once.equivalence
+    who = f"{once.events.n_events:,} of {count(once.events.exposure, 'sequence')} memorized"
+    rows.append(("texts that occur once", who))
+    if once.trend.reason:
+        return rows
+    ends = interval(once.trend.interval(0.9), ratio)
+    drift = f"{ratio(once.trend.rate_ratio)}, 90% {ends}, {p_text(once.trend.p_value)}"
+    inside = f"{'yes' if even.equivalent else 'no'}, {p_text(even.p_value)}"
+    least = f"{ratio(once.trend.detectable_ratio())} at 80% power"
+    return [
+        *rows,
+        ("rate, end over start", drift),
+        (f"within margin {even.margin:g}", inside),
+        ("minimum detectable ratio", least),
+    ]
+
+
+def text_rows(found: ByText | None, unknown: str | None, hashed: EventTexts | None) -> Rows:
     """Return the rows of the printed table on texts: their rate, and how few they may be."""
     if found is None:
-        return [("texts", f"rows are taken as different texts: {unknown}")]
+        missing = [("texts", f"rows are taken as different texts: {unknown}")]
+        if hashed is None:
+            return missing
+        most = f"largest {percent(hashed.largest_share)} of the memorized sequences"
+        effective = f"effective number {number(hashed.effective, 3)}"
+        texts = f"{count(hashed.texts, 'text')} among the events, {most}, {effective}"
+        return [("texts memorized", texts), *missing]
     rates = found.rates
     if not rates.texts:
         return []
@@ -43,6 +81,14 @@ def text_rows(found: ByText | None, unknown: str | None) -> Rows:
         rows.append(("largest text", f"{percent(rates.largest_share)} of the memorized rows"))
         effect = f"design effect of copies {number(rates.design_effect, 3)}"
         rows.append(("effective texts", f"{number(rates.effective, 3)}, {effect}"))
+    rows += [
+        (
+            f"texts that occur {one.name}",
+            f"{one.events:,} of {one.texts:,}: 95% {interval(one.rate_ci95, percent)}",
+        )
+        for one in found.strata
+        if one.texts
+    ]
     if rates.event_texts and rates.reason:
         rows.append(("rate of rows", rates.reason))
     return rows

@@ -24,6 +24,8 @@ FEW_TEXTS = 10
 class TextOrder:
     """Tests of order whose unit is the text, and everything asked of texts that occur once."""
 
+    rows: int
+    """Memorized sequences that are exposed."""
     texts: int
     """Memorized texts of which an exposed copy was scanned."""
     effective: float
@@ -76,11 +78,13 @@ def text_order(
         others={"text order": linear.p_value, "last exposure": latest.p_value},
     )
     n, squares = len(names), float((copies.astype(float) ** 2).sum())
-    return TextOrder(len(copies), n**2 / squares if n else np.nan, linear, latest, once)
+    return TextOrder(n, len(copies), n**2 / squares if n else np.nan, linear, latest, once)
 
 
 def once_only(texts: Texts, rows: EventSequence) -> EventSequence:
     """Return the events that are the only ones of their text, ranked among all such sequences.
+
+    What was not scanned stays a gap, of as many of them as of all sequences.
 
     Args:
         texts: The texts of the corpus.
@@ -88,10 +92,20 @@ def once_only(texts: Texts, rows: EventSequence) -> EventSequence:
     """
     inside = texts.copies[texts.copies < rows.n]
     repeated = np.sort(inside[_observed(rows, inside)])
-    alone = texts.places(rows.positions) < 0
-    positions = rows.positions[alone]
-    ranks = rows.ranks[alone] - np.searchsorted(repeated, positions)
-    return EventSequence.from_positions(ranks, n=rows.exposure - len(repeated))
+    alone = rows.exposure - len(repeated)
+    start, stop = rows.observed.T
+    lengths = (stop - start) - np.diff(np.searchsorted(repeated, rows.observed), axis=1)[:, 0]
+    unseen = np.append(start, rows.n) - np.append(rows.observed_before(start), rows.exposure)
+    gaps = unseen * alone // max(rows.exposure, 1)
+    first = gaps[:-1] + np.cumsum(lengths) - lengths
+    once = texts.places(rows.positions) < 0
+    which = np.searchsorted(start, rows.positions[once], side="right") - 1
+    ranks = rows.ranks[once] - np.searchsorted(repeated, rows.positions[once])
+    return EventSequence.from_positions(
+        ranks + gaps[which] if len(ranks) else ranks,
+        n=alone + int(gaps[-1]),
+        observed=np.column_stack((first, first + lengths)),
+    )
 
 
 def _observed(rows: EventSequence, index: Int64Array) -> npt.NDArray[np.bool_]:
