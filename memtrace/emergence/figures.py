@@ -64,11 +64,11 @@ def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "
         _with_intervals(ax, [r.step for r in control], shares, intervals, RED, "not yet trained on")
     seen = [end for row in exposed for end in row.share_ci95 if row.exposed >= FEW]
     ax.set_ylim(0, 1.35 * max(seen, default=1.0) or 1.0)
-    if fit.histories.copies_known and max(rows) > 1.35 * max(seen, default=1.0):
-        ax.text(0.98, 0.02, f"of rows, copies counted: up to {percent(max(rows))}", color=GREY,
-                ha="right", transform=ax.transAxes, fontsize=8)  # fmt: skip
-    elif fit.histories.copies_known:
-        ax.plot(x, rows, color=GREY, lw=1, ls=":", label="of rows, copies counted")
+    if fit.histories.copies_known:
+        # One text with many copies would flatten the rest: then only the number is shown.
+        inside = max(rows) <= ax.get_ylim()[1]
+        label = f"of rows, copies counted: up to {percent(max(rows))}"
+        ax.plot(x if inside else [], rows if inside else [], color=GREY, lw=1, ls=":", label=label)
     _steps(ax, fit)
     ax.yaxis.set_major_formatter("{x:.3g}")
     ax.set_ylabel(f"share of the {fit.histories.unit}s evaluated")
