@@ -166,3 +166,8 @@ def test_a_blend_without_weights_has_every_row_once(counts):
     order = exhaustive_blend(counts)
     found = sorted(zip(order.corpus.tolist(), order.row.tolist(), strict=True))
     assert found == [(k, i) for k, count in enumerate(counts) for i in range(count)]
+
+
+def test_documents_without_maps_are_told_of_corpus_files():
+    with pytest.raises(CorpusError, match=r"rows of 1 to 301 tokens.*a corpus file \(YAML"):
+        open_corpus(str(ORDERS / "neox" / "corpus_text_document"))

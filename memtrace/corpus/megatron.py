@@ -223,7 +223,8 @@ def _check_rows(index: Part, offset: int, rows: int, dtype: np.dtype[np.integer]
     if shortest != longest or shortest < 1:
         raise CorpusError(
             f"{index.name} has rows of {shortest} to {longest} tokens; memtrace needs rows of one "
-            "length in training order (Pythia's preshuffled files, not the raw documents)"
+            "length in training order; with the trainer's index maps a corpus file (YAML, layout "
+            "gpt-neox or megatron-core) makes them of raw documents in place"
         )
     row_bytes, offset = longest * dtype.itemsize, offset + 4 * rows
     for start, stop in _checked(index, rows):
