@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from scipy import stats
+from scipy import optimize, stats
 
 from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, Windows
@@ -176,6 +176,35 @@ def test_recency_is_found_and_its_amplitude_covered() -> None:
     assert last[10].ratio > 1.5
     steady = recency(random_order(n, 1000, np.random.default_rng(7)), 64, np.random.default_rng(0))
     assert steady.p_value > 0.05
+
+
+@pytest.mark.parametrize("tau", [30, 500, 5000, 30_000])
+def test_recency_is_at_the_maximum_over_all_tau_and_says_where_that_is_an_end(tau) -> None:
+    """Against a fine grid of tau."""
+    n, unit = 20_000, 64
+    events = drawn(0.02 * (1 + 4 * np.exp(-(n - np.arange(n)) / tau)), tau)
+    model = recency(events, unit, np.random.default_rng(0))
+    ages = np.unique(np.geomspace(unit / 8, n, 80).astype(np.int64))[::-1]
+    edges = np.unique(np.concatenate(([0], n - ages, [n])))
+    counts, _ = np.histogram(events.positions, edges)
+
+    widths = np.diff(edges)
+
+    def gain(decay: float) -> float:
+        mass = np.diff(np.exp(-(n - edges) / decay))
+        excess = mass / mass.sum() * n / widths - 1
+        found = optimize.minimize_scalar(
+            lambda w: -float((counts * np.log1p(w * excess)).sum()), bounds=(0, 0.999),
+            method="bounded", options={"xatol": 1e-9},
+        )  # fmt: skip
+        return max(-2 * found.fun, 0.0)
+
+    grid = np.geomspace(unit, 4 * n, 400)
+    gains = [gain(decay) for decay in grid]
+    best = int(np.argmax(gains))
+    assert model.likelihood_ratio >= gains[best] - 1e-4
+    assert model.likelihood_ratio == pytest.approx(gains[best], abs=0.01)
+    assert (model.note is not None) == (best in (0, 399))
 
 
 def test_spline_band_holds_the_whole_true_curve() -> None:

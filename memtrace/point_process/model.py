@@ -36,6 +36,8 @@ class Model:
     """Events per sequence at u = (index + 1/2) / n in (0, 1); None for a model of counts."""
     reason: str | None = None
     """Why values are NaN."""
+    note: str | None = None
+    """What must be known beside the values, such as an estimate at the end of its range."""
 
     @property
     def aic(self) -> float:
@@ -63,6 +65,8 @@ class Model:
         }
         if self.p_value is not None:
             entry |= {"likelihood_ratio": self.likelihood_ratio, "p_value": self.p_value}
+        if self.note is not None:
+            entry["note"] = self.note
         return entry | {"reason": self.reason}
 
 

@@ -178,7 +178,7 @@ def _windows(fit: PoissonResult) -> Rows:
 
 
 def _models(fit: PoissonResult, of: str) -> "RenderableType":
-    """Return a table of the fitted models, and below it why others are undefined."""
+    """Return a table of the fitted models, and below it notes, and why others are undefined."""
     from rich.console import Group
 
     chosen = [model for model in fit.models if model.of == of]
@@ -198,6 +198,7 @@ def _models(fit: PoissonResult, of: str) -> "RenderableType":
     ]
     table = columns(("model", "log-likelihood", "AIC", "BIC", "p"), rows)
     reasons = [(m.name, m.reason or DASH) for m in chosen if m not in fitted]
+    reasons += [(m.name, m.note) for m in fitted if m.note]
     return Group(*([table] if fitted else []), *([named_values(reasons)] if reasons else []))
 
 

@@ -3,6 +3,7 @@
 One checkpoint shows how memory depends on age; how it fades with time takes several.
 """
 
+import math
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,11 @@ from memtrace.point_process.simulate import window_counts
 from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray, Int64Array, Interval
 
-BINS, DECAYS, DRAWS = 80, 12, 499
+BINS, DECAYS, DRAWS = 80, 16, 499
+LONGEST = 4
+"""Longest tau in lengths of training: a longer one is a straight line all the same."""
+GOLDEN, SECTIONS, NEWTON_STEPS = (math.sqrt(5) - 1) / 2, 12, 16
+NEAR_BOUND = 1.02
 LARGEST_SHARE = 0.999
 CHI2_95 = 3.841458820694124
 LAST_STEPS = (1, 10, 100, 1000)
@@ -26,10 +31,10 @@ LAST_STEPS = (1, 10, 100, 1000)
 def recency(events: EventSequence, unit: int, rng: np.random.Generator) -> Model:
     """Fit a rate l0 (1 + A exp(-age / tau)), A >= 0, age counted back from the checkpoint.
 
-    For each tau of a geometric grid the density of events is a mixture of an even spread and one in
-    proportion to exp(-age / tau), and the log-likelihood is concave in the share w of the second.
-    tau means nothing where A = 0 (Davies 1977), so the p-value compares the largest likelihood
-    ratio over the grid with that of random orders.
+    For each tau the density of events is a mixture of an even spread and one in proportion to
+    exp(-age / tau), and the log-likelihood is concave in the share w of the second. The best tau of
+    a geometric grid is refined between its neighbours. tau means nothing where A = 0 (Davies 1977),
+    so the p-value compares the largest likelihood ratio with those of random orders, found alike.
 
     Args:
         events: Events and exposure.
@@ -42,27 +47,29 @@ def recency(events: EventSequence, unit: int, rng: np.random.Generator) -> Model
         text = "no events" if n == 0 else "every observed sequence is an event"
         short = "the axis is too short" if 0 < n < events.exposure else text
         return undefined_model(name, n, short)
-    decays = np.geomspace(unit, max(events.n / 2, unit), DECAYS)
-    kernel = _kernels(bins, events.n, decays)
-    mean = kernel @ bins.exposures / events.exposure
-    relative = kernel / mean[:, None] - 1
-    share, gain = _mixtures(bins.counts[None], relative)
-    best = int(gain[0].argmax())
-    drawn = window_counts(bins.exposures, n, rng, DRAWS)
-    null = _mixtures(drawn, relative)[1].max(axis=1)
-    w, tau, f = float(share[0, best]), float(decays[best]), float(mean[best])
+    longest = LONGEST * max(events.n, unit)
+    decays = np.geomspace(unit, longest, DECAYS)
+    # What was seen is searched as the random orders are, beside them.
+    counts = np.vstack((bins.counts, window_counts(bins.exposures, n, rng, DRAWS)))
+    taus, gains = _largest(counts, bins, events.n, decays)
+    tau, gain = float(taus[0]), float(gains[0])
+    grid = np.append(decays, tau)
+    relative, mean = _relative(bins, events.n, grid)
+    share = _shares(bins.counts, relative)
+    w, f = float(share[-1]), float(mean[-1])
     base = n * (1 - w) / events.exposure
     amplitude = w / ((1 - w) * f)
     width = CHI2_95 * (1 - events.fraction)
-    low, high = _interval(bins.counts, relative, mean, share[0], float(gain[0, best]) - width)
+    low, high = _interval(bins.counts, relative, mean, share, gain - width)
     return Model(
         name,
-        homogeneous(n, events.exposure).log_likelihood + float(gain[0, best]) / 2,
+        homogeneous(n, events.exposure).log_likelihood + gain / 2,
         {"base_rate_per_sequence": base, "amplitude": amplitude, "decay_sequences": tau},
         n,
         intervals={"amplitude": (low, high)},
-        likelihood_ratio=float(gain[0, best]),
-        p_value=float((1 + (null >= gain[0, best] - 1e-9).sum()) / (DRAWS + 1)),
+        likelihood_ratio=gain,
+        p_value=float((gains >= gain - 1e-9).sum() / (DRAWS + 1)),
+        note=_at_bound(tau, gain, unit, longest),
         rate=partial(_decaying_rate, base=base, amplitude=amplitude, decay=tau / events.n),
     )
 
@@ -94,38 +101,78 @@ def _bins(events: EventSequence, unit: int) -> Windows:
     return parts(events, cuts[(cuts > 0) & (cuts < events.n)].tolist())
 
 
-def _kernels(bins: Windows, n: int, decays: FloatArray) -> FloatArray:
-    """Return the mean of exp(-age / tau) in each bin for each tau, shape (taus, bins)."""
+def _at_bound(tau: float, gain: float, shortest: float, longest: float) -> str | None:
+    """Say where the likelihood still grows at an end of the range of tau."""
+    if gain <= 0:
+        return "the rate does not rise towards the checkpoint, so tau means nothing"
+    if tau < shortest * NEAR_BOUND:
+        return f"tau is at its lower bound, {shortest:,} sequences: it may be shorter"
+    if tau > longest / NEAR_BOUND:
+        return f"tau is at its upper bound, {LONGEST} times training: the rise is a slow drift"
+    return None
+
+
+def _relative(bins: Windows, n: int, decays: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return c, the relative density less 1 of each bin, shape (taus, bins), and its mean factor.
+
+    The density is the mean of exp(-age / tau) in each bin over that of all that was observed.
+    """
     oldest, youngest = n - bins.start, n - np.append(bins.start[1:], n)
     z = (oldest - youngest) / decays[:, None]
-    value: FloatArray = np.exp(-youngest / decays[:, None]) * -np.expm1(-z) / z
-    return value
+    kernel = np.exp(-youngest / decays[:, None]) * -np.expm1(-z) / z
+    mean = kernel @ bins.exposures / bins.exposures.sum()
+    return kernel / mean[:, None] - 1, mean
 
 
-def _mixtures(counts: Int64Array, relative: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Maximise sum y log(1 + w c) over w in [0, LARGEST_SHARE], by bisection of its slope.
+def _largest(
+    counts: Int64Array, bins: Windows, n: int, decays: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the best tau of each row of counts, and twice its gain over a constant rate.
+
+    Golden sections of log tau between the neighbours of the best point of the grid.
+    """
+    on_grid, _ = _relative(bins, n, decays)
+    at = np.stack([_gains(counts, c) for c in on_grid], axis=1)
+    best = at.argmax(axis=1)
+    logs = np.log(decays)
+    low, high = logs[np.maximum(best - 1, 0)], logs[np.minimum(best + 1, len(logs) - 1)]
+    for _ in range(SECTIONS):
+        inner = [high - GOLDEN * (high - low), low + GOLDEN * (high - low)]
+        left, right = (_gains(counts, _relative(bins, n, np.exp(x))[0]) for x in inner)
+        higher = left < right
+        low, high = np.where(higher, inner[0], low), np.where(higher, high, inner[1])
+    tau = np.exp((low + high) / 2)
+    gains = _gains(counts, _relative(bins, n, tau)[0])
+    grid = at[np.arange(len(counts)), best]
+    return np.where(gains >= grid, tau, decays[best]), np.maximum(gains, grid)
+
+
+def _gains(counts: Int64Array, relative: FloatArray) -> FloatArray:
+    """Return twice the maximum over w of sum y log(1 + w c) for each row of counts."""
+    w = _shares(counts, relative)
+    gain: FloatArray = 2 * special.xlogy(counts, 1 + w[:, None] * relative).sum(axis=1)
+    return np.maximum(gain, 0.0)
+
+
+def _shares(counts: Int64Array, relative: FloatArray) -> FloatArray:
+    """Return the best w in [0, LARGEST_SHARE] of each row: Newton's method between bounds.
+
+    The slope falls with w, so a step that leaves the bounds is replaced by their middle.
 
     Args:
-        counts: Shape (draws, bins).
-        relative: c, the relative density less 1, shape (taus, bins).
-
-    Returns:
-        w and twice the maximum, each of shape (draws, taus).
+        counts: Shape (draws, bins), or (bins,) for all rows of `relative`.
+        relative: Shape (draws, bins), or (bins,) for all rows of counts.
     """
-    shape = (len(counts), len(relative))
-    low, high = np.zeros(shape), np.full(shape, LARGEST_SHARE)
-    for _ in range(30):
-        w = (low + high) / 2
-        slope = np.stack(
-            [(counts * (c / (1 + w[:, [i]] * c))).sum(axis=1) for i, c in enumerate(relative)],
-            axis=1,
-        )
-        rising = slope > 0
-        low, high = np.where(rising, w, low), np.where(rising, high, w)
-    low[low < 1e-8] = 0.0
-    terms = [special.xlogy(counts, 1 + low[:, [i]] * c).sum(axis=1) for i, c in enumerate(relative)]
-    gain: FloatArray = np.maximum(2 * np.stack(terms, axis=1), 0.0)
-    return low, gain
+    rows = np.broadcast_shapes(counts.shape, relative.shape)[0]
+    low, high = np.zeros(rows), np.full(rows, LARGEST_SHARE)
+    w = np.full(rows, 0.1)
+    for _ in range(NEWTON_STEPS):
+        ratio = relative / (1 + w[:, None] * relative)
+        slope, curvature = (counts * ratio).sum(axis=1), (counts * ratio**2).sum(axis=1)
+        low, high = np.where(slope > 0, w, low), np.where(slope > 0, high, w)
+        step = w + slope / np.maximum(curvature, 1e-300)
+        w = np.where((step > low) & (step < high), step, (low + high) / 2)
+    return np.where(w < 1e-7, 0.0, w)
 
 
 def _interval(
