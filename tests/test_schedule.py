@@ -106,8 +106,8 @@ def test_emergence_is_in_the_steps_of_the_ramp(tmp_path):
     ]
     histories = read_histories(runs)
     assert histories.total_steps == 10
-    memorized = histories.memorized.sort("sequence_index")
-    index = memorized["sequence_index"].to_numpy()
+    memorized = histories.memorized.sort("first_index")
+    index = memorized["first_index"].to_numpy()
     assert index.tolist() == list(range(0, 70, 7))
     by_hand = [row // 4 if row < 20 else 5 + (row - 20) // 10 for row in index.tolist()]
     assert memorized["exposure_step"].to_list() == by_hand
