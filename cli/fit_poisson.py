@@ -216,9 +216,10 @@ def _adjust(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> None:
 
     if len(fits) == 1:
         return
-    for document, row in zip(documents, comparison(fits), strict=True):
+    for document, fit, row in zip(documents, fits, comparison(fits), strict=True):
         adjusted = {key: row[key] for key in ("p_value_holm", "p_value_by")}
-        document["trend"] |= json_safe(adjusted)
+        of = document["texts"]["trend"]["once"] if fit.has_copies else document["trend"]
+        of |= json_safe(adjusted)
 
 
 def _text(documents: list[dict[str, Any]], fits: "list[PoissonFit]", full: bool) -> str:

@@ -47,8 +47,8 @@ def document(fit: PoissonResult) -> dict[str, Any]:
         "rate_per_million": events.fraction * 1e6,
         "reason": _reason(fit),
         "dispersion": _dispersion(fit.dispersion),
-        "trend": _trend(fit.trend),
-        "equivalence": vars(fit.equivalence) | {"reason": fit.trend.reason},
+        "trend": _row_trend(fit),
+        "equivalence": _row_equivalence(fit),
         "detectable": _detectable(fit),
         "uniformity": dict(vars(fit.uniformity)),
         "change_point": _change_point(fit),
@@ -72,8 +72,7 @@ def document(fit: PoissonResult) -> dict[str, Any]:
 def _reason(fit: PoissonResult) -> str | None:
     if not fit.events.exposure:
         return "no exposed sequence was scanned"
-    copies = "sequences are copies of one another: their rate has its interval in `texts`"
-    return copies if fit.has_copies else None
+    return COPIES if fit.has_copies else None
 
 
 def _dispersion(d: Dispersion) -> dict[str, Any]:
@@ -92,6 +91,25 @@ def _dispersion(d: Dispersion) -> dict[str, Any]:
         "icc": d.icc,
         "reason": d.reason,
     }
+
+
+COPIES = "sequences are copies of one another: the end point is that of `texts`"
+
+
+def _row_trend(fit: PoissonResult) -> dict[str, Any]:
+    """Return the trend of rows; with copies without intervals, which would not hold."""
+    found = _trend(fit.trend)
+    if not fit.has_copies:
+        return found
+    nothing = dict.fromkeys(("ci90", "ci95", "log_ci90", "log_ci95", "detectable_rate_ratio"))
+    return found | nothing | {"reason": found["reason"] or COPIES}
+
+
+def _row_equivalence(fit: PoissonResult) -> dict[str, Any]:
+    found = vars(fit.equivalence) | {"reason": fit.trend.reason}
+    if not fit.has_copies:
+        return found
+    return found | {"equivalent": None, "p_value": None, "reason": fit.trend.reason or COPIES}
 
 
 def _trend(trend: Trend) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from memtrace.point_process.models.trend import Equivalence, Trend
 from memtrace.point_process.order import Order
 from memtrace.point_process.shares import RateComparison
 from memtrace.point_process.texts.result import ByText
+from memtrace.point_process.texts.text_order import FEW_TEXTS
 from memtrace.point_process.windows import Windows
 from memtrace.texts.groups import EventTexts
 from memtrace.types import Interval
@@ -76,6 +77,16 @@ class PoissonResult:
     def has_copies(self) -> bool:
         """Return whether some of the exposed sequences are known to be copies of one text."""
         return self.by_text is not None and self.by_text.rates.texts < self.events.exposure
+
+    @property
+    def primary(self) -> Order | None:
+        """Return the order that the primary end point is of: with copies, of once-only texts.
+
+        None where there are too few texts.
+        """
+        if not self.has_copies or self.by_text is None:
+            return self.order
+        return self.by_text.order.once if self.by_text.order.texts >= FEW_TEXTS else None
 
     @property
     def best(self) -> Model:

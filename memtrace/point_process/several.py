@@ -3,20 +3,23 @@
 Checkpoints of one model share most of their memorized sequences, so their p-values are dependent.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from memtrace.point_process.contrasts import adjust_p_values
 from memtrace.point_process.result import PoissonResult
+from memtrace.types import UNDEFINED
 
 
 def comparison(fits: Sequence[PoissonResult]) -> list[dict[str, Any]]:
     """Return a row for each fit: events, rate, drift with its interval and adjusted p-values.
 
-    The primary end point, the drift, is adjusted by Holm and by Benjamini and Yekutieli: both hold
-    whatever the dependence.
+    The primary end point, the drift of all rows, with copies that of texts that occur once, is
+    adjusted by Holm and by Benjamini and Yekutieli: both hold whatever the dependence.
     """
-    p_values = [fit.trend.p_value for fit in fits]
+    primary = [fit.primary for fit in fits]
+    p_values = [order.trend.p_value if order else math.nan for order in primary]
     holm = adjust_p_values(p_values, "holm")
     by = adjust_p_values(p_values, "benjamini-yekutieli")
     return [
@@ -25,17 +28,17 @@ def comparison(fits: Sequence[PoissonResult]) -> list[dict[str, Any]]:
             "events": fit.events.n_events,
             "texts": _texts(fit),
             "rate_per_million": fit.events.fraction * 1e6,
-            "rate_ratio": fit.trend.rate_ratio,
-            "ci90": fit.trend.interval(0.90),
-            "p_value": fit.trend.p_value,
+            "rate_ratio": order.trend.rate_ratio if order else math.nan,
+            "ci90": order.trend.interval(0.90) if order else UNDEFINED,
+            "p_value": p_values[i],
             "p_value_holm": float(holm[i]),
             "p_value_by": float(by[i]),
             "margin": fit.equivalence.margin,
-            "equivalent": fit.equivalence.equivalent,
+            "equivalent": order.equivalence.equivalent if order else None,
             "dispersion": fit.dispersion.binomial.value,
             "best_model": fit.best.name,
         }
-        for i, fit in enumerate(fits)
+        for i, (fit, order) in enumerate(zip(fits, primary, strict=True))
     ]
 
 

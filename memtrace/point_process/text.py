@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.shares import RateComparison
 from memtrace.point_process.texts.text import control_rows, order_rows, text_rows
 from memtrace.point_process.verdict import verdict
 from memtrace.report.numbers import (
@@ -18,7 +19,7 @@ from memtrace.report.numbers import (
     ratio,
 )
 from memtrace.report.text import columns, named_values, sections
-from memtrace.types import Interval
+from memtrace.types import UNDEFINED, Interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -117,6 +118,9 @@ def _order(fit: PoissonResult) -> Rows:
     trend, even = fit.trend, fit.equivalence
     if trend.reason:
         return [("undefined", trend.reason)]
+    if fit.has_copies:
+        drift = f"{_drift(trend.rate_ratio)}, {p_text(trend.p_value)}: exact whatever the copies"
+        return [("rate, end over start", drift)]
     inside = "yes" if even.equivalent else "no"
     ends = (
         f"90% {interval(trend.interval(0.9), ratio)}, 95% {interval(trend.interval(0.95), ratio)}"
@@ -144,12 +148,16 @@ def _described(fit: PoissonResult) -> Rows:
         place = f"step {where / unit:,.1f}" if unit else f"sequence {where:,}"
         moved = f"{place}, rate x {ratio(change.rate_ratio)}, {p_text(change.p_value)}"
         rows.append(("best change point", moved))
+
+    def ends(one: RateComparison) -> Interval:
+        return UNDEFINED if fit.has_copies else one.ratio_ci95  # copies are no repetitions
+
     compared = {
         ("last step" if k == 1 else f"last {k:,} steps") + " to the rest": one
         for k, one in fit.last_steps.items()
     }
     return rows + [
-        (name, f"{_with_ci(one.ratio, one.ratio_ci95, ratio)}, {p_text(one.p_value)}")
+        (name, f"{_with_ci(one.ratio, ends(one), ratio)}, {p_text(one.p_value)}")
         for name, one in (compared | fit.contrasts).items()
     ]
 

@@ -58,6 +58,13 @@ def interval_text(trend: Trend) -> str:
     return f"end/start {form(trend.rate_ratio)}, 90% interval {interval((low, high), form)}"
 
 
+def drift_text(fit: PoissonResult) -> str:
+    """Return the rate ratio of rows; with copies without its interval, which holds for texts."""
+    if fit.has_copies:
+        return f"end/start {ratio(fit.trend.rate_ratio)}"
+    return interval_text(fit.trend)
+
+
 def _underpowered(order: Order) -> str:
     events, share = order.events, order.events.exposure / order.events.n
     least = f"the minimum detectable ratio at 80% power is {fold(order.trend.detectable_ratio())}"

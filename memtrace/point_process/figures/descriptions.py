@@ -8,7 +8,7 @@ from memtrace.point_process.diagnostics.window_counts import qq_points
 from memtrace.point_process.figures.training import FEWEST_DRAWN
 from memtrace.point_process.result import SIGNIFICANT, PoissonResult
 from memtrace.point_process.texts.text import effect_text
-from memtrace.point_process.verdict import interval_text
+from memtrace.point_process.verdict import drift_text
 from memtrace.report.numbers import count, interval, number, percent
 
 CAPTIONS = {
@@ -50,7 +50,7 @@ def _rate(fit: PoissonResult) -> str:
     among = f"In {count(len(rates), 'equal part')} of training"
     span = interval((float(rates.min()), float(rates.max())), lambda x: number(x, 3))
     told = f"{among} the rate is {span} events per {fit.window:,} sequences"
-    drift = "" if fit.trend.reason else f"; the log-linear fit has {interval_text(fit.trend)}"
+    drift = "" if fit.trend.reason else f"; the log-linear fit has {drift_text(fit)}"
     return f"{told}{drift}."
 
 

@@ -10,7 +10,7 @@ from memtrace.point_process.diagnostics.uniformity import deviations
 from memtrace.point_process.figures.axes import position, training_axis
 from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
-from memtrace.point_process.verdict import interval_text
+from memtrace.point_process.verdict import drift_text
 from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_for, nothing
 from memtrace.report.numbers import number, p_text, percent
 from memtrace.texts.exposure import CLASSES
@@ -182,4 +182,4 @@ def _fitted_curves(ax: "Axes", fit: PoissonResult) -> None:
         ax.plot(x, curve.rate * fit.window, color=BLUE, lw=1.8, label="spline, simultaneous band")
     rate = fit.trend.density(u) / fit.events.n * fit.window
     x = position(fit, u * fit.events.n)
-    ax.plot(x, rate, color=RED, lw=1.2, label=f"log-linear: {interval_text(fit.trend)}")
+    ax.plot(x, rate, color=RED, lw=1.2, label=f"log-linear: {drift_text(fit)}")
