@@ -95,6 +95,34 @@ def test_shocks_to_whole_steps_widen_the_interval_as_much_as_they_must() -> None
     assert naive / draws > 3 * LEVEL
 
 
+def shocked_steps(persistence: float, cv: float, rng: np.random.Generator) -> EventSequence:
+    """Draw events of 400 steps of 64 without a drift, with shocks that last for several steps."""
+    steps, size = 400, 64
+    shock = rng.standard_normal(steps + 100)
+    for t in range(1, len(shock)):
+        shock[t] += persistence * shock[t - 1]
+    shock = cv * shock[100:] * math.sqrt(1 - persistence**2)
+    rate = np.repeat(0.2 * np.exp(shock - cv**2 / 2), size)
+    return EventSequence.from_positions(
+        np.flatnonzero(rng.random(len(rate)) < rate), n=steps * size
+    )
+
+
+@pytest.mark.parametrize(("persistence", "cv"), [(0.0, 0.0), (0.0, 0.25), (0.8, 0.25), (0.9, 0.15)])
+def test_shocks_that_last_widen_the_interval_as_much_as_they_must(persistence, cv) -> None:
+    rng, draws, missed, naive = np.random.default_rng(16), 200, 0, 0
+    for _ in range(draws):
+        fitted = log_linear(shocked_steps(persistence, cv, rng), step=64)
+        low, high = fitted.interval(0.95)
+        missed += not low <= 1 <= high
+        z = fitted.theta / fitted.standard_error / math.sqrt(0.8 * fitted.overdispersion)
+        naive += abs(z) > 1.96
+
+    assert missed / draws <= LEVEL + slack(draws)
+    # The variance of single steps does not see how long shocks last.
+    assert (naive / draws > 3 * LEVEL) == (persistence > 0)
+
+
 def test_a_drift_of_one_percent_is_found_by_the_trend_and_not_by_the_dispersion() -> None:
     rng = np.random.default_rng(12)
     fit = fit_poisson(log_linear_drift(146_432_000, 1_870_000, 1.01, rng))

@@ -246,7 +246,7 @@ def test_verdict_tells_how_uneven_the_windows_are() -> None:
     uneven = fit_poisson(EventSequence.from_positions(np.flatnonzero(rng.random(n) < shocks), n=n))
     assert "counts vary more between windows than a random order makes them" in uneven.verdict
     assert f"the rate varies by {percent(uneven.trend.about.cv, 2)}" in uneven.verdict
-    assert uneven.trend.inflation > 1.5
+    assert uneven.trend.overdispersion > 1.5
 
     regular = fit_poisson(EventSequence.from_positions(np.arange(20, n, 50), n=n))
     assert "counts vary less between windows than a random order makes them" in regular.verdict

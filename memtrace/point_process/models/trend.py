@@ -7,12 +7,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy import optimize, stats
 
 from memtrace.errors import FitError
 from memtrace.point_process.diagnostics.dispersion import Dispersion, dispersion
+from memtrace.point_process.diagnostics.long_run import LongRun, long_run_variance
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.constant import homogeneous
@@ -28,8 +30,9 @@ FEW_EVENTS = 100
 """Below this many events the signed root is corrected for the skewness of their mean position."""
 LEAST_EXPECTED = 1e-3
 """Least expectation of what is left over at the end of the axis."""
-SIGNIFICANT = 0.05
-"""Level at which dispersion about the trend widens its intervals."""
+OVER, LONG_RUN_OVER = 0.025, 0.1
+"""Levels at which over-dispersion about the trend, of single steps and of long stretches, widens
+its intervals: with these 95% intervals hold 95 to 96% of independent data."""
 
 
 def check_margin(margin: float) -> None:
@@ -72,14 +75,38 @@ class Trend:
     """The observed part of the axis in units of u, as `observed_axis` returns it."""
     about: Dispersion | None = None
     """Dispersion of window counts about the trend; None if it was not asked for."""
+    long_run: LongRun | None = None
+    """Variance of long stretches about the trend; None if not asked for, or too little is seen."""
     reason: str | None = None
     """Why values are NaN."""
 
     @property
-    def inflation(self) -> float:
-        """Return the factor by which over-dispersion widens the variance; 1 if there is none."""
-        over = self.about is not None and self.about.binomial.p_over < SIGNIFICANT / 2
+    def overdispersion(self) -> float:
+        """Return the index of dispersion of single steps where it is significant, 1 elsewhere."""
+        over = self.about is not None and self.about.binomial.p_over < OVER
         return self.about.binomial.value if self.about is not None and over else 1.0
+
+    @property
+    def inflation(self) -> float:
+        """Return the factor by which over-dispersion widens the variance; 1 if there is none.
+
+        That of long stretches, at least 1: it holds for shocks to single steps and for lasting
+        ones. Where too little is seen for it, that of single steps.
+        """
+        if self.long_run is None:
+            return self.overdispersion
+        return max(self.long_run.value, 1.0) if self._widened else 1.0
+
+    @property
+    def _widened(self) -> bool:
+        over = self.long_run is not None and self.long_run.p_over < LONG_RUN_OVER
+        return over or self.overdispersion > 1
+
+    @property
+    def _law(self) -> Any:
+        """Return the distribution of the pivot: Student's t where its variance was measured."""
+        measured = self._widened and self.long_run is not None
+        return stats.t(self.long_run.degrees_of_freedom) if measured else stats.norm()  # type: ignore[union-attr]
 
     @property
     def rate_ratio(self) -> float:
@@ -89,7 +116,7 @@ class Trend:
     @property
     def p_value(self) -> float:
         """Return the two-sided p-value of no drift, by the likelihood ratio."""
-        return 2 * float(stats.norm.sf(abs(self.pivot(0.0))))
+        return 2 * float(self._law.sf(abs(self.pivot(0.0))))
 
     @property
     def likelihood_ratio(self) -> float:
@@ -107,6 +134,8 @@ class Trend:
 
     def pivot(self, theta: float) -> float:
         """Return what tests and intervals take as N(0, 1) at `theta`: nearly exact for few events.
+
+        Student's t takes the place of N(0, 1) where the variance of long stretches was measured.
 
         With few events it is r + log(q / r) / r, q being Wald's statistic (Barndorff-Nielsen 1986),
         of which the error falls as n^(-3/2); with many the signed root r itself.
@@ -139,7 +168,7 @@ class Trend:
         """Return the logarithms of the ends of `interval`, the interval of theta."""
         if self.reason:
             return UNDEFINED
-        z = float(stats.norm.isf((1 - confidence) / 2))
+        z = float(self._law.isf((1 - confidence) / 2))
         width = z * self.standard_error * math.sqrt(self.scale)
         low = _root(lambda t: self.pivot(t) - z, self.theta, -width)
         high = _root(lambda t: self.pivot(t) + z, self.theta, width)
@@ -155,12 +184,12 @@ class Trend:
         if self.reason:
             return Equivalence(margin, None, math.nan)
         low, high = self.pivot(-math.log(margin)), -self.pivot(math.log(margin))
-        p_value = float(stats.norm.sf(min(low, high)))
+        p_value = float(self._law.sf(min(low, high)))
         return Equivalence(margin, p_value < 0.05, p_value)
 
     def detectable_ratio(self, power: float = 0.8) -> float:
         """Return the rate ratio that a 5% test finds with this power, given the events."""
-        z = stats.norm.isf(0.025) + stats.norm.isf(1 - power)
+        z = self._law.isf(0.025) + self._law.isf(1 - power)
         return _exp(float(z) * self.null_standard_error * math.sqrt(self.scale))
 
     def density(self, u: FloatArray) -> FloatArray:
@@ -181,8 +210,8 @@ def log_linear(events: EventSequence, *, step: int | None = None) -> Trend:
     Args:
         events: Events and exposure.
         step: Length of the windows whose dispersion about the trend, if significant, widens the
-            intervals: a shock to one optimizer step moves all its sequences together. None for
-            no such check.
+            intervals: a shock to one optimizer step moves all its sequences together, and may last
+            for many steps (see `long_run_variance`). None for no such check.
     """
     axis = observed_axis(events)
     if reason := _undefined(events):
@@ -194,7 +223,7 @@ def log_linear(events: EventSequence, *, step: int | None = None) -> Trend:
     ends = np.array([(axis[0] - axis[1]).min(), (axis[0] + axis[1]).max()]) + 0.5
     mean_u = float(np.clip(mean_u, *(ends + np.array([0.25, -0.25]) / events.n)))
     theta = _root(lambda t: mean_u - 0.5 - exponential_moments(t, axis)[1], 0.0, 1.0)
-    about = None if step is None else _dispersion_about(events, theta, step)
+    about, long_run = (None, None) if step is None else _about(events, theta, step)
     trend = Trend(
         theta=theta,
         standard_error=(exponential_moments(theta, axis)[2] * events.n_events) ** -0.5,
@@ -204,6 +233,7 @@ def log_linear(events: EventSequence, *, step: int | None = None) -> Trend:
         n_events=events.n_events,
         axis=axis,
         about=about,
+        long_run=long_run,
     )
     return replace(trend, scale=trend.scale * trend.inflation)
 
@@ -302,7 +332,7 @@ def _undefined(events: EventSequence) -> str | None:
     return "every observed sequence is an event" if events.n_events == events.exposure else None
 
 
-def _dispersion_about(events: EventSequence, theta: float, length: int) -> Dispersion:
+def _about(events: EventSequence, theta: float, length: int) -> tuple[Dispersion, LongRun | None]:
     windows = events.windows(length)
     middle = np.minimum(windows.start + length / 2, (windows.start + events.n) / 2) / events.n
     # Relative to the highest rate, so that not all of them underflow.
@@ -319,7 +349,8 @@ def _dispersion_about(events: EventSequence, theta: float, length: int) -> Dispe
     mean = np.maximum(np.add.reduceat(expected, first), LEAST_EXPECTED)
     centre = np.add.reduceat(expected * middle, first) / mean
     design = np.column_stack((np.ones(len(mean)), centre))
-    return dispersion(merged, expected=mean, parameters=2, design=design)
+    about = dispersion(merged, expected=mean, parameters=2, design=design)
+    return about, long_run_variance(merged, mean, events.fraction, design)
 
 
 def _exp(x: float) -> float:
