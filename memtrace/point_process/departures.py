@@ -116,7 +116,7 @@ def find_departures(
     bent = bow(events)
     models = {DRIFT: log_linear_model(events, trend), STEP: step, RECENCY: recency}
     models |= {BOW: bent.model, CURVE: curve.model}
-    scores = _scores(models, events, trend.inflation)
+    scores = _scores(models, events, trend.overdispersion)
     best = max(scores, key=lambda name: scores[name])
     if "dispersion" in found and scores[best] <= 0:
         if "trend" not in found:

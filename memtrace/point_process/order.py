@@ -75,7 +75,7 @@ def examine_order(
     unit = events.sequences_per_step or window
     streams = [np.random.default_rng(child) for child in seed.spawn(5)]
     trend = log_linear(events, step=unit)
-    curve = spline(events, streams[0], inflation=max(trend.inflation, trend.overdispersion))
+    curve = spline(events, streams[0], inflation=trend.overdispersion)
     change = change_point(events, streams[1])
     step, fading = change_point_model(events, change), recency(events, unit, streams[2])
     even, windows = uniformity(events), dispersion(events.windows(window), rng=streams[3])
