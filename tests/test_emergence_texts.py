@@ -67,6 +67,22 @@ def write_runs(folder, labels: np.ndarray, memorized: Callable[[int], np.ndarray
     return find_runs(folder)
 
 
+def times_at_risk(
+    labels: np.ndarray, time: np.ndarray, per_step: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the steps at risk of each text by itself: of those that waited, and that emerged."""
+    order = np.argsort(labels, kind="stable")
+    steps = CopySteps(np.arange(len(time)), labels[order], order // per_step)
+    waiting, emerged = [], []
+    for low, high in pairwise(CHECKPOINTS):
+        now = (low < time) & (time <= high)
+        for kept, at_risk in ((waiting, time > high), (emerged, now)):
+            text, copies, length = steps.between(low, high, at_risk)
+            one = {"text": text, "checkpoint": np.full_like(text, high), "copies": copies}
+            kept.append(pl.DataFrame({**one, "steps": length, "count": np.ones_like(text)}))
+    return pl.concat(waiting), pl.concat(emerged)
+
+
 @pytest.mark.parametrize("exponent", [0.0, 1.0])
 def test_the_interval_of_the_exponent_holds_the_truth(exponent) -> None:
     rng, inside, found, runs = np.random.default_rng(int(exponent)), 0, [], 60
@@ -74,21 +90,26 @@ def test_the_interval_of_the_exponent_holds_the_truth(exponent) -> None:
     for _ in range(runs):
         labels = copied(rng, n, 40, 10)
         time = simulated(rng, labels, exponent, 1e-3, n // CHECKPOINTS[-1])
-        order = np.argsort(labels, kind="stable")
-        place = order // (n // CHECKPOINTS[-1])
-        steps = CopySteps(np.arange(len(time)), labels[order], place)
-        tables: tuple[list, list] = ([], [])
-        for low, high in pairwise(CHECKPOINTS):
-            now = (low < time) & (time <= high)
-            for kept, at_risk in zip(tables, (time > high, now), strict=True):
-                text, copies, length = steps.between(low, high, at_risk)
-                one = {"text": text, "checkpoint": np.full_like(text, high), "copies": copies}
-                kept.append(pl.DataFrame({**one, "steps": length, "count": np.ones_like(text)}))
-        effect = copies_effect(*map(pl.concat, tables))
+        effect = copies_effect(*times_at_risk(labels, time, n // CHECKPOINTS[-1]))
         found.append(effect.exponent)
         inside += effect.ci95[0] <= exponent <= effect.ci95[1]
     assert inside >= 0.86 * runs  # below it with probability 0.003 at 95%
     assert np.nanmean(found) == pytest.approx(exponent, abs=0.1)
+
+
+def test_runs_give_the_exponent_of_every_text_by_itself(tmp_path) -> None:
+    """Texts that occur once are grouped, the others are not: the likelihood is the same."""
+    rng = np.random.default_rng(3)
+    labels = copied(rng, ROWS, 30, 8)
+    time = simulated(rng, labels, 1.0, 2e-3, PER_STEP)
+    fit = fit_emergence(
+        write_runs(tmp_path, labels, lambda step: time <= step), texts=Texts.from_labels(labels)
+    )
+    each = copies_effect(*times_at_risk(labels, time, PER_STEP))
+    assert fit.copies.emerged == each.emerged >= 5
+    assert fit.copies.exponent == pytest.approx(each.exponent, abs=1e-5)
+    assert fit.copies.ci95 == pytest.approx(each.ci95, abs=1e-5)
+    assert fit.copies.log_likelihood == pytest.approx(each.log_likelihood)
 
 
 def test_few_emergences_of_repeated_texts_are_no_exponent() -> None:
@@ -107,6 +128,13 @@ def test_few_emergences_of_repeated_texts_are_no_exponent() -> None:
     assert copies_effect(alone, pl.DataFrame(emerged | {"count": [4, 5]})).ci95[1] == math.inf
     nothing = copies_effect(alone, pl.DataFrame(emerged | {"count": [4, 5]}).clear())
     assert nothing.reason == "nothing emerged"
+    # Where copies do not differ at a checkpoint, or all emerged, nothing can be told.
+    for steps, copies in (([800, 80], [1, 2]), ([0, 0], [1, 3])):
+        apart = pl.DataFrame({"checkpoint": [8, 16], "copies": copies, "steps": steps})
+        born = {"text": [0, 1], "checkpoint": [8, 16], "copies": copies, "steps": [8, 8]}
+        found = copies_effect(apart, pl.DataFrame(born | {"count": [9, 9]}))
+        assert "at no checkpoint" in found.reason
+        assert math.isnan(found.ci95[1])
 
 
 @given(

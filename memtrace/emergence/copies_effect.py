@@ -19,8 +19,11 @@ SEARCHED = (-1.5, 3.0)
 """Exponents among which the best one is looked for."""
 FARTHEST = 12.0
 """Exponent beyond which the end of an interval counts as infinite."""
+FLAT = 1e-9
+"""Differences of log-likelihood that are rounding."""
 LEAST = 5
 """Texts that emerged after several copies below which there is no estimate."""
+ALIKE = "at no checkpoint with emergences texts with fewer and with more copies were at risk"
 DROP = float(stats.chi2.ppf(0.95, 1)) / 2
 Profile = Callable[[float], float]
 
@@ -62,11 +65,11 @@ def copies_effect(waiting: pl.DataFrame, emerged: pl.DataFrame) -> CopiesEffect:
     """
     several = emerged.filter(pl.col("copies") > 1)
     n = int(several.group_by("text").agg(pl.col("count").first())["count"].sum())
-    if emerged.is_empty() or max(_most(waiting), _most(emerged)) < 2:
-        why = "nothing emerged" if emerged.is_empty() else "no text was at risk with two copies"
-        nan = math.nan
-        return CopiesEffect(nan, UNDEFINED, nan, nan, nan, (), n, why)
-    likelihood = _Likelihood.of(waiting, emerged)
+    if emerged.is_empty():
+        return _undefined(n, "nothing emerged")
+    likelihood = _Likelihood.of(waiting.filter(pl.col("steps") > 0), emerged)
+    if likelihood.is_flat():
+        return _undefined(n, ALIKE)
     best, top = _best(likelihood.value)
     alike = likelihood.value(0.0)
     ends = tuple(_end(likelihood.value, best, top, side) for side in (-1, 1))
@@ -83,8 +86,9 @@ def copies_effect(waiting: pl.DataFrame, emerged: pl.DataFrame) -> CopiesEffect:
     )
 
 
-def _most(table: pl.DataFrame) -> int:
-    return int(table["copies"].to_numpy().max(initial=0))
+def _undefined(emerged: int, reason: str) -> CopiesEffect:
+    nan = math.nan
+    return CopiesEffect(nan, UNDEFINED, nan, nan, nan, (), emerged, reason)
 
 
 def _refused(emerged: int, best: float) -> str | None:
@@ -161,6 +165,11 @@ class _Likelihood:
             count=emerged["count"].to_numpy().astype(float)[first],
             checkpoints=len(both),
         )
+
+    def is_flat(self) -> bool:
+        """Return whether no exponent is better than another."""
+        values = [self.value(exponent) for exponent in (*SEARCHED, 0.0)]
+        return max(values) - min(values) < FLAT
 
     def rates(self, exponent: float) -> FloatArray:
         """Return the best rate of each checkpoint."""

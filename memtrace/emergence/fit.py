@@ -133,7 +133,7 @@ def _copies(found: Histories, cells: Cells) -> CopiesEffect:
     born = pl.DataFrame({**one, "steps": once.length, "count": once.events}).with_row_index("text")
     born = born.filter(pl.col("count") > 0).cast({"text": pl.Int64})
     # Names of texts count from 0: those without a name come below.
-    born = born.with_columns(-1 - pl.col("text"))
+    born = born.with_columns(text=-1 - pl.col("text"))
     repeated = found.emerged.with_columns(count=pl.lit(1, pl.Int64))
     waiting, emerged = (
         pl.concat([ours.select(theirs.columns).cast(theirs.schema), theirs])
