@@ -123,7 +123,7 @@ def _order(fit: PoissonResult) -> Rows:
         return [("rate, end over start", drift)]
     inside = "yes" if even.equivalent else "no"
     ends = (
-        f"90% {interval(trend.interval(0.9), ratio)}, 95% {interval(trend.interval(0.95), ratio)}"
+        f"90% {interval(trend.interval(0.9), _drift)}, 95% {interval(trend.interval(0.95), _drift)}"
     )
     return [
         ("rate, end over start", f"{_drift(trend.rate_ratio)}, {ends}, {p_text(trend.p_value)}"),
