@@ -27,11 +27,8 @@ from .selection import by_model, last_finished, runs_at
 if TYPE_CHECKING:
     from memtrace.point_process import EventSequence, PoissonFit
     from memtrace.point_process.models.piecewise import Cut
-    from memtrace.point_process.texts.result import ByText
-    from memtrace.runs.memorized import Events
     from memtrace.runs.run import Run
     from memtrace.runs.sampling import CountEstimate
-    from memtrace.texts.groups import EventTexts
 
 logger = logging.getLogger("memtrace")
 
@@ -100,8 +97,7 @@ def fit_poisson(
         return
     chosen = runs_at(found, step) if step else last_finished(found)
     with fast_imports():
-        from memtrace.point_process import EventSequence
-        from memtrace.point_process import fit_poisson as fit
+        from memtrace.point_process import EventSequence, fit_run
         from memtrace.runs.estimate import estimate_run
         from memtrace.runs.events import read_events
 
@@ -114,16 +110,15 @@ def fit_poisson(
             events = EventSequence.from_run(run, found_events)
             known = _cuts(run.suite, run.model, events, cuts)
             logger.debug("%s: fitting %s events", run.label, f"{events.n_events:,}")
-            settings: dict[str, Any] = {"window": window, "margin": margin, "seed": seed}
-            texts, unknown = _by_text(run, found_events, duplicates, settings)
             fits.append(
-                fit(
-                    events,
-                    **settings,
+                fit_run(
+                    run,
+                    duplicates=duplicates,
+                    found=found_events,
+                    window=window,
+                    margin=margin,
+                    seed=seed,
                     cuts=known,
-                    by_text=texts,
-                    unknown_texts=unknown,
-                    event_texts=None if texts else _event_texts(run, found_events),
                 )
             )
             advance(1)
@@ -179,34 +174,6 @@ def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) ->
     asked = parse_steps(steps, range(1, -(-events.n // unit))) if steps else []
     found |= {step * unit: Cut(step * unit, f"step {step:,}") for step in asked}
     return [found[index] for index in sorted(found)]
-
-
-def _by_text(
-    run: "Run", events: "Events", folder: Path | None, settings: dict[str, Any]
-) -> "tuple[ByText | None, str]":
-    """Return what is known of the texts of a run, or why nothing is; a table given has to fit."""
-    from memtrace.errors import CorpusError
-    from memtrace.point_process.texts.result import by_text
-    from memtrace.texts.find import find_texts
-
-    try:
-        texts = find_texts(run, folder)
-    except CorpusError as error:
-        if folder is not None:
-            raise
-        return None, str(error)
-    return by_text(texts, events, run.exposed_rows, **settings), ""
-
-
-def _event_texts(run: "Run", events: "Events") -> "EventTexts | None":
-    """Return how the exposed events fall on texts, by the hashes that the run keeps of them."""
-    from memtrace.runs.events import read_events
-    from memtrace.texts.groups import count_event_texts
-
-    hashes = read_events(run, hashes=True).text_hash
-    if hashes is None:
-        return None
-    return count_event_texts(hashes[events.sequence_index < run.exposed_rows])
 
 
 def _adjust(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> None:

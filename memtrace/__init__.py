@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from memtrace.emergence import EmergenceFit, fit_emergence
-    from memtrace.point_process import EventSequence, PoissonFit, fit_poisson
+    from memtrace.point_process import EventSequence, PoissonFit, fit_poisson, fit_run
     from memtrace.runs.run import load_scores
     from memtrace.scanning.launch import scan
 
@@ -21,6 +21,7 @@ __all__ = [
     "PoissonFit",
     "fit_emergence",
     "fit_poisson",
+    "fit_run",
     "load_scores",
     "scan",
 ]
@@ -31,6 +32,7 @@ _HOMES = {
     "EventSequence": "memtrace.point_process",
     "PoissonFit": "memtrace.point_process",
     "fit_poisson": "memtrace.point_process",
+    "fit_run": "memtrace.point_process",
     "EmergenceFit": "memtrace.emergence",
     "fit_emergence": "memtrace.emergence",
 }

@@ -69,7 +69,7 @@ def test_the_fit_that_a_page_shows_is_what_the_command_prints(page, demo_folder,
     (shown,) = (
         block
         for block in re.findall(r"```text\n(.*?)```", text_of(page), re.DOTALL)
-        if "Order: the primary end point" in block
+        if "the primary end point" in block
     )
     printed = memtrace_cli("fit-poisson", demo_folder / "runs", "--step", "512").output
     # The box around the verdict is as wide as the terminal.
