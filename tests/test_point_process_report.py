@@ -122,7 +122,7 @@ def test_any_pattern_of_events_gives_a_document_and_sentences_without_nan(events
 
     assert nulls_without_reason(json.loads(document)) == []
     for text in seen:
-        assert not re.search(r"\bnan\b|\binf\b|\de[+-]\d|9[05]% 0 to 0\b", text), text
+        assert not re.search(r"\bnan\b|\binf\b|\de[+-]\d|9[05]% 0 to 0\b(?!\.)", text), text
 
 
 @pytest.mark.parametrize("index", [0, 32_767])
