@@ -2,7 +2,7 @@
 
     python benchmarks/statistics.py calibrate [--draws 2000]   writes benchmarks/calibration.md
     python benchmarks/statistics.py verdict [--draws 500]      adds the verdict's part to it
-    python benchmarks/statistics.py scale                      Pythia's size, against pandas
+    python benchmarks/statistics.py scale       Pythia's size, with copies, against pandas
 
 Everything is seeded; one thread.
 """
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from memtrace.corpus.copies import Copies, write_copies
 from memtrace.point_process import EventSequence
 from memtrace.point_process.contrasts import halves_and_ends
 from memtrace.point_process.diagnostics.checks import check
@@ -229,8 +230,15 @@ def scale() -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
         _write_run(runs)
+        _write_copies(runs / "duplicates")
+        report = ["-m", "memtrace", "fit-poisson", folder]
         commands = {
-            "memtrace fit-poisson, the whole report": ["-m", "memtrace", "fit-poisson", folder],
+            "memtrace fit-poisson, the whole report, copies unknown": report,
+            "the same, with the table of duplicates": [
+                *report,
+                "--duplicates",
+                str(runs / "duplicates"),
+            ],
             "pandas, counts window by window": [str(Path(__file__).resolve()), "pandas", folder],
         }
         for name, command in commands.items():
@@ -269,6 +277,20 @@ def _write_run(runs: Path) -> None:
         inside = slice(*np.searchsorted(events, [shard.start, shard.stop]))
         matched[events[inside] - shard.start] = 32
         write_scores(run.path(shard), index, matched, configuration.metadata())
+
+
+def _write_copies(folder: Path) -> None:
+    """Write the repeated rows of a corpus of which a tenth are copies, with Pareto counts."""
+    rng = np.random.default_rng(1)
+    rows = rng.choice(PYTHIA_ROWS, PYTHIA_ROWS // 10, replace=False)
+    counts = np.minimum(2 + rng.pareto(1.3, len(rows) // 2), 20_000).astype(np.int64)
+    counts = counts[: np.searchsorted(np.cumsum(counts), len(rows))]
+    text = np.repeat(np.arange(len(counts)), counts)
+    rows = rows[: len(text)]
+    names = np.minimum.reduceat(rows, np.cumsum(counts) - counts)[text]
+    order = np.lexsort((rows, names))
+    folder.mkdir()
+    write_copies(folder, 0, 1, Copies("none", PYTHIA_ROWS, 64, names[order], rows[order]))
 
 
 def _measure(command: list[str], checkout: Path | None = None) -> tuple[float, float, float]:

@@ -64,6 +64,16 @@ def test_rates_by_text(demo_runs, tmp_path, monkeypatch):
     assert rates.design_effect == pytest.approx(expected["design_effect"])
     assert rates.rate_ci95 == pytest.approx(expected["text_rate_ci95"])
 
+    fit = memtrace.fit_run(run)
+    found = fit.to_dict()["texts"]
+    assert (found["events"], found["exposure"]) == (expected["event_texts"], expected["texts"])
+    assert found["effective"] == pytest.approx(expected["kish_event_texts"])
+    assert found["design_effect"] == pytest.approx(expected["design_effect"])
+    assert found["rate_ci95"] == pytest.approx(expected["text_rate_ci95"])
+    assert [one["events"] for one in found["strata"]] == [6, 0, 9]
+    assert found["trend"]["too_few_texts"]
+    assert "1,758 rows, but 15 texts: too few to say how it varies" in fit.verdict
+
 
 def test_emergence_by_text(demo_runs, tmp_path, monkeypatch):
     """Nearly all that rows call extractable before exposure are copies of what had been seen."""
