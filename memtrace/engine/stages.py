@@ -53,8 +53,10 @@ class ToleranceStage:
             near, targets = logits[rows].float(), targets[rows]
             ids = top_competitors(near, targets, self.mask_eos)
             few = self.forward.precise_logits(features[rows], ids)
-            # Undecided stays what overflows: its deviation is not a number.
-            tolerance = self.fine_tolerance * near.std(1).nan_to_num(nan=torch.inf)
+            # Undecided stays what overflows: its deviation is not a number. So does a tie, which
+            # a tolerance of 0 would decide by the place among the competitors, not by the id.
+            spread = near.std(1).nan_to_num(nan=torch.inf)
+            tolerance = (self.fine_tolerance * spread).clamp_min(torch.finfo(torch.float32).tiny)
             outcomes[rows] = decide(few, torch.zeros_like(targets), tolerance, mask_eos=False)
         return outcomes
 
