@@ -1,1 +1,1 @@
-"""The commands of `memtrace`, one file each; installed as `memtrace.cli`."""
+"""The commands of `memtrace`, and what they share; installed as `memtrace.cli`."""

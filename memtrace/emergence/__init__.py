@@ -1,6 +1,6 @@
 """When in training does it happen: memorization of a text, and an ability of the model.
 
-It reads scores and evaluations from disk and knows neither models nor corpora.
+It reads the events of runs and, for copies of texts, their corpus. It loads no model.
 """
 
 from memtrace.emergence.fit import EmergenceFit, fit_emergence

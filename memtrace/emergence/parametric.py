@@ -1,4 +1,4 @@
-"""Exponential, Weibull, lognormal and log-logistic times from intervals, with two atoms.
+"""Exponential, Weibull, lognormal and log-logistic times from intervals, with two point masses.
 
 Most texts never emerge and some are extractable before they are seen: without these two masses
 the shape of the rest means nothing.

@@ -100,7 +100,7 @@ def _events(fit: PoissonResult) -> Rows:
 def _rate(fit: PoissonResult) -> str:
     """Return the rate of rows: with copies a count of this run, without an interval."""
     if fit.has_copies:
-        return f"{number(fit.rate_per_window)}, a count of this run: copies are no repetitions"
+        return f"{number(fit.rate_per_window)}, no interval: copies of a text are not independent"
     return _with_ci(fit.rate_per_window, fit.rate_ci95, number)
 
 
@@ -150,7 +150,7 @@ def _described(fit: PoissonResult) -> Rows:
         rows.append(("best change point", moved))
 
     def ends(one: RateComparison) -> Interval:
-        return UNDEFINED if fit.has_copies else one.ratio_ci95  # copies are no repetitions
+        return UNDEFINED if fit.has_copies else one.ratio_ci95  # copies are not independent
 
     compared = {
         ("last step" if k == 1 else f"last {k:,} steps") + " to the rest": one

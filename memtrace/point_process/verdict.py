@@ -1,4 +1,4 @@
-"""The fit in one plain sentence, honest about what it could not have seen.
+"""The fit in one or two plain sentences, honest about what it could not have seen.
 
 It names a departure from random order only where the gate of all tests at 5% has found one.
 """

@@ -1,6 +1,7 @@
 """The score table: its schema, the metadata in every file, the atomic write and the lazy read.
 
-This table on disk is the only thing that the scan and the statistics share.
+The run folder is all that the scan and the statistics share: the record, these scores, and the
+events that are derived from them.
 """
 
 from collections.abc import Mapping

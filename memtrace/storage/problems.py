@@ -1,4 +1,4 @@
-"""What an error of the file system means, and what to do about it: one true sentence for each."""
+"""What an error of the file system means for runs and corpora, and what to do about it."""
 
 import errno
 import os

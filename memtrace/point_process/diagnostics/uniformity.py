@@ -1,7 +1,9 @@
 """Are the events spread evenly over training? Distances from an even spread, given their number.
 
 Only the ranks of the events among the observed sequences count: if order does not matter they
-are a simple random sample without replacement, and every test here has its exact form.
+are a simple random sample without replacement. KS distance and Laplace's z have exact variances or
+distributions under it; Anderson-Darling and Cramer-von Mises are exact or sampled up to 200
+sequences; beyond, and for Kuiper and Neyman always, p-values are approximations.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Does training on a text make it memorized? Exposed texts against texts not yet exposed.
 
 Order is random, so among texts of equal duplicate count exposure is randomised. Texts of different
-counts are never pooled: how likely no copy was seen depends on it.
+counts are compared within equal counts, then combined: how likely no copy was seen depends on it.
 """
 
 import math
