@@ -1,7 +1,8 @@
 """What a score means: the number of leading continuation tokens that greedy decoding returns.
 
-Every faster way of deciding is tested against this one. The rule for ties is written out again where
-speed needs it: `margins.decide_exactly`, `kernels/array_api.py` and `kernels/decide.cu`.
+Every faster way of deciding is tested against this one. The rule for ties is written out
+again where speed needs it: in `margins.decide_exactly`, `kernels/array_api.py` and
+`kernels/decide.cu`.
 """
 
 from dataclasses import dataclass
