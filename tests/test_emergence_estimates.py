@@ -306,7 +306,7 @@ def test_panels_at_the_edge_are_defined_or_say_why() -> None:
     assert two_state_panel([[[10, 90], [90, 10]]], [1.0]).embeddable is False
     empty = two_state_panel([[[10, 0], [0, 0]]], [1.0])
     assert math.isnan(empty.learning)
-    assert "no sequence was memorized" in empty.reason
+    assert "no text was memorized" in empty.reason
     with pytest.raises(FitError, match="positive distances"):
         two_state_panel([[[1, 1], [1, 1]]], [0.0])
 

@@ -162,7 +162,7 @@ def test_installed_wheel_works_away_from_the_checkout(laptop, tmp_path):
     ("arguments", "key"),
     [
         (["fit-poisson", "--output", "figures"], "rate_per_window"),
-        (["emergence", "runs", "--output", "figures"], "sequences"),
+        (["emergence", "runs", "--output", "figures"], "texts"),
         (["status"], "finished"),
         (["runs", "compact"], "finished"),
         (["models", "list"], "parameters"),

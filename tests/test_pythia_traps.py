@@ -229,7 +229,7 @@ def test_the_raw_documents_are_not_mistaken_for_rows(tmp_path):
 
     write_index(tmp_path / "document.idx", [7, 2049, 31], 2)
     (tmp_path / "document.bin").write_bytes(bytes(2 * (7 + 2049 + 31)))
-    with pytest.raises(CorpusError, match="preshuffled"):
+    with pytest.raises(CorpusError, match="rows of one length in training order"):
         open_corpus(str(tmp_path / "document"))
 
 
