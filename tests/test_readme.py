@@ -11,6 +11,7 @@ from types import ModuleType
 import click
 import pytest
 
+import memtrace
 from memtrace.corpus.corpus_file import CorpusFile
 from memtrace.manifests import Suite
 from memtrace.manifests.documents import load_document
@@ -80,8 +81,10 @@ def test_the_fit_that_a_page_shows_is_what_the_command_prints(page, demo_folder,
 
 @pytest.fixture(scope="module")
 def demo_folder(tmp_path_factory):
-    """Where the code of all pages runs: what one has scanned the others find done."""
-    return tmp_path_factory.mktemp("demo")
+    """Where the code of all pages runs, with the scan that each of them starts from."""
+    folder = tmp_path_factory.mktemp("demo")
+    memtrace.scan("demo", 512, runs=folder / "runs")
+    return folder
 
 
 @pytest.mark.parametrize("page", HERE)

@@ -32,7 +32,9 @@ def drift_of(windows: Windows, u: FloatArray) -> tuple[Drift, Model]:
         design = np.column_stack((np.ones(w), u))
         fitted = finite_rates(windows.counts, windows.exposures, design)
     if fitted is None:
-        reason = reason or "too few emergences, in too unequal intervals: a drift has no bound"
+        reason = (
+            reason or "too unequal intervals or counts: the fit of a drift has no finite numbers"
+        )
         none = undefined_model("log-linear", w, reason, of=COUNTS)
         return Drift(math.nan, math.nan, reason), none
     spread = max(1.0, float(fitted.pearson_chi2) / (w - 2))
