@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from itertools import count
+from pkgutil import resolve_name
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ from builders import CONFIGURATION, write_run, write_shard
 
 from memtrace.errors import RunError
 from memtrace.runs.compact import compact
+from memtrace.runs.events import read_events, write_events
 from memtrace.runs.run import begin_run, load_scores, open_run
 from memtrace.runs.scores import read_metadata, write_scores
 from memtrace.storage.checksum import is_intact
@@ -63,6 +65,52 @@ def test_rows_are_not_lost_to_who_reads_meanwhile(run, monkeypatch, reads):
     monkeypatch.undo()
     assert list(run.file_names()) == ["merged.parquet"]
     assert not run.shards_left()
+
+
+def test_events_are_found_in_scores_that_are_merged_meanwhile(run):
+    expected, validated = read_events(run), run.valid_scores()
+    (run.folder / "events.parquet").unlink()
+    compact(run)
+    write_events(run, validated, None)
+    written = read_events(run)
+    assert np.array_equal(written.sequence_index, expected.sequence_index)
+    assert np.array_equal(written.scanned, expected.scanned)
+
+
+def compacted_before(function, run, turn):
+    """Return `function`, before whose call number `turn` another process merges the run."""
+    turns = count()
+
+    def delayed(*arguments, **options):
+        if next(turns) == turn:
+            compact(run)
+        return function(*arguments, **options)
+
+    return delayed
+
+
+@pytest.mark.parametrize(
+    ("where", "turn"),
+    [
+        ("memtrace.runs.run.list_names", 0),
+        ("polars.LazyFrame.sink_parquet", 0),
+        ("memtrace.runs.compact.write_checksum", 0),
+        ("polars.read_parquet", 1),
+        ("memtrace.runs.compact.remove", 1),
+        ("pathlib.Path.stat", 0),
+        ("pathlib.Path.stat", 1),
+    ],
+)
+def test_two_compactions_at_once(run, monkeypatch, where, turn):
+    """Wherever the slower process is when the faster one ends, both end well."""
+    rows, validated = run.scores().collect(), run.valid_scores()
+    with monkeypatch.context() as patch:
+        target, _, name = where.rpartition(".")
+        patch.setattr(where, compacted_before(getattr(resolve_name(target), name), run, turn))
+        compact(run, validated)
+    assert names(run) == ["merged.parquet"]
+    assert run.scores().collect().equals(rows)
+    assert compact(run).parts == 0
 
 
 def test_twice_is_once(run):

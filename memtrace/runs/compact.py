@@ -2,7 +2,8 @@
 
 Killed at any moment, nothing is lost and no row is read twice: the merged file gets its name when
 it is complete, on disk and compared with the parts, and readers prefer it to parts that are still
-there.
+there. Of two processes that merge one run at once, one whose parts are gone goes on with the merged
+file of the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ def compact(run: Run, scores: ValidScores | None = None) -> Compaction:
     """
     try:
         return _compact(run, scores or run.valid_scores())
-    except OSError as error:  # also where another process merges the same run
+    except OSError as error:
         raise RunError(
             f"cannot merge {run.folder}: {error.strerror or error}; no scores are lost: repeat the "
             "command"
@@ -57,12 +58,18 @@ def _compact(run: Run, scores: ValidScores) -> Compaction:
         )
     there = run.file_names()
     paths = [run.path(shard) for shard in run.shards() if shard.file_name in there]
-    before = sum(path.stat().st_size for path in paths)
+    before = sum(map(_size, paths))
     if not scores.merged:
         if not scores.files:
             return Compaction(0, 0, 0)
         metadata = _shared_metadata(scores.files)
-        replace_atomically(run.merged_path, lambda path: _merge(scores, path, metadata))
+        try:
+            replace_atomically(run.merged_path, lambda path: _merge(scores, path, metadata))
+        except RunError:
+            # Merged meanwhile by another process, the parts are gone that are read here.
+            if (now := run.valid_scores([])).merged:
+                return _compact(run, now)
+            raise
         # Read again under its final name: only what is certainly there replaces the parts.
         if not run.valid_scores([]).merged:
             raise RunError(f"{run.merged_path} is damaged; its parts are kept: repeat the command")
@@ -71,6 +78,14 @@ def _compact(run: Run, scores: ValidScores) -> Compaction:
     for path in paths:
         remove(path)
     return Compaction(len(paths), before, run.merged_path.stat().st_size)
+
+
+def _size(part: Path) -> int:
+    """Return the size of a part in bytes, 0 where another process has deleted it meanwhile."""
+    try:
+        return part.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _merge(scores: ValidScores, target: Path, metadata: Mapping[str, str]) -> None:

@@ -72,7 +72,7 @@ def read_events(run: Run, *, hashes: bool = False) -> Events:
     if (found := _read(run, hashes)) is not None:
         return found
     scores = run.valid_scores()
-    events = replace(find_events(scores.scan(), run.continuation_tokens), note=NO_CORPUS)
+    events = replace(_find(run, scores), note=NO_CORPUS)
     if not scores.left:
         # A folder that only can be read is read from its scores each time.
         try:
@@ -95,7 +95,7 @@ def write_events(run: Run, scores: ValidScores, corpus: Corpus | None) -> None:
         RunError: The file cannot be written.
         FitError: As `find_events`.
     """
-    found, hashes = find_events(scores.scan(), run.continuation_tokens), None
+    found, hashes = _find(run, scores), None
     note = UNKNOWN_CORPUS if corpus is None else REMOTE if corpus.remote else HASHED
     if corpus is not None and note == HASHED:
         tokens = run.prompt_tokens + run.continuation_tokens
@@ -112,6 +112,17 @@ def are_events_written(run: Run, corpus: Corpus) -> bool:
 def is_finished(run: Run) -> bool:
     """Return whether all of a run is done, by the names of its files; reads none."""
     return FILE_NAME in list_names(run.folder) or not run.shards_missing()
+
+
+def _find(run: Run, scores: ValidScores) -> Events:
+    """Find the events in scores that have been validated, or in the file that replaced them."""
+    try:
+        return find_events(scores.scan(), run.continuation_tokens)
+    except FileNotFoundError:
+        # Merged meanwhile, the parts are gone that were validated a moment ago.
+        if (now := run.valid_scores([])).merged:
+            return find_events(now.scan(), run.continuation_tokens)
+        raise
 
 
 def _hash_rows(corpus: Corpus, rows: npt.NDArray[np.integer], tokens: int) -> Hashes:
