@@ -47,8 +47,8 @@ def main() -> None:
         found = scores.collect()["matched_tokens"].to_numpy()
     start = time.perf_counter()
     engine = Engine(model, Rules(), calibration=sequences[:256])
-    for piece in np.array_split(sequences, max(1, len(sequences) // 8192)):
-        engine.matched_tokens(piece)
+    for chunk in np.array_split(sequences, max(1, len(sequences) // 8192)):
+        engine.matched_tokens(chunk)
     alone = time.perf_counter() - start
     print(f"{len(sequences):,} sequences, {torch.get_num_threads()} threads")
     print(f"memtrace scan        {whole:8.1f} s, {peak:,} MiB at most")

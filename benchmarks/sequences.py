@@ -65,7 +65,7 @@ def make_sequences(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Greedy continuations in float32, each up to a drawn position; random tokens elsewhere.
 
-    A sequence that is to miss at once is not looked at: one in 50,304 does not.
+    A sequence that is to miss at once is not read: one in 50,304 does not.
     """
     random = np.random.default_rng(0)
     sequences = random.integers(0, VOCABULARY, (n, PROMPT + LENGTH))

@@ -128,4 +128,4 @@ def test_a_step_is_told_with_its_place_and_size() -> None:
 
     assert low <= N // 2 <= high
     assert f"from step {(fit.change_point.index or 0) / STEP:,.0f} of {N // STEP} on" in fit.verdict
-    assert "drift" not in fit.order.departures.rivals
+    assert "drift" not in fit.order.departures.alternatives

@@ -53,7 +53,7 @@ class Departures:
     tests: tuple[Departure, ...]
     shape: str | None = None
     """`drift`, `step`, `bow` (a hump or a trough), `recency` or `curve`; None if none was found."""
-    rivals: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
     """Other shapes that fit nearly as well."""
     bow: Bow | None = None
     """The hump or trough; None unless it is the shape or a rival."""
@@ -122,16 +122,16 @@ def find_departures(
         if "trend" not in found:
             return Departures(tests, steps=steps)
         best = DRIFT
-    rivals = tuple(
+    alternatives = tuple(
         name
         for name, score in scores.items()
         if name != best and scores[best] - score < CLOSE and name not in _WITHIN.get(best, ())
     )
-    if best == STEP and RECENCY not in rivals and _is_late_rise(step, events):
-        rivals = (*rivals, RECENCY)
-    named = bent if BOW in (best, *rivals) else None
+    if best == STEP and RECENCY not in alternatives and _is_late_rise(step, events):
+        alternatives = (*alternatives, RECENCY)
+    named = bent if BOW in (best, *alternatives) else None
     left = _left(events, unit, models[best])
-    return Departures(tests, best, rivals, named, steps, left)
+    return Departures(tests, best, alternatives, named, steps, left)
 
 
 def _p(model: Model) -> float:

@@ -152,8 +152,8 @@ def _found(order: Order) -> str:
     if shape is None:
         return f"{_no_drift(order)}, but {_unevenness(order)}"
     text = _shape(order, shape)
-    if found.rivals:
-        names = [_NAMES[name] for name in found.rivals]
+    if found.alternatives:
+        names = [_NAMES[name] for name in found.alternatives]
         text += f"; {' or '.join(names)} would describe it nearly as well"
     left = found.left
     if left is not None and 2 * left.binomial.p_value < CLEAR:

@@ -141,7 +141,7 @@ def departures_document(found: Departures) -> dict[str, Any]:
         ],
         "found": found.found,
         "shape": found.shape,
-        "rivals": found.rivals,
+        "alternatives": found.alternatives,
         "reason": why or (None if found.shape else "no shape was found"),
     }
 
