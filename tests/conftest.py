@@ -31,9 +31,10 @@ def memtrace_main() -> click.Group:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test reads or writes the user's own cache."""
+def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes the user's own cache, or prints as wide as some terminal is."""
     os.environ["MEMTRACE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["COLUMNS"] = "100"
 
 
 @pytest.fixture
