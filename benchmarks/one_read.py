@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from memtrace.emergence.reading import blocks, events_of
 
+from memtrace.emergence.text_events import blocks, read_text_events
 from memtrace.runs.events import write_events
 from memtrace.runs.run import find_runs
 
@@ -69,7 +69,7 @@ def read(runs: Path) -> tuple[float, float, int]:
     """Read a checkpoint block by block, as `emergence` does; processor seconds, seconds, events."""
     (run,) = find_runs(runs)
     start = time.process_time(), time.perf_counter()
-    found, events = events_of(run), 0
+    (found,), events = read_text_events([run], None), 0
     for first, stop in blocks([run], [found], BLOCK):
         events += int(found.between(first, stop)[1].sum())
     return time.process_time() - start[0], time.perf_counter() - start[1], events
