@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import estimate_text, fast_imports, one_or_list, print_result, show_progress
+from .fit_table import check_options, is_indices, read_indices
 from .output import write_document, write_result, writing_to
 from .parameters import (
     Steps,
+    Store,
+    Whole,
     existing_folder,
     json_option,
     margin_option,
     only_model,
     only_suite,
     output_option,
-    runs_argument,
     seed_option,
     step_option,
     window_option,
@@ -34,7 +36,14 @@ logger = logging.getLogger("memtrace")
 
 
 @click.command("fit-poisson")
-@runs_argument
+@click.argument("runs", type=Store(or_table=True), default="runs", metavar="RUNS|TABLE")
+@click.option(
+    "--sequences", type=Whole(min=1), help="Of a TABLE: how many sequences were examined in all."
+)
+@click.option(
+    "--sequences-per-step", type=Whole(min=1), help="Of a TABLE: sequences that a step consumes."
+)
+@click.option("--column", help="Of a TABLE: the column of indices, where it has several.")
 @only_suite
 @only_model
 @step_option(otherwise="the last finished one of each model")
@@ -64,8 +73,13 @@ logger = logging.getLogger("memtrace")
 @click.option("--full", is_flag=True, help="Of several fits print all numbers, not only the table.")
 @json_option
 @output_option("fit.json, report.html and the figures (PNG and SVG)")
+@click.pass_context
 def fit_poisson(
+    ctx: click.Context,
     runs: Path,
+    sequences: int | None,
+    sequences_per_step: int | None,
+    column: str | None,
     suite: str | None,
     model: str | None,
     step: str | None,
@@ -81,16 +95,29 @@ def fit_poisson(
 ) -> None:
     """Is memorization a Poisson process in training order?
 
-    RUNS is the folder that `memtrace scan` wrote.
+    RUNS is the folder that `memtrace scan` wrote. TABLE has the indices of the memorized sequences
+    in training order, counted from 0 (Parquet, CSV or .npy); --sequences says of how many.
 
     \b
     memtrace fit-poisson runs
+    memtrace fit-poisson indices.parquet --sequences 146432000 --sequences-per-step 1024
     memtrace fit-poisson runs --model 1.4b --step 143000 --output figures
     memtrace fit-poisson runs --step all --json > fits.json
     memtrace fit-poisson runs --model 1.4b --time-scale emergence
     """
     from memtrace.runs.run import find_runs
 
+    check_options(ctx, runs)
+    if is_indices(runs) and sequences:
+        with fast_imports():
+            from memtrace.point_process import fit_poisson as fit_events
+        events = read_indices(runs, sequences, sequences_per_step, column)
+        known = _cuts("", "", events, cuts)
+        fit = fit_events(events, window=window, margin=margin, seed=seed, cuts=known)
+        if output is not None:
+            _write(output, [fit.to_dict()], [fit], [""])
+        print_result(fit.to_dict(), json, lambda: _printed(fit))
+        return
     found = find_runs(runs, suite=suite, model=model)
     if time_scale == "emergence":
         _fit_emergence(runs_at(found, step or "all"), duplicates, margin, seed, cuts, json, output)
@@ -128,7 +155,8 @@ def fit_poisson(
     ]
     _adjust(documents, fits)
     if output is not None:
-        _write(output, documents, chosen, fits)
+        names = [f"{run.suite}-{run.model}-step{run.step}-" for run in chosen]
+        _write(output, documents, fits, names if len(fits) > 1 else [""])
     print_result(one_or_list(documents), json, lambda: _text(documents, fits, full))
 
 
@@ -241,9 +269,9 @@ def _document(run: "Run", fit: "PoissonFit", estimate: "CountEstimate | None") -
 
 
 def _write(
-    output: Path, documents: list[dict[str, Any]], chosen: "list[Run]", fits: "list[PoissonFit]"
+    output: Path, documents: list[dict[str, Any]], fits: "list[PoissonFit]", prefixes: list[str]
 ) -> None:
-    """Write fit.json, report.html and the figures, named by model and step if there are several."""
+    """Write fit.json, report.html and the figures, whose names begin with the prefixes."""
     from memtrace.point_process.figures import small_multiples
     from memtrace.point_process.figures.drawing import draw_all
     from memtrace.point_process.html import html_report
@@ -255,8 +283,7 @@ def _write(
             drawings = draw_all(fits, advance)
         if len(fits) > 1:
             write_figure(small_multiples(fits), output / "small-multiples")
-        for run, drawn in zip(chosen, drawings, strict=True):
-            prefix = f"{run.suite}-{run.model}-step{run.step}-" if len(fits) > 1 else ""
+        for prefix, drawn in zip(prefixes, drawings, strict=True):
             for name, drawing in drawn.items():
                 drawing.write(output / f"{prefix}{name}")
         page = html_report(fits, drawings)

@@ -116,12 +116,26 @@ class Store(click.ParamType[Path]):
 
     name = "folder"
 
+    def __init__(self, *, or_table: bool = False) -> None:
+        """Take a table of indices too, where `or_table` says so."""
+        self._or_table = or_table
+
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:
         """Open the store, which fails where its address cannot be used."""
+        from memtrace.storage.columns import is_table
         from memtrace.storage.store import open_store
 
         found = open_store(value)
-        if isinstance(param, click.Argument) and isinstance(found, Path) and found.is_file():
+        is_file = isinstance(param, click.Argument) and isinstance(found, Path) and found.is_file()
+        if is_file and self._or_table:
+            if not is_table(found):
+                self.fail(
+                    f"{found} is neither a folder of runs nor a table of indices (.parquet, .csv, "
+                    ".csv.gz or .npy)",
+                    param,
+                    ctx,
+                )
+        elif is_file:
             self.fail(f"{found} is a file, and no folder of runs", param, ctx)
         return found
 

@@ -5,12 +5,16 @@ is first used.
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
+from memtrace.storage.modules import submodule
+
 if TYPE_CHECKING:
+    from memtrace.corpus import open_corpus
     from memtrace.emergence import EmergenceFit, fit_emergence
     from memtrace.point_process import EventSequence, PoissonFit, fit_poisson, fit_run
-    from memtrace.runs.run import load_scores
+    from memtrace.runs.run import find_runs, load_scores
     from memtrace.scanning.launch import scan
 
     __version__: str
@@ -19,16 +23,20 @@ __all__ = [
     "EmergenceFit",
     "EventSequence",
     "PoissonFit",
+    "find_runs",
     "fit_emergence",
     "fit_poisson",
     "fit_run",
     "load_scores",
+    "open_corpus",
     "scan",
 ]
 
 _HOMES = {
     "scan": "memtrace.scanning.launch",
     "load_scores": "memtrace.runs.run",
+    "find_runs": "memtrace.runs.run",
+    "open_corpus": "memtrace.corpus",
     "EventSequence": "memtrace.point_process",
     "PoissonFit": "memtrace.point_process",
     "fit_poisson": "memtrace.point_process",
@@ -39,16 +47,16 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name on first use (PEP 562)."""
+    """Load a public name, or a module, on first use (PEP 562)."""
     if name == "__version__":
         from importlib.metadata import version
 
         return version("memtrace-llm")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'memtrace' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    return submodule(__name__, name)
 
 
 def __dir__() -> list[str]:
     """Show the lazy names to completion and help."""
-    return [*globals(), *_HOMES]
+    return [*globals(), *_HOMES, *(module.name for module in iter_modules(__path__))]

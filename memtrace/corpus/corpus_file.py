@@ -99,7 +99,7 @@ class CorpusFile(BaseModel):
         return self
 
 
-def open_corpus_file(path: Path) -> Corpus:
+def open_corpus_file(path: str | Path) -> Corpus:
     """Open the corpus that a corpus file describes.
 
     Raises:
@@ -107,7 +107,7 @@ def open_corpus_file(path: Path) -> Corpus:
             belong together.
     """
     try:
-        said = load_document(path, CorpusFile)
+        said = load_document(Path(path), CorpusFile)
     except ManifestError as error:
         raise CorpusError(str(error)) from error
     try:

@@ -43,7 +43,7 @@ _IN_MEMORY = 1 << 22  # records sorted at a time: 100 MB, and about four times t
 
 def write_duplicates(
     corpus: Corpus,
-    output: Path,
+    output: str | Path,
     *,
     rows_per_file: int = ROWS_PER_FILE,
     in_memory: int = _IN_MEMORY,
@@ -64,6 +64,7 @@ def write_duplicates(
     Raises:
         CorpusError: The corpus cannot be read or the folder cannot be written.
     """
+    output = Path(output)
     scratch = output / ".buckets"
     count = -(-len(corpus) // rows_per_file)
     digest, tokens = corpus.digest, sequence_tokens(corpus)
@@ -91,13 +92,13 @@ def write_duplicates(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def scan_duplicates(folder: Path) -> pl.LazyFrame:
+def scan_duplicates(folder: str | Path) -> pl.LazyFrame:
     """Return the table that `write_duplicates` wrote, lazily.
 
     Raises:
         CorpusError: There is none.
     """
-    if not (files := sorted(folder.glob("duplicates-*.parquet"))):
+    if not (files := sorted(Path(folder).glob("duplicates-*.parquet"))):
         raise CorpusError(
             f"{folder} has no table of duplicates: make it with "
             f"`memtrace corpus duplicates CORPUS --output {folder}`"
@@ -105,7 +106,7 @@ def scan_duplicates(folder: Path) -> pl.LazyFrame:
     return pl.scan_parquet(files)
 
 
-def count_repeated(folder: Path) -> dict[str, int]:
+def count_repeated(folder: str | Path) -> dict[str, int]:
     """Return how many `sequences`, `distinct` and `repeated` ones there are, and the `largest`."""
     count, index = pl.col("duplicate_count"), pl.col("sequence_index")
     found = scan_duplicates(folder).select(

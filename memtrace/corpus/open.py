@@ -20,7 +20,7 @@ from memtrace.storage.problems import read_problem
 
 
 def open_corpus(
-    spec: str, *, manifest: Path | None = None, expected: CorpusManifest | None = None
+    spec: str | Path, *, manifest: str | Path | None = None, expected: CorpusManifest | None = None
 ) -> Corpus:
     """Open a corpus by name, path or address.
 
@@ -36,6 +36,7 @@ def open_corpus(
     Raises:
         CorpusError: There is nothing of that name, or it cannot be read.
     """
+    spec = str(spec)
     try:
         _, named = find_corpus(spec, manifest=manifest)
     except ManifestError as unknown:

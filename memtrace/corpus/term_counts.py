@@ -44,14 +44,14 @@ class Term:
     """Distinct, each of one token at least."""
 
 
-def read_terms(path: Path) -> list[str]:
+def read_terms(path: str | Path) -> list[str]:
     """Return the terms of a text file, one a line.
 
     Raises:
         CorpusError: It cannot be read, or is no text.
     """
     try:
-        lines = read_document(path).decode().splitlines()
+        lines = read_document(Path(path)).decode().splitlines()
     except OSError as error:
         raise CorpusError(read_problem(path, error)) from error
     except ValueError as error:
@@ -59,7 +59,7 @@ def read_terms(path: Path) -> list[str]:
     return [line for line in lines if line.strip()]
 
 
-def tokenized_terms(texts: Iterable[str], tokenizer: Path) -> list[Term]:
+def tokenized_terms(texts: Iterable[str], tokenizer: str | Path) -> list[Term]:
     """Return each text as a term: its tokens as it stands, and with a space before it.
 
     Args:
@@ -186,7 +186,7 @@ def write_counts(
     terms: Sequence[Term],
     steps: Sequence[int],
     sequences_per_step: SequencesPerStep,
-    output: Path,
+    output: str | Path,
     *,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> None:
@@ -207,6 +207,7 @@ def write_counts(
         CorpusError: The corpus cannot be read, the file cannot be written, or it holds or has
             begun another count.
     """
+    output = Path(output)
     if corpus.source_digest:
         warnings.warn(
             f"{corpus.name} has only the first {corpus.row_tokens} tokens of each row: the counts "

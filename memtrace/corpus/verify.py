@@ -32,7 +32,7 @@ class FileCheck:
 
 
 def verify_pack(
-    folder: Path, on_progress: Callable[[int], None] = lambda _: None
+    folder: str | Path, on_progress: Callable[[int], None] = lambda _: None
 ) -> list[FileCheck]:
     """Check every file of a pack against `pack.json`.
 
@@ -43,6 +43,7 @@ def verify_pack(
     Raises:
         CorpusError: The record cannot be read.
     """
+    folder = Path(folder)
     record, checks = read_record(folder), []
     for name in record.ranges():
         if name in record.files:

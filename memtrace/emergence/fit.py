@@ -72,7 +72,7 @@ class EmergenceFit(EmergenceResult, Report):
 def fit_emergence(
     runs: Sequence[Run],
     *,
-    duplicates: Path | None = None,
+    duplicates: str | Path | None = None,
     texts: Texts | None = None,
     seed: int = 0,
     on_progress: Callable[[int], None] = lambda _: None,

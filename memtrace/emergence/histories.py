@@ -129,7 +129,7 @@ class Histories:
 def read_histories(
     runs: Sequence[Run],
     *,
-    duplicates: Path | None = None,
+    duplicates: str | Path | None = None,
     texts: Texts | None = None,
     block: int = BLOCK,
     on_progress: Callable[[int], None] = lambda _: None,
@@ -180,7 +180,7 @@ def read_histories(
     return _gather(ordered, parts, total, edges, tables, events, texts, unknown)
 
 
-def _find_texts(run: Run, duplicates: Path | None) -> tuple[Texts | None, str]:
+def _find_texts(run: Run, duplicates: str | Path | None) -> tuple[Texts | None, str]:
     """Return the texts of the corpus, or why they are not known."""
     try:
         return find_texts(run, duplicates), ""

@@ -1,10 +1,13 @@
 """Published evaluations of checkpoints: abilities, interventions and the frequency of terms."""
 
+from functools import partial
+
 from memtrace.evaluations.abilities.fit import AbilityEmergence, emergence_of_abilities
 from memtrace.evaluations.folder import Evaluations, read_evaluations
 from memtrace.evaluations.intervention.fit import Intervention, compare_interventions
 from memtrace.evaluations.terms.fit import TermFrequency, relate_terms
 from memtrace.evaluations.terms.reading import read_counts, read_term_accuracy
+from memtrace.storage.modules import submodule
 
 __all__ = [
     "AbilityEmergence",
@@ -18,3 +21,5 @@ __all__ = [
     "read_term_accuracy",
     "relate_terms",
 ]
+
+__getattr__ = partial(submodule, __name__)

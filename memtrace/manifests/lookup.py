@@ -16,17 +16,17 @@ _FOLDERS = (_PACKAGE / "data_manifests", _PACKAGE.parent / "data_manifests")
 T = TypeVar("T")
 
 
-def load_suite(path: Path) -> Suite:
+def load_suite(path: str | Path) -> Suite:
     """Read one manifest file.
 
     Raises:
         ManifestError: It cannot be read, is not YAML, or does not validate; the message names the
             file, the field and the problem.
     """
-    return load_document(path, Suite)
+    return load_document(Path(path), Suite)
 
 
-def load_suites(manifest: Path | None = None) -> list[Suite]:
+def load_suites(manifest: str | Path | None = None) -> list[Suite]:
     """Load the suites of memtrace, those of the folder MEMTRACE_MANIFESTS, and one file more.
 
     Args:
@@ -43,7 +43,7 @@ def load_suites(manifest: Path | None = None) -> list[Suite]:
     return list(suites.values())
 
 
-def find_suite(name: str, *, manifest: Path | None = None) -> Suite:
+def find_suite(name: str, *, manifest: str | Path | None = None) -> Suite:
     """Return the suite of that name.
 
     Raises:
@@ -53,7 +53,7 @@ def find_suite(name: str, *, manifest: Path | None = None) -> Suite:
 
 
 def find_model(
-    name: str, *, suite: str | None = None, manifest: Path | None = None
+    name: str, *, suite: str | None = None, manifest: str | Path | None = None
 ) -> tuple[Suite, ModelManifest]:
     """Return the model of that short name, or of that repository on the Hub, with its suite.
 
@@ -71,7 +71,7 @@ def find_model(
     return on_hub[0] if len(on_hub) == 1 else _look_up("model", name, models)
 
 
-def find_corpus(name: str, *, manifest: Path | None = None) -> tuple[Suite, CorpusManifest]:
+def find_corpus(name: str, *, manifest: str | Path | None = None) -> tuple[Suite, CorpusManifest]:
     """Return the corpus of that name, with its suite.
 
     Raises:
@@ -81,7 +81,7 @@ def find_corpus(name: str, *, manifest: Path | None = None) -> tuple[Suite, Corp
     return _look_up("corpus", name, [(c.name, s, c) for s in suites for c in s.corpora.values()])
 
 
-def _manifest_files(manifest: Path | None) -> Iterable[Path]:
+def _manifest_files(manifest: str | Path | None) -> Iterable[Path]:
     """Return the manifest files that apply, each once."""
     folders = [folder for folder in _FOLDERS if folder.is_dir()][:1]
     if own := os.environ.get("MEMTRACE_MANIFESTS"):
@@ -89,7 +89,9 @@ def _manifest_files(manifest: Path | None) -> Iterable[Path]:
             raise ManifestError(f"MEMTRACE_MANIFESTS is {own!r}, which is not a folder")
         folders.append(Path(own))
     files = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
-    return dict.fromkeys(path.resolve() for path in [*files, *([manifest] if manifest else [])])
+    return dict.fromkeys(
+        Path(path).resolve() for path in [*files, *([manifest] if manifest else [])]
+    )
 
 
 def _look_up(kind: str, name: str, table: list[tuple[str, Suite, T]]) -> tuple[Suite, T]:

@@ -228,6 +228,8 @@ def _as_ranges(observed: npt.ArrayLike, n: int) -> Int64Array:
 
 def _as_positions(positions: npt.ArrayLike, n: int, ranges: Int64Array) -> Int64Array:
     given = np.asarray(positions)
+    if given.dtype == object and all(isinstance(each, int) for each in given.flat):
+        given = given.astype(np.int64)  # pandas gives its nullable integers as objects
     if given.size and not np.issubdtype(given.dtype, np.integer):
         raise FitError(f"positions are {given.dtype}; give the integer index of each event")
     ordered = np.sort(given.ravel().astype(np.int64))

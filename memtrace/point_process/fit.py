@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from memtrace.errors import FitError
 from memtrace.point_process.contrasts import halves_and_ends
@@ -26,6 +27,7 @@ from memtrace.point_process.text import printed
 from memtrace.point_process.texts.result import NOT_KNOWN, ByText
 from memtrace.point_process.verdict import verdict
 from memtrace.report.base import Report
+from memtrace.runs.run import Run
 from memtrace.texts.groups import EventTexts
 from memtrace.types import Interval
 
@@ -60,8 +62,10 @@ class PoissonFit(PoissonResult, Report):
 
 
 def fit_poisson(
-    events: EventSequence,
+    events: EventSequence | npt.ArrayLike,
     *,
+    n: int | None = None,
+    sequences_per_step: int | None = None,
     window: int = 512,
     margin: float = 1.05,
     seed: int = 0,
@@ -73,7 +77,10 @@ def fit_poisson(
     """Fit a Poisson process to the events and ask whether training order matters.
 
     Args:
-        events: Memorized sequences and what was scanned.
+        events: Memorized sequences and what was scanned; or the index of each memorized sequence,
+            as an array, a list, or a series of Polars or pandas, with `n`.
+        n: Of indices: the sequences that were examined, 0 to n - 1.
+        sequences_per_step: Of indices: sequences that one optimizer step consumes.
         window: Length of a window in sequences.
         margin: Rate ratio between the end and the start of training that counts as a drift.
         seed: Seed of the simulations.
@@ -83,8 +90,10 @@ def fit_poisson(
         event_texts: How the events fall on texts, where only that is known.
 
     Raises:
-        FitError: Nothing was scanned, or `window`, `margin` or `cuts` have no meaning.
+        FitError: Nothing was scanned, `events` are no indices of sequences, or `window`, `margin`
+            or `cuts` have no meaning.
     """
+    events = _as_events(events, n, sequences_per_step)
     if not 1 <= window <= LONGEST_WINDOW:
         raise FitError(
             f"window {window:,} must hold 1 to {LONGEST_WINDOW:,} sequences, such as 512"
@@ -128,6 +137,36 @@ def fit_poisson(
         order=order,
         checks=check(events, windows, best_model(tuple(models)), unit, streams[2]),
     )
+
+
+def _as_events(
+    given: "EventSequence | npt.ArrayLike", n: int | None, sequences_per_step: int | None
+) -> EventSequence:
+    """Return events as they are, or made of the index of each.
+
+    Raises:
+        FitError: They are neither.
+    """
+    if isinstance(given, EventSequence):
+        if n is not None or sequences_per_step is not None:
+            raise FitError("an EventSequence has its own n and sequences_per_step: leave them out")
+        return given
+    if isinstance(given, Run):
+        raise FitError("a run is fitted with its texts: call memtrace.fit_run(run)")
+    try:
+        indices = np.asarray(given)
+    except ValueError:  # lists of several lengths
+        indices = np.asarray(None)
+    if indices.ndim != 1:
+        raise FitError(
+            f"events are {type(given).__name__}: give an EventSequence, or the index of each "
+            "memorized sequence as a one-dimensional array or series, with n="
+        )
+    if n is None:
+        raise FitError(
+            "give n, how many sequences were examined: fit_poisson(indices, n=1_000_000)"
+        )
+    return EventSequence.from_positions(indices, n=n, sequences_per_step=sequences_per_step)
 
 
 def _per_window(interval: Any, events: EventSequence, window: int) -> Interval:

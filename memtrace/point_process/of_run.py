@@ -18,7 +18,7 @@ from memtrace.texts.groups import EventTexts, count_event_texts
 def fit_run(
     run: Run,
     *,
-    duplicates: Path | None = None,
+    duplicates: str | Path | None = None,
     found: Events | None = None,
     window: int = 512,
     margin: float = 1.05,

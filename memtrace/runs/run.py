@@ -269,12 +269,13 @@ def begin_run(runs: Path, configuration: Configuration, record: Mapping[str, Any
     return run
 
 
-def open_run(folder: Path) -> Run:
+def open_run(folder: str | Path) -> Run:
     """Open an existing run folder.
 
     Raises:
         RunError: There is no readable run record.
     """
+    folder = open_store(folder)
     path = folder / "run.json"
     try:
         record = json.loads(read_document(path).decode())
@@ -301,13 +302,18 @@ def _unreadable(path: Path, reason: str) -> RunError:
 
 
 def find_runs(
-    runs: Path, *, suite: str | None = None, model: str | None = None, step: int | None = None
+    runs: str | Path,
+    *,
+    suite: str | None = None,
+    model: str | None = None,
+    step: int | None = None,
 ) -> list[Run]:
     """Return every run below `runs` that fits, by suite, model and step.
 
     Raises:
         RunError: There is none; the message names those that exist.
     """
+    runs = open_store(runs)
     found = [open_run(folder) for folder in run_folders(runs, suite, model, step)]
     if not found:
         pattern = f"suite={suite or '*'}/model={model or '*'}/step={'*' if step is None else step}"
@@ -322,7 +328,7 @@ def find_runs(
     return sorted(found, key=lambda run: (run.suite, run.model, run.step))
 
 
-def find_run(runs: Path, *, suite: str | None = None, model: str, step: int) -> Run:
+def find_run(runs: str | Path, *, suite: str | None = None, model: str, step: int) -> Run:
     """Return the one run of this model at this step.
 
     Raises:
@@ -346,4 +352,4 @@ def load_scores(
     Raises:
         RunError: `runs` holds no such run, or runs of that name in several suites.
     """
-    return find_run(open_store(runs), suite=suite, model=model, step=step).scores()
+    return find_run(runs, suite=suite, model=model, step=step).scores()

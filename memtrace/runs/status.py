@@ -18,6 +18,7 @@ from memtrace.manifests import ModelManifest, Suite, find_suite
 from memtrace.runs.paths import step_folders
 from memtrace.runs.run import MERGED, Run, open_run
 from memtrace.runs.shards import Shard
+from memtrace.storage.store import open_store
 
 STATES = ("done", "partial", "stale", "failed")
 STALE_SECONDS = 86_400
@@ -68,7 +69,7 @@ class Hours:
     `MINIMUM_RATE`."""
 
 
-def survey(runs: Path) -> list[RunStatus]:
+def survey(runs: str | Path) -> list[RunStatus]:
     """Return the state of every run below `runs`, by suite, model and step.
 
     For each run it reads one record and lists one folder, whatever the number of shards.
@@ -77,7 +78,7 @@ def survey(runs: Path) -> list[RunStatus]:
         RunError: The folder cannot be read.
     """
     now = time.time()
-    found = [_status(folder, now) for folder in step_folders(runs)]
+    found = [_status(folder, now) for folder in step_folders(open_store(runs))]
     order = _manifest_order(run.suite for run in found)
     return sorted(
         found, key=lambda r: (r.suite, order.get((r.suite, r.model), len(order)), r.model, r.step)

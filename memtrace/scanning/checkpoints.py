@@ -30,7 +30,7 @@ def find_checkpoints(
     step: int | str | None = None,
     *,
     suite: str | None = None,
-    manifest: Path | None = None,
+    manifest: str | Path | None = None,
 ) -> list[Checkpoint]:
     """Find the checkpoints that a model name and a list of steps mean.
 
@@ -58,7 +58,7 @@ def find_checkpoints(
     ]
 
 
-def _is_named(model: str, manifest: Path | None) -> bool:
+def _is_named(model: str, manifest: str | Path | None) -> bool:
     """Return whether a manifest has a model of that name, which then is no folder of that name."""
     return any(each.name == model for suite in load_suites(manifest) for each in suite.models)
 

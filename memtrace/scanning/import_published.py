@@ -22,6 +22,7 @@ from memtrace.scanning.plan import SHARD_SIZE
 from memtrace.scanning.published import Evaluation, Findings, read_evaluation
 from memtrace.scanning.published_names import Label, choose_files
 from memtrace.storage.address import public_address
+from memtrace.storage.store import open_store
 
 PROMPT_TOKENS = CONTINUATION_TOKENS = 32
 # The script generated with min_length 64 and token 0 as end of sequence, which forbids token 0.
@@ -30,15 +31,15 @@ _CHECKED = 8192  # sequences compared with the corpus at a time
 
 
 def import_run(
-    source: Path,
+    source: str | Path,
     *,
     model: str | None = None,
     step: int | None = None,
     suite: str | None = None,
     corpus: str | None = None,
-    runs: Path = Path("runs"),
+    runs: str | Path = "runs",
     shard_size: int = SHARD_SIZE,
-    manifest: Path | None = None,
+    manifest: str | Path | None = None,
     command: Sequence[str] = (),
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[Run, Findings]:
@@ -65,6 +66,7 @@ def import_run(
         CorpusError: The tokens are not those of the corpus.
         RunError: The files cannot be read, or another run lies where this one goes.
     """
+    source, runs = Path(source), open_store(runs)
     files, label = choose_files(source, Label(model, step))
     name = model or label.model
     if name is None:

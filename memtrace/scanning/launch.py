@@ -36,7 +36,7 @@ def scan(
     shard_size: int = SHARD_SIZE,
     worker: tuple[int, int] = (0, 1),
     allow_known_bad: bool = False,
-    manifest: Path | None = None,
+    manifest: str | Path | None = None,
 ) -> Run:
     """Decide every sequence that one checkpoint has seen; the same as `memtrace scan`.
 

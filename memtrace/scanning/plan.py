@@ -121,7 +121,7 @@ def plan_scan(
     eos_rule: str = "none",
     shard_size: int = SHARD_SIZE,
     allow_known_bad: bool = False,
-    manifest: Path | None = None,
+    manifest: str | Path | None = None,
     opened: Corpus | None = None,
 ) -> ScanPlan:
     """Find and check everything that the scan needs, without fetching the model; see `scan`.
@@ -170,7 +170,7 @@ def plan_scan(
     return plan
 
 
-def _open_corpus(checkpoint: Checkpoint, corpus: str | None, manifest: Path | None) -> Corpus:
+def _open_corpus(checkpoint: Checkpoint, corpus: str | None, manifest: str | Path | None) -> Corpus:
     if checkpoint.manifest is None:
         if corpus is None:
             raise CorpusError(f"no manifest names the corpus of {checkpoint.source}: give --corpus")

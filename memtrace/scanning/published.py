@@ -74,7 +74,10 @@ def _resolve(
     index = np.concatenate([part.index for part in parts])
     accuracy = np.concatenate([part.accuracy for part in parts])
     with_tokens = [part.tokens for part in parts if part.tokens is not None]
-    if with_tokens and len(with_tokens) != len(parts):
+    memorized_only = parts[0].memorized_only
+    if any(part.memorized_only != memorized_only for part in parts) or (
+        with_tokens and len(with_tokens) != len(parts)
+    ):
         raise RunError(f"{source} mixes tables of memorized sequences with others: import one kind")
     filled = [each for each in with_tokens if len(each)] or with_tokens[:1]
     if len(widths := {each.shape[1] for each in filled}) > 1:
@@ -102,12 +105,12 @@ def _resolve(
         shifted=shifted,
         out_of_order=int((np.diff(index) <= 0).sum()),
         unexposed=len(kept) - len(exposed),
-        missing=0 if with_tokens else exposed_rows - len(exposed),
+        missing=0 if memorized_only else exposed_rows - len(exposed),
     )
     return Evaluation(
         index=index[exposed],
         memorized=accuracy[exposed] == 1,
-        accuracy=None if with_tokens else accuracy[exposed],
+        accuracy=None if memorized_only else accuracy[exposed],
         tokens=None if tokens is None else tokens[exposed],
         findings=findings,
     )
@@ -133,7 +136,7 @@ def _move_back(rows: Table, corpus_rows: int) -> tuple[Table, int]:
     It is known by an index that no corpus has: `corpus_rows`, one past the last. The batch is the
     stretch of consecutive indices that ends there. Returns how many rows are moved as well.
     """
-    if rows.tokens is not None:
+    if rows.memorized_only:
         return rows, 0
     (past,) = np.nonzero(rows.index == corpus_rows)
     if not len(past):

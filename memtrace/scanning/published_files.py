@@ -3,6 +3,7 @@
 rank-0.csv …   lines `index,accuracy`, accuracy the share of 32 tokens that generation got right
 NAME.hdf       the same as one table, as pandas writes it
 NAME.parquet   `index`, `tokens` (64 ids): the memorized sequences and no others
+NAME.*         one column of indices (Parquet, CSV or .npy): the same without tokens
 """
 
 import gzip
@@ -16,10 +17,10 @@ import polars as pl
 
 from memtrace.errors import RunError, first_line
 from memtrace.scanning.published_names import kind_of
+from memtrace.storage.columns import read_integers, whole_numbers
 from memtrace.types import Int64Array
 
 _COLUMNS = ["index", "accuracy"]
-_MOST = 2**53  # up to here a float64 holds every whole number
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class Table:
 
     index: Int64Array
     accuracy: npt.NDArray[np.float32]
-    tokens: npt.NDArray[np.int64] | None
+    tokens: npt.NDArray[np.int64] | None = None
+    memorized_only: bool = False
+    """Whether sequences that are not in the table were evaluated and not memorized."""
 
 
 def read_table(path: Path) -> Table:
@@ -59,6 +62,8 @@ def _read_csv(path: Path) -> Table:
     with opener(path, "rt", encoding="utf-8-sig") as file:
         names = [name.strip().strip('"') for name in file.readline().split(",")]
     has_header = not all(_is_number(name) for name in names)
+    if len(names) == 1:
+        return _indices(path)
     if not has_header and len(names) != 2:
         raise ValueError(f"{len(names)} columns without names: expected index,accuracy")
     if has_header:
@@ -84,10 +89,21 @@ def _read_parquet(path: Path) -> Table:
     if "accuracy" in names:
         _require(names, _COLUMNS)
         return _table(pl.read_parquet(path, columns=_COLUMNS, glob=False))
+    if len(names) == 1:
+        return _indices(path)
     _require(names, ["index", "tokens"])
     table = pl.read_parquet(path, columns=["index", "tokens"], glob=False)
-    index = _whole_numbers(table["index"], "index")
-    return Table(index, np.ones(len(table), np.float32), _token_rows(table["tokens"]))
+    index = whole_numbers(table["index"], "index")
+    return _memorized(index, _token_rows(table["tokens"]))
+
+
+def _indices(path: Path) -> Table:
+    """Read the indices of the memorized sequences alone."""
+    return _memorized(read_integers(path), None)
+
+
+def _memorized(index: Int64Array, tokens: npt.NDArray[np.int64] | None) -> Table:
+    return Table(index, np.ones(len(index), np.float32), tokens, memorized_only=True)
 
 
 def _read_hdf(path: Path) -> Table:
@@ -127,13 +143,13 @@ def _require(names: list[str], wanted: list[str]) -> None:
     if missing := [name for name in wanted if name not in names]:
         raise ValueError(
             f"no column {' nor '.join(missing)} among {', '.join(names[:8])}: expected index and "
-            "accuracy, or index and tokens"
+            "accuracy, index and tokens, or one column of indices"
         )
 
 
 def _table(table: pl.DataFrame) -> Table:
     """Return the two columns as numbers; an accuracy is a share."""
-    index = _whole_numbers(table["index"], "index")
+    index = whole_numbers(table["index"], "index")
     accuracy = table["accuracy"].cast(pl.Float32)
     wrong = ~accuracy.is_between(0, 1).fill_null(value=False)
     if wrong.any():
@@ -141,20 +157,7 @@ def _table(table: pl.DataFrame) -> Table:
             f"an accuracy is not within 0 to 1: {table['accuracy'].filter(wrong)[0]} of index "
             f"{table['index'].filter(wrong)[0]}"
         )
-    return Table(index, accuracy.to_numpy(), None)
-
-
-def _whole_numbers(column: pl.Series, name: str) -> Int64Array:
-    """Return a column of whole numbers, whatever numeric type it is kept in."""
-    if not column.dtype.is_numeric():
-        raise ValueError(f"{name} is {column.dtype}, expected whole numbers")
-    if column.null_count():
-        raise ValueError(f"{name} is missing in {column.null_count()} of {len(column)} rows")
-    if column.dtype.is_float():
-        wrong = ~(column.is_finite() & (column.abs() < _MOST) & (column.floor() == column))
-        if wrong.any():
-            raise ValueError(f"{name} {column.filter(wrong)[0]} is no whole number")
-    return column.cast(pl.Int64).to_numpy()
+    return Table(index, accuracy.to_numpy())
 
 
 def _token_rows(column: pl.Series) -> npt.NDArray[np.int64]:
@@ -169,7 +172,7 @@ def _token_rows(column: pl.Series) -> npt.NDArray[np.int64]:
     if len(width) > 1:
         raise ValueError(f"its sequences have {width} tokens")
     flat = column.explode() if len(column) else pl.Series([], dtype=pl.Int64)
-    return _whole_numbers(flat, "a token id").reshape(len(column), width[0] if width else 0)
+    return whole_numbers(flat, "a token id").reshape(len(column), width[0] if width else 0)
 
 
-_READERS = {"csv": _read_csv, "parquet": _read_parquet, "hdf": _read_hdf}
+_READERS = {"csv": _read_csv, "parquet": _read_parquet, "hdf": _read_hdf, "npy": _indices}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from memtrace.errors import RunError
 
-_KINDS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
+_KINDS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".npy": "npy"}
 _KINDS |= dict.fromkeys((".hdf", ".h5", ".hdf5"), "hdf")
 # `duped.12b.23000` of the tables, `memorization_12b_23000` of the script's folders.
 _TABLE = re.compile(
@@ -125,6 +125,6 @@ def _ends_well(path: Path) -> bool:
 
 
 def kind_of(path: Path) -> str:
-    """Return `csv`, `parquet` or `hdf`, which is also what a name without an ending means."""
+    """Return `csv`, `parquet`, `npy` or `hdf`; a name without an ending means the last."""
     name = path.name.lower()
     return next((kind for ending, kind in _KINDS.items() if name.endswith(ending)), "hdf")

@@ -22,14 +22,14 @@ _TAIL = 1 << 18  # the metadata lie in the last bytes, behind the row groups
 _BLOCK = 1 << 22
 
 
-def write_checksum(path: Path) -> None:
+def write_checksum(path: str | Path) -> None:
     """Put the digest of a freshly written file into its place.
 
     Raises:
         ValueError: The file was not written with a blank checksum.
         OSError: It cannot be read or written.
     """
-    with path.open("rb+") as file:
+    with Path(path).open("rb+") as file:
         place = _place(file)
         if place is None:
             raise ValueError(f"{path} was written without {CHECKSUM_KEY} in its metadata")
@@ -38,7 +38,7 @@ def write_checksum(path: Path) -> None:
         file.write(digest)
 
 
-def is_intact(source: Path | BytesIO) -> bool:
+def is_intact(source: str | Path | BytesIO) -> bool:
     """Return whether every bit of a file is as it was written; False where it has no checksum.
 
     Raises:
@@ -46,7 +46,8 @@ def is_intact(source: Path | BytesIO) -> bool:
     """
     if isinstance(source, BytesIO):
         return _matches(BytesIO(source.getbuffer()))  # the reader's own place stays where it is
-    with source.open("rb") as file:
+    path = Path(source) if isinstance(source, str) else source
+    with path.open("rb") as file:
         return _matches(file)
 
 

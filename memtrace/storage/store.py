@@ -38,7 +38,9 @@ def open_store(place: str | Path) -> Path:
     Raises:
         RunError: The package that speaks the protocol is missing, or the store cannot be reached.
     """
-    protocol, is_address, rest = str(place).partition("://")
+    if not isinstance(place, str):
+        return place  # opened already, perhaps with a password that its text does not have
+    protocol, is_address, rest = place.partition("://")
     if not is_address:
         return Path(place)
     if protocol == "file":
@@ -51,9 +53,9 @@ def open_store(place: str | Path) -> Path:
     path: Any = None
     try:
         # The path is printed and recorded: a password goes with the options instead.
-        shown = public_address(str(place))
-        if shown != str(place):
-            options |= get_filesystem_class(protocol)._get_kwargs_from_urls(str(place))
+        shown = public_address(place)
+        if shown != place:
+            options |= get_filesystem_class(protocol)._get_kwargs_from_urls(place)
         path = UPath(shown, protocol=protocol, **options)
         _remote_names(path)
     except FileNotFoundError:
@@ -61,7 +63,7 @@ def open_store(place: str | Path) -> Path:
     except ImportError as error:
         package = OBJECT_STORES.get(protocol)
         how = f"pip install {package}" if package else str(error)
-        shown = public_address(str(place))
+        shown = public_address(place)
         raise RunError(f"cannot use {shown}: nothing here speaks {protocol}://; {how}") from error
     except Exception as error:  # a store raises what its transport raises
         raise _unreachable(place, error) from error

@@ -9,7 +9,7 @@ from memtrace.runs.run import Run
 from memtrace.texts.groups import Texts
 
 
-def find_texts(run: Run, folder: Path | None = None, corpus: Corpus | None = None) -> Texts:
+def find_texts(run: Run, folder: str | Path | None = None, corpus: Corpus | None = None) -> Texts:
     """Return the texts of the corpus of a run.
 
     Args:
@@ -25,7 +25,7 @@ def find_texts(run: Run, folder: Path | None = None, corpus: Corpus | None = Non
     c = run.configuration
     tokens = c.prompt_tokens + c.continuation_tokens
     if folder is not None:
-        found = read_copies(folder)
+        found = read_copies(Path(folder))
         _check(found, run, folder, tokens)
         return Texts.from_copies(found)
     if (kept := cached_copies(c.corpus_digest, tokens)) is not None:
@@ -58,7 +58,7 @@ def _advice(run: Run, problem: str) -> str:
     )
 
 
-def _check(found: Copies, run: Run, folder: Path, tokens: int) -> None:
+def _check(found: Copies, run: Run, folder: str | Path, tokens: int) -> None:
     c = run.configuration
     known = c.corpus_digest != "unknown"
     if (known and found.corpus_digest != c.corpus_digest) or found.corpus_rows != c.corpus_rows:

@@ -1,1 +1,7 @@
 """Emergence along training as a point process."""
+
+from functools import partial
+
+from memtrace.storage.modules import submodule
+
+__getattr__ = partial(submodule, __name__)

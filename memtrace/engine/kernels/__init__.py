@@ -1,6 +1,10 @@
 """Is each row's target the greedy choice? A CUDA kernel and its array-API reference."""
 
+from functools import partial
+
 from array_api_compat import is_torch_array
+
+from memtrace.storage.modules import submodule
 
 from . import array_api, cuda
 from .array_api import MATCH, MISS, NOT_FINITE, UNDECIDED, Array
@@ -86,3 +90,6 @@ def _check(logits: Array, targets: Array, tolerance: Array | float) -> None:
     shape = tuple(getattr(tolerance, "shape", ()))
     if shape not in ((), rows):
         raise ValueError(f"tolerances have shape {shape}: expected one number, or {rows}")
+
+
+__getattr__ = partial(submodule, __name__)

@@ -22,7 +22,7 @@ ACCURACY_SCHEMA = pl.Schema(
 _NAMES = {"checkpoint": "step", "fewshot": "shots", "accuracy": "acc", "stderr": "acc_stderr"}
 
 
-def read_term_accuracy(path: Path) -> pl.DataFrame:
+def read_term_accuracy(path: str | Path) -> pl.DataFrame:
     """Read accuracy by term from a CSV file, or from all CSV files below a folder.
 
     Columns: `model`, `checkpoint` (or `step`), `task`, `fewshot` (or `shots`), `acc`, and, where
@@ -35,18 +35,20 @@ def read_term_accuracy(path: Path) -> pl.DataFrame:
     Raises:
         FitError: There is no CSV file, or one lacks a column or holds something else in it.
     """
+    path = Path(path)
     files = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
     if not files:
         raise FitError(f"no CSV file in {path}: pass a table of accuracy by term")
     return pl.concat(map(_read_csv, files)).unique(maintain_order=True)
 
 
-def read_counts(path: Path) -> pl.DataFrame:
+def read_counts(path: str | Path) -> pl.DataFrame:
     """Read a table of counts, Parquet or CSV.
 
     Raises:
         FitError: It cannot be read, or has not the columns term, step and count.
     """
+    path = Path(path)
     try:
         table = (
             pl.read_csv(path, schema_overrides={"term": pl.String})

@@ -1,5 +1,7 @@
 """Figures of a Poisson fit: an axes in, the axes out; every number comes from the fit."""
 
+from functools import partial
+
 from memtrace.point_process.figures.layout import (
     FIGURES,
     overview,
@@ -14,6 +16,7 @@ from memtrace.point_process.figures.training import (
     residuals,
 )
 from memtrace.point_process.figures.windows import fano_curve, hanging_rootogram, qq_window_counts
+from memtrace.storage.modules import submodule
 
 __all__ = [
     "FIGURES",
@@ -29,3 +32,5 @@ __all__ = [
     "single",
     "small_multiples",
 ]
+
+__getattr__ = partial(submodule, __name__)

@@ -1,1 +1,7 @@
 """Models of the rate of events along training."""
+
+from functools import partial
+
+from memtrace.storage.modules import submodule
+
+__getattr__ = partial(submodule, __name__)
