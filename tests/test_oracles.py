@@ -16,6 +16,7 @@ import oracle_changes as changes
 import oracle_counts as counts
 import oracle_emergence as emergence
 import oracle_intervals as intervals
+import oracle_likelihoods as likelihoods
 import oracle_positions as positions
 import oracle_series as series
 import oracle_texts as texts
@@ -89,6 +90,8 @@ ANSWERS: list[tuple[str, set[str], Solve]] = [
     ("texts", {"rows", "positions_by_text", "weight"}, texts.linear_rank_test),
     ("texts", {"rows", "positions_by_text"}, texts.last_exposure_test),
     ("texts", {"checkpoints", "texts"}, emergence.of_texts),
+    ("logprob", {"log_prob", "baseline", "seen"}, likelihoods.exposed_minus_unexposed),
+    ("logprob", {"log_prob"}, likelihoods.rank_correlation_of),
     ("multistate", {"transition_counts", "delta"}, intervals.panel),
 ]
 
@@ -105,7 +108,6 @@ ELSEWHERE: list[tuple[str, set[str], str]] = [
     ("gaps", {"u"}, "out of scope: spacings in continuous time"),
     ("rescaling", {"freq", "mu", "bins"}, "not computed: the histogram of residuals"),
     ("texts", {"corpus", "scores"}, "needs scores: see test_demo_texts"),
-    ("logprob", set(), "not computed yet: statistics of log-likelihoods"),
 ]
 
 ENUMERATED = "not computed yet: the exact distribution over all placements"

@@ -1,0 +1,1 @@
+"""Does training order matter, in the log-likelihoods?"""

@@ -1,0 +1,200 @@
+"""Figures of order in likelihoods: the effect by age, and what exposure adds."""
+
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memtrace.likelihood.order.result import OrderResult
+from memtrace.likelihood.order.verdict import verdict
+from memtrace.report.figures import (
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    RED,
+    axes_for,
+    new_figure,
+    nothing,
+    styled,
+    write_sources,
+)
+from memtrace.report.numbers import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 12.0, 5.4
+"""Of the overview in inches."""
+SOURCES = 4
+"""Runs named at the foot of a figure."""
+
+
+def effect_by_age(fit: OrderResult, ax: "Axes | None" = None) -> "Axes":
+    """Draw the effect of exposure by age with its simultaneous band."""
+    ax = axes_for(ax, "Effect by time since exposure")
+    curve = fit.recency
+    if not curve.bins:
+        return nothing(ax, curve.reason or "no exposed row")
+    x, y, low, high = _steps(fit)
+    ax.fill_between(x, low, high, color=PALE, lw=0, alpha=0.7, label="95%, all ages at once")
+    ax.plot(x, y, color=BLUE, lw=1.8, label="mean difference")
+    none = "seen longest ago" if curve.relative else "unexposed"
+    ax.axhline(0, color=INK, lw=0.8)
+    ax.text(0.99, 0, none, transform=ax.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+    _age_axis(ax, fit)
+    _room_above(ax)
+    ax.legend(loc="upper right")
+    return ax
+
+
+def what_exposure_adds(fit: OrderResult, ax: "Axes | None" = None) -> "Axes":
+    """Draw the difference of exposed and unexposed rows, raw and given the baseline."""
+    ax = axes_for(ax, "Exposed minus unexposed")
+    if fit.raw.reason:
+        return nothing(ax, fit.raw.reason)
+    found = {"difference": fit.raw}
+    if fit.adjusted and not fit.adjusted.reason:
+        found[f"given {fit.source.baseline}"] = fit.adjusted
+    margin = fit.equivalence.margin * fit.tokens
+    ax.axvspan(-margin, margin, color=PALE, lw=0, alpha=0.7)
+    ax.axvline(0, color=INK, lw=0.8)
+    for place, one in enumerate(reversed(found.values())):
+        low, high = one.interval()
+        ax.errorbar([one.nats], [place], xerr=[[one.nats - low], [high - one.nats]], fmt="o",
+                    color=BLUE, ecolor=GREY)  # fmt: skip
+        ax.annotate(number(one.nats, 3), (one.nats, place), (0, 8), textcoords="offset points",
+                    ha="center", fontsize=8.5)  # fmt: skip
+    ax.set_yticks(range(len(found)), list(found)[::-1])
+    ax.set_ylim(-0.7, len(found) - 0.3)
+    ax.margins(x=0.15)
+    ax.set_xlabel("nats a sequence, 95% (shaded: the margin of equivalence)")
+    return ax
+
+
+FIGURES: dict[str, Callable[[OrderResult, "Axes | None"], "Axes"]] = {
+    "by-age": effect_by_age,
+    "exposure": what_exposure_adds,
+}
+CAPTIONS = {
+    "by-age": "Mean log-likelihood of exposed sequences by age, less that of unexposed ones at "
+    "equal baseline. The band holds the whole curve at once with 95% confidence.",
+    "exposure": "What training on a sequence adds to its log-likelihood, with 95% intervals.",
+}
+
+
+def shown(fit: OrderResult) -> list[str]:
+    """Return the names of the figures that have something to show."""
+    there = {"by-age": bool(fit.recency.bins), "exposure": fit.raw.reason is None}
+    return [name for name in FIGURES if there[name]]
+
+
+def overview(fit: OrderResult) -> "Figure":
+    """Draw all figures that there are side by side under the verdict."""
+    names = shown(fit)
+    with styled():
+        figure = new_figure(WIDTH, HEIGHT)
+        for place, name in enumerate(names):
+            FIGURES[name](fit, figure.add_subplot(1, len(names), place + 1))
+        heading = f"{fit.source.label or 'Order in likelihoods'}: {fit.rows:,} sequences"
+        text = f"{heading}\n{textwrap.fill(verdict(fit), 140)}"
+        figure.suptitle(text, x=0.01, ha="left", fontsize=11)
+        write_sources(figure, list(fit.source.runs))
+    return figure
+
+
+def single(fit: OrderResult, name: str) -> "Figure":
+    """Draw one of `FIGURES` alone."""
+    with styled():
+        figure = new_figure()
+        FIGURES[name](fit, figure.add_subplot())
+        if fit.source.label:
+            figure.suptitle(fit.source.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
+        write_sources(figure, list(fit.source.runs))
+    return figure
+
+
+def curves(fits: Sequence[OrderResult]) -> "Figure":
+    """Draw the effect by age of several checkpoints in one axes, and what exposure adds by step."""
+    with styled():
+        figure = new_figure(WIDTH, HEIGHT)
+        _all_curves(figure.add_subplot(1, 2, 1), fits)
+        _by_step(figure.add_subplot(1, 2, 2), fits)
+        found = list(dict.fromkeys(source for fit in fits for source in fit.source.runs))
+        more = [f"and {len(found) - SOURCES + 1:,} more runs"] if len(found) > SOURCES else []
+        write_sources(figure, [*found[: SOURCES - len(more)], *more])
+    return figure
+
+
+def _all_curves(ax: "Axes", fits: Sequence[OrderResult]) -> None:
+    ax.set_title("Effect by time since exposure", fontweight="bold")
+    drawn = [fit for fit in fits if fit.recency.bins and not fit.recency.relative]
+    if not drawn:
+        nothing(ax, "no checkpoint has exposed and unexposed sequences")
+        return
+    from matplotlib import colormaps
+
+    colours = colormaps["viridis"](np.linspace(0, 0.85, len(drawn)))
+    for fit, colour in zip(drawn, colours, strict=True):
+        x, y, low, high = _steps(fit)
+        if len(drawn) <= 4:
+            ax.fill_between(x, low, high, color=colour, lw=0, alpha=0.15)
+        ax.plot(x, y, color=colour, lw=1.6, label=_name(fit))
+    ax.axhline(0, color=INK, lw=0.8)
+    widest = max(drawn, key=lambda fit: fit.recency.bins[-1].steps_ago[1])
+    _age_axis(ax, widest)
+    _room_above(ax)
+    ax.legend(loc="upper right", ncols=1 + len(drawn) // 8, title="checkpoint")
+
+
+def _by_step(ax: "Axes", fits: Sequence[OrderResult]) -> None:
+    ax.set_title("Exposed minus unexposed, by checkpoint", fontweight="bold")
+    drawn = [fit for fit in fits if not fit.difference.reason]
+    if not drawn:
+        nothing(ax, "no checkpoint has exposed and unexposed sequences")
+        return
+    x = np.arange(len(drawn))
+    y = np.array([fit.difference.nats for fit in drawn])
+    ends = np.array([fit.difference.interval() for fit in drawn])
+    failed = np.array([bool(fit.controls.failed) for fit in drawn])
+    for mask, colour, label in ((~failed, BLUE, "95%"), (failed, RED, "a negative control fails")):
+        if mask.any():
+            error = np.abs(ends[mask] - y[mask, None]).T
+            ax.errorbar(x[mask], y[mask], error, fmt="o", color=colour, ecolor=GREY, label=label)
+    ax.axhline(0, color=INK, lw=0.8)
+    every = max(1, len(drawn) // 12)
+    ax.set_xticks(x[::every], [_name(fit) for fit in drawn][::every])
+    ax.set_xlabel("checkpoint")
+    ax.set_ylabel("nats a sequence")
+    ax.legend(loc="best")
+
+
+def _name(fit: OrderResult) -> str:
+    return fit.source.label if fit.source.step is None else f"{fit.source.step:,}"
+
+
+def _steps(fit: OrderResult) -> "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]":
+    """Return the curve and its band as a staircase over ages; ages count from 1 on a log axis."""
+    bins = fit.recency.bins
+    x = np.repeat([one.steps_ago for one in bins], 1, axis=0).ravel() + 1.0
+    y = np.repeat([one.nats for one in bins], 2)
+    low, high = (np.repeat([one.band95[side] for one in bins], 2) for side in (0, 1))
+    return x, y, low, high
+
+
+def _age_axis(ax: "Axes", fit: OrderResult) -> None:
+    ages = [one.steps_ago for one in fit.recency.bins]
+    ax.set_xscale("log", base=2)
+    ticks = sorted({age for pair in ages for age in pair})
+    every = max(1, len(ticks) // 9)
+    ax.set_xticks([age + 1 for age in ticks][::every], [f"{age:,}" for age in ticks][::every])
+    ax.minorticks_off()
+    ax.set_xlabel(f"{fit.ages.unit}s since exposure")
+    ax.set_ylabel("nats a sequence")
+
+
+def _room_above(ax: "Axes") -> None:
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, top + 0.3 * (top - bottom))

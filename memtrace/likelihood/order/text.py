@@ -1,0 +1,129 @@
+"""What `test-order` prints: the verdict first, then the numbers behind it."""
+
+import math
+from typing import TYPE_CHECKING
+
+from memtrace.likelihood.difference import Difference
+from memtrace.likelihood.order.result import OrderResult
+from memtrace.likelihood.order.verdict import age_text, verdict
+from memtrace.likelihood.ranks import RankCorrelation
+from memtrace.report.numbers import DASH, interval, number, p_text, percent, ratio
+from memtrace.report.text import columns, named_values, sections
+from memtrace.types import Interval
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Rows = list[tuple[str, str]]
+WIDTH = 32
+"""Of the names in a table, so that those of several lie below each other."""
+
+
+def printed(fit: OrderResult) -> "RenderableType":
+    """Return the verdict and the tables."""
+    # Beside every interval, since with copies taken as texts of their own they are too narrow.
+    caveat = f"; {fit.caveat}" if fit.caveat else ""
+    blocks: list[tuple[str, RenderableType]] = [
+        (f"Exposed minus unexposed, nats a sequence{caveat}", named_values(_effect(fit), WIDTH)),
+        (f"Order among exposed sequences{caveat}", named_values(_order(fit), WIDTH)),
+    ]
+    of = "those seen longest ago" if fit.recency.relative else "unexposed ones"
+    if fit.recency.bins:
+        blocks.append((f"By age: nats more than {of}{caveat}", _by_age(fit)))
+    blocks.append(("Age", named_values(_recency(fit), WIDTH)))
+    blocks.append(("Negative controls: no training can cause these", _controls(fit)))
+    if fit.source.copies_reason:
+        why = [("copies", fit.source.copies_reason)]
+        blocks.append(("Beware", named_values(why, WIDTH)))
+    title = f"{fit.source.label or 'Order in likelihoods'}, {fit.rows:,} sequences"
+    return sections(title, verdict(fit), blocks, "; ".join(fit.source.runs))
+
+
+def nats(value: float) -> str:
+    """Return a difference in nats for a column."""
+    return number(value, 3)
+
+
+def _effect(fit: OrderResult) -> Rows:
+    raw, best = fit.raw, fit.difference
+    rows = [("exposed, unexposed", f"{raw.exposed:,} and {raw.unexposed:,} sequences")]
+    if raw.reason:
+        return [*rows, ("difference", f"not known: {raw.reason}")]
+    rows.append(("difference", _difference(raw)))
+    if fit.adjusted:
+        rows.append((f"given {fit.source.baseline}", _difference(fit.adjusted)))
+    if best.reason:
+        return rows
+    token, even = best.nats / fit.tokens, fit.equivalence
+    # A token this much likelier: no overflow below 700 nats a token.
+    factor = ratio(math.exp(min(token, 700.0)))
+    inside = f"{'yes' if even.equivalent else 'no'}, {p_text(even.p_value)}"
+    return [
+        *rows,
+        ("of each token", f"{nats(token)} nats, {factor} times as likely"),
+        (f"within {even.margin:g} nats a token", inside),
+        ("minimum detectable difference", f"{nats(best.detectable)} nats at 80% power"),
+    ]
+
+
+def _order(fit: OrderResult) -> Rows:
+    rows = [("rank correlation", _correlation(fit.spearman))]
+    if fit.partial:
+        of = "" if fit.exact else f", of {fit.partial.n:,} drawn at random"
+        rows.append((f"given {fit.source.baseline}", _correlation(fit.partial) + of))
+    least = f"{number(fit.order.detectable, 2)} at 80% power"
+    return [*rows, ("minimum detectable correlation", least)]
+
+
+def _by_age(fit: OrderResult) -> "RenderableType":
+    rows = [
+        (
+            age_text(one.steps_ago, fit.ages.unit),
+            f"{one.n:,}",
+            nats(one.nats),
+            interval(one.ci95, nats),
+            interval(one.band95, nats),
+        )
+        for one in fit.recency.bins
+    ]
+    names = ("since exposure", "sequences", "nats", "95%", "all at once, 95%")
+    return columns(names, rows)
+
+
+def _recency(fit: OrderResult) -> Rows:
+    curve = fit.recency
+    if curve.largest is None:
+        return [("undefined", curve.reason or DASH)]
+    how = "drawn, since some ages have few sequences" if curve.drawn else "normal"
+    rows = [
+        ("largest", f"{age_text(curve.largest.steps_ago, fit.ages.unit)} since exposure"),
+        ("no age differs", f"{p_text(curve.p_value)} ({how})"),
+    ]
+    if not curve.relative:
+        rows.append(("oldest over largest", percent(curve.retention)))
+    return rows
+
+
+def _controls(fit: OrderResult) -> "RenderableType":
+    failed = fit.controls.failed
+    rows = [
+        (name, f"{p_text(p)}{': FAILS' if name in failed else ''}")
+        for name, p in fit.controls.p_values.items()
+    ]
+    return named_values(rows or [("none known", "every scanned sequence is exposed")], WIDTH)
+
+
+def _difference(found: Difference) -> str:
+    if found.reason:
+        return f"not known: {found.reason}"
+    return f"{nats(found.nats)}, {_ends(found.interval())}, {p_text(found.p_value)}"
+
+
+def _correlation(found: RankCorrelation) -> str:
+    if found.reason:
+        return f"undefined: {found.reason}"
+    return f"{number(found.rho, 3)}, {_ends(found.ci95)}, {p_text(found.p_value)}"
+
+
+def _ends(ends: Interval) -> str:
+    return f"95% {interval(ends, nats)}"

@@ -1,0 +1,112 @@
+"""The test of order in plain sentences: nothing is concluded where a negative control fails.
+
+An effect is named where it holds among all tests together (Holm 1979).
+"""
+
+import math
+
+from memtrace.likelihood.order.result import LEVEL, OrderResult
+from memtrace.likelihood.recency import AgeBin
+from memtrace.point_process.contrasts import adjust_p_values
+from memtrace.report.numbers import count, interval, number, p_text, percent
+
+EFFECT, ORDER, RECENCY = "exposure", "order", "recency"
+
+
+def adjusted_p_values(fit: OrderResult) -> dict[str, float]:
+    """Return the p-value of each test that is defined, adjusted for their number by Holm."""
+    found = {
+        EFFECT: fit.difference.p_value,
+        ORDER: fit.order.p_value,
+        RECENCY: fit.recency.p_value,
+    }
+    known = {name: p for name, p in found.items() if not math.isnan(p)}
+    adjusted = adjust_p_values(list(known.values()), "holm").tolist() if known else []
+    return dict(zip(known, adjusted, strict=True))
+
+
+def verdict(fit: OrderResult) -> str:
+    """Return what the likelihoods say of training order."""
+    if failed := fit.controls.failed:
+        p_values = fit.controls.p_values
+        which = " and ".join(f"{name}, {p_text(p_values[name])}" for name in failed)
+        return (
+            f"The rows do not look shuffled ({which}), so nothing can be concluded about the "
+            "order of training: look for what the order of the corpus follows."
+        )
+    found = {name for name, p in adjusted_p_values(fit).items() if p < LEVEL}
+    parts = [_exposure(fit, EFFECT in found), _order(fit, ORDER in found)]
+    if RECENCY in found:
+        parts.append(_recency(fit))
+    return ". ".join(parts) + "."
+
+
+def age_text(age: tuple[int, int], unit: str = "step") -> str:
+    """Return a range of ages: `8 to 15 steps`, `1 step`."""
+    first, last = age[0], age[1] - 1
+    return count(first, unit) if first == last else f"{first:,} to {last:,} {unit}s"
+
+
+def _exposure(fit: OrderResult, found: bool) -> str:
+    d = fit.difference
+    if d.reason:
+        return f"What exposure adds is not known: {d.reason}"
+    ends = interval(d.interval(), lambda end: number(end, 3))
+    nats = number(abs(d.nats), 3)
+    size = f"95% {ends}; {number(d.nats / fit.tokens, 3)} a token"
+    given = f", given {fit.source.baseline}" if fit.adjusted else ""
+    within = f"the margin of {fit.equivalence.margin:g} nats a token"
+    if found:
+        word = "adds" if d.nats > 0 else "takes"
+        small = f", which is less than {within}" if fit.equivalence.equivalent else ""
+        where = "to" if d.nats > 0 else "from"
+        return (
+            f"Training on a sequence {word} {nats} nats {where} its log-likelihood ({size})"
+            f"{given}{small}"
+        )
+    if fit.equivalence.equivalent:
+        return f"No effect of exposure: within {within} ({number(d.nats, 3)} nats, {size}){given}"
+    return (
+        f"No effect of exposure found ({number(d.nats, 3)} nats, {size}){given}; one of "
+        f"{number(d.detectable, 3)} nats would be found with 80% power"
+    )
+
+
+def _order(fit: OrderResult, found: bool) -> str:
+    rho = fit.order
+    if rho.reason:
+        return f"The order of exposed sequences cannot be tested: {rho.reason}"
+    size = f"rank correlation {number(rho.rho, 3)}, {p_text(rho.p_value)}"
+    if found:
+        word = "likelier" if rho.rho > 0 else "less likely"
+        return f"Among exposed sequences, those seen later are {word} ({size})"
+    return (
+        f"Among exposed sequences no order is found ({size}; one of "
+        f"{number(rho.detectable, 2)} would be found with 80% power)"
+    )
+
+
+def _recency(fit: OrderResult) -> str:
+    curve, unit = fit.recency, fit.ages.unit
+    largest, oldest = curve.largest, curve.bins[-1]
+    if largest is None:
+        return ""
+    if curve.relative:
+        word = "likelier" if largest.nats > 0 else "less likely"
+        return (
+            f"Sequences seen {_ago(largest, unit)} are {number(abs(largest.nats), 3)} nats {word} "
+            "than those seen longest ago (relative: no unexposed sequence was scanned)"
+        )
+    text = f"The effect is largest {_ago(largest, unit)}, {number(largest.nats, 3)} nats"
+    if largest is oldest:
+        return f"{text}, which is the oldest age that was seen"
+    low, high = oldest.band95
+    if low <= 0 <= high:
+        return f"{text}, and cannot be told from none {_ago(oldest, unit)}"
+    return f"{text}; {_ago(oldest, unit)} {percent(curve.retention, 2)} of it is left"
+
+
+def _ago(one: AgeBin, unit: str) -> str:
+    if one.steps_ago == (0, 1):
+        return f"in the last {unit}"
+    return f"{age_text(one.steps_ago, unit)} after exposure"
