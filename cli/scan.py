@@ -102,6 +102,27 @@ class Worker(click.ParamType[tuple[int, int]]):
     default="none",
     help="mask-eos: token 0 can never be chosen, as in the published evaluation.",
 )
+@click.option(
+    "--likelihood",
+    is_flag=True,
+    help="Also compute the log-likelihood of each continuation, in nats; in float32 by default.",
+)
+@click.option(
+    "--min-probability",
+    type=float,
+    help="With --likelihood: leave out likelihoods below this probability, which is faster.",
+)
+@click.option(
+    "--temperature",
+    type=float,
+    default=1.0,
+    help="With --likelihood: divide the logits by it.",
+)
+@click.option(
+    "--top-k",
+    type=Whole(min=1),
+    help="With --likelihood: only this many most probable tokens can be drawn at each place.",
+)
 @click.option("--shard-size", type=Whole(min=1), default=131_072, help="Sequences in a score file.")
 @click.option("--allow-known-bad", is_flag=True, help="Scan weights known to be another step's.")
 @click.option(
@@ -175,6 +196,8 @@ def scan(
         documents = [dry_document(plan) for plan in plans]
         print_result(one_or_list(documents), json, lambda: dry_text(documents, need))
         return
+    if selection["likelihood"] and selection["dtype"] == "auto":
+        logger.info("--dtype auto: log-likelihoods are computed in float32")
     if need and need.checkpoints:
         logger.info("%s", disk_text(need))
     total = sum(plan.sequences for plan in plans)

@@ -127,7 +127,7 @@ def test_a_run_of_an_older_schema_is_refused_in_one_line(tmp_path):
         lambda: load_scores(tmp_path, model="demo", step=512),
     ):
         with pytest.raises(
-            RunError, match=r"schema '1', this one reads '2'.*--runs folder"
+            RunError, match=r"schema '1', this one reads '3'.*--runs folder"
         ) as error:
             use()
         assert "--runs folder" in str(error.value)

@@ -182,14 +182,14 @@ def test_interrupted_between_any_two_batches(suite, undisturbed, tmp_path, monke
     import memtrace.engine.engine as engine
 
     calls = iter(range(100))
-    decide = engine.Engine.matched_tokens
+    decide = engine.Engine.score
 
     def interrupted(self, sequences):
         if next(calls) == moment:
             raise KeyboardInterrupt
         return decide(self, sequences)
 
-    monkeypatch.setattr(engine.Engine, "matched_tokens", interrupted)
+    monkeypatch.setattr(engine.Engine, "score", interrupted)
     if moment < 4:  # 144 sequences in shards of 40 are four calls
         with pytest.raises(KeyboardInterrupt):
             scan_toy(suite, tmp_path, shard_size=40)

@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from memtrace.engine.definition import EOS_RULES, Rules
+from memtrace.engine.definition import EOS_RULES, Distribution, Rules
 
 if TYPE_CHECKING:
     from memtrace.engine.engine import Engine
 
-__all__ = ["EOS_RULES", "Engine", "Rules"]
+__all__ = ["EOS_RULES", "Distribution", "Engine", "Rules"]
 
 
 def __getattr__(name: str) -> Any:

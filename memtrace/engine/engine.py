@@ -1,7 +1,7 @@
 """The engine: sequences in, exact matched tokens out, whatever else was in the batch."""
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from memtrace.engine.build import build_stages
 from memtrace.engine.definition import Rules
 from memtrace.engine.forward.transformers import vocabulary
 from memtrace.engine.kernels.cuda import import_cupy
+from memtrace.engine.likelihood import Likelihoods
 from memtrace.engine.margins import upper_bound
 from memtrace.engine.stages import Stage, ToleranceStage, name, resolve
 from memtrace.errors import (
@@ -24,6 +25,17 @@ from memtrace.errors import (
 
 AUDIT_SHARE = 1 / 256
 AUDIT_LEAST = 16  # sequences in a call
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a call of the engine returns, one entry for each sequence."""
+
+    matched_tokens: np.ndarray
+    """`(n,)` UInt8, 0 to l."""
+    log_likelihood: np.ndarray | None
+    """`(n,)` float32, in nats; NaN below the smallest probability that is wanted. None where no
+    likelihoods are."""
 
 
 class Engine:
@@ -76,8 +88,15 @@ class Engine:
         if not len(calibration):
             raise CorpusError("no sequences to calibrate with: give the engine some of the corpus")
         sample = self._checked(calibration)
+        if rules.distribution and dtype == "auto":
+            dtype = "float32"  # a number has an error that nothing later takes away
         with torch.inference_mode():
             stages, self.exact = build_stages(model, rules, sample, dtype, batch_size)
+            self._likelihoods = (
+                Likelihoods.of(rules.distribution, stages, self.exact, sample)
+                if rules.distribution
+                else None
+            )
         self.stages = stages
         """The fastest first, as they are now: with smaller batches or wider tolerances."""
 
@@ -95,13 +114,19 @@ class Engine:
             CorpusError: A wrong shape, or a token id outside the vocabulary.
             ModelError: The model gives logits that are not finite, or does not fit into memory.
         """
+        return self.score(sequences).matched_tokens
+
+    @torch.inference_mode()
+    def score(self, sequences: np.ndarray) -> Scores:
+        """Count the leading tokens that greedy decoding returns; log-likelihoods where wanted.
+
+        Args, Raises: As `matched_tokens`.
+        """
         distinct, positions, copies = _distinct(self._checked(sequences))
-        every_decision = np.ones((len(distinct), self._rules.continuation_tokens), bool)
         while True:
             try:
-                stages: list[Stage] = [*self.stages, self.exact]
-                matched, first, undecided = resolve(stages, distinct, every_decision, positions)
-                if len(stages) == 2 or self._audit(distinct, first, undecided, positions):
+                matched, first, undecided, values = self._decide(distinct, positions)
+                if len(self.stages) == 1 or self._audit(distinct, first, undecided, positions):
                     break
                 continue
             except torch.OutOfMemoryError as error:
@@ -112,7 +137,19 @@ class Engine:
         self._sequences += len(sequences)
         self._distinct += len(distinct)
         self._rechecked += int(undecided.any(axis=1).sum())
-        return np.asarray(matched[copies], np.uint8)
+        return Scores(
+            np.asarray(matched[copies], np.uint8), None if values is None else values[copies]
+        )
+
+    def _decide(
+        self, sequences: np.ndarray, positions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """What `resolve` returns, and log-likelihoods; None where none are wanted."""
+        stages: list[Stage] = [*self.stages, self.exact]
+        if self._likelihoods is None:
+            every_decision = np.ones((len(sequences), self._rules.continuation_tokens), bool)
+            return *resolve(stages, sequences, every_decision, positions), None
+        return self._likelihoods.decide(stages, sequences, positions)
 
     def record(self) -> dict[str, Any]:
         """What a run record says of the engine; JSON-safe."""
@@ -135,7 +172,12 @@ class Engine:
             "sequences": self._sequences,
             "distinct": self._distinct,
             "rechecked": self._rechecked,
+            "likelihood": self._likelihoods.record() if self._likelihoods else None,
         }
+
+    def metadata(self) -> dict[str, str]:
+        """What a score file says of the engine: how far its log-likelihoods are off."""
+        return self._likelihoods.metadata() if self._likelihoods else {}
 
     def _checked(self, sequences: np.ndarray) -> np.ndarray:
         tokens = self._rules.sequence_tokens
@@ -170,17 +212,21 @@ class Engine:
 
     def _halve_batches(self, told: str) -> None:
         size = self.stages[0].batch_size
+        if self._likelihoods is not None:
+            size = max(size, self._likelihoods.at_once)
         if size == 1:
             raise ModelError(
                 f"out of memory with one sequence at a time ({told}); "
                 "take a larger device, or end what else runs on it"
             )
         self.stages = [_halved(stage) for stage in self.stages]
+        if self._likelihoods is not None:
+            self._likelihoods = self._likelihoods.halved()
         if self.stages[0].forward.device.type == "cuda":
             torch.cuda.empty_cache()
         warnings.warn(
-            f"out of memory with {size} sequences at once: going on with {size // 2}; "
-            f"--batch-size {size // 2} begins with so many",
+            f"out of memory with {size} sequences at once: going on with {size // 2}"
+            + ("" if self._likelihoods else f"; --batch-size {size // 2} begins with so many"),
             CapacityWarning,
             stacklevel=3,
         )

@@ -48,6 +48,10 @@ class ToleranceStage:
     def _decide(self, features: Tensor, targets: Tensor) -> Tensor:
         logits = self.forward.logits(features)
         outcomes: Tensor = decide(logits, targets, self.tolerance, mask_eos=self.mask_eos)
+        return self.refine(outcomes, features, logits, targets)
+
+    def refine(self, outcomes: Tensor, features: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        """Decide what the logits leave undecided by more precise ones of the top competitors."""
         rows = (outcomes == UNDECIDED).nonzero()[:, 0]
         if self.fine_tolerance is not None and len(rows):
             near, targets = logits[rows].float(), targets[rows]
@@ -149,8 +153,22 @@ def resolve(
     Raises:
         ModelError: A logit is not finite in float32 or float64.
     """
-    dtype = stages[0].forward.dtype
     outcomes = stages[0].outcomes(sequences, open_decisions)
+    return settle(outcomes, stages, sequences, positions)
+
+
+def settle(
+    outcomes: np.ndarray, stages: Sequence[Stage], sequences: np.ndarray, positions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decide with the other stages what the first has left undecided; as `resolve`.
+
+    Args:
+        outcomes: `(n, l)`, what the first stage says.
+        stages: From the fastest to the exact one.
+        sequences: `(n, k + l)` token ids.
+        positions: `(n,)`, how an error names the sequences.
+    """
+    dtype = stages[0].forward.dtype
     broken = positions[(outcomes == NOT_FINITE).any(axis=1)]
     if len(broken) and dtype.itemsize >= 4:
         raise ModelError(

@@ -15,7 +15,7 @@ import polars as pl
 from memtrace.errors import RunError
 from memtrace.runs.integrity import ScoreFile, ValidScores
 from memtrace.runs.run import Run
-from memtrace.runs.scores import extent, read_metadata
+from memtrace.runs.scores import LIKELIHOOD_ERRORS, extent, read_metadata
 from memtrace.storage.checksum import BLANK_CHECKSUM, CHECKSUM_KEY, write_checksum
 from memtrace.storage.store import remove, replace_atomically
 
@@ -125,4 +125,10 @@ def _shared_metadata(parts: Sequence[ScoreFile]) -> dict[str, str]:
     start, stop = (filled[0][0], filled[-1][1]) if filled else (0, 0)
     rows = extent(start, stop, sum(int(each["rows"]) for each in every))
     first = {key: value for key, value in every[0].items() if key not in dropped}
-    return {**first, "memtrace_version": ", ".join(versions), **rows}
+    # Parts from several machines: what is said of the error holds for all of them.
+    errors = {
+        key: max((each[key] for each in every if key in each), key=float)
+        for key in LIKELIHOOD_ERRORS
+        if key in first
+    }
+    return {**first, "memtrace_version": ", ".join(versions), **errors, **rows}

@@ -1,6 +1,7 @@
 """What fixes the result of a run: model, weights, corpus, which sequences, and the rules."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -57,6 +58,14 @@ class Configuration:
     sample_seed: int | None = None
     stratum_rows: int | None = None
     """Rows in a stratum of the sample; None: a simple random one."""
+    likelihood: bool = False
+    """Whether the score table has the log-likelihood of each continuation."""
+    temperature: float = 1.0
+    """By which logits are divided before the softmax."""
+    top_k: int | None = None
+    """Tokens that can be drawn at each place, those with the largest logits; None: all."""
+    min_probability: float | None = None
+    """Likelihoods below it are null; None: none are."""
 
     def __post_init__(self) -> None:
         """Check that the numbers make a plan of shards."""
@@ -94,7 +103,11 @@ class Configuration:
         )
         if self.sample_size is not None:
             names += " sample_size sample_seed stratum_rows"
+        if self.likelihood:
+            names += " likelihood temperature top_k min_probability"
         values = {name: str(getattr(self, name)) for name in names.split()}
+        if self.min_probability is not None:
+            values["null_log_likelihood_below"] = str(math.log(self.min_probability))
         return {
             "schema_version": SCHEMA_VERSION,
             "memtrace_version": version("memtrace-llm"),

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from memtrace.errors import DataWarning, RunError
-from memtrace.runs.scores import read_metadata, scan_scores
+from memtrace.runs.scores import SCHEMA, WITH_LIKELIHOOD, read_metadata, scan_scores
 from memtrace.runs.shards import Shard
 from memtrace.storage.problems import read_problem
 from memtrace.storage.store import source
@@ -65,10 +65,12 @@ class ValidScores:
     """Shards whose scores are missing or damaged."""
     merged: bool = False
     """Whether one file holds the scores of all shards."""
+    likelihood: bool = False
+    """Whether the tables have the column `log_likelihood`."""
 
     def scan(self) -> pl.LazyFrame:
         """Return the scores, lazily, in training order."""
-        return scan_scores(self.contents)
+        return scan_scores(self.contents, WITH_LIKELIHOOD if self.likelihood else SCHEMA)
 
     @property
     def contents(self) -> list[Any]:

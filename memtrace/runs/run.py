@@ -162,17 +162,18 @@ class Run:
             RunError: A readable score file of another run lies in its place.
         """
         shards = self.shards() if among is None else among
+        likelihood = self.configuration.likelihood
         while True:
             there = self.file_names()
             if MERGED in there and (merged := self._valid({MERGED: self._all_rows()})):
-                return ValidScores(tuple(merged.values()), (), merged=True)
+                return ValidScores(tuple(merged.values()), (), merged=True, likelihood=likelihood)
             found = self._valid(
                 {s.file_name: self._rows_of(s) for s in shards if s.file_name in there}
             )
             # Merged meanwhile, the parts may be gone that were there a moment ago.
             if MERGED in there or MERGED not in self.file_names():
                 left = (shard for shard in shards if shard.file_name not in found)
-                return ValidScores(tuple(found.values()), tuple(left))
+                return ValidScores(tuple(found.values()), tuple(left), likelihood=likelihood)
 
     def _valid(self, wanted: Mapping[str, ExpectedRows]) -> dict[str, ScoreFile]:
         """Return those of these files that are valid, by name."""
@@ -347,7 +348,8 @@ def load_scores(
     """Return the scores of one model at one checkpoint, as far as they are done.
 
     Columns: `sequence_index` UInt64 (row number in training order), `matched_tokens` UInt8
-    (0..continuation tokens; equal to it means memorized).
+    (0..continuation tokens; equal to it means memorized). In a run with likelihoods also
+    `log_likelihood` Float32 (nats; null where it is below the run's --min-probability).
 
     Raises:
         RunError: `runs` holds no such run, or runs of that name in several suites.

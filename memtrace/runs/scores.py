@@ -16,10 +16,13 @@ import polars as pl
 from memtrace.storage.checksum import is_intact
 from memtrace.storage.tables import write_table
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 """Version of all that a run folder holds: the record, the names of files, the score table."""
 SCHEMA = pl.Schema({"sequence_index": pl.UInt64, "matched_tokens": pl.UInt8})
 WITH_ACCURACY = pl.Schema([*SCHEMA.items(), ("accuracy", pl.Float32)])
+WITH_LIKELIHOOD = pl.Schema([*SCHEMA.items(), ("log_likelihood", pl.Float32)])
+LIKELIHOOD_ERRORS = ("log_likelihood_error_rms", "log_likelihood_error_largest")
+"""Keys of a score file's metadata: how far its log-likelihoods are off, in nats, as measured."""
 
 
 def write_scores(
@@ -28,6 +31,7 @@ def write_scores(
     matched_tokens: npt.NDArray[np.integer] | pl.Series,
     metadata: Mapping[str, str],
     accuracy: npt.NDArray[np.floating] | None = None,
+    log_likelihood: npt.NDArray[np.floating] | pl.Series | None = None,
 ) -> None:
     """Write one shard so that the file exists whole or not at all.
 
@@ -39,15 +43,19 @@ def write_scores(
         metadata: Key-value pairs stored in the file; no clock and no host, so that equal work gives
             equal bytes. `sequences` (A:B, the range they lie in) and `rows` are added.
         accuracy: `(n,)` share of the continuation that free-running greedy decoding gets right.
+        log_likelihood: `(n,)` log probability of the continuation given the prompt, in nats; null
+            where it is below the bound at which the scan stopped. Not together with `accuracy`.
 
     Raises:
         RunError: The folder cannot be written or the disk is full.
     """
     columns = {"sequence_index": sequence_index, "matched_tokens": matched_tokens}
-    if accuracy is None:
-        table = pl.DataFrame(columns, schema=SCHEMA)
-    else:
+    if accuracy is not None:
         table = pl.DataFrame({**columns, "accuracy": accuracy}, schema=WITH_ACCURACY)
+    elif log_likelihood is not None:
+        table = pl.DataFrame({**columns, "log_likelihood": log_likelihood}, schema=WITH_LIKELIHOOD)
+    else:
+        table = pl.DataFrame(columns, schema=SCHEMA)
     n = len(sequence_index)
     start, stop = (sequence_index[0], sequence_index[-1] + 1) if n else (0, 0)
     metadata = {**metadata, **extent(start, stop, n)}
@@ -69,16 +77,19 @@ def read_metadata(file: Path | BytesIO) -> dict[str, str] | None:
         # First: a flipped bit in a Parquet file can end the process that parses it.
         if not is_intact(file):
             return None
-        if pl.read_parquet_schema(file) not in (SCHEMA, WITH_ACCURACY):
+        schema = pl.read_parquet_schema(file)
+        if schema not in (SCHEMA, WITH_ACCURACY, WITH_LIKELIHOOD):
             return None
-        return pl.read_parquet_metadata(file)
+        metadata = pl.read_parquet_metadata(file)
+        promised = metadata.get("likelihood") == "True"
+        return metadata if promised == (schema == WITH_LIKELIHOOD) else None
     except pl.exceptions.PolarsError:
         return None
 
 
-def scan_scores(files: list[Any]) -> pl.LazyFrame:
-    """Return the rows of these shards, lazily, in the order given."""
+def scan_scores(files: list[Any], schema: pl.Schema = SCHEMA) -> pl.LazyFrame:
+    """Return the rows of these shards, lazily, in the order given, with the columns of `schema`."""
     if not files:
-        return pl.LazyFrame(schema=SCHEMA)
-    tables = pl.scan_parquet(files, extra_columns="ignore", schema=SCHEMA)
-    return tables.select(SCHEMA.names())
+        return pl.LazyFrame(schema=schema)
+    tables = pl.scan_parquet(files, extra_columns="ignore", schema=schema)
+    return tables.select(schema.names())

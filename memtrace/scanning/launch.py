@@ -34,6 +34,10 @@ def scan(
     batch_size: int | None = None,
     eos_rule: str = "none",
     shard_size: int = SHARD_SIZE,
+    likelihood: bool = False,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    min_probability: float | None = None,
     worker: tuple[int, int] = (0, 1),
     allow_known_bad: bool = False,
     manifest: str | Path | None = None,
@@ -60,6 +64,10 @@ def scan(
         batch_size: Sequences at once; by default the largest that fits.
         eos_rule: `none`, or `mask-eos`: token 0 can never be chosen.
         shard_size: Sequences in a shard, fixed for a run once it has begun.
+        likelihood: Also the log-likelihood of each continuation, in nats.
+        temperature: By which logits are divided before the softmax.
+        top_k: Tokens that can be drawn at each place, those with the largest logits; None: all.
+        min_probability: Likelihoods below it are null, which makes the scan faster.
         worker: Rank and world size, (I, N): this is one of N calls that scan the same at once, each
             its own part first, and 0 <= I < N.
         allow_known_bad: Scan weights that are known to be those of another step.
@@ -90,6 +98,10 @@ def scan(
         dtype=dtype,
         eos_rule=eos_rule,
         shard_size=shard_size,
+        likelihood=likelihood,
+        temperature=temperature,
+        top_k=top_k,
+        min_probability=min_probability,
         allow_known_bad=allow_known_bad,
         manifest=manifest,
     )

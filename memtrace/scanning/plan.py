@@ -4,13 +4,14 @@ No model is loaded, and nothing is written.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from memtrace.corpus import Corpus, open_corpus, open_named
-from memtrace.engine import EOS_RULES, Rules
+from memtrace.engine import EOS_RULES, Distribution, Rules
 from memtrace.errors import CorpusError, RunError
 from memtrace.manifests.schedule import SequencesPerStep, largest_step, rows_before
 from memtrace.models.weights import Weights
@@ -97,7 +98,13 @@ class ScanPlan:
             sample_size=self.sample.n if self.sample else None,
             sample_seed=self.sample.seed if self.sample else None,
             stratum_rows=self.sample.stratum_rows if self.sample else None,
+            **self._likelihood(),
         )
+
+    def _likelihood(self) -> dict[str, Any]:
+        """Return what a configuration says of likelihoods."""
+        found = self.rules.distribution
+        return {"likelihood": True, **asdict(found)} if found else {}
 
     def minimum_flops(self) -> int | None:
         """Return the fewest operations that decide every sequence, None where unknown."""
@@ -120,6 +127,10 @@ def plan_scan(
     dtype: str = "auto",
     eos_rule: str = "none",
     shard_size: int = SHARD_SIZE,
+    likelihood: bool = False,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    min_probability: float | None = None,
     allow_known_bad: bool = False,
     manifest: str | Path | None = None,
     opened: Corpus | None = None,
@@ -137,6 +148,7 @@ def plan_scan(
             f"dtype {dtype!r}, EOS rule {eos_rule!r}, shard size {shard_size}: expected one of "
             f"{', '.join(DTYPES)}; one of {', '.join(EOS_RULES)}; at least 1"
         )
+    distribution = _distribution(likelihood, temperature, top_k, min_probability)
     rows = opened or _open_corpus(checkpoint, corpus, manifest)
     if opened is None:
         files = ", ".join(part.name for part in rows.parts[:3])
@@ -160,7 +172,7 @@ def plan_scan(
         exposed_rows=exposed,
         sequences_per_step=sequences_per_step,
         shard_size=shard_size,
-        rules=Rules(eos_rule=eos_rule),
+        rules=Rules(eos_rule=eos_rule, distribution=distribution),
         dtype=dtype,
         allow_known_bad=allow_known_bad,
         sample=_design(sample, seed, stratified, stop - start, sequences_per_step),
@@ -168,6 +180,24 @@ def plan_scan(
     _ = plan.folder  # a name that is no folder's
     check_fit(rows, plan.rules, plan.spread(CHECKED_SEQUENCES), Path(checkpoint.source))
     return plan
+
+
+def _distribution(
+    likelihood: bool, temperature: float, top_k: int | None, min_probability: float | None
+) -> Distribution | None:
+    """Return what likelihoods are of; None where none are wanted.
+
+    Raises:
+        RunError: Options of likelihoods are given, and none are wanted.
+        MemtraceError: A value outside its range.
+    """
+    wanted = Distribution(temperature, top_k, min_probability)
+    if not likelihood and wanted != Distribution():
+        raise RunError(
+            "--temperature, --top-k and --min-probability are those of likelihoods, which were not "
+            "asked for: add --likelihood"
+        )
+    return wanted if likelihood else None
 
 
 def _open_corpus(checkpoint: Checkpoint, corpus: str | None, manifest: str | Path | None) -> Corpus:

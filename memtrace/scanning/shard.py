@@ -5,6 +5,7 @@ from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from memtrace.corpus import Corpus
 from memtrace.runs.run import Run
@@ -45,11 +46,15 @@ def scan_shard(
     tokens, rows = run.prompt_tokens + run.continuation_tokens, run.rows(shard)
     # Chunks: between two of them progress is reported; the engine cuts its own batches.
     chunks = [rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS)]
-    matched = []
+    scored = []
     for sequences in prefetch(lambda chunk: corpus.take(chunk, tokens), chunks):
-        matched.append(engine.matched_tokens(sequences))
+        scored.append(engine.score(sequences))
         on_progress(len(sequences))
     corpus.check_unchanged()  # before the scores of what was read become a file
-    scores = np.concatenate(matched)
-    metadata = run.configuration.metadata()
-    return writer.submit(write_scores, run.path(shard), rows, scores, metadata)
+    matched = np.concatenate([each.matched_tokens for each in scored])
+    values = [each.log_likelihood for each in scored if each.log_likelihood is not None]
+    # What is below the smallest probability that is wanted is NaN in arrays and null in the table.
+    likelihoods = pl.Series(np.concatenate(values), nan_to_null=True) if values else None
+    metadata = run.configuration.metadata() | engine.metadata()
+    path = run.path(shard)
+    return writer.submit(write_scores, path, rows, matched, metadata, log_likelihood=likelihoods)

@@ -1,5 +1,6 @@
 """Is each row's target the greedy choice? A CUDA kernel and its array-API reference."""
 
+import math
 from functools import partial
 
 from array_api_compat import is_torch_array
@@ -9,7 +10,7 @@ from memtrace.storage.modules import submodule
 from . import array_api, cuda
 from .array_api import MATCH, MISS, NOT_FINITE, UNDECIDED, Array
 
-__all__ = ["MATCH", "MISS", "NOT_FINITE", "UNDECIDED", "decide", "matched_tokens"]
+__all__ = ["MATCH", "MISS", "NOT_FINITE", "UNDECIDED", "decide", "matched_tokens", "score"]
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -49,6 +50,41 @@ def decide(logits: Array, targets: Array, tolerance: Array | float, *, mask_eos:
         tolerance = float(tolerance)
     backend = cuda if _on_cuda(logits) else array_api
     return backend.decide(logits, targets, tolerance, mask_eos=mask_eos)
+
+
+def score(
+    logits: Array,
+    targets: Array,
+    tolerance: Array | float,
+    *,
+    temperature: float = 1.0,
+    mask_eos: bool,
+) -> tuple[Array, Array]:
+    """Is the target of each row its greedy choice, and how probable is it?
+
+    Args:
+        logits: As of `decide`.
+        targets: As of `decide`.
+        tolerance: As of `decide`.
+        temperature: Above 0; logits are divided by it before the softmax.
+        mask_eos: Token 0 can never be chosen: it has no probability.
+
+    Returns:
+        `(rows,)` uint8, the outcomes of `decide`; and `(rows,)` float32, the log of the softmax at
+        the target, in nats, computed in float32: -inf for a masked target, NaN or infinite where
+        a logit is NaN or +infinity.
+
+    Raises:
+        TypeError, ValueError, ModelError: As of `decide`.
+        ValueError: A temperature that is not above 0.
+    """
+    _check(logits, targets, tolerance)
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature {temperature}: expected a number above 0")
+    if getattr(tolerance, "ndim", 0) == 0:
+        tolerance = float(tolerance)
+    backend = array_api
+    return backend.score(logits, targets, tolerance, temperature=temperature, mask_eos=mask_eos)
 
 
 def matched_tokens(predicted: Array, truth: Array) -> Array:

@@ -50,6 +50,27 @@ def decide(logits: Array, targets: Array, tolerance: Array | float, *, mask_eos:
     return outcomes
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def score(
+    logits: Array,
+    targets: Array,
+    tolerance: Array | float,
+    *,
+    temperature: float,
+    mask_eos: bool,
+) -> tuple[Array, Array]:
+    """Outcomes as of `decide`, and log probabilities `(rows,)`, float32."""
+    outcomes = decide(logits, targets, tolerance, mask_eos=mask_eos)
+    xp, place = array_namespace(logits), device(logits)
+    chosen = _widen(xp, logits[xp.arange(logits.shape[0], device=place), targets])
+    drawn = logits[:, 1:] if mask_eos and logits.shape[1] > 1 else logits
+    largest = _widen(xp, xp.max(drawn, axis=1))
+    parts = xp.exp((_widen(xp, drawn) - largest[:, None]) / temperature)
+    log_p = (chosen - largest) / temperature - xp.log(xp.sum(parts, axis=1))
+    log_p[targets < int(mask_eos)] = -xp.inf
+    return outcomes, log_p
+
+
 def matched_tokens(predicted: Array, truth: Array) -> Array:
     """Leading positions of each row where `predicted` equals `truth`: `(rows,)`, uint8."""
     xp = array_namespace(predicted, truth)
