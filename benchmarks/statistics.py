@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from memtrace.corpus.copies import Copies, write_copies
+from memtrace.corpus.copies import Copies, write_copies, write_near_copies
 from memtrace.point_process import EventSequence
 from memtrace.point_process.contrasts import halves_and_ends
 from memtrace.point_process.diagnostics.checks import check
@@ -289,8 +289,14 @@ def _write_copies(folder: Path) -> None:
     rows = rows[: len(text)]
     names = np.minimum.reduceat(rows, np.cumsum(counts) - counts)[text]
     order = np.lexsort((rows, names))
+    # Every hundredth text has a near-copy: another repeated text with the same continuation.
+    every = np.unique(names)
+    near = every[: len(every) // 100 * 2]
+    passages = np.minimum(near[0::2], near[1::2]).repeat(2)
     folder.mkdir()
-    write_copies(folder, 0, 1, Copies("none", PYTHIA_ROWS, 64, names[order], rows[order]))
+    table = Copies("none", PYTHIA_ROWS, 64, 32, names[order], rows[order], near, passages)
+    write_copies(folder, 0, 1, table)
+    write_near_copies(folder, table)
 
 
 def _measure(command: list[str], checkout: Path | None = None) -> tuple[float, float, float]:

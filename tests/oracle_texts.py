@@ -62,7 +62,7 @@ def exposure_classes(given):
 def cluster_rate(given):
     m, held = np.array(given["multiplicity"]), np.array(given["memorized_text"])
     copies = np.unique(m)
-    counts = TextCounts(
+    counts = TextCounts.together(
         copies,
         np.array([held[m == c].sum() for c in copies]),
         np.array([(m == c).sum() for c in copies]),

@@ -9,7 +9,7 @@ from builders import write_run
 from click.testing import CliRunner, Result
 from memtrace.cli.fit_poisson import fit_poisson
 
-from memtrace.corpus.copies import Copies, write_copies
+from memtrace.corpus.copies import Copies, write_copies, write_near_copies
 from memtrace.errors import ManifestError, RunError
 from memtrace.report.numbers import ratio
 from memtrace.runs.run import Run
@@ -215,7 +215,9 @@ def test_strata_come_from_a_table_beside_the_run(runs, command, tmp_path) -> Non
     table = {"sequence_index": rows, "duplicate_count": counts}
     folder = tmp_path / "table"
     repeated = rows[counts > 1][np.lexsort((rows[counts > 1], first[counts > 1]))]
-    write_copies(folder, 0, 1, Copies("c", 4096, 64, first[repeated], repeated))
+    copies = Copies("c", 4096, 64, 32, first[repeated], repeated)
+    write_copies(folder, 0, 1, copies)
+    write_near_copies(folder, copies)
     pl.DataFrame(table).write_parquet(folder / "duplicates-00000-of-00001.parquet")
     (found,) = documents(command(runs, "--step", "32", "--duplicates", folder, "--json"))
 

@@ -65,7 +65,7 @@ def test_equals_a_dictionary(tmp_path_factory, n, kinds, tokens, in_memory, rows
     repeated = found.filter(pl.col("duplicate_count") > 1).sort("first_index", "sequence_index")
     for copies in (
         read_copies(folder / "out"),
-        find_copies(corpus_of(folder, rows), min(tokens, 64)),
+        find_copies(corpus_of(folder, rows), min(tokens, 64), min(tokens, 64) // 2),
     ):
         assert copies.corpus_rows == n
         assert copies.tokens == min(tokens, 64)
@@ -103,7 +103,7 @@ def test_files_say_which_corpus(tmp_path):
     corpus = corpus_of(tmp_path, np.ones((3, 65), np.uint16))
     write_duplicates(corpus, tmp_path / "out")
     files = list((tmp_path / "out").glob("*.parquet"))
-    assert len(files) == 2
+    assert len(files) == 3
     assert {pl.read_parquet_metadata(file)["corpus_digest"] for file in files} == {corpus.digest}
 
 
@@ -137,19 +137,19 @@ def same(one, other):
 
 def test_small_corpora_need_no_command(tmp_path, cache):
     corpus = corpus_of(tmp_path, np.tile(np.arange(3, dtype=np.uint16)[:, None], (2, 70)))
-    assert cached_copies(corpus.digest, 64) is None
-    found = small_copies(corpus, 64)
+    assert cached_copies(corpus.digest, 64, 32) is None
+    found = small_copies(corpus, 64, 32)
     assert (found.first_index.tolist(), found.sequence_index.tolist()) == (
         [0, 0, 1, 1, 2, 2],
         [0, 3, 1, 4, 2, 5],
     )
-    assert same(cached_copies(corpus.digest, 64), found)
-    assert cached_copies(corpus.digest, 32) is None
-    (file,) = cache.rglob("*.parquet")
+    assert same(cached_copies(corpus.digest, 64, 32), found)
+    assert cached_copies(corpus.digest, 32, 16) is None
+    (file,) = cache.rglob("copies-*.parquet")
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
-    assert cached_copies(corpus.digest, 64) is None
-    assert same(small_copies(corpus, 64), found)  # made again
+    assert cached_copies(corpus.digest, 64, 32) is None
+    assert same(small_copies(corpus, 64, 32), found)  # made again
     assert file.read_bytes() == whole
 
 
@@ -157,7 +157,7 @@ def test_cache_that_cannot_be_written(tmp_path, cache):
     cache.write_text("not a folder")
     corpus = corpus_of(tmp_path, np.ones((3, 65), np.uint16))
     with pytest.warns(DataWarning, match="copies are found again each time"):
-        assert small_copies(corpus, 64).sequence_index.tolist() == [0, 1, 2]
+        assert small_copies(corpus, 64, 32).sequence_index.tolist() == [0, 1, 2]
 
 
 def test_cache_lies_where_users_expect_it(monkeypatch, tmp_path):

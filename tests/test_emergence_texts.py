@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from memtrace.corpus.copies import Copies, write_copies
+from memtrace.corpus.copies import Copies, write_copies, write_near_copies
 from memtrace.emergence import fit_emergence
 from memtrace.emergence.copies_effect import copies_effect
 from memtrace.emergence.copy_steps import CopySteps
@@ -222,8 +222,9 @@ def test_copies_are_counted_as_one_text_from_scores_to_page(tmp_path) -> None:
     # By rows most of them had been extractable before they were trained on.
     assert fit_emergence(runs).outcomes.generic > 100
 
-    write_copies(tmp_path / "table", 0, 1, Copies("c", ROWS, 64, texts.names_of(texts.copies),
-                                                  texts.copies))  # fmt: skip
+    table = Copies("c", ROWS, 64, 32, texts.names_of(texts.copies), texts.copies)
+    write_copies(tmp_path / "table", 0, 1, table)
+    write_near_copies(tmp_path / "table", table)
     assert fit_emergence(runs, duplicates=tmp_path / "table").to_dict() == fit.to_dict()
     with pytest.raises(CorpusError, match="no table of duplicates"):
         fit_emergence(runs, duplicates=tmp_path)

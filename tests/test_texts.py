@@ -104,11 +104,13 @@ def test_chance_that_no_copy_was_exposed(n, x):
 
 
 def test_few_texts_have_no_interval_of_rows():
-    counts = TextCounts(np.array([1, 80, 99]), np.array([6, 8, 4]), np.array([28_837, 9, 4]))
+    counts = TextCounts.together(
+        np.array([1, 80, 99]), np.array([6, 8, 4]), np.array([28_837, 9, 4])
+    )
     rates = text_rates(counts)
     assert np.isfinite(rates.sequence_rate_ci95).all()
-    few = text_rates(TextCounts(counts.copies, np.array([2, 3, 4]), counts.texts))
-    one_large = TextCounts(np.array([1, 990]), np.array([12, 1]), np.array([5000, 1]))
+    few = text_rates(TextCounts.together(counts.copies, np.array([2, 3, 4]), counts.texts))
+    one_large = TextCounts.together(np.array([1, 990]), np.array([12, 1]), np.array([5000, 1]))
     for rates, reason in (
         (few, "638 rows, but 9 texts: too few to say how it varies"),
         (text_rates(one_large), "1,002 rows, but 13 texts: too few to say how it varies"),

@@ -1,15 +1,18 @@
-"""The sequences of a corpus that occur more than once: each text's copies, in order.
+"""The sequences of a corpus that occur more than once, and the texts that are near-copies.
 
     copies-00017-of-00143.parquet     first_index, sequence_index (ascending by both)
+    near-copies.parquet               passage_index, first_index (ascending by both)
 
-A text is named by the index of its first copy. A sequence that is in no such table is the only one
-of its text. Of a small corpus the table is made when it is needed, and kept in the user's cache.
+A text is named by the index of its first copy. A sequence that is in no table of copies is the only
+one of its text. Texts that share a continuation after different prompts are near-copies of one
+passage, which is named by its first sequence. Of a small corpus the tables are made when they are
+needed, and kept in the user's cache.
 """
 
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +28,17 @@ from memtrace.storage.tables import write_table
 from memtrace.types import Int64Array
 
 SCHEMA = pl.Schema({"first_index": pl.UInt64, "sequence_index": pl.UInt64})
+NEAR_SCHEMA = pl.Schema({"passage_index": pl.UInt64, "first_index": pl.UInt64})
 SMALL_ROWS = 2_000_000
 """Rows of a corpus whose copies are found in memory, in seconds."""
 CACHE = "MEMTRACE_CACHE"
 """Environment variable that names the cache folder; by default that of the user's system."""
 _NAMES = "copies-*-of-*.parquet"
+_NEAR = "near-copies.parquet"
+
+
+def _none() -> Int64Array:
+    return np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +50,16 @@ class Copies:
     """Rows of the whole corpus."""
     tokens: int
     """Tokens that make a text."""
+    prompt_tokens: int
+    """Those before the continuation."""
     first_index: Int64Array
     """Name of the text of each, ascending, shape (n,)."""
     sequence_index: Int64Array
     """Index of each, ascending within a text, shape (n,)."""
+    near_text: Int64Array = field(default_factory=_none)
+    """Name of each text whose continuation another text has too, shape (f,)."""
+    near_passage: Int64Array = field(default_factory=_none)
+    """First sequence with that continuation, ascending, shape (f,)."""
 
 
 def sequence_tokens(corpus: Corpus) -> int:
@@ -53,55 +68,62 @@ def sequence_tokens(corpus: Corpus) -> int:
 
 
 def find_copies(
-    corpus: Corpus, tokens: int, on_progress: Callable[[int], None] = lambda _: None
+    corpus: Corpus,
+    tokens: int,
+    prompt_tokens: int,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Copies:
-    """Compare the first `tokens` tokens of all rows, in memory: 48 bytes a row.
+    """Compare the first `tokens` tokens of all rows, in memory: 64 bytes a row.
 
     Raises:
         CorpusError: The corpus cannot be read.
     """
 
     def read(chunk: tuple[int, int]) -> Words:
-        return hash_rows(corpus, chunk, tokens)
+        return hash_rows(corpus, chunk, tokens, prompt_tokens)
 
     parts = []
     for records in prefetch(read, chunks(0, len(corpus)), READERS):
         parts.append(records)
         on_progress(len(records))
-    repeated = repeated_rows(np.concatenate(parts))
-    found = ordered_copies(repeated[:, [2, 0]])
-    return Copies(corpus.digest, len(corpus), tokens, *found.T.astype(np.int64))
+    repeated, near = group_rows(np.concatenate(parts))
+    pairs = *ordered_pairs(repeated[:, [2, 0]]).T, *ordered_pairs(near).T[::-1]
+    columns = (column.astype(np.int64) for column in pairs)
+    return Copies(corpus.digest, len(corpus), tokens, prompt_tokens, *columns)
 
 
-def small_copies(corpus: Corpus, tokens: int) -> Copies:
+def small_copies(corpus: Corpus, tokens: int, prompt_tokens: int) -> Copies:
     """Return the copies of a small corpus: from the user's cache, else found and kept there.
 
     Args:
         corpus: A corpus of at most `SMALL_ROWS` rows.
         tokens: Leading tokens of a row that make a text.
+        prompt_tokens: Those of them before the continuation.
 
     Raises:
         CorpusError: The corpus cannot be read.
     """
-    if (kept := cached_copies(corpus.digest, tokens)) is not None:
+    if (kept := cached_copies(corpus.digest, tokens, prompt_tokens)) is not None:
         return kept
-    found = find_copies(corpus, tokens)
+    found = find_copies(corpus, tokens, prompt_tokens)
+    folder = _cache_folder(corpus.digest, tokens, prompt_tokens)
     # A cache that cannot be written costs time and nothing else.
     try:
-        write_copies(_cache_folder(corpus.digest, tokens), 0, 1, found)
+        write_near_copies(folder, found)
+        write_copies(folder, 0, 1, found)
     except CorpusError as error:
         warnings.warn(f"copies are found again each time: {error}", DataWarning, stacklevel=2)
     return found
 
 
-def cached_copies(corpus_digest: str, tokens: int) -> Copies | None:
+def cached_copies(corpus_digest: str, tokens: int, prompt_tokens: int) -> Copies | None:
     """Return the copies that are in the user's cache, None where there are none or damaged ones."""
-    folder = _cache_folder(corpus_digest, tokens)
+    key = corpus_digest, tokens, prompt_tokens
     try:
-        found = read_copies(folder)
+        found = read_copies(_cache_folder(*key))
     except CorpusError:
         return None
-    return found if (found.corpus_digest, found.tokens) == (corpus_digest, tokens) else None
+    return found if (found.corpus_digest, found.tokens, found.prompt_tokens) == key else None
 
 
 def cache_folder() -> Path:
@@ -114,21 +136,26 @@ def cache_folder() -> Path:
 
 
 def write_copies(folder: Path, number: int, count: int, copies: Copies) -> None:
-    """Write file `number` of `count` of the table.
+    """Write file `number` of `count` of the table of repeated sequences.
 
     Raises:
         CorpusError: The folder cannot be written.
     """
-    table = pl.DataFrame(
-        {"first_index": copies.first_index, "sequence_index": copies.sequence_index}, schema=SCHEMA
-    )
-    path = folder / f"copies-{number:05d}-of-{count:05d}.parquet"
-    metadata = copies_metadata(copies.corpus_digest, copies.corpus_rows, copies.tokens)
-    write_table(path, table, metadata, option="--output", raises=CorpusError)
+    columns = copies.first_index, copies.sequence_index
+    _write(folder / f"copies-{number:05d}-of-{count:05d}.parquet", SCHEMA, columns, copies)
+
+
+def write_near_copies(folder: Path, copies: Copies) -> None:
+    """Write the table of the texts that share a continuation.
+
+    Raises:
+        CorpusError: The folder cannot be written.
+    """
+    _write(folder / _NEAR, NEAR_SCHEMA, (copies.near_passage, copies.near_text), copies)
 
 
 def read_copies(folder: Path) -> Copies:
-    """Read the table that `corpus duplicates` wrote, of the repeated sequences alone.
+    """Read the tables that `corpus duplicates` wrote, of the repeated sequences and near-copies.
 
     Raises:
         CorpusError: There is none, or a file of it is missing, damaged or of another corpus.
@@ -140,66 +167,93 @@ def read_copies(folder: Path) -> Copies:
             f"{folder} has {have}: make it with "
             f"`memtrace corpus duplicates CORPUS --output {folder}`"
         )
-    parts = [_read(file) for file in files]
+    parts = [_read(file, SCHEMA) for file in files]
+    of_near, near = _read(folder / _NEAR, NEAR_SCHEMA)
     metadata, tables = [part[0] for part in parts], [part[1] for part in parts]
-    if any(other != metadata[0] for other in metadata):
+    if any(other != metadata[0] for other in [*metadata, of_near]):
         raise CorpusError(f"{folder} has tables of different corpora: make one in a new folder")
-    table = pl.concat(tables).cast(pl.Int64)
+    table, near = pl.concat(tables).cast(pl.Int64), near.cast(pl.Int64)
     return Copies(
         metadata[0]["corpus_digest"],
         int(metadata[0]["corpus_rows"]),
         int(metadata[0]["sequence_tokens"]),
+        int(metadata[0]["prompt_tokens"]),
         table["first_index"].to_numpy(),
         table["sequence_index"].to_numpy(),
+        near["first_index"].to_numpy(),
+        near["passage_index"].to_numpy(),
     )
 
 
-def copies_metadata(corpus_digest: str, corpus_rows: int, tokens: int) -> dict[str, str]:
+def copies_metadata(
+    corpus_digest: str, corpus_rows: int, tokens: int, prompt_tokens: int
+) -> dict[str, str]:
     """Return what every file of a table of duplicates says of the corpus."""
     return {
-        "schema_version": "2",
+        "schema_version": "3",
         "corpus_digest": corpus_digest,
         "corpus_rows": str(corpus_rows),
         "sequence_tokens": str(tokens),
+        "prompt_tokens": str(prompt_tokens),
     }
 
 
-def repeated_rows(records: Words) -> Words:
-    """Return `index, count, first, last` of each record whose hash is not alone.
+def group_rows(records: Words) -> tuple[Words, Words]:
+    """Group rows by text, and texts by continuation.
 
     Args:
-        records: Two halves of a hash and an index, shape (n, 3).
+        records: As `hash_rows` returns them: rows of one continuation are all there or none.
 
     Returns:
-        Shape (r, 4).
+        `index, count, first, last` of each row whose text is not alone, shape (r, 4); passage and
+        first index of each text whose continuation is not, shape (f, 2).
     """
     ordered = records[np.lexsort(records.T[::-1])]
     new = np.ones(len(ordered), bool)
-    new[1:] = (ordered[1:, :2] != ordered[:-1, :2]).any(axis=1)
+    new[1:] = (ordered[1:, :3] != ordered[:-1, :3]).any(axis=1)
     begins = np.flatnonzero(new)
     counts = np.diff(begins, append=len(ordered))
-    index = ordered[:, 2]
+    index = ordered[:, 3]
     groups = np.column_stack((counts, index[begins], index[begins + counts - 1])).astype(np.uint64)
     found = np.column_stack((index, np.repeat(groups, counts, axis=0)))
-    return found[found[:, 1] > 1]
+    return found[found[:, 1] > 1], _near(ordered[begins, 0], index[begins])
 
 
-def ordered_copies(pairs: Words) -> Words:
-    """Return pairs of a text's name and a copy, ordered by both, shape (n, 2)."""
+def _near(continuations: Words, names: Words) -> Words:
+    """Return passage and name of the texts whose continuation, in order, is not the only one."""
+    if not len(names):
+        return np.empty((0, 2), np.uint64)
+    new = np.ones(len(names), bool)
+    new[1:] = continuations[1:] != continuations[:-1]
+    begins = np.flatnonzero(new)
+    counts = np.diff(begins, append=len(names))
+    passages = np.repeat(np.minimum.reduceat(names, begins), counts)
+    return np.column_stack((passages, names))[np.repeat(counts, counts) > 1]
+
+
+def ordered_pairs(pairs: Words) -> Words:
+    """Return pairs ordered by both columns, shape (n, 2)."""
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _cache_folder(corpus_digest: str, tokens: int) -> Path:
-    return cache_folder() / "duplicates" / f"{corpus_digest.replace(' ', '-')}-{tokens}"
+def _cache_folder(corpus_digest: str, tokens: int, prompt_tokens: int) -> Path:
+    name = f"{corpus_digest.replace(' ', '-')}-{prompt_tokens}-{tokens}"
+    return cache_folder() / "duplicates" / name
 
 
-def _read(file: Path) -> tuple[dict[str, str], pl.DataFrame]:
+def _write(path: Path, schema: pl.Schema, columns: tuple[Int64Array, ...], of: Copies) -> None:
+    table = pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema)
+    metadata = copies_metadata(of.corpus_digest, of.corpus_rows, of.tokens, of.prompt_tokens)
+    write_table(path, table, metadata, option="--output", raises=CorpusError)
+
+
+def _read(file: Path, schema: pl.Schema) -> tuple[dict[str, str], pl.DataFrame]:
     problem = f"{file} is damaged: delete it and repeat `memtrace corpus duplicates`"
     try:
-        if not is_intact(file) or pl.read_parquet_schema(file) != SCHEMA:
+        if not is_intact(file) or pl.read_parquet_schema(file) != schema:
             raise CorpusError(problem)
         metadata = pl.read_parquet_metadata(file)
-        known = {key: metadata[key] for key in copies_metadata("", 0, 0)}
+        known = {key: metadata[key] for key in copies_metadata("", 0, 0, 0)}
         return known, pl.read_parquet(file)
     except (OSError, KeyError, pl.exceptions.PolarsError) as error:
         raise CorpusError(f"{problem} ({first_line(error)})") from error

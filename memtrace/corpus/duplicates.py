@@ -2,8 +2,10 @@
 
     duplicates-00017-of-00143.parquet   sequence_index, duplicate_count, first_index, last_index
     copies-00017-of-00143.parquet       the repeated sequences alone, see `copies`
+    near-copies.parquet                 the texts that share their continuation with another
 
-Sequences are the first 64 tokens of each row, compared by 128 bits of hash.
+Sequences are the first 64 tokens of each row, compared by 128 bits of hash; their continuation is
+the second half of them.
 """
 
 import shutil
@@ -17,10 +19,11 @@ import polars as pl
 from memtrace.corpus.copies import (
     Copies,
     copies_metadata,
-    ordered_copies,
-    repeated_rows,
+    group_rows,
+    ordered_pairs,
     sequence_tokens,
     write_copies,
+    write_near_copies,
 )
 from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.hashes import Words, hash_rows
@@ -38,7 +41,7 @@ SCHEMA = pl.Schema(
         "last_index": pl.UInt64,
     }
 )
-_IN_MEMORY = 1 << 22  # records sorted at a time: 100 MB, and about four times that while sorting
+_IN_MEMORY = 1 << 22  # records sorted at a time: 134 MB, and about four times that while sorting
 
 
 def write_duplicates(
@@ -49,9 +52,9 @@ def write_duplicates(
     in_memory: int = _IN_MEMORY,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Write a table of `SCHEMA`, one row a sequence in order, and one of the repeated ones alone.
+    """Write a table of `SCHEMA`, one row a sequence in order, and those that `copies` reads.
 
-    The first joins with scores on `sequence_index`. The corpus is read once; records of 24 bytes a
+    The first joins with scores on `sequence_index`. The corpus is read once; records of 32 bytes a
     row are kept on disk, beside the output, meanwhile.
 
     Args:
@@ -67,26 +70,32 @@ def write_duplicates(
     output = Path(output)
     scratch = output / ".buckets"
     count = -(-len(corpus) // rows_per_file)
-    digest, tokens = corpus.digest, sequence_tokens(corpus)
-    metadata = copies_metadata(digest, len(corpus), tokens)
+    tokens = sequence_tokens(corpus)
+    whole = corpus.digest, len(corpus), tokens, tokens // 2
+    metadata = copies_metadata(*whole)
     try:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
+        none = np.empty(0, np.int64)
+        passages = [np.empty((0, 2), np.uint64)]
         for bucket in _spread(corpus, scratch, in_memory, on_progress):
-            repeated = repeated_rows(bucket)
+            repeated, near = group_rows(bucket)
+            passages.append(near)
             _append(scratch, "range", repeated, lambda found: found[:, 0] // rows_per_file)
             _append(scratch, "text", repeated[:, [2, 0]], lambda pair: pair[:, 0] // rows_per_file)
-        for stale in (*output.glob("duplicates-*.parquet"), *output.glob("copies-*.parquet")):
+        for stale in (*output.glob("duplicates-*.parquet"), *output.glob("*copies*.parquet")):
             stale.unlink()
         for number in range(count):
             start, stop = number * rows_per_file, min((number + 1) * rows_per_file, len(corpus))
             table = _table(start, stop, _load(scratch / f"range-{number}", 4))
             path = output / f"duplicates-{number:05d}-of-{count:05d}.parquet"
             write_table(path, table, metadata, option="--output", raises=CorpusError)
-            pairs = ordered_copies(_load(scratch / f"text-{number}", 2)).astype(np.int64)
-            write_copies(output, number, count, Copies(digest, len(corpus), tokens, *pairs.T))
+            pairs = ordered_pairs(_load(scratch / f"text-{number}", 2)).astype(np.int64)
+            write_copies(output, number, count, Copies(*whole, *pairs.T))
+        near = ordered_pairs(np.concatenate(passages)).astype(np.int64)
+        write_near_copies(output, Copies(*whole, none, none, near[:, 1], near[:, 0]))
     except OSError as error:
-        room = f"; it takes 24 bytes for each of the {len(corpus)} rows, and the table"
+        room = f"; it takes 32 bytes for each of the {len(corpus)} rows, and the table"
         raise CorpusError(write_problem(output, error, "--output") + room) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -122,18 +131,18 @@ def count_repeated(folder: str | Path) -> dict[str, int]:
 def _spread(
     corpus: Corpus, scratch: Path, in_memory: int, on_progress: Callable[[int], None]
 ) -> Iterator[Words]:
-    """Write records `hash, hash, index` to buckets by hash; return each bucket's, `(n, 3)`."""
+    """Write records to buckets by the hash of the continuation; return each bucket's, `(n, 4)`."""
     tokens = sequence_tokens(corpus)
     bits = max(0, (len(corpus) // in_memory).bit_length())
 
     def read(chunk: tuple[int, int]) -> Words:
-        return hash_rows(corpus, chunk, tokens)
+        return hash_rows(corpus, chunk, tokens, tokens // 2)
 
     for records in prefetch(read, chunks(0, len(corpus)), READERS):
         # Shifting 64 bits by 64 is undefined; two shifts are not.
         _append(scratch, "hash", records, lambda r: r[:, 0] >> np.uint64(63 - bits) >> np.uint64(1))
         on_progress(len(records))
-    return (_load(scratch / f"hash-{number}", 3) for number in range(1 << bits))
+    return (_load(scratch / f"hash-{number}", 4) for number in range(1 << bits))
 
 
 def _append(

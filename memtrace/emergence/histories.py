@@ -1,10 +1,11 @@
 """When was each text memorized? The runs of one model at many checkpoints, read once in blocks.
 
 A checkpoint at which no copy of a text was evaluated is missing: it counts neither for nor against.
+Near-copies, texts that share a continuation, count as one text: they are not independent.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -74,6 +75,9 @@ class Histories:
     tables: Tables
     sources: tuple[str, ...]
     """What each run says of its checkpoint, its weights and its corpus."""
+    near_copies: tuple[int, int] = (0, 0)
+    """Texts of the corpus that share a continuation with another, and passages that they are: each
+    passage counts as one text, and its sequences as copies."""
 
     @property
     def source(self) -> str:
@@ -157,6 +161,7 @@ def read_histories(
     unknown = ""
     if texts is None:
         texts, unknown = _find_texts(ordered[-1], duplicates)
+    near, texts = _near_texts(texts), texts and texts.merged
     events = read_text_events(ordered, texts)
     checkpoints = np.array([run.step for run in ordered], np.int64)
     total = int(steps_of(schedule, np.array([ordered[-1].corpus_rows - 1]))[0]) + 1
@@ -177,7 +182,8 @@ def read_histories(
         tables.idle[:] += one.idle()
         cells = [_unfold(t, int(bins[0])) for t in (one.memorized(), one.never(), one.risk())]
         parts.append([*cells, *one.copy_times()])
-    return _gather(ordered, parts, total, edges, tables, events, texts, unknown)
+    found = _gather(ordered, parts, total, edges, tables, events, texts, unknown)
+    return replace(found, near_copies=near)
 
 
 def _find_texts(run: Run, duplicates: str | Path | None) -> tuple[Texts | None, str]:
@@ -188,6 +194,13 @@ def _find_texts(run: Run, duplicates: str | Path | None) -> tuple[Texts | None, 
         if duplicates is not None:
             raise
         return None, str(error)
+
+
+def _near_texts(texts: Texts | None) -> tuple[int, int]:
+    """Return how many texts share a continuation with another, and how many passages they are."""
+    if texts is None:
+        return 0, 0
+    return len(texts.near.texts), len(np.unique(texts.near.passages))
 
 
 def _check(runs: list[Run]) -> SequencesPerStep:

@@ -63,6 +63,18 @@ class TextCounts:
     """Memorized texts with so many copies, shape (g,)."""
     texts: Int64Array
     """All texts with so many copies, shape (g,)."""
+    hits: Int64Array
+    """Memorized copies of them, shape (g,)."""
+    squares: Int64Array
+    """Sum over texts of the square of that number, shape (g,)."""
+    largest: int
+    """Most memorized copies of one text."""
+
+    @classmethod
+    def together(cls, copies: Int64Array, memorized: Int64Array, texts: Int64Array) -> "TextCounts":
+        """Return the counts of texts of which either all copies are memorized or none."""
+        largest = int(copies[memorized > 0].max(initial=0))
+        return cls(copies, memorized, texts, copies * memorized, copies**2 * memorized, largest)
 
 
 def classify_rows(
@@ -105,15 +117,21 @@ def count_exposed_texts(texts: Texts, events: Events, exposed_rows: int) -> Text
     """
     hit, seen = _memorized(texts, events), texts.copies < exposed_rows
     scanned = _scanned(texts, events) & seen
-    copies = texts.per_text(scanned)
-    memorized = texts.per_text(hit & scanned) > 0
+    copies, hits = texts.per_text(scanned), texts.per_text(hit & scanned)
     once = events.count(exposed_rows)
     longest = max(int(copies.max(initial=1)), 1)
-    counts = [np.bincount(copies[kept], minlength=longest + 1) for kept in (memorized, copies >= 0)]
-    counts[0][1] += once["memorized"] - int((hit & scanned).sum())
-    counts[1][1] += once["sequences"] - int(scanned.sum())
+    # Sums in floating point: exact below 2^53.
+    counts = [
+        np.bincount(copies, weights, longest + 1).astype(np.int64)
+        for weights in (hits > 0, None, hits, hits**2)
+    ]
+    alone = once["memorized"] - int(hits.sum())
+    others = once["sequences"] - int(copies.sum())
+    for total, more in zip(counts, (alone, others, alone, alone), strict=True):
+        total[1] += more
     some = np.flatnonzero(counts[1][1:]) + 1
-    return TextCounts(some, counts[0][some], counts[1][some])
+    largest = max(int(hits.max(initial=0)), int(alone > 0))
+    return TextCounts(some, *(total[some] for total in counts), largest)
 
 
 def count_strata(texts: Texts, events: Events, exposed_rows: int) -> CountStrata:

@@ -8,14 +8,18 @@ from memtrace.errors import CorpusError, MemtraceError
 from memtrace.runs.run import Run
 from memtrace.texts.groups import Texts
 
+DUPLICATES = "duplicates"
+"""Folder of the table in a prefix pack."""
+
 
 def find_texts(run: Run, folder: str | Path | None = None, corpus: Corpus | None = None) -> Texts:
     """Return the texts of the corpus of a run.
 
     Args:
         run: The run.
-        folder: What `corpus duplicates` wrote. Without it, corpora of at most `SMALL_ROWS` rows
-            are read, or the user's cache.
+        folder: What `corpus duplicates` wrote. Without it, PACK/duplicates is read, where PACK is
+            the prefix pack that was scanned; or the user's cache, or a corpus of at most
+            `SMALL_ROWS` rows.
         corpus: The corpus, where it is open; else the one that the record names.
 
     Raises:
@@ -23,19 +27,27 @@ def find_texts(run: Run, folder: str | Path | None = None, corpus: Corpus | None
             not that of the run's corpus.
     """
     c = run.configuration
-    tokens = c.prompt_tokens + c.continuation_tokens
+    tokens = c.prompt_tokens + c.continuation_tokens, c.prompt_tokens
+    folder = folder or _beside(run)
     if folder is not None:
         found = read_copies(Path(folder))
-        _check(found, run, folder, tokens)
+        _check(found, run, folder)
         return Texts.from_copies(found)
-    if (kept := cached_copies(c.corpus_digest, tokens)) is not None:
+    if (kept := cached_copies(c.corpus_digest, *tokens)) is not None:
         return Texts.from_copies(kept)
     if c.corpus_rows > SMALL_ROWS:
         raise CorpusError(_advice(run, f"it has {c.corpus_rows:,} rows"))
     corpus = corpus or _open(run)
     if corpus.digest != c.corpus_digest:
         raise CorpusError(_advice(run, f"{corpus.name} is not the corpus that was scanned"))
-    return Texts.from_copies(small_copies(corpus, tokens))
+    return Texts.from_copies(small_copies(corpus, *tokens))
+
+
+def _beside(run: Run) -> Path | None:
+    """Return the table that lies in the prefix pack of the run, if there is one."""
+    name = run.record.get("corpus", {}).get("name")
+    folder = Path(str(name)) / DUPLICATES
+    return folder if name is not None and folder.is_dir() else None
 
 
 def _open(run: Run) -> Corpus:
@@ -58,7 +70,7 @@ def _advice(run: Run, problem: str) -> str:
     )
 
 
-def _check(found: Copies, run: Run, folder: str | Path, tokens: int) -> None:
+def _check(found: Copies, run: Run, folder: str | Path) -> None:
     c = run.configuration
     known = c.corpus_digest != "unknown"
     if (known and found.corpus_digest != c.corpus_digest) or found.corpus_rows != c.corpus_rows:
@@ -67,9 +79,11 @@ def _check(found: Copies, run: Run, folder: str | Path, tokens: int) -> None:
             f"{found.corpus_digest[:12]}) than that of {run.label} ({c.corpus_rows:,} rows, "
             f"{c.corpus_digest[:12]}): make one with `memtrace corpus duplicates`"
         )
-    if found.tokens != tokens:
+    theirs = found.prompt_tokens, found.tokens - found.prompt_tokens
+    if theirs != (c.prompt_tokens, c.continuation_tokens):
         raise CorpusError(
-            f"{folder} compares {found.tokens} tokens, a sequence of {run.label} has {tokens}: "
-            "texts of that length are only found in corpora of up to "
-            f"{SMALL_ROWS:,} rows, without --duplicates"
+            f"{folder} compares prompts of {theirs[0]} and continuations of {theirs[1]} tokens, a "
+            f"sequence of {run.label} has {c.prompt_tokens} and {c.continuation_tokens}: texts of "
+            f"that length are only found in corpora of up to {SMALL_ROWS:,} rows, without "
+            "--duplicates"
         )

@@ -1,10 +1,12 @@
 """The texts of a corpus: which sequences are copies of one text, and how many came before a row.
 
 Copies of a text get the same result, so a text is the unit of every statement about rates, effects
-and times. Only repeated texts are held: every other sequence is the only one of its text.
+and times. Only repeated texts are held: every other sequence is the only one of its text. Texts
+that share a continuation after different prompts are near-copies of one passage: their results
+hang together, so `merged` takes them as one unit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +14,25 @@ import numpy.typing as npt
 
 from memtrace.corpus.copies import Copies
 from memtrace.types import Int64Array
+
+
+@dataclass(frozen=True, eq=False)
+class NearCopies:
+    """The texts that share their continuation with another text."""
+
+    texts: Int64Array
+    """Name of each, ascending, shape (f,)."""
+    passages: Int64Array
+    """First index of a sequence with that continuation, shape (f,)."""
+
+    @classmethod
+    def none(cls) -> "NearCopies":
+        """Return those of a corpus that has none."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
+    def passages_of(self, names: Int64Array) -> Int64Array:
+        """Return the passage of each text; one without near-copies is its own, shape (n,)."""
+        return _found(self.texts, names, self.passages, otherwise=names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,30 +47,59 @@ class Texts:
     """Where in `copies` those of each begin, and the end of the last, shape (t + 1,)."""
     copies: Int64Array
     """Index of every copy, text by text, ascending in each, shape (r,)."""
+    near: NearCopies = field(default_factory=NearCopies.none)
 
     @classmethod
     def from_copies(cls, copies: Copies) -> "Texts":
         """Build from a table of the repeated sequences, which is in order."""
         new = np.diff(copies.first_index, prepend=-1) != 0
         begins = np.append(np.flatnonzero(new), len(new))
-        return cls(copies.corpus_rows, copies.first_index[new], begins, copies.sequence_index)
+        order = np.argsort(copies.near_text)
+        near = NearCopies(copies.near_text[order], copies.near_passage[order])
+        return cls(copies.corpus_rows, copies.first_index[new], begins, copies.sequence_index, near)
 
     @classmethod
-    def from_labels(cls, labels: npt.ArrayLike) -> "Texts":
+    def from_labels(cls, labels: npt.ArrayLike, passages: npt.ArrayLike | None = None) -> "Texts":
         """Build from a label of each row of a corpus: equal labels, equal texts.
 
         Args:
             labels: Integers such as hashes, shape (rows,).
+            passages: Labels of the continuations, likewise; equal where `labels` are. None where no
+                two texts share one.
         """
         found = np.asarray(labels)
-        _, first, which, counts = np.unique(
-            found, return_index=True, return_inverse=True, return_counts=True
-        )
-        rows = np.flatnonzero(counts[which] > 1)
-        names = first[which[rows]]
-        order = np.lexsort((rows, names))
-        table = names[order].astype(np.int64), rows[order].astype(np.int64)
-        return cls.from_copies(Copies("", len(found), 0, *table))
+        first, rows = _first_rows(found)
+        order = np.lexsort((rows, first[rows]))
+        repeated = rows[order]
+        near = ()
+        if passages is not None:
+            named = np.unique(first)
+            passage = _first_rows(np.asarray(passages)[named])
+            near = named[passage[1]], named[passage[0][passage[1]]]
+        table = Copies("", len(found), 0, 0, first[repeated], repeated, *near)
+        return cls.from_copies(table)
+
+    @cached_property
+    def merged(self) -> "Texts":
+        """Return the same with the texts of a passage as one unit, named by its first sequence."""
+        if not len(self.near.texts):
+            return self
+        repeated = np.isin(self.near.texts, self.names)
+        names = np.concatenate((self.names, self.near.texts[~repeated]))
+        counts = np.concatenate((self.duplicate_counts, np.ones((~repeated).sum(), np.int64)))
+        copies = np.concatenate((self.copies, self.near.texts[~repeated]))
+        begins = np.cumsum(counts) - counts
+        units = self.near.passages_of(names)
+        order = np.argsort(units, kind="stable")
+        counts, unit = counts[order], units[order]
+        rows = np.repeat(begins[order] - (np.cumsum(counts) - counts), counts)
+        rows = copies[rows + np.arange(len(rows))]
+        new = np.diff(unit, prepend=-1) != 0
+        edges = np.append((np.cumsum(counts) - counts)[new], len(rows))
+        several = np.repeat(np.diff(np.append(np.flatnonzero(new), len(unit))) > 1, np.diff(edges))
+        which = np.repeat(np.arange(len(edges) - 1), np.diff(edges))[several]
+        rows[several] = rows[several][np.lexsort((rows[several], which))]
+        return Texts(self.rows, unit[new], edges, rows)
 
     def __len__(self) -> int:
         """Return the number of texts, repeated or not."""
@@ -105,10 +155,7 @@ class Texts:
         return order, self.copies[order]
 
     def _of(self, names: Int64Array, values: Int64Array, otherwise: Int64Array) -> Int64Array:
-        if not len(self.names):
-            return otherwise
-        found = np.minimum(np.searchsorted(self.names, names), len(self.names) - 1)
-        return np.where(self.names[found] == names, values[found], otherwise)
+        return _found(self.names, names, values, otherwise)
 
 
 @dataclass(frozen=True)
@@ -138,3 +185,21 @@ def count_event_texts(labels: npt.NDArray[np.integer]) -> EventTexts:
     n = len(labels)
     effective = n**2 / float((counts.astype(float) ** 2).sum()) if n else float("nan")
     return EventTexts(n, len(counts), int(counts.max(initial=0)), effective)
+
+
+def _found(
+    keys: Int64Array, wanted: Int64Array, values: Int64Array, otherwise: Int64Array
+) -> Int64Array:
+    """Return the value of each wanted key among ascending ones, else what stands in its place."""
+    if not len(keys):
+        return otherwise
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[at] == wanted, values[at], otherwise)
+
+
+def _first_rows(labels: npt.NDArray[np.integer]) -> tuple[Int64Array, Int64Array]:
+    """Return the first row with the label of each, and the rows whose label is not alone."""
+    _, first, which, counts = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    return first[which].astype(np.int64), np.flatnonzero(counts[which] > 1)

@@ -26,9 +26,10 @@ class TextRates:
     rate_ci95: Interval
     """Clopper and Pearson (1934)."""
     sequence_rate: float
-    """Share of sequences that are memorized: a count of this run, without interval."""
+    """Share of sequences that are memorized: a census of this run."""
     sequence_rate_ci95: Interval
-    """Fay and Feuer (1997), at least 95%: that of the copies as they are; NaN below `FEW_TEXTS`."""
+    """Fay and Feuer (1997), at least 95%: that of the copies as they are; NaN below `FEW_TEXTS`.
+    Reports show it only where it is asked for."""
     largest_share: float
     """Share of the memorized sequences that are copies of one text."""
     effective: float
@@ -47,11 +48,9 @@ def text_rates(counts: TextCounts) -> TextRates:
     """
     texts, events = int(counts.texts.sum()), int(counts.memorized.sum())
     sequences = int((counts.copies * counts.texts).sum())
-    hits = counts.copies * counts.memorized
-    n = int(hits.sum())
-    largest = int(counts.copies[counts.memorized > 0].max(initial=0))
+    n = int(counts.hits.sum())
     low, high = binomial_interval(events, texts) if texts else UNDEFINED
-    effective = n**2 / float((hits * counts.copies.astype(float)).sum()) if n else math.nan
+    effective = n**2 / float(counts.squares.sum()) if n else math.nan
     few = events < FEW_TEXTS or effective < FEW_TEXTS
     return TextRates(
         texts=texts,
@@ -60,7 +59,7 @@ def text_rates(counts: TextCounts) -> TextRates:
         rate_ci95=(float(low), float(high)),
         sequence_rate=n / sequences if sequences else math.nan,
         sequence_rate_ci95=UNDEFINED if few else fay_feuer_interval(counts),
-        largest_share=largest / n if n else math.nan,
+        largest_share=counts.largest / n if n else math.nan,
         effective=effective,
         design_effect=design_effect(counts),
         reason=f"{n:,} rows, but {events:,} texts: too few to say how it varies" if few else None,
@@ -73,12 +72,12 @@ def fay_feuer_interval(counts: TextCounts, confidence: float = 0.95) -> Interval
     Fay and Feuer (1997, Statistics in Medicine 16:791) with the largest weight: coverage is at
     least `confidence` where texts are memorized independently, each with a chance of its own.
     """
-    weights = counts.copies / float((counts.copies * counts.texts).sum() or math.nan)
-    if not len(weights) or math.isnan(weights[0]):
+    sequences = float((counts.copies * counts.texts).sum())
+    if not sequences:
         return UNDEFINED
-    p = float((weights * counts.memorized).sum())
-    v = float((weights**2 * counts.memorized).sum())
-    w, tail = float(weights.max()), (1 - confidence) / 2
+    p = float(counts.hits.sum()) / sequences
+    v = float(counts.squares.sum()) / sequences**2
+    w, tail = float(counts.copies.max()) / sequences, (1 - confidence) / 2
     low = v / (2 * p) * stats.chi2.ppf(tail, 2 * p**2 / v) if p else 0.0
     q, u = p + w, v + w**2
     return float(low), float(u / (2 * q) * stats.chi2.ppf(1 - tail, 2 * q**2 / u))
@@ -90,15 +89,15 @@ def linearised_variance(counts: TextCounts) -> float:
     sequences = float((counts.copies * counts.texts).sum())
     if texts < 2:
         return math.nan
-    m, p = counts.copies.astype(float), float((counts.copies * counts.memorized).sum()) / sequences
-    missed = counts.texts - counts.memorized
-    squares = (m**2 * ((1 - p) ** 2 * counts.memorized + p**2 * missed)).sum()
-    return float(texts / (texts - 1) * squares / sequences**2)  # their mean is 0
+    m, p = counts.copies.astype(float), float(counts.hits.sum()) / sequences
+    # The sum over texts of (memorized copies - p copies)^2, whose mean is 0.
+    squares = (counts.squares - 2 * p * m * counts.hits + p**2 * m**2 * counts.texts).sum()
+    return float(texts / (texts - 1) * squares / sequences**2)
 
 
 def design_effect(counts: TextCounts) -> float:
     """Return how many times as large copies make the variance; NaN where there is none."""
     sequences = float((counts.copies * counts.texts).sum())
-    p = float((counts.copies * counts.memorized).sum()) / sequences if sequences else math.nan
+    p = float(counts.hits.sum()) / sequences if sequences else math.nan
     simple = p * (1 - p) / sequences if sequences else math.nan
     return linearised_variance(counts) / simple if simple else math.nan

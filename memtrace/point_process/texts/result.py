@@ -20,17 +20,20 @@ from memtrace.texts.exposure import (
     count_strata,
 )
 from memtrace.texts.groups import Texts
+from memtrace.texts.near import NearCounts, count_near
 
 NOT_KNOWN = "the copies in the corpus are not known"
 
 
 @dataclass(frozen=True)
 class ByText:
-    """Statistics of a checkpoint whose unit is the text."""
+    """Statistics of a checkpoint whose unit is the text; near-copies count as one text."""
 
     rates: TextRates
     """Of the exposed texts."""
     classes: ExposureClasses
+    near: NearCounts
+    """Near-copies: everywhere else but in `classes` the texts of one passage count as one."""
     once: OnceEffect | None
     """Effect of exposure on texts that occur once; None where a group has none."""
     stratified: StratifiedEffect | None
@@ -78,16 +81,18 @@ def by_text(
         margin: Rate ratio between the end and the start of training that counts as a drift.
         seed: Of the simulations.
     """
-    strata = count_strata(texts, events, exposed_rows)
+    units = texts.merged
+    strata = count_strata(units, events, exposed_rows)
     classes = count_classes(texts, events, exposed_rows)
     both = (strata.exposed[:, 1] > 0) & (strata.unexposed[:, 1] > 0)
     return ByText(
-        rates=text_rates(count_exposed_texts(texts, events, exposed_rows)),
+        rates=text_rates(count_exposed_texts(units, events, exposed_rows)),
         classes=classes,
+        near=count_near(texts, events, exposed_rows, classes),
         once=once_effect(strata),
         stratified=stratified_effect(strata),
         repeated_control=bool((both & (strata.duplicate_count > 1)).any()),
         sharp_null_p_value=sharp_null_p_value(classes),
         strata=text_strata(strata),
-        order=text_order(texts, events, exposed_rows, window=window, margin=margin, seed=seed),
+        order=text_order(units, events, exposed_rows, window=window, margin=margin, seed=seed),
     )
