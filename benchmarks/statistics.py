@@ -154,14 +154,22 @@ def _summary(draws: int, sizes: dict[float, Any], misses: dict[float, Any]) -> s
 
 
 def copied_order(rng: np.random.Generator) -> tuple[Texts, Events]:
-    """Draw texts with Pareto counts of copies, all of one fate, in a random order of rows."""
+    """Draw texts with Pareto counts of copies, some near-copies of others, in a random order.
+
+    Copies have one fate, and so have near-copies: a sixth of the texts, 6 to a passage.
+    """
     counts = np.minimum(np.ceil(rng.pareto(1.5, SEQUENCES // 5) + 1e-9), 1000).astype(int)
     repeated = np.repeat(np.arange(len(counts)), counts)[: SEQUENCES // 2]
-    once = len(counts) + np.arange(SEQUENCES - len(repeated))
+    texts = len(counts) + SEQUENCES - len(repeated)
+    once = np.arange(len(counts), texts)
     labels = rng.permutation(np.concatenate((repeated, once)))
-    fate = rng.random(len(counts) + len(once)) < GATE_EVENTS / SEQUENCES
-    held = np.flatnonzero(fate[labels])
-    return Texts.from_labels(labels), Events(held, np.array([[0, SEQUENCES]]))
+    passage = np.arange(texts)
+    near = rng.permutation(texts)[: texts // 36 * 6].reshape(-1, 6)
+    passage[near] = near[:, :1]
+    fate = rng.random(texts) < GATE_EVENTS / SEQUENCES
+    held = np.flatnonzero(fate[passage[labels]])
+    found = Texts.from_labels(labels, passage[labels])
+    return found.merged, Events(held, np.array([[0, SEQUENCES]]))
 
 
 def scanned_order(design: str, rng: np.random.Generator) -> EventSequence:
@@ -207,8 +215,8 @@ def calibrate_verdict(draws: int, workers: int) -> None:
         "",
         f"`python benchmarks/statistics.py verdict --draws {draws}`: {draws:,} random orders of",
         f"each design, of {SEQUENCES:,} sequences, of which about {GATE_EVENTS} are events; the",
-        "sample is of a tenth; copies have Pareto counts and one fate a text, and their tests are",
-        "those by text.",
+        "sample is of a tenth; copies have Pareto counts, near-copies share a continuation, both",
+        "have one fate, and their tests are those by text.",
         f"Of all {draws * len(GATES):,}: {total:.2%}.",
         "",
         _row("", list(GATES)),

@@ -92,8 +92,8 @@ def write_duplicates(
             write_table(path, table, metadata, option="--output", raises=CorpusError)
             pairs = ordered_pairs(_load(scratch / f"text-{number}", 2)).astype(np.int64)
             write_copies(output, number, count, Copies(*whole, *pairs.T))
-        near = ordered_pairs(np.concatenate(passages)).astype(np.int64)
-        write_near_copies(output, Copies(*whole, none, none, near[:, 1], near[:, 0]))
+        passage, name = ordered_pairs(np.concatenate(passages)).astype(np.int64).T
+        write_near_copies(output, Copies(*whole, none, none, name, passage))
     except OSError as error:
         room = f"; it takes 32 bytes for each of the {len(corpus)} rows, and the table"
         raise CorpusError(write_problem(output, error, "--output") + room) from error

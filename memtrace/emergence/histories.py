@@ -182,8 +182,8 @@ def read_histories(
         tables.idle[:] += one.idle()
         cells = [_unfold(t, int(bins[0])) for t in (one.memorized(), one.never(), one.risk())]
         parts.append([*cells, *one.copy_times()])
-    found = _gather(ordered, parts, total, edges, tables, events, texts, unknown)
-    return replace(found, near_copies=near)
+    gathered = _gather(ordered, parts, total, edges, tables, events, texts, unknown)
+    return replace(gathered, near_copies=near)
 
 
 def _find_texts(run: Run, duplicates: str | Path | None) -> tuple[Texts | None, str]:

@@ -130,8 +130,9 @@ def count_exposed_texts(texts: Texts, events: Events, exposed_rows: int) -> Text
     for total, more in zip(counts, (alone, others, alone, alone), strict=True):
         total[1] += more
     some = np.flatnonzero(counts[1][1:]) + 1
+    memorized, every, sums, squares = (total[some] for total in counts)
     largest = max(int(hits.max(initial=0)), int(alone > 0))
-    return TextCounts(some, *(total[some] for total in counts), largest)
+    return TextCounts(some, memorized, every, sums, squares, largest)
 
 
 def count_strata(texts: Texts, events: Events, exposed_rows: int) -> CountStrata:

@@ -71,7 +71,7 @@ class Texts:
         first, rows = _first_rows(found)
         order = np.lexsort((rows, first[rows]))
         repeated = rows[order]
-        near = ()
+        near: tuple[Int64Array, ...] = ()
         if passages is not None:
             named = np.unique(first)
             passage = _first_rows(np.asarray(passages)[named])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memtrace.emergence.dispersion import emergence_dispersion
 from memtrace.emergence.histories import Histories
 from memtrace.emergence.overdispersion import local_overdispersion
 from memtrace.emergence.process.document import document
@@ -19,7 +20,6 @@ from memtrace.emergence.process.result import EmergenceProcessResult
 from memtrace.emergence.process.text import text
 from memtrace.emergence.process.verdict import verdict
 from memtrace.emergence.windows import emergence_windows
-from memtrace.point_process.diagnostics.dispersion import dispersion
 from memtrace.point_process.models.constant import garwood_interval
 from memtrace.point_process.models.counts import negative_binomial, poisson_counts
 from memtrace.point_process.models.piecewise import Cut
@@ -85,7 +85,7 @@ def fit_emergence_process(
         u=u,
         left_out=left_out,
         rate_ci95=_rate_interval(windows),
-        dispersion=dispersion(windows, rng=None),
+        dispersion=emergence_dispersion(histories, np.random.default_rng([seed, 2])),
         local_overdispersion=local_overdispersion(windows, u, np.random.default_rng([seed, 1])),
         trend=trend,
         equivalence=trend.equivalence(margin),

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from scipy import stats
 
+from memtrace.emergence.dispersion import EmergenceDispersion
 from memtrace.emergence.histories import Histories
 from memtrace.emergence.logs import exp
 from memtrace.emergence.overdispersion import LocalOverdispersion
-from memtrace.point_process.diagnostics.dispersion import Dispersion
 from memtrace.point_process.model import Model
 from memtrace.point_process.models.change_point import ChangePoint
 from memtrace.point_process.models.trend import Equivalence, check_margin
@@ -83,7 +83,8 @@ class EmergenceProcessResult:
     rate_ci95: Interval
     """Exact interval of the mean rate, per text and step."""
     """NaN where no text was at risk."""
-    dispersion: Dispersion
+    dispersion: EmergenceDispersion
+    """Of the texts that emerged, about one rate."""
     local_overdispersion: LocalOverdispersion
     trend: Drift
     equivalence: Equivalence

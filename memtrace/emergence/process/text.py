@@ -46,8 +46,7 @@ def _numbers(fit: EmergenceProcessResult) -> list[tuple[str, str]]:
         inside = "yes" if fit.equivalence.equivalent else "no"
         rows.append((f"within margin {number(fit.equivalence.margin)}", inside))
     if fit.dispersion.reason is None:
-        index = fit.dispersion.poisson
-        said = f"{number(index.value)}  {p_text(index.p_value)}"
+        said = f"{number(fit.dispersion.index)}  {p_text(fit.dispersion.p_value)}"
         rows.append(("dispersion, constant rate", said))
     if (local := fit.local_overdispersion).reason is None:
         said = f"{number(local.index)}  {p_text(local.p_value)} (1 for a smooth rate)"

@@ -109,6 +109,7 @@ def _order(order: TextOrder) -> dict[str, Any]:
     return {
         "by_text": _rank_test(order.linear),
         "last_exposure": _rank_test(order.last),
+        "ks": vars(order.distance),
         "too_few_texts": order.few,
         "once": {
             "events": once.events.n_events,

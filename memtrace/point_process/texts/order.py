@@ -12,6 +12,9 @@ from memtrace.types import FloatArray, Int64Array
 FEW_TEXTS = 20
 """Below so many texts the p-value is that of drawn placements, not of a normal distribution."""
 DRAWS = 9_999
+PLACED = 10_000_000
+"""Rows that are placed at random in all draws of a distance together, at most."""
+LEAST_DRAWS = 99
 _ENUMERATED = 100_000
 """Rows up to which the variance is summed exactly; beyond, 1/12 but for (copies / rows)^2."""
 
@@ -55,6 +58,54 @@ def linear_rank(
     if len(copies) < FEW_TEXTS and variance > 0:
         drawn = _drawn(weights, statistic, rows, rng)
     return RankTest(len(copies), statistic, variance, z, normal, drawn)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far memorized texts are from an even spread over training, each with weight 1."""
+
+    ks: float
+    """Largest distance between their distribution function and that of all observed rows."""
+    p_value: float
+    reason: str | None = None
+    """Why values are NaN."""
+
+
+def ks_distance(
+    ranks: Int64Array, labels: Int64Array, rows: int, rng: np.random.Generator
+) -> Distance:
+    """Test the distance of texts from an even spread; the copies of a text share its weight.
+
+    The p-value is that of random placements of the memorized rows, so it is exact whatever the
+    copies. With more than `PLACED` / `LEAST_DRAWS` rows there is none.
+
+    Args:
+        ranks: Rank of each memorized row among the observed ones, ascending, shape (n,).
+        labels: The text of each, shape (n,).
+        rows: Observed rows.
+        rng: For the placements.
+    """
+    n = len(ranks)
+    if n in (0, rows):
+        return Distance(math.nan, math.nan, "no order to test")
+    _, which, copies = np.unique(labels, return_inverse=True, return_counts=True)
+    weights = 1 / (copies[which] * len(copies))
+    found = _distance(ranks, weights, rows)
+    if n > PLACED // LEAST_DRAWS:
+        many = f"{n:,} memorized rows are too many for random placements"
+        return Distance(found, math.nan, many)
+    draws = min(999, PLACED // n)
+    beyond = 0
+    for _ in range(draws):
+        drawn = rng.choice(rows, n, replace=False)
+        order = np.argsort(drawn)
+        beyond += _distance(drawn[order], weights[order], rows) >= found * (1 - 1e-12)
+    return Distance(found, (1 + beyond) / (1 + draws))
+
+
+def _distance(ranks: Int64Array, weights: FloatArray, rows: int) -> float:
+    after = np.cumsum(weights)
+    return float(max((after - (ranks + 1) / rows).max(), (ranks / rows - after + weights).max()))
 
 
 def last_exposure(last: Int64Array, copies: Int64Array, rows: int) -> RankTest:

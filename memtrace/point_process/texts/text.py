@@ -1,6 +1,9 @@
 """What is printed of exposure: its three classes, and its effect."""
 
+import math
+
 from memtrace.point_process.events import EventSequence
+from memtrace.point_process.texts.order import Distance
 from memtrace.point_process.texts.result import ByText
 from memtrace.point_process.texts.text_order import FEW_TEXTS
 from memtrace.report.numbers import count, interval, number, p_text, percent, ratio
@@ -42,6 +45,7 @@ def order_rows(found: ByText | None) -> Rows:
     rows = [
         ("position, by text", f"z = {number(order.linear.z)}, {p_text(order.linear.p_value)}"),
         ("last copies", f"z = {number(order.last.z)}, {p_text(order.last.p_value)}"),
+        ("KS distance, by text", _distance(order.distance)),
     ]
     if order.texts < FEW_TEXTS:
         return [*rows, ("texts that occur once", "too few texts for a rate ratio")]
@@ -105,6 +109,12 @@ def effect_text(found: ByText) -> str:
     added = f"difference {percent(effect.difference)}, 95% {ends}, {p_text(effect.p_value)}"
     repeated = "" if found.repeated_control else "; no control exists for repeated texts"
     return f"{shares}: {added}{repeated}"
+
+
+def _distance(found: Distance) -> str:
+    if math.isnan(found.ks):
+        return f"undefined: {found.reason}"
+    return f"{percent(found.ks)}, {found.reason or p_text(found.p_value)}"
 
 
 def _class(counts: ClassCounts) -> str:

@@ -11,7 +11,13 @@ import numpy.typing as npt
 
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.order import Order, examine_order
-from memtrace.point_process.texts.order import RankTest, last_exposure, linear_rank
+from memtrace.point_process.texts.order import (
+    Distance,
+    RankTest,
+    ks_distance,
+    last_exposure,
+    linear_rank,
+)
 from memtrace.runs.memorized import Events
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
@@ -34,6 +40,8 @@ class TextOrder:
     """Whether memorized texts lie late, each with weight 1."""
     last: RankTest
     """Whether their last copies lie late."""
+    distance: Distance
+    """Of all their copies from an even spread, each text with weight 1."""
     once: Order
     """Of sequences that are the only ones of their text, by their rank among such sequences; its
     gate holds the two tests above too."""
@@ -65,11 +73,12 @@ def text_order(
     """
     rows = EventSequence.from_events(events, n=exposed_rows)
     names = texts.names_of(rows.positions)
-    seeds = np.random.SeedSequence(seed).spawn(2)
+    seeds = np.random.SeedSequence(seed).spawn(3)
     rng = np.random.default_rng(seeds[0])
     linear = linear_rank(rows.ranks, names, rows.exposure, rng, by_text=True)
-    last, copies = _last_copies(rows.ranks, names)
+    last, copies = last_copies(rows.ranks, names)
     latest = last_exposure(last, copies, rows.exposure)
+    distance = ks_distance(rows.ranks, names, rows.exposure, np.random.default_rng(seeds[2]))
     once = examine_order(
         once_only(texts, rows),
         window=window,
@@ -78,7 +87,8 @@ def text_order(
         others={"text order": linear.p_value, "last exposure": latest.p_value},
     )
     n, squares = len(names), float((copies.astype(float) ** 2).sum())
-    return TextOrder(n, len(copies), n**2 / squares if n else np.nan, linear, latest, once)
+    effective = n**2 / squares if n else np.nan
+    return TextOrder(n, len(copies), effective, linear, latest, distance, once)
 
 
 def once_only(texts: Texts, rows: EventSequence) -> EventSequence:
@@ -117,7 +127,7 @@ def _observed(rows: EventSequence, index: Int64Array) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _last_copies(ranks: Int64Array, names: Int64Array) -> tuple[Int64Array, Int64Array]:
+def last_copies(ranks: Int64Array, names: Int64Array) -> tuple[Int64Array, Int64Array]:
     """Return the rank of each text's last memorized copy and the number of them, shape (t,)."""
     _, backwards, copies = np.unique(names[::-1], return_index=True, return_counts=True)
     return ranks[::-1][backwards], copies
