@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import print_result, show_progress
+from .models_init import init_models
 from .parameters import Whole, json_option, manifest_option, step_option
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ suite_option = click.option("--suite", help="Only this suite.")
 
 @click.group()
 def models() -> None:
-    """Show what is known of models, and check their weights."""
+    """Show what is known of models, check their weights, and describe your own."""
+
+
+models.add_command(init_models)
 
 
 @models.command("list")

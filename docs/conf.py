@@ -1,12 +1,15 @@
 """How Sphinx builds this folder: MyST pages, notebooks, commands and library from docstrings."""
 
+import json
 import re
 import shutil
+from importlib import import_module
 from importlib.metadata import version as installed
 from pathlib import Path
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.util.docutils import SphinxDirective
 
 HERE = Path(__file__).parent
 
@@ -64,8 +67,51 @@ def help_as_code(_app, _context, lines):
     lines[:] = shown
 
 
+class SchemaTables(SphinxDirective):
+    """`schema-tables:: MODULE.CLASS`: a table of the keys of a pydantic model and of its parts."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Return the tables, made from the JSON schema of the class."""
+        module, _, name = self.arguments[0].rpartition(".")
+        schema = getattr(import_module(module), name).model_json_schema()
+        parts = {schema["title"]: schema, **schema.get("$defs", {})}
+        lines = [line for title, part in parts.items() for line in schema_table(title, part)]
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+def schema_table(title, part):
+    """Yield a table in Markdown of the keys of one object."""
+    yield from ("", f"**{title}**: {part.get('description', '').splitlines()[0]}", "")
+    yield from ("| key | type | default | meaning |", "|---|---|---|---|")
+    for key, field in part["properties"].items():
+        needed = key in part.get("required", ())
+        default = "required" if needed else f"`{json.dumps(field.get('default'))}`"
+        meaning = " ".join(field.get("description", "").split()).replace("|", "\\|")
+        yield f"| `{key}` | {schema_type(field)} | {default} | {meaning} |"
+    yield ""
+
+
+def schema_type(field):
+    """Return the type of a JSON schema in words."""
+    if "$ref" in field:
+        return field["$ref"].rpartition("/")[2]
+    if "anyOf" in field:
+        return " or ".join(schema_type(each) for each in field["anyOf"] if each != {"type": "null"})
+    if values := field.get("enum", [field["const"]] if "const" in field else None):
+        return ", ".join(f"`{value}`" for value in values)
+    if field["type"] == "array":
+        item = field.get("items") or {"type": "value"}
+        return f"list of {schema_type(item)}" if item.get("type") != "array" else "list of pairs"
+    if field["type"] == "object" and isinstance(field.get("additionalProperties"), dict):
+        return f"mapping to {schema_type(field['additionalProperties'])}"
+    return {"string": "text", "object": "mapping"}.get(field["type"], field["type"])
+
+
 def setup(app):
     """Register how formulas and the examples of commands are shown."""
     for part in ("description", "options"):
         app.connect(f"sphinx-click-process-{part}", help_as_code)
+    app.add_directive("schema-tables", SchemaTables)
     app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))

@@ -44,7 +44,7 @@ def suite(tmp_path_factory, neox_folder, remembered):
         model.gpt_neox.final_layer_norm.bias.data += step / 1000  # other bytes in each
         model.save_pretrained(folder / f"step{step}")
     model = {"name": "tiny", "path": "step{step}", "architecture": "gpt-neox", "layers": 2}
-    model |= {"width": 32, "heads": 4, "vocab_size": 96, "parameters": 31_680, "dtype": "float32"}
+    model |= {"width": 32, "heads": 4, "vocab_size": 96, "parameters": 31_616, "dtype": "float32"}
     manifest = {"schema": 1, "suite": "toy", "title": "toy", "sequences_per_step": PER_STEP}
     manifest |= {
         "steps": list(STEPS),

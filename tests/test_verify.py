@@ -66,7 +66,7 @@ def toy(hub, checkpoints, tmp_path, monkeypatch):
                 "width": 32,
                 "heads": 4,
                 "vocab_size": 96,
-                "parameters": 31_680,
+                "parameters": 31_616,
                 "dtype": "float32",
                 "known_bad": [{"steps": [4], "reason": "wrong branch", "url": "https://x.org/1"}],
             }

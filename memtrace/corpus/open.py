@@ -53,8 +53,8 @@ def open_named(manifest: CorpusManifest) -> Corpus:
         CorpusError: Its files cannot be had or do not fit the manifest.
     """
     layout, files = _layout(manifest), manifest.local_files
-    if files is not None and files[0].suffix in CORPUS_FILES:
-        return _fitting(open_corpus_file(files[0]), manifest)
+    if files is not None and len(files) == 1 and (opened := _open_single(files[0])):
+        return _fitting(opened, manifest)
     if files is not None:
         prefix = files[0].parent / _prefix(files[0].name)
         return open_megatron(prefix, layout=layout, name=manifest.name)
@@ -70,8 +70,19 @@ def open_named(manifest: CorpusManifest) -> Corpus:
     return assemble(manifest.name, found, _prefix(manifest.files), layout=layout)
 
 
+def _open_single(path: Path) -> Corpus | None:
+    """Open a corpus of one file or folder that tells its layout itself; None for token files."""
+    if path.suffix == ".npy" and path.is_file():
+        return open_array(path)
+    if path.suffix in CORPUS_FILES and path.is_file():
+        return open_corpus_file(path)
+    if is_table(path):
+        return Corpus(str(path), parquet_rows([path]))
+    return open_pack(path) if is_pack(path) else None
+
+
 def _fitting(opened: Corpus, manifest: CorpusManifest) -> Corpus:
-    """Return the corpus of a corpus file under the manifest's name, if it is what that says."""
+    """Return a corpus under the manifest's name, if it is what that says."""
     found = Layout(opened.row_tokens, opened.dtype, len(opened))
     if found != _layout(manifest):
         raise CorpusError(
@@ -96,14 +107,8 @@ def _open_path(
     path: Path, prefix: Path, expected: CorpusManifest | None, unknown: ManifestError
 ) -> Corpus:
     try:
-        if path.suffix == ".npy" and path.is_file():
-            return open_array(path)
-        if path.suffix in CORPUS_FILES and path.is_file():
-            return open_corpus_file(path)
-        if is_table(path):
-            return Corpus(str(path), parquet_rows([path]))
-        if is_pack(path):
-            return open_pack(path)
+        if single := _open_single(path):
+            return single
         if foreign := _foreign(path, prefix, expected):
             raise foreign
         if not any(prefix.parent.glob(f"{_escape(prefix.name)}*.bin")):

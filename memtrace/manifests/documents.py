@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from memtrace.errors import ManifestError
-from memtrace.manifests.schema import first_problem
+from memtrace.manifests.schema import problems
 from memtrace.storage.documents import read_document
 from memtrace.storage.problems import read_problem
 
@@ -41,7 +41,7 @@ def load_document(path: Path, model: type[D]) -> D:
         document: Any = _Loader(read_document(path, _MOST_BYTES)).get_single_data()
         return model.model_validate(document, context={"folder": path.resolve().parent})
     except ValidationError as error:
-        raise ManifestError(f"{path}: {first_problem(error)}") from None
+        raise ManifestError(f"{path}: {problems(error)}") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         if isinstance(error, OSError):
             raise ManifestError(read_problem(path, error)) from None

@@ -13,6 +13,8 @@ from memtrace.manifests.schema import CorpusManifest, ModelManifest, Suite
 _PACKAGE = Path(__file__).parents[1]
 # In a wheel the folder sits inside the package; in a checkout beside it.
 _FOLDERS = (_PACKAGE / "data_manifests", _PACKAGE.parent / "data_manifests")
+OWN = Path("memtrace.yaml")
+"""A manifest of this name in the working directory is found by itself."""
 T = TypeVar("T")
 
 
@@ -27,7 +29,10 @@ def load_suite(path: str | Path) -> Suite:
 
 
 def load_suites(manifest: str | Path | None = None) -> list[Suite]:
-    """Load the suites of memtrace, those of the folder MEMTRACE_MANIFESTS, and one file more.
+    """Load the suites of all manifests that apply.
+
+    They are those of memtrace, of the folder MEMTRACE_MANIFESTS, `memtrace.yaml` in the working
+    directory, and one file more.
 
     Args:
         manifest: A manifest file of the user's own.
@@ -89,6 +94,7 @@ def _manifest_files(manifest: str | Path | None) -> Iterable[Path]:
             raise ManifestError(f"MEMTRACE_MANIFESTS is {own!r}, which is not a folder")
         folders.append(Path(own))
     files = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
+    files += [OWN] if OWN.is_file() else []
     return dict.fromkeys(
         Path(path).resolve() for path in [*files, *([manifest] if manifest else [])]
     )

@@ -4,7 +4,7 @@ import re
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,11 @@ from pydantic import (
 from memtrace.manifests.schedule import ValidSequencesPerStep, rows_before
 from memtrace.manifests.steps import expand_steps, step_range, step_text
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_SHOWN = 20
+"""Problems of a file that a message lists."""
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
 _PLACED = "[A-Za-z0-9{][A-Za-z0-9{}._-]*"  # with a place for the step
 
@@ -50,13 +55,14 @@ LocalPath = Annotated[Path, AfterValidator(_beside_manifest)]
 class _Document(BaseModel):
     """A part of a manifest: immutable, and no key that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class _Placed(_Document):
     """Something on the Hub, or in a folder of this machine."""
 
     name: Name
+    """Short name, which becomes the name of a folder; of a corpus its key."""
     hub: HubName | None = None
     """Repository on the Hub."""
     path: LocalPath | None = None
@@ -75,7 +81,9 @@ class KnownBad(_Document):
     steps: tuple[StepRange, ...] = Field(min_length=1)
     """Steps and ranges as written, ends included."""
     reason: str
+    """What is wrong with them."""
     url: str | None = None
+    """Where that is told."""
 
     def covers(self, step: int) -> bool:
         """Say whether the checkpoint is one of these."""
@@ -86,14 +94,21 @@ class CorpusManifest(_Placed):
     """Token rows in training order, in one file or cut into several."""
 
     files: FilePattern
-    """File name; `{shard}` or `{shard:05d}` stands for the number of the part, from 0."""
+    """File or pack; `{shard}` or `{shard:05d}` stands for the number of the part, from 0."""
     shards: Annotated[int, Field(gt=0, le=100_000)] = 1
+    """Number of parts."""
     row_tokens: PositiveInt
-    dtype: Literal["uint16", "int32", "int64"]
+    """Tokens of a row; where labels are shifted inputs, one more than the context."""
+    dtype: Literal["uint8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
+    """Type of a token on disk."""
     rows: PositiveInt
+    """Number of rows."""
     license: str | None = None
+    """Name of the licence."""
     url: str | None = None
+    """Page that describes it."""
     notes: str | None = None
+    """Shown by `models show`."""
 
     @model_validator(mode="after")
     def _check_files(self) -> Self:
@@ -123,19 +138,27 @@ class ModelManifest(_Placed):
     corpus: Name | None
     """Corpus of the same manifest, in the order of training; None where there is none."""
     corpus_note: str | None = None
+    """Needed without a corpus: why there is none, and what to pass as --corpus."""
     architecture: str
+    """Model type of Transformers."""
     layers: PositiveInt
+    """Number of layers."""
     width: PositiveInt
+    """Size of a hidden state."""
     heads: PositiveInt
+    """Attention heads of a layer."""
     vocab_size: PositiveInt
     """Rows of the output matrix, padding included."""
     parameters: PositiveInt
+    """All trained weights; those that two places share count once."""
     dtype: Literal["float16", "bfloat16", "float32"]
     """What it was trained in."""
     memorized: dict[NonNegativeInt, NonNegativeInt] = {}
     """Published numbers of memorized sequences, by step."""
     known_bad: tuple[KnownBad, ...] = ()
+    """Checkpoints that a scan refuses."""
     notes: str | None = None
+    """Shown by `models show`."""
 
     def source(self, step: int) -> tuple[str, str | None]:
         """Return repository and revision of a checkpoint, or an absolute folder and None."""
@@ -161,12 +184,19 @@ class Suite(_Document):
     """Models trained on the corpora of one manifest, with checkpoints at the same steps."""
 
     schema_version: Literal[1] = Field(alias="schema")
+    """Version of this format."""
     suite: Name
+    """Short name, which becomes the name of a folder."""
     title: str
+    """One line."""
     citation: str | None = None
+    """What to cite."""
     license: str | None = None
+    """Name of the licence."""
     url: str | None = None
+    """Page that describes it."""
     notes: str | None = None
+    """Shown by `models show`."""
     sequences_per_step: ValidSequencesPerStep
     """Rows that a step consumes: a number, or a list of [from step, sequences]."""
     steps: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(expand_steps), Field(min_length=1)]
@@ -176,7 +206,9 @@ class Suite(_Document):
     shared: dict[str, Any] = {}
     """Not read: a place for YAML anchors, so that what models have in common is written once."""
     corpora: Annotated[dict[str, CorpusManifest], BeforeValidator(_with_names)]
+    """The corpora, by name."""
     models: tuple[ModelManifest, ...] = Field(min_length=1)
+    """The models."""
 
     @property
     def last_step(self) -> int:
@@ -191,9 +223,13 @@ class Suite(_Document):
     def _check_models(self) -> Self:
         if self.suite == "local":
             raise ValueError("suite 'local' is for models that no manifest names: rename it")
-        for model in self.models:
-            for problem in self._problems(model):
-                raise ValueError(f"model {model.name!r} {problem}")
+        problems = [
+            f"model {model.name!r} {problem}"
+            for model in self.models
+            for problem in self._problems(model)
+        ]
+        if problems:
+            raise ValueError("; ".join(dict.fromkeys(problems)))
         return self
 
     def _problems(self, model: ModelManifest) -> Iterator[str]:
@@ -214,9 +250,14 @@ class Suite(_Document):
                 yield f"has known_bad at {text!r}, where the suite has no step"
 
 
-def first_problem(error: ValidationError) -> str:
-    """Return field, problem and value of the first thing that does not validate, in one line."""
-    problem, *others = error.errors()
+def problems(error: ValidationError) -> str:
+    """Return field, problem and value of all that does not validate, in one line."""
+    found = [_problem(each) for each in error.errors()]
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return "; ".join(found[:_SHOWN]) + more
+
+
+def _problem(problem: "ErrorDetails") -> str:
     place = "".join(
         f".{key}" if re.fullmatch(_NAME, str(key)) and isinstance(key, str) else f"[{key!r}]"
         for key in problem["loc"]
@@ -224,5 +265,4 @@ def first_problem(error: ValidationError) -> str:
     said, value = problem["msg"].removeprefix("Value error, "), problem["input"]
     if problem["type"] != "value_error" and isinstance(value, str | int | float):
         said += f" (got {reprlib.repr(value)})"
-    more = f"; and {len(others)} more" if others else ""
-    return f"{place.lstrip('.')}{': ' if place else ''}{said}{more}"
+    return f"{place.lstrip('.')}{': ' if place else ''}{said}"

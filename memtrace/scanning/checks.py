@@ -5,8 +5,9 @@ from pathlib import Path
 
 from memtrace.corpus import Corpus
 from memtrace.engine import Rules
-from memtrace.errors import CorpusError, DataWarning, ModelError, RunError
+from memtrace.errors import CorpusError, DataWarning, ManifestError, ModelError, RunError
 from memtrace.models.limits import read_limits
+from memtrace.models.shape import read_shape
 from memtrace.runs.configuration import Configuration
 from memtrace.runs.paths import run_folders
 from memtrace.runs.run import open_run
@@ -45,6 +46,24 @@ def check_fit(corpus: Corpus, rules: Rules, rows: Int64Array, model: Path) -> No
         raise CorpusError(
             f"token id {largest} is outside the model's vocabulary of {limits.vocabulary}: corpus "
             f"{corpus.name} was tokenized for another model"
+        )
+
+
+def check_shape(checkpoint: Checkpoint) -> None:
+    """Refuse a manifest that contradicts a checkpoint on this machine.
+
+    Raises:
+        ManifestError: Layers, width, heads, vocabulary or parameters are not the checkpoint's.
+        ModelError: Its configuration cannot be read.
+    """
+    folder = Path(checkpoint.source)
+    if checkpoint.manifest is None or not (folder / "config.json").is_file():
+        return
+    suite, model = checkpoint.manifest
+    if wrong := read_shape(folder).contradictions(model):
+        raise ManifestError(
+            f"the manifest of suite {suite.suite} gives model {model.name} {', '.join(wrong)}: "
+            f"correct it, or its path ({folder})"
         )
 
 

@@ -20,7 +20,7 @@ from memtrace.runs.paths import run_folder
 from memtrace.runs.sampling import Sample, stratify
 from memtrace.runs.shards import Shard, plan_shards
 from memtrace.scanning.checkpoints import Checkpoint
-from memtrace.scanning.checks import CHECKED_SEQUENCES, check_fit, refuse_known_bad
+from memtrace.scanning.checks import CHECKED_SEQUENCES, check_fit, check_shape, refuse_known_bad
 from memtrace.types import Int64Array
 
 logger = logging.getLogger(__name__)
@@ -178,6 +178,7 @@ def plan_scan(
         sample=_design(sample, seed, stratified, stop - start, sequences_per_step),
     )
     _ = plan.folder  # a name that is no folder's
+    check_shape(checkpoint)
     check_fit(rows, plan.rules, plan.spread(CHECKED_SEQUENCES), Path(checkpoint.source))
     return plan
 

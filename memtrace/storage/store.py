@@ -137,7 +137,7 @@ def remove(path: Path) -> None:
 
 def replace_atomically(
     path: Path,
-    write: Callable[[Path], None],
+    write: Callable[[Path], object],
     *,
     option: str = "--runs",
     raises: type[MemtraceError] = RunError,
@@ -170,7 +170,7 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{token_hex(6)}.tmp")
 
 
-def _rename_into_place(path: Path, write: Callable[[Path], None]) -> None:
+def _rename_into_place(path: Path, write: Callable[[Path], object]) -> None:
     temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ def _sync(descriptor: int) -> None:
             raise
 
 
-def _upload(path: Any, write: Callable[[Path], None]) -> None:
+def _upload(path: Any, write: Callable[[Path], object]) -> None:
     with TemporaryDirectory() as folder:
         whole = Path(folder) / path.name
         write(whole)
