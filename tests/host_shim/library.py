@@ -16,7 +16,10 @@ KERNELS = ["decide_float32", "decide_float16", "decide_bfloat16", "matched_token
 
 
 def build(folder):
-    """The library, in `folder`; undefined behaviour in it stops the process. None without g++."""
+    """The library, made in `folder` unless it is there; None without g++.
+
+    Undefined behaviour in it stops the process.
+    """
     compiler = shutil.which("g++")
     if compiler is None:
         return None
@@ -29,7 +32,8 @@ def build(folder):
     ]
     include = ["-I", str(cuda.SOURCE.parent)]
     source = Path(__file__).with_name("host.cpp")
-    subprocess.run([compiler, *options, *include, str(source), "-o", str(library)], check=True)
+    if not library.exists():
+        subprocess.run([compiler, *options, *include, str(source), "-o", str(library)], check=True)
     lib = ctypes.CDLL(str(library))
     grid, pointer, index, size = ctypes.c_uint, ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong
     for name in KERNELS[:3]:

@@ -1,0 +1,192 @@
+"""The engine on a simulated CUDA device: right scores, few host waits, memory, streams."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from simulated_cuda import lines
+from simulated_cuda.simulation import simulated
+
+from benchmarks.families import ROUTED, generated, in_float64, random_model
+from memtrace.engine import Engine, Rules
+from memtrace.engine import stages as stages_module
+from memtrace.engine.kernels import cuda as kernels
+from memtrace.engine.kernels import decide, matched_tokens
+from memtrace.errors import CapacityWarning, ModelError
+from memtrace.models.loading import describe_device, visible_devices
+
+RULES = Rules(prompt_tokens=4, continuation_tokens=4)
+N = 16
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """The folder of compiled parts, one for all processes of a test run."""
+    folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def device(compiled):
+    with simulated(compiled) as account, torch.no_grad():
+        yield account
+
+
+@pytest.fixture(scope="module")
+def case():
+    """A model, sequences and their scores in float64, for each family once."""
+    made = {}
+
+    def make(family):
+        if family not in made:
+            model = random_model(family)
+            sequences = generated(model, RULES, N)
+            made[family] = sequences, in_float64(model, RULES, sequences)
+        return random_model(family), *made[family]
+
+    return make
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "auto"])
+@pytest.mark.parametrize("family", ["gpt_neox", "llama", "gpt2", "mixtral", "mamba"])
+@pytest.mark.filterwarnings("ignore::memtrace.errors.ApproximationWarning")
+def test_scores_are_the_truth(case, device, family, dtype):
+    model, sequences, truth = case(family)
+    assert len(set(truth.tolist())) > 2
+    engine = Engine(model.to("cuda"), RULES, calibration=sequences[::4], dtype=dtype, batch_size=7)
+    np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
+    record = engine.record()
+    if family in ROUTED:
+        assert record["dtype"] == "float32"
+    elif dtype != "auto":
+        assert record["dtype"] == dtype
+    assert record["audit"]["wrong"] == 0
+    assert device.launches > 0
+    assert device.rows_decided >= N
+    assert device.copies["to the device, asynchronous"] > 0
+
+
+def test_what_does_not_fit_is_halved(case, device):
+    model, sequences, truth = case("gpt_neox")
+    engine = Engine(
+        model.to("cuda"), RULES, calibration=sequences[:4], dtype="float32", batch_size=N
+    )
+    device.memory = device.allocated + (100 << 10)
+    with pytest.warns(CapacityWarning) as told:
+        np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
+    assert "16 sequences at once: going on with 8" in str(told[0].message)
+    assert device.calls["empty_cache"] > 0
+    device.memory = device.allocated
+    with pytest.warns(CapacityWarning), pytest.raises(ModelError, match=r"one .*\(CUDA out of mem"):
+        engine.matched_tokens(sequences)
+
+
+def test_batches_are_as_large_as_the_free_memory_allows(case, device):
+    model, sequences, _ = case("gpt_neox")
+    model.to("cuda")
+    sizes = []
+    for free in (4 << 20, 1 << 30):
+        device.memory = device.allocated + free
+        engine = Engine(model, RULES, calibration=sequences[:4], dtype="float32")
+        sizes.append(engine.record()["batch_size"])
+    assert 1 < sizes[0] < 1024 == sizes[1]
+
+
+def test_a_copy_that_is_not_waited_for_is_seen(case, device, monkeypatch):
+    model, sequences, _ = case("gpt_neox")
+    engine = Engine(model.to("cuda"), RULES, calibration=sequences[:4], dtype="float32")
+    monkeypatch.setattr(stages_module, "_arrived", lambda batch, copies: batch)
+    with pytest.raises(RuntimeError, match="has not waited"):
+        engine.matched_tokens(sequences)
+
+
+def test_the_device_is_strict(device):
+    ours, host = torch.ones(3, 3, device="cuda"), torch.ones(3, 3)
+    with pytest.raises(RuntimeError, match="same device"):
+        ours @ host
+    with pytest.raises(RuntimeError, match="same device"):
+        ours + torch.ones(3, 3, device="cuda:1")
+    with pytest.raises(TypeError, match=r"\.cpu\(\)"):
+        np.asarray(ours)
+    waits = device.host_waits
+    assert (ours + torch.tensor(2.0)).sum().item() == 27
+    assert ours.to("cuda:0") is ours
+    assert device.host_waits == waits + 1
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        made = torch.ones(2, device="cuda")
+    with pytest.raises(RuntimeError, match="waited"):
+        made + 1
+    torch.cuda.current_stream().wait_stream(side)
+    with pytest.raises(RuntimeError, match="record_stream"):
+        made + 1
+    made.record_stream(torch.cuda.current_stream())
+    assert (made + 1).tolist() == [2, 2]
+
+
+def test_memory_is_counted_once_and_given_back(device):
+    before = device.allocated
+    a = torch.zeros(1000, device="cuda")
+    b = a[::2].view(-1)
+    assert device.allocated == before + 4000
+    device.memory = device.allocated + 100
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+        torch.zeros(101, dtype=torch.uint8, device="cuda")
+    del a
+    assert device.allocated == before + 4000
+    del b
+    assert device.allocated == before
+
+
+def test_tf32_rounds_products(device):
+    a = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
+    exact, ours = a @ a, a.to("cuda")
+    device.tf32 = False
+    assert torch.equal((ours @ ours).cpu(), exact)
+    device.tf32 = True
+    error = ((ours @ ours).cpu() - exact).abs().max()
+    assert 1e-4 < error < 1e-2
+
+
+def test_leading_tokens_that_agree(device):
+    random = torch.Generator().manual_seed(1)
+    a, b = torch.randint(0, 2, (2, 50, 7), generator=random)
+    expected = matched_tokens(a, b)
+    assert torch.equal(matched_tokens(a.to("cuda"), b.to("cuda")).cpu(), expected)
+
+
+def test_a_decision_on_a_device_needs_rows_in_one_piece_and_may_be_empty(device):
+    logits = torch.zeros(5, 4, device="cuda")
+    with pytest.raises(ValueError, match="the last must be 1"):
+        decide(logits.t(), torch.zeros(4, dtype=torch.int64, device="cuda"), 0.0, mask_eos=False)
+    nothing = torch.zeros(0, dtype=torch.int64, device="cuda")
+    assert decide(logits[:0], nothing, 0.0, mask_eos=False).shape == (0,)
+
+
+def test_a_stream_that_speaks_the_newer_protocol_is_given_as_it_is(device):
+    stream = SimpleNamespace(__cuda_stream__=lambda: (0, 7))
+    cuda = SimpleNamespace(Stream=SimpleNamespace(from_external=lambda given: given))
+    assert kernels._cupy_stream(SimpleNamespace(cuda=cuda), stream) is stream
+
+
+def test_every_line_for_a_device_has_run(case, device):
+    """Shown by the lines themselves: those of branches on `device.type`, and of kernels/cuda.py."""
+    with lines.recorded() as seen:
+        test_what_does_not_fit_is_halved(case, device)
+        device.memory = 80 << 30
+        model, sequences, truth = case("gpt_neox")
+        engine = Engine(model.to("cuda"), RULES, calibration=sequences[::4], batch_size=7)
+        np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
+        test_leading_tokens_that_agree(device)
+        test_a_decision_on_a_device_needs_rows_in_one_piece_and_may_be_empty(device)
+        test_a_stream_that_speaks_the_newer_protocol_is_given_as_it_is(device)
+        assert visible_devices("auto") == ["cuda:0"]
+        assert describe_device(torch.device("cuda", 0)) == "simulated CUDA device"
+    wanted = set(lines.for_cuda())
+    files = Counter(path.rsplit("/", 1)[1] for path, _ in wanted)
+    assert files["cuda.py"] > 30
+    assert {"build.py", "engine.py", "stages.py", "loading.py"} <= set(files)
+    assert sorted(wanted - seen) == []
