@@ -16,6 +16,7 @@ from memtrace.storage.address import public_address
 from .console import ended_by_sigterm, set_up
 from .corpus import corpus
 from .emergence import emergence
+from .extraction import extraction
 from .fit_poisson import fit_poisson
 from .import_runs import import_runs
 from .intervention import intervention
@@ -25,6 +26,7 @@ from .scan import scan
 from .simulate import simulate
 from .status import status
 from .term_frequency import term_frequency
+from .test_order import test_order
 
 DEBUG = "MEMTRACE_DEBUG"
 """Set to 1 in the environment: failures are printed with their traceback."""
@@ -103,6 +105,8 @@ for command in (
     status,
     runs,
     fit_poisson,
+    test_order,
+    extraction,
     emergence,
     simulate,
     models,

@@ -77,6 +77,28 @@ class Number(click.FloatRange):
         return number
 
 
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers between two ends, separated by commas."""
+
+    name = "numbers"
+
+    def __init__(
+        self, least: float, most: float = MOST, *, ends: bool = True, whole: bool = False
+    ) -> None:
+        """Take the ends, whether they are in the range, and whether numbers are whole."""
+        self._one: click.ParamType[Any] = (
+            Whole(int(least), int(most))
+            if whole
+            else Number(least, most, min_open=not ends, max_open=not ends)
+        )
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
+        """Parse each of them."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(self._one.convert(one, param, ctx) for one in str(value).split(","))
+
+
 class SequenceRange(click.ParamType[tuple[int, int]]):
     """`A:B`, from A up to but not including B."""
 

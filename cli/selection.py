@@ -39,6 +39,22 @@ def last_finished(found: "list[Run]") -> "list[Run]":
     return list(reversed(last.values()))
 
 
+def with_likelihoods(found: "list[Run]", step: str | None) -> "list[Run]":
+    """Return the runs of these steps, or of all, that have likelihoods.
+
+    Raises:
+        FitError: A run of a step has none, or no run at all has.
+        ManifestError: There is no run of a step.
+    """
+    from memtrace.runs.likelihoods import require_likelihoods
+
+    chosen = runs_at(found, step) if step else found
+    have = [run for run in chosen if run.configuration.likelihood]
+    for run in chosen if step else chosen[-1:] if not have else []:
+        require_likelihoods(run)
+    return have
+
+
 def by_model(runs: "list[Run]") -> "dict[tuple[str, str], list[Run]]":
     """Return the runs of each suite and model."""
     models: dict[tuple[str, str], list[Run]] = {}

@@ -13,6 +13,7 @@ from memtrace.storage.modules import submodule
 if TYPE_CHECKING:
     from memtrace.corpus import open_corpus
     from memtrace.emergence import EmergenceFit, fit_emergence
+    from memtrace.likelihood import ExtractionFit, OrderFit, fit_extraction, test_order
     from memtrace.point_process import EventSequence, PoissonFit, fit_poisson, fit_run
     from memtrace.runs.run import find_runs, load_scores
     from memtrace.scanning.launch import scan
@@ -22,14 +23,18 @@ if TYPE_CHECKING:
 __all__ = [
     "EmergenceFit",
     "EventSequence",
+    "ExtractionFit",
+    "OrderFit",
     "PoissonFit",
     "find_runs",
     "fit_emergence",
+    "fit_extraction",
     "fit_poisson",
     "fit_run",
     "load_scores",
     "open_corpus",
     "scan",
+    "test_order",
 ]
 
 _HOMES = {
@@ -41,6 +46,10 @@ _HOMES = {
     "PoissonFit": "memtrace.point_process",
     "fit_poisson": "memtrace.point_process",
     "fit_run": "memtrace.point_process",
+    "OrderFit": "memtrace.likelihood",
+    "test_order": "memtrace.likelihood",
+    "ExtractionFit": "memtrace.likelihood",
+    "fit_extraction": "memtrace.likelihood",
     "EmergenceFit": "memtrace.emergence",
     "fit_emergence": "memtrace.emergence",
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from memtrace.runs.configuration import Configuration
 from memtrace.runs.run import Run, begin_run
@@ -38,10 +39,19 @@ def configuration(**changes: Any) -> Configuration:
     return replace(CONFIGURATION, **changes)
 
 
-def write_shard(run: Run, shard: Shard, matched: Matched = lambda rows: rows % 33) -> None:
-    """Write the scores of a shard; `matched` gives the matched tokens of its rows."""
+def write_shard(
+    run: Run,
+    shard: Shard,
+    matched: Matched = lambda rows: rows % 33,
+    likelihood: Matched | None = None,
+) -> None:
+    """Write the scores of a shard; functions give the matched tokens, and likelihoods, of rows."""
     rows = run.rows(shard)
-    write_scores(run.path(shard), rows, np.asarray(matched(rows)), run.configuration.metadata())
+    values = None
+    if likelihood is not None:
+        values = pl.Series(np.asarray(likelihood(rows), np.float32), nan_to_null=True)
+    metadata = run.configuration.metadata()
+    write_scores(run.path(shard), rows, np.asarray(matched(rows)), metadata, log_likelihood=values)
 
 
 def write_run(
@@ -50,12 +60,15 @@ def write_run(
     *,
     shards: Iterable[int] | None = None,
     record: Mapping[str, Any] | None = None,
+    likelihood: Matched | None = None,
     **changes: Any,
 ) -> Run:
     """Write a run with the scores of all shards, or of those with these places in the plan."""
     entries = {"command": ["memtrace", "scan"]} if record is None else record
+    if likelihood is not None:
+        changes["likelihood"] = True
     run = begin_run(runs, configuration(**changes), entries)
     planned = run.shards()
     for place in range(len(planned)) if shards is None else shards:
-        write_shard(run, planned[place], matched)
+        write_shard(run, planned[place], matched, likelihood)
     return run

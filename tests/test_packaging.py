@@ -96,7 +96,7 @@ def test_wheel_holds_one_top_level_name(wheel):
         "data_manifests/demo/checkpoints/step512/model.safetensors",
         "report/templates/page.html",
         "report/templates/style.css",
-        "point_process/templates/poisson.html",
+        "report/templates/fits.html",
         "py.typed",
     ):
         assert f"memtrace/{part}" in names

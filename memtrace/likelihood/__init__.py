@@ -1,5 +1,19 @@
 """What log-likelihoods say of training order, and of what sampling would extract."""
 
-from memtrace.likelihood.order.fit import OrderFit, order_of_rows
+from functools import partial
 
-__all__ = ["OrderFit", "order_of_rows"]
+from memtrace.likelihood.extraction.fit import ExtractionFit, fit_extraction
+from memtrace.likelihood.order.fit import OrderFit, order_of_rows
+from memtrace.likelihood.order.of_run import earliest_baseline, test_order
+from memtrace.storage.modules import submodule
+
+__all__ = [
+    "ExtractionFit",
+    "OrderFit",
+    "earliest_baseline",
+    "fit_extraction",
+    "order_of_rows",
+    "test_order",
+]
+
+__getattr__ = partial(submodule, __name__)

@@ -58,8 +58,12 @@ class Recency:
 
     @property
     def largest(self) -> AgeBin | None:
-        """Return the bin of the largest difference, None without any."""
-        return max(self.bins, key=lambda one: abs(one.nats)) if self.bins else None
+        """Return the bin of the largest difference whose band leaves out 0, else of all; or None.
+
+        So a bin of few rows is not named for its noise.
+        """
+        clear = [one for one in self.bins if one.band95[0] > 0 or one.band95[1] < 0]
+        return max(clear or self.bins, key=lambda one: abs(one.nats), default=None)
 
     @property
     def retention(self) -> float:

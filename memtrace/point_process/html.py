@@ -11,7 +11,7 @@ from memtrace.point_process.several import comparison
 from memtrace.point_process.text import printed
 from memtrace.point_process.verdict import verdict
 from memtrace.report.figures import png
-from memtrace.report.html import picture, render
+from memtrace.report.html import fits_page, picture
 from memtrace.report.numbers import DASH, interval, number, p_value, ratio
 from memtrace.report.text import rendered
 
@@ -29,6 +29,10 @@ COLUMNS = (
     "dispersion",
     "best model",
 )
+NOTE = (
+    "Checkpoints of one model share most of their memorized sequences; the adjusted p-values hold "
+    "whatever that dependence."
+)
 
 
 def html_report(
@@ -44,12 +48,13 @@ def html_report(
     drawn = drawings if drawings is not None else draw_all(fits)
     sections = [_section(fit, pictures) for fit, pictures in zip(fits, drawn, strict=True)]
     overview = _overview(fits) if len(fits) > 1 else None
-    return render("memtrace.point_process", "poisson.html", overview=overview, sections=sections)
+    return fits_page("Does training order matter?", sections, overview)
 
 
 def _overview(fits: Sequence[PoissonResult]) -> dict[str, Any]:
     return {
         "columns": COLUMNS,
+        "note": NOTE,
         "rows": [_row(row) for row in comparison(fits)],
         "image": picture(png(small_multiples(fits))),
         "alt": several_described(fits),

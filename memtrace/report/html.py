@@ -1,6 +1,7 @@
 """Web pages that need nothing beside them: templates with escaping, pictures inside the page."""
 
 import base64
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,20 @@ def render(package: str, template: str, **values: Any) -> str:
         values: What the template names.
     """
     return _environment(package).get_template(template).render(**values)
+
+
+def fits_page(
+    title: str, sections: Sequence[Mapping[str, Any]], overview: Mapping[str, Any] | None = None
+) -> str:
+    """Return a page of one fit or several: their table, then for each verdict, figures, numbers.
+
+    Args:
+        title: What the page answers.
+        sections: Of each fit `label`, `verdict`, `text` (what is printed) and `figures`, each with
+            `image`, `alt` and `caption`.
+        overview: Of several fits `columns`, `rows`, `note`, `image` and `alt`.
+    """
+    return render("memtrace.report", "fits.html", title=title, sections=sections, overview=overview)
 
 
 def picture(image: bytes) -> str:

@@ -25,6 +25,8 @@ class Source:
     """Name of the baseline; None without one."""
     copies_reason: str | None = None
     """Why copies of a text are not told apart; None where each row is the only one of its text."""
+    later_rows: int = 0
+    """Rows of the corpus that the checkpoint had not seen, scanned or not."""
 
 
 @dataclass(frozen=True, eq=False)

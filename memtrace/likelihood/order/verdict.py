@@ -50,7 +50,10 @@ def age_text(age: tuple[int, int], unit: str = "step") -> str:
 def _exposure(fit: OrderResult, found: bool) -> str:
     d = fit.difference
     if d.reason:
-        return f"What exposure adds is not known: {d.reason}"
+        advice = (
+            "; scan with --include-unexposed" if fit.source.later_rows and not d.unexposed else ""
+        )
+        return f"What exposure adds is not known: {d.reason}{advice}"
     ends = interval(d.interval(), lambda end: number(end, 3))
     nats = number(abs(d.nats), 3)
     size = f"95% {ends}; {number(d.nats / fit.tokens, 3)} a token"
@@ -94,7 +97,7 @@ def _recency(fit: OrderResult) -> str:
     if curve.relative:
         word = "likelier" if largest.nats > 0 else "less likely"
         return (
-            f"Sequences seen {_ago(largest, unit)} are {number(abs(largest.nats), 3)} nats {word} "
+            f"Sequences seen {_seen(largest, unit)} are {number(abs(largest.nats), 3)} nats {word} "
             "than those seen longest ago (relative: no unexposed sequence was scanned)"
         )
     text = f"The effect is largest {_ago(largest, unit)}, {number(largest.nats, 3)} nats"
@@ -104,6 +107,10 @@ def _recency(fit: OrderResult) -> str:
     if low <= 0 <= high:
         return f"{text}, and cannot be told from none {_ago(oldest, unit)}"
     return f"{text}; {_ago(oldest, unit)} {percent(curve.retention, 2)} of it is left"
+
+
+def _seen(one: AgeBin, unit: str) -> str:
+    return _ago(one, unit).replace("after exposure", "ago")
 
 
 def _ago(one: AgeBin, unit: str) -> str:

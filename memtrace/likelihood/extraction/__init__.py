@@ -1,0 +1,7 @@
+"""What would sampling extract?"""
+
+from functools import partial
+
+from memtrace.storage.modules import submodule
+
+__getattr__ = partial(submodule, __name__)
