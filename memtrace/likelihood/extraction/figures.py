@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memtrace.likelihood.extraction.result import ExtractionResult, least_known
-from memtrace.likelihood.extraction.sequences import histogram_edges
+from memtrace.likelihood.extraction.sequences import PER_DECADE, histogram_edges
 from memtrace.likelihood.extraction.verdict import verdict
 from memtrace.report.figures import (
     BLUE,
@@ -66,14 +66,16 @@ def share_over_samples(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes
 def probabilities(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes":
     """Draw how many sequences have which probability, by exposure, both on logarithmic axes."""
     ax = axes_for(ax, "Probability of the continuation")
-    edges, known = histogram_edges(), least_known(fit.min_probability) / np.log(10)
+    edges = histogram_edges()[::PER_DECADE]
+    known = least_known(fit.min_probability) / np.log(10)
     seen = np.zeros(len(edges) - 1, bool)
     for name, one in fit.classes.items():
         total = one.counts.exposure
         if not total:
             continue
-        seen |= one.histogram > 0
-        share = np.where(one.histogram > 0, one.histogram / total, np.nan)
+        counts = one.histogram.reshape(-1, PER_DECADE).sum(axis=1)
+        seen |= counts > 0
+        share = np.where(counts > 0, counts / total, np.nan)
         label = f"{name.replace('_', ' ')}, {total:,} sequences"
         if one.below:
             label += f" ({one.below:,} further left)"
@@ -88,7 +90,7 @@ def probabilities(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes":
     ax.xaxis.set_major_formatter(lambda value, _: f"$10^{{{value:.0f}}}$")
     ax.yaxis.set_major_formatter(lambda value, _: percent(value))
     ax.set_xlabel("probability p of the continuation, given the prompt")
-    ax.set_ylabel("share of sequences, by half a power of ten")
+    ax.set_ylabel("share of sequences, by power of ten")
     bottom, top = ax.get_ylim()
     ax.set_ylim(bottom, top * (top / bottom) ** 0.25)
     ax.legend(loc="upper left")
