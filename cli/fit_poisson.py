@@ -132,11 +132,14 @@ def fit_poisson(
     with show_progress("Fitting", len(chosen), "checkpoints") as advance:
         for run in chosen:
             logger.debug("%s: reading its events", run.label)
-            found_events = read_events(run)
+            found_events = read_events(run, hashes=True)
             estimates.append(estimate_run(run, found_events))
-            events = EventSequence.from_run(run, found_events)
-            known = _cuts(run.suite, run.model, events, cuts)
-            logger.debug("%s: fitting %s events", run.label, f"{events.n_events:,}")
+            axis = EventSequence.from_positions(
+                [], n=run.exposed_rows, sequences_per_step=run.sequences_per_step
+            )
+            known = _cuts(run.suite, run.model, axis, cuts)
+            number = len(found_events.sequence_index)
+            logger.debug("%s: fitting %s events", run.label, f"{number:,}")
             fits.append(
                 fit_run(
                     run,

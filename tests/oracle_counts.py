@@ -12,6 +12,7 @@ from memtrace.point_process.contrasts import METHODS, adjust_p_values, compare_r
 from memtrace.point_process.detectable import credibility
 from memtrace.point_process.diagnostics.dispersion import dispersion
 from memtrace.point_process.diagnostics.overdispersion import overdispersion
+from memtrace.point_process.log_linear import fit_log_linear
 from memtrace.point_process.models.constant import (
     binomial_interval,
     garwood_interval,
@@ -24,7 +25,7 @@ from memtrace.point_process.models.counts import (
     poisson_counts,
 )
 from memtrace.point_process.models.spline import basis
-from memtrace.point_process.regression import fit_rates
+from memtrace.point_process.regression import fit_shares
 
 
 def from_frequencies(freq: dict[str, int]) -> np.ndarray:
@@ -116,7 +117,7 @@ def binomial_windows(given: Answers) -> Answers:
     windows = windows_of(given["counts"], given["m"])
     found = dispersion(windows)
     p = windows.counts.sum() / windows.exposures.sum()
-    logit = fit_rates(
+    logit = fit_shares(
         windows.counts, windows.exposures, np.ones((len(windows.counts), 1)), link="logit"
     )
     return dispersion_of(found) | {
@@ -203,22 +204,24 @@ def laws_of_frequencies(given: Answers) -> Answers:
 def annual_regression(given: Answers) -> Answers:
     y, year = np.array(given["counts"]), np.array(given["years"])
     design, ones = np.column_stack((np.ones(len(y)), year - year[0])), np.ones(len(y), np.int64)
-    fitted = fit_rates(y, ones, design)
-    quasi = fit_rates(y, ones, design, scale="X2")
-    sandwich = fit_rates(y, ones, design, covariance="HC0")
+    fitted = fit_log_linear(y, ones, design)
+    left = len(y) - 2
+    likelihood = stats.poisson.logpmf(y, fitted.expected).sum()
+    scores = design * (y - fitted.expected)[:, None]
+    sandwich = fitted.covariance @ scores.T @ scores @ fitted.covariance
     return {
-        "intercept": fitted.params[0],
-        "slope": fitted.params[1],
-        "se": fitted.bse,
+        "intercept": fitted.coefficients[0],
+        "slope": fitted.coefficients[1],
+        "se": fitted.standard_errors,
         "deviance": fitted.deviance,
-        "null_deviance": fitted.null_deviance,
-        "df_residual": fitted.df_resid,
-        "loglik": fitted.llf,
-        "aic": fitted.aic,
-        "pearson": fitted.pearson_chi2,
-        "phi_pearson": quasi.scale,
-        "se_quasi": quasi.bse,
-        "se_sandwich_HC0": sandwich.bse,
+        "null_deviance": fit_log_linear(y, ones, design[:, :1]).deviance,
+        "df_residual": left,
+        "loglik": likelihood,
+        "aic": 2 * 2 - 2 * likelihood,
+        "pearson": fitted.pearson,
+        "phi_pearson": fitted.pearson / left,
+        "se_quasi": fitted.standard_errors * math.sqrt(fitted.pearson / left),
+        "se_sandwich_HC0": np.sqrt(np.diag(sandwich)),
     }
 
 
@@ -230,26 +233,27 @@ def annual_spline(given: Answers) -> Answers:
         given["boundary"],
     )
     design = basis(year, knots, tuple(map(float, ends)))
-    fitted = fit_rates(y, ones, design)
+    fitted = fit_log_linear(y, ones, design)
+    likelihood = stats.poisson.logpmf(y, fitted.expected).sum()
     centred = (year - year.mean()) / 10
     line = np.column_stack((np.ones(len(y)), centred))
     straight, bent = (
-        fit_rates(y, ones, columns) for columns in (line, np.column_stack((line, centred**2)))
+        fit_log_linear(y, ones, columns) for columns in (line, np.column_stack((line, centred**2)))
     )
     at = [1851, 1880, 1890, 1907, 1935, 1962]
     rows = basis(np.array(at, float), knots, tuple(map(float, ends)))
     n_coef = design.shape[1]
     return {
         "at_years": at,
-        "fitted_rate": np.exp(rows @ fitted.params),
-        "se_log_rate": np.sqrt(np.einsum("ij,jk,ik->i", rows, fitted.cov_params(), rows)),
+        "fitted_rate": np.exp(rows @ fitted.coefficients),
+        "se_log_rate": np.sqrt(np.einsum("ij,jk,ik->i", rows, fitted.covariance, rows)),
         "deviance": fitted.deviance,
-        "loglik": fitted.llf,
-        "aic": fitted.aic,
-        "bic": n_coef * math.log(len(y)) - 2 * fitted.llf,
+        "loglik": likelihood,
+        "aic": 2 * n_coef - 2 * likelihood,
+        "bic": n_coef * math.log(len(y)) - 2 * likelihood,
         "n_coef": n_coef,
-        "lr_vs_constant": fitted.null_deviance - fitted.deviance,
+        "lr_vs_constant": fit_log_linear(y, ones, line[:, :1]).deviance - fitted.deviance,
         "lr_vs_loglinear": straight.deviance - fitted.deviance,
         "quadratic_deviance": bent.deviance,
-        "fitted_total": fitted.fittedvalues.sum(),
+        "fitted_total": fitted.expected.sum(),
     }

@@ -17,7 +17,7 @@ from memtrace.point_process.models.constant import binomial_interval, garwood_in
 from memtrace.point_process.models.piecewise import piecewise_constant
 from memtrace.point_process.models.power_law import PowerLaw, power_law
 from memtrace.point_process.models.trend import Trend, log_linear
-from memtrace.point_process.regression import fit_rates
+from memtrace.point_process.regression import fit_shares
 
 # Times on a continuous axis are indices on an axis so fine that rounding is below 1e-12. On
 # windows of that many indices the binomial law is the Poisson law.
@@ -234,7 +234,7 @@ def bernoulli_regression(given: Answers) -> Answers:
     bits = np.array(given["bits"], np.int64)
     u = (np.arange(len(bits)) + 0.5) / len(bits)
     design, ones = np.column_stack((np.ones_like(u), u)), np.ones_like(bits)
-    logit, cloglog = (fit_rates(bits, ones, design, link=name) for name in ("logit", "cloglog"))
+    logit, cloglog = (fit_shares(bits, ones, design, link=name) for name in ("logit", "cloglog"))
     return {
         "logit_coef": logit.params,
         "logit_se": logit.bse,
@@ -360,7 +360,7 @@ def rescaled_gaps(given: Answers) -> Answers:
 
 def pairs_within(given: Answers) -> Answers:
     positions, total = np.array(given["positions"]), given["T"]
-    found = [ripley_k(positions, total, radius) for radius in given["r"]]
+    found = ripley_k(positions, total, given["r"])
     k = np.array([one.k for one in found])
     return {
         "K_uncorrected": [one.uncorrected for one in found],

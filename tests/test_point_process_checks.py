@@ -61,14 +61,28 @@ def test_moments_of_runs_are_those_of_all_orders() -> None:
 
 
 def test_moments_of_pairs_are_those_of_all_orders() -> None:
-    orders = [ripley_k(np.array(c), 10, 3) for c in combinations(range(10), 4)]
+    orders = [ripley_k(np.array(c), 10, [3])[0] for c in combinations(range(10), 4)]
 
     assert np.mean([order.k for order in orders]) == pytest.approx(orders[0].expected)
 
 
+def test_pairs_of_many_events_are_those_of_all_differences() -> None:
+    n, total, radii = 70_000, 1_000_000, [8, 40]
+    positions = np.sort(np.random.default_rng(0).choice(total, n, replace=False))
+    apart = np.concatenate([positions[lag:] - positions[:-lag] for lag in range(1, 41)])
+
+    for radius, found in zip(radii, ripley_k(positions, total, radii), strict=True):
+        near = apart[apart <= radius]
+        assert (found.radius, found.pairs) == (radius, 2 * len(near))
+        assert found.uncorrected == pytest.approx(total * 2 * len(near) / (n * (n - 1)), rel=1e-12)
+        ends = (total / (total - near)).mean()
+        assert found.k == pytest.approx(found.uncorrected * ends, rel=1e-12)
+
+
 def test_pairs_that_are_too_many_are_not_counted() -> None:
-    assert ripley_k(np.arange(100_000), 100_000, 50_000) is None
-    assert ripley_k(np.array([3]), 10, 2) is None
+    assert ripley_k(np.arange(100_000), 100_000, [50_000]) == ()
+    assert [one.radius for one in ripley_k(np.arange(100_000), 100_000, [50_000, 2])] == [2]
+    assert ripley_k(np.array([3]), 10, [2]) == ()
 
 
 def test_clusters_raise_pairs_runs_and_gaps() -> None:
@@ -76,7 +90,7 @@ def test_clusters_raise_pairs_runs_and_gaps() -> None:
     parents = rng.choice(100_000, 400, replace=False)
     clustered = np.unique((parents[:, None] + np.array([0, 1, 3])).ravel() % 100_000)
 
-    assert ripley_k(clustered, 100_000, 4).ratio > 5
+    assert ripley_k(clustered, 100_000, [4])[0].ratio > 5
     assert runs(clustered, 100_000).p_value < 1e-10
     assert geometric_gaps(np.diff(clustered)).p_value < 1e-10
 

@@ -15,7 +15,7 @@ from scipy import optimize, special, stats
 
 from memtrace.emergence.histories import Histories
 from memtrace.emergence.logs import exp
-from memtrace.point_process.regression import fit_rates
+from memtrace.point_process.regression import fit_shares
 from memtrace.types import FloatArray, Int64Array, Interval
 
 Z95 = 1.959963984540054
@@ -138,7 +138,7 @@ def regress(
         return HazardModel(undefined, undefined, math.nan, 0, math.nan, reason)
     # Where covariates tell events from their absence, the likelihood rises without end.
     with np.errstate(all="ignore"):
-        fitted = fit_rates(events, at_risk, design, link="cloglog", offset=np.log(length))
+        fitted = fit_shares(events, at_risk, design, link="cloglog", offset=np.log(length))
         left = int(fitted.df_resid)
         spread = float(fitted.pearson_chi2) / left if left else math.nan
         values, errors = np.asarray(fitted.params), np.asarray(fitted.bse)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from memtrace.errors import FitError
 from memtrace.point_process.events import EventSequence
@@ -19,12 +18,9 @@ from memtrace.point_process.shares import RateComparison, compare_shares
 from memtrace.types import UNDEFINED, FloatArray, Interval
 
 LEVEL = 0.05
-METHODS = {
-    "holm": "holm",
-    "hochberg": "simes-hochberg",
-    "benjamini-hochberg": "fdr_bh",
-    "benjamini-yekutieli": "fdr_by",
-}
+HOLM, HOCHBERG = "holm", "hochberg"
+BENJAMINI_HOCHBERG, BENJAMINI_YEKUTIELI = "benjamini-hochberg", "benjamini-yekutieli"
+METHODS = (HOLM, HOCHBERG, BENJAMINI_HOCHBERG, BENJAMINI_YEKUTIELI)
 
 
 def halves_and_ends(events: EventSequence) -> dict[str, RateComparison]:
@@ -51,12 +47,28 @@ def adjust_p_values(p_values: FloatArray | list[float], method: str = "holm") ->
 
     Checkpoints of one model are strongly dependent: `holm` and `benjamini-yekutieli` hold for any
     dependence, `hochberg` and `benjamini-hochberg` do not.
+
+    Raises:
+        KeyError: There is no such method.
     """
     given = np.asarray(p_values, float)
-    known = ~np.isnan(given)
+    # Undefined ones are sorted last.
+    order, m = np.argsort(given), int((~np.isnan(given)).sum())
+    rank = np.arange(1, m + 1)
+    factor = {
+        HOLM: m + 1 - rank,
+        HOCHBERG: m + 1 - rank,
+        BENJAMINI_HOCHBERG: m / rank,
+        BENJAMINI_YEKUTIELI: m / rank * (1 / rank).sum(),
+    }[method]
+    scaled = given[order[:m]] * factor
+    # A larger p-value never becomes the smaller one: Holm steps down, the others step up.
+    if method == HOLM:
+        stepped = np.maximum.accumulate(scaled)
+    else:
+        stepped = np.minimum.accumulate(scaled[::-1])[::-1]
     adjusted = np.full(given.shape, math.nan)
-    if known.any():
-        adjusted[known] = multipletests(given[known], method=METHODS[method])[1]
+    adjusted[order[:m]] = np.minimum(stepped, 1.0)
     return adjusted
 
 

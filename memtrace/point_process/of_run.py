@@ -31,7 +31,7 @@ def fit_run(
         run: The run.
         duplicates: Folder that `memtrace corpus duplicates` wrote. Without it, a corpus of at most
             2,000,000 rows is read; of a larger one only the number of memorized texts is known.
-        found: The events of the run, where they have been read already.
+        found: The events of the run, where they have been read already, with their hashes.
         window: Length of a window in sequences.
         margin: Rate ratio between the end and the start of training that counts as a drift.
         seed: Seed of the simulations.
@@ -41,7 +41,7 @@ def fit_run(
         CorpusError: `duplicates` is no table of the run's corpus.
         FitError: As `fit_poisson`.
     """
-    found = found or read_events(run)
+    found = found or read_events(run, hashes=True)
     events = EventSequence.from_run(run, found)
     try:
         texts = find_texts(run, duplicates)
@@ -55,15 +55,14 @@ def fit_run(
             seed=seed,
             cuts=cuts,
             unknown_texts=str(error),
-            event_texts=_event_texts(run, found),
+            event_texts=_event_texts(found, run.exposed_rows),
         )
     known = by_text(texts, found, run.exposed_rows, window=window, margin=margin, seed=seed)
     return fit_poisson(events, window=window, margin=margin, seed=seed, cuts=cuts, by_text=known)
 
 
-def _event_texts(run: Run, events: Events) -> EventTexts | None:
+def _event_texts(events: Events, exposed_rows: int) -> EventTexts | None:
     """Return how the exposed events fall on texts, by the hashes that the run keeps of them."""
-    hashes = read_events(run, hashes=True).text_hash
-    if hashes is None:
+    if events.text_hash is None:
         return None
-    return count_event_texts(hashes[events.sequence_index < run.exposed_rows])
+    return count_event_texts(events.text_hash[events.sequence_index < exposed_rows])

@@ -3,10 +3,13 @@
 import math
 from dataclasses import dataclass
 
-from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep
+import numpy as np
+from scipy import special, stats
 
-from memtrace.types import UNDEFINED, Interval
+from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
+
+Z = float(special.ndtri(0.975))
+"""Standard errors on either side that a 95% interval takes."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +34,41 @@ def compare_shares(events: tuple[int, int], exposures: tuple[int, int]) -> RateC
     interval, the ratio the one of its logarithm (Katz et al. 1978), adjusted where a count is 0.
     """
     (x, y), (s, t) = events, exposures
-    low, high = confint_proportions_2indep(x, s, y, t, method="newcomb", compare="diff")
     distribution = stats.hypergeom(s + t, x + y, s)
     tail = min(float(distribution.cdf(x)), float(distribution.sf(x - 1)))
     return RateComparison(
         difference=x / s - y / t,
-        difference_ci95=(float(low), float(high)),
+        difference_ci95=newcombe_interval(events, exposures),
         ratio=(x / s) / (y / t) if y else math.inf if x else math.nan,
         ratio_ci95=_ratio_interval(x, s, y, t),
         p_value=min(1.0, 2 * tail),
     )
 
 
+def newcombe_interval(events: tuple[int, int], exposures: tuple[int, int]) -> Interval:
+    """Return the 95% interval of the first share minus the second (Newcombe 1998, method 10).
+
+    The distances of Wilson's (1927) intervals from both shares are combined.
+    """
+    count, size = np.array(events), np.array(exposures)
+    share, low, high = count / size, *_wilson_interval(count, size)
+    difference = float(share[0] - share[1])
+    below = math.hypot(share[0] - low[0], high[1] - share[1])
+    above = math.hypot(share[1] - low[1], high[0] - share[0])
+    return difference - below, difference + above
+
+
+def _wilson_interval(count: Int64Array, size: Int64Array) -> tuple[FloatArray, FloatArray]:
+    share, denominator = count / size, 1 + Z**2 / size
+    centre = (share + Z**2 / (2 * size)) / denominator
+    half = Z * np.sqrt(share * (1 - share) / size + Z**2 / (4 * size**2)) / denominator
+    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+
+
 def _ratio_interval(x: int, s: int, y: int, t: int) -> Interval:
+    """Return the 95% interval of the ratio of two shares, with 1/2 added where a count is 0."""
     if x == y == 0:
         return UNDEFINED
-    method = "log" if x and y else "log-adjusted"
-    low, high = confint_proportions_2indep(x, s, y, t, method=method, compare="ratio")
-    return float(low) if x else 0.0, float(high) if y else math.inf
+    a, b, c, d = (value + (0.0 if x and y else 0.5) for value in (x, s, y, t))
+    middle, half = math.log((a / b) / (c / d)), Z * math.sqrt(1 / a - 1 / b + 1 / c - 1 / d)
+    return math.exp(middle - half) if x else 0.0, math.exp(middle + half) if y else math.inf

@@ -10,12 +10,12 @@ from scipy import stats
 from memtrace.emergence.logs import exp
 from memtrace.emergence.process.result import Drift
 from memtrace.emergence.timescales import ENOUGH
+from memtrace.point_process.log_linear import fit_log_linear
 from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.change_point import ChangePoint, grid_gains
 from memtrace.point_process.models.constant import garwood_interval
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.models.spline import DEGREE, KNOTS, basis
-from memtrace.point_process.regression import finite_rates
 from memtrace.point_process.windows import Windows
 from memtrace.report.numbers import count
 from memtrace.types import FloatArray, Int64Array, Interval
@@ -30,20 +30,20 @@ def drift_of(windows: Windows, u: FloatArray) -> tuple[Drift, Model]:
     reason, fitted = _no_drift(windows), None
     if reason is None:
         design = np.column_stack((np.ones(w), u))
-        fitted = finite_rates(windows.counts, windows.exposures, design)
+        fitted = fit_log_linear(windows.counts, windows.exposures, design)
     if fitted is None:
         reason = (
             reason or "too unequal intervals or counts: the fit of a drift has no finite numbers"
         )
         none = undefined_model("log-linear", w, reason, of=COUNTS)
         return Drift(math.nan, math.nan, reason), none
-    spread = max(1.0, float(fitted.pearson_chi2) / (w - 2))
-    level, theta = (float(value) for value in fitted.params)
-    trend = Drift(theta, float(fitted.bse[1]) * math.sqrt(spread))
+    spread = max(1.0, fitted.pearson / (w - 2))
+    level, theta = (float(value) for value in fitted.coefficients)
+    trend = Drift(theta, float(fitted.standard_errors[1]) * math.sqrt(spread))
     model = _model(
         "log-linear",
         windows,
-        fitted.fittedvalues,
+        fitted.expected,
         {"rate_per_text_step_start": exp(level), "log_rate_ratio": theta},
         {"log_rate_ratio": trend.log_interval(0.95)},
     )
@@ -94,12 +94,12 @@ def smooth_rate(windows: Windows, u: FloatArray) -> Model:
     design = basis(u, knots, (0.0, 1.0))
     if np.linalg.matrix_rank(design) < columns:
         return undefined_model("spline", w, "too little of training was seen", of=COUNTS)
-    fitted = finite_rates(windows.counts, windows.exposures, design)
+    fitted = fit_log_linear(windows.counts, windows.exposures, design)
     if fitted is None:
         return undefined_model("spline", w, "intervals without emergence leave no curve", of=COUNTS)
     names = [f"log_rate_coefficient_{i + 1}" for i in range(columns)]
-    values = dict(zip(names, map(float, fitted.params), strict=True))
-    return _model("spline", windows, fitted.fittedvalues, values, {})
+    values = dict(zip(names, map(float, fitted.coefficients), strict=True))
+    return _model("spline", windows, fitted.expected, values, {})
 
 
 def _model(

@@ -9,7 +9,7 @@ from scipy import stats
 from memtrace.evaluations.names import Training
 from memtrace.evaluations.terms.onset import find_onset
 from memtrace.evaluations.terms.result import Relation, Series
-from memtrace.point_process.regression import fit_rates
+from memtrace.point_process.regression import fit_shares
 from memtrace.types import FloatArray, Int64Array
 
 FEW_TERMS = 10
@@ -100,7 +100,7 @@ def _slope(right: Int64Array, count: Int64Array, questions: int) -> tuple[float,
     # Centred, so that intercept and slope are far from collinear.
     x = np.log10(1.0 + count)
     design = np.column_stack((np.ones(len(x)), x - x.mean()))
-    fit = fit_rates(right, np.full(len(x), questions), design, link="logit")
+    fit = fit_shares(right, np.full(len(x), questions), design, link="logit")
     p = np.asarray(fit.fittedvalues)
     bread = np.linalg.inv(design.T @ (design * (questions * p * (1 - p))[:, None]))
     residual = right - questions * p

@@ -68,7 +68,6 @@ def check(
     ranks, total = events.ranks, events.exposure
     u = (ranks + 0.5) / max(total, 1)
     radii = [radius for radius in (unit // 4, unit) if 0 < radius < total]
-    pairs = (ripley_k(ranks, total, radius) for radius in radii)
     mean = np.asarray(windows.exposures * (events.n_events / max(total, 1)), np.float64)
     return Checks(
         gaps=geometric_gaps(np.diff(ranks)),
@@ -79,5 +78,5 @@ def check(
         overdispersion=overdispersion(windows.counts, mean),
         rescaling=rescaling(events, best, rng),
         fano=fano_curve(events, unit),
-        ripley=tuple(pair for pair in pairs if pair is not None),
+        ripley=ripley_k(ranks, total, radii),
     )

@@ -126,8 +126,9 @@ def _cumulative_hazard(events: EventSequence, model: Model) -> tuple[FloatArray,
     rate = _rate(model, (edges[:-1] + edges[1:]) / 2 / events.n)
     hazard = -np.log1p(-np.minimum(rate, 1 - 1e-12))
     total = np.concatenate(([0.0], np.cumsum(hazard * np.diff(seen))))
-    cell = np.searchsorted(edges, events.positions, side="right") - 1
-    return total[cell] + hazard[cell] * (events.ranks - seen[cell]), hazard[cell]
+    counts = np.diff(np.searchsorted(events.positions, edges))
+    start, before, at = (np.repeat(x, counts) for x in (seen[:-1], total[:-1], hazard))
+    return before + at * (events.ranks - start), at
 
 
 def _distance(gaps: FloatArray) -> float:

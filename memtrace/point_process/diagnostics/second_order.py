@@ -4,10 +4,10 @@ It measures pairs and variances over scales; one rate for all of training is the
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from memtrace.point_process.diagnostics.dispersion import reference
 from memtrace.point_process.events import EventSequence
@@ -17,6 +17,8 @@ HALVINGS, DOUBLINGS = 2, 6
 """Window lengths from a quarter of the unit to 64 times it."""
 MOST_LAGS = 200
 """Ripley's K counts pairs by their distance in order; beyond so many the radius is left out."""
+BLOCK = 1 << 15
+"""Events whose pairs are counted at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,31 +108,45 @@ def _fano_at(
     return number, fano, allan, float(low), float(high)
 
 
-def ripley_k(positions: Int64Array, total: int, radius: int) -> RipleyK | None:
-    """Count pairs of events within `radius`; None if they are too many, or fewer than two events.
+def ripley_k(positions: Int64Array, total: int, radii: Sequence[int]) -> tuple[RipleyK, ...]:
+    """Count pairs of events within each radius, but for radii with too many of them.
 
-    Pairs are visited by their distance in order, so the work is that of pairs within the radius.
+    Nothing is counted of fewer than two events.
 
     Args:
         positions: Ascending positions or ranks.
         total: Length of the axis.
-        radius: Largest distance.
+        radii: Largest distances, each below `total`.
     """
     n = len(positions)
-    reach = np.searchsorted(positions, positions + radius, side="right") - np.arange(n) - 1
-    lags = int(reach.max(initial=0))
-    if n < 2 or lags > max(MOST_LAGS, 10_000_000 // n):
-        return None
-    # Half as wide where that does: the work is that of moving memory.
-    small: type[np.signedinteger] = np.int32 if total < 1 << 31 else np.int64
-    place: npt.NDArray[np.signedinteger] = positions.astype(small)
-    reach, index = reach.astype(small), np.arange(n, dtype=small)
-    pairs, weighted, start = 0, 0.0, place
-    for lag in range(1, lags + 1):
-        within = reach >= lag  # events with so many others within the radius
-        reach, index, start = reach[within], index[within], start[within]
-        distance = place[index + small(lag)] - start
-        pairs += 2 * len(distance)
-        weighted += 2 * float((total / (total - distance)).sum())
-    scale = total / (n * (n - 1))
-    return RipleyK(radius, pairs, scale * pairs, scale * weighted, 2 * radius * total / (total - 1))
+    most = max(MOST_LAGS, 10_000_000 // max(n, 1))
+    # Of `most` + 2 events in a row the first and the last must be further apart.
+    apart = positions[most + 1 :] - positions[: -most - 1]
+    counted = [radius for radius in radii if n > 1 and (apart > radius).all()]
+    scale = total / max(n * (n - 1), 1)
+    return tuple(
+        RipleyK(r, pairs, scale * pairs, scale * weighted, 2 * r * total / (total - 1))
+        for r, (pairs, weighted) in zip(counted, _pairs(positions, total, counted), strict=True)
+    )
+
+
+def _pairs(positions: Int64Array, total: int, radii: list[int]) -> list[tuple[int, float]]:
+    """Return the ordered pairs within each radius, and the sum of their weights.
+
+    Pairs are visited by their distance in order until none is within a radius, for a block of
+    events at a time that stays in the processor's cache.
+    """
+    n, descending = len(positions), sorted(radii, reverse=True)
+    pairs, weighted = dict.fromkeys(radii, 0), dict.fromkeys(radii, 0.0)
+    for start in range(0, n if radii else 0, BLOCK):
+        block = positions[start : start + BLOCK]
+        for lag in range(1, n - start):
+            later = positions[start + lag : start + lag + len(block)]
+            near = later - block[: len(later)]
+            if near.min() > descending[0]:
+                break
+            for radius in descending:
+                near = near[near <= radius]
+                pairs[radius] += 2 * len(near)
+                weighted[radius] += 2 * float((total / (total - near)).sum())
+    return [(pairs[radius], weighted[radius]) for radius in radii]

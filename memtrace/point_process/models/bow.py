@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import special
 
 from memtrace.point_process.events import EventSequence
+from memtrace.point_process.log_linear import fit_log_linear
 from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.constant import homogeneous
-from memtrace.point_process.regression import finite_rates
 from memtrace.types import FloatArray
 
 BINS = 512
@@ -47,12 +46,12 @@ def bow(events: EventSequence) -> Bow:
     middle = np.minimum(stop + bins.start, 2 * bins.start - (-events.n // BINS)) / (2 * events.n)
     v = middle - 0.5
     design = np.column_stack((np.ones_like(v), v, v**2))
-    fitted = finite_rates(bins.counts, bins.exposures, design) if len(v) > design.shape[1] else None
-    if fitted is None or not np.isfinite(fitted.bse).all() or np.abs(fitted.params).max() > LARGEST:
+    few = len(v) <= design.shape[1]
+    fitted = None if few else fit_log_linear(bins.counts, bins.exposures, design)
+    if fitted is None or np.abs(fitted.coefficients).max() > LARGEST:
         return Bow(undefined_model(name, n, "the quadratic rate has no finite fit"), nan, nan, nan)
-    level, slope, bend = map(float, fitted.params)
-    relative = fitted.fittedvalues / (bins.exposures * events.fraction)
-    gain = 2 * float(special.xlogy(bins.counts, relative).sum())
+    level, slope, bend = map(float, fitted.coefficients)
+    gain = fitted.gain(bins.counts, bins.exposures)
     turn = -slope / (2 * bend) if bend else nan
     inside = abs(turn) < 1 / 2
     model = Model(

@@ -5,8 +5,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from statsmodels.stats.proportion import proportion_confint
-from statsmodels.stats.rates import confint_poisson
+from scipy import special
 
 from memtrace.point_process.model import Model
 from memtrace.types import FloatArray
@@ -16,14 +15,9 @@ def garwood_interval(
     events: npt.ArrayLike, exposure: npt.ArrayLike, confidence: float = 0.95
 ) -> tuple[FloatArray, FloatArray]:
     """Return the exact two-sided interval of Poisson rates, elementwise (Garwood 1936)."""
-    counts = np.asarray(events)
-    low, high = confint_poisson(
-        counts if counts.ndim else counts.item(),
-        np.asarray(exposure) if np.ndim(exposure) else float(np.asarray(exposure)),
-        method="exact-c",
-        alpha=1 - confidence,
-    )
-    return low, high
+    counts, time, tail = np.asarray(events), np.asarray(exposure, float), (1 - confidence) / 2
+    low = np.where(counts > 0, special.gammaincinv(counts, tail), 0.0)
+    return low / time, special.gammainccinv(counts + 1, tail) / time
 
 
 def binomial_interval(
@@ -33,9 +27,10 @@ def binomial_interval(
 
     Clopper and Pearson (1934). It is narrower than Garwood's by sqrt(1 - p), where p is the rate.
     """
-    low, high = proportion_confint(
-        np.asarray(events), np.asarray(exposure), alpha=1 - confidence, method="beta"
-    )
+    counts, others = np.asarray(events), np.asarray(exposure) - np.asarray(events)
+    tail = (1 - confidence) / 2
+    low = np.where(counts > 0, special.betaincinv(counts, others + 1, tail), 0.0)
+    high = np.where(others > 0, special.betainccinv(counts + 1, others, tail), 1.0)
     return low, high
 
 

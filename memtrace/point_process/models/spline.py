@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 from scipy.interpolate import BSpline
 
 from memtrace.point_process.events import EventSequence
+from memtrace.point_process.log_linear import LogLinearRates, fit_log_linear
 from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.constant import homogeneous
-from memtrace.point_process.regression import finite_rates
 from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray
 
@@ -91,19 +91,17 @@ def spline(events: EventSequence, rng: np.random.Generator, *, inflation: float 
     fitted = _finite_fit(bins, design)
     if fitted is None:
         return _undefined(n, "a part without events sends the curve to minus infinity")
-    relative = fitted.fittedvalues / (bins.exposures * events.fraction)
-    gain = 2 * float(special.xlogy(bins.counts, relative).sum())
+    gain = fitted.gain(bins.counts, bins.exposures)
     scale = (1 - events.fraction) * inflation
     return _with_band(events, fitted, knots, gain, scale, rng)
 
 
-def _finite_fit(bins: Windows, design: FloatArray) -> Any:
+def _finite_fit(bins: Windows, design: FloatArray) -> LogLinearRates | None:
     """Return the regression, or None where the likelihood grows for ever as a rate goes to 0."""
-    fitted = finite_rates(bins.counts, bins.exposures, design)
-    if fitted is None:
+    fitted = fit_log_linear(bins.counts, bins.exposures, design)
+    if fitted is None or np.ptp(fitted.coefficients) >= LARGEST_RANGE:
         return None
-    finite = np.isfinite(fitted.bse).all() and np.ptp(fitted.params) < LARGEST_RANGE
-    return fitted if finite else None
+    return fitted if np.isfinite(fitted.standard_errors).all() else None
 
 
 def _undefined(n: int, reason: str) -> Spline:
@@ -120,14 +118,14 @@ def _knots(middle: FloatArray, exposures: FloatArray | Any) -> FloatArray:
 
 def _with_band(
     events: EventSequence,
-    fitted: Any,
+    fitted: LogLinearRates,
     knots: FloatArray,
     gain: float,
     scale: float,
     rng: np.random.Generator,
 ) -> Spline:
-    n, coefficients = events.n_events, fitted.params
-    covariance = fitted.cov_params() * scale
+    n, coefficients = events.n_events, fitted.coefficients
+    covariance = fitted.covariance * scale
 
     rate = partial(_spline_rate, knots=knots, coefficients=coefficients)
     u = np.linspace(0.5 / POINTS, 1 - 0.5 / POINTS, POINTS)

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep
 
-from memtrace.point_process.shares import compare_shares
+from memtrace.point_process.shares import compare_shares, newcombe_interval
 from memtrace.texts.exposure import CountStrata, ExposureClasses
 from memtrace.types import FloatArray, Int64Array, Interval
 
@@ -71,14 +70,13 @@ def once_effect(strata: CountStrata) -> OnceEffect | None:
     if min(s, t) > 1:
         error = math.sqrt(p * (1 - p) / (s - 1) + q * (1 - q) / (t - 1))
     half = float(stats.norm.ppf(0.975)) * error
-    low, high = confint_proportions_2indep(x, s, y, t, method="newcomb", compare="diff")
     return OnceEffect(
         exposed=(x, s),
         unexposed=(y, t),
         difference=p - q,
         standard_error=error,
         neyman_ci95=(p - q - half, p - q + half),
-        newcombe_ci95=(float(low), float(high)),
+        newcombe_ci95=newcombe_interval((x, y), (s, t)),
         p_value=compare_shares((x, y), (s, t)).p_value,
     )
 
