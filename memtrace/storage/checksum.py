@@ -8,7 +8,6 @@ The digest is taken with its own place filled with zeros, as the checksum of a t
 
 import hashlib
 from io import BytesIO
-from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,7 +44,11 @@ def is_intact(source: str | Path | BytesIO) -> bool:
         OSError: It cannot be read.
     """
     if isinstance(source, BytesIO):
-        return _matches(BytesIO(source.getbuffer()))  # the reader's own place stays where it is
+        place = source.tell()
+        try:
+            return _matches(source)
+        finally:
+            source.seek(place)
     path = Path(source) if isinstance(source, str) else source
     with path.open("rb") as file:
         return _matches(file)
@@ -73,12 +76,10 @@ def _place(file: BinaryIO) -> int | None:
 def _digest(file: BinaryIO, place: int) -> bytes:
     digest = hashlib.sha256()
     file.seek(0)
-    for start in count(0, _BLOCK):
-        block = bytearray(file.read(_BLOCK))
-        if not block:
-            break
-        low, high = max(place - start, 0), min(place + len(BLANK_CHECKSUM) - start, len(block))
-        if low < high:
-            block[low:high] = b"0" * (high - low)
+    for start in range(0, place, _BLOCK):
+        digest.update(file.read(min(_BLOCK, place - start)))
+    digest.update(BLANK_CHECKSUM.encode())
+    file.seek(len(BLANK_CHECKSUM), 1)
+    while block := file.read(_BLOCK):
         digest.update(block)
     return digest.hexdigest().encode()
