@@ -17,10 +17,15 @@ import numpy.typing as npt
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from hypothesis import settings
 from range_server import RangeServer
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
 Tokens = npt.NDArray[np.integer]
+
+# On a busy machine any example can take long.
+settings.register_profile("memtrace", deadline=None)
+settings.load_profile("memtrace")
 
 
 @pytest.fixture(scope="session")

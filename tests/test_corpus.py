@@ -23,9 +23,7 @@ def make_rows(n, tokens, seed=0):
     return np.random.default_rng(seed).integers(0, 60_000, (n, tokens)).astype(np.uint16)
 
 
-@settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 @given(
     n=st.integers(1, 40),
     row_tokens=st.integers(1, 9),

@@ -41,9 +41,7 @@ def by_dictionary(rows):
     return pl.DataFrame(table, schema=SCHEMA, orient="row")
 
 
-@settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     n=st.integers(1, 120),
     kinds=st.integers(1, 60),

@@ -67,7 +67,7 @@ def test_the_last_sample_of_gpt_neox_is_never_used(tmp_path):
 
 
 @pytest.mark.parametrize("name", SAME)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_any_rows_and_any_number_of_tokens(corpora, name, data):
     corpus, rows = corpora[name], expected(name)

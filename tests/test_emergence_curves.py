@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from memtrace.emergence.curves import (
@@ -44,7 +44,6 @@ def rising(noise=0.0, midpoint=4000.0, rng=None):
     return EvaluationCurve(STEPS, tuple(level), (noise,) * len(level))
 
 
-@settings(deadline=None)
 @given(
     values=st.lists(st.floats(0, 1), min_size=2, max_size=12),
     level=st.floats(0.05, 0.95),
@@ -56,7 +55,6 @@ def test_crossing_is_where_a_walk_along_the_curve_first_reaches_the_level(values
     assert found == pytest.approx(slow_crossing(steps, values, level), rel=1e-6, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=8), st.floats(0.1, 10), st.floats(-5, 5))
 def test_crossing_knows_no_unit_of_the_values_and_scales_with_the_steps(values, scale, shift):
     assume(values[-1] - values[0] > 1e-2)

@@ -76,7 +76,7 @@ def nulls(value: object, path: str = "") -> Iterator[str]:
         yield path
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_small_history_has_a_document_and_a_text(tmp_path_factory, data) -> None:
     steps = data.draw(st.lists(st.sampled_from([0, 1, 2, 3, 5, 8, 100]), min_size=2, unique=True))

@@ -183,7 +183,7 @@ def test_histories_are_those_of_a_loop_over_sequences(tmp_path, block) -> None:
 
 
 @pytest.mark.parametrize("block", [1 << 20, 23])
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1), texts=st.integers(1, ROWS))
 def test_copies_are_one_text(tmp_path_factory, block, seed, texts) -> None:
     """Whichever rows are copies, evaluated or not: the loop over texts finds the same."""

@@ -205,7 +205,7 @@ def test_only_a_folder_of_which_nothing_can_be_read_is_an_error(tmp_path, conten
         read_evaluations(tmp_path / "nowhere")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=5),

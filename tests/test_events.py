@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 from builders import write_run
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.corpus import open_corpus
@@ -179,7 +179,6 @@ def test_more_ranges_than_the_metadata_bear_are_not_written(tmp_path):
         assert not (run.folder / FILE_NAME).exists()
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from("-01"), max_size=40), st.integers(0, 45), st.integers(0, 45))
 def test_between_is_what_masks_say(states, start, length):
     seen = np.array([state != "-" for state in states], bool)

@@ -33,7 +33,7 @@ from memtrace.errors import ModelError
 ROOT = Path(__file__).parents[1]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-some = functools.partial(settings, deadline=None)
+some = functools.partial(settings)
 
 
 def test_rule_by_hand():

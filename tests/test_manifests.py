@@ -17,7 +17,7 @@ from memtrace.manifests import (
 )
 
 # Every example writes its own manifest over the last one's.
-one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_minimal_manifest(tmp_path, monkeypatch):

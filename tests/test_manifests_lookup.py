@@ -45,7 +45,7 @@ def test_a_repository_of_the_hub_is_the_model_that_is_in_it(tmp_path):
 
 
 @given(st.text())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_unknown_name_is_refused_in_one_line(name):
     with pytest.raises(ManifestError) as caught:
         find_model(f"?{name}")  # no name has a question mark

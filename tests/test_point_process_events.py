@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 from builders import write_run, write_shard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.errors import FitError
@@ -34,7 +34,6 @@ def scores_of(index: np.ndarray, memorized: np.ndarray) -> pl.LazyFrame:
     )
 
 
-@settings(deadline=None)
 @given(scans())
 def test_everything_derived_agrees_with_the_masks(scan) -> None:
     observed, memorized, length = scan
@@ -56,7 +55,6 @@ def test_everything_derived_agrees_with_the_masks(scan) -> None:
     np.testing.assert_array_equal(windows.counts, counts[exposures > 0])
 
 
-@settings(deadline=None)
 @given(scans(), st.integers(0, 60))
 def test_scores_give_the_events_their_gaps_and_the_control_group(scan, exposed) -> None:
     observed, memorized, _ = scan

@@ -64,7 +64,6 @@ def nulls_without_reason(value: object) -> list[str]:
     return inner + [k for k, v in value.items() if v is None and k != "reason"]
 
 
-@settings(deadline=None)
 @given(event_sequences(), st.integers(1, 60))
 def test_every_document_is_complete_json_and_every_null_has_a_reason(events, window) -> None:
     if events.exposure == 0 and events.unexposed_exposure is None:
@@ -107,7 +106,7 @@ def patterns(draw) -> EventSequence:
     )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(patterns())
 @example(EventSequence.from_positions([0], n=32_768, sequences_per_step=64))
 @example(EventSequence.from_positions([32_767], n=32_768, sequences_per_step=64))

@@ -31,7 +31,7 @@ def said(fit):
     return re.sub(r"\s+", " ", fit.summary(300))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.integers(1, 60),
     st.integers(1, 60),

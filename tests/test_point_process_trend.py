@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
@@ -14,7 +14,6 @@ from memtrace.point_process.models.trend import exponential_moments, log_linear,
 from memtrace.point_process.simulate import log_linear_drift, random_order
 
 
-@settings(deadline=None)
 @given(
     st.floats(-30, 30),
     st.lists(st.integers(0, 200), min_size=2, max_size=8, unique=True).map(sorted),

@@ -195,9 +195,7 @@ def test_unknown_places_give_one_line(hub):
         assert "\n" not in str(caught.value)
 
 
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_rows_in_any_order(corpus, rows, data):
     wanted = data.draw(st.lists(st.integers(0, ROWS - 1), max_size=30))

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import memtrace
@@ -34,7 +34,6 @@ def test_every_row_is_drawn_as_often_as_any_other():
     assert 5 < statistic < 45  # 0.999 of chi-squared with 19 degrees of freedom
 
 
-@settings(deadline=None)
 @given(
     start=st.integers(0, 5_000),
     length=st.integers(1, 3_000),

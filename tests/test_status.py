@@ -111,7 +111,7 @@ def test_an_unreadable_record_does_not_hide_the_others(tmp_path, content):
     assert states == {64: "failed", 128: "partial", 256: "failed", 512: "done"}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     start=st.integers(0, 200),
     length=st.integers(0, 300),

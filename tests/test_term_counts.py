@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.corpus import open_corpus, term_counts
@@ -60,7 +60,6 @@ TERMS = [
 forms = st.lists(st.integers(0, 3), min_size=1, max_size=4).map(tuple)
 
 
-@settings(deadline=None)
 @given(
     data=st.lists(st.lists(st.integers(0, 4), min_size=5, max_size=5), min_size=1, max_size=6),
     terms=st.lists(st.lists(forms, min_size=1, max_size=3, unique=True), min_size=1, max_size=5),

@@ -44,7 +44,7 @@ def corpora(draw):
     return labels, min(exposed, n), scanned, held
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(corpora())
 def test_counts_are_those_of_a_loop(corpus):
     labels, exposed, scanned, held = corpus
