@@ -277,8 +277,9 @@ def _write(
     """Write fit.json, report.html and the figures, whose names begin with the prefixes."""
     from memtrace.point_process.figures import small_multiples
     from memtrace.point_process.figures.drawing import draw_all
-    from memtrace.point_process.html import html_report
+    from memtrace.point_process.page import fit_page
     from memtrace.report.figures import write_figure
+    from memtrace.report.page import page_html
 
     with writing_to(output):
         write_document(output / "fit.json", one_or_list(documents))
@@ -289,5 +290,5 @@ def _write(
         for prefix, drawn in zip(prefixes, drawings, strict=True):
             for name, drawing in drawn.items():
                 drawing.write(output / f"{prefix}{name}")
-        page = html_report(fits, drawings)
+        page = page_html(fit_page(fits, drawings))
         (output / "report.html").write_text(page, encoding="utf-8")

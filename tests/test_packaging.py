@@ -97,6 +97,8 @@ def test_wheel_holds_one_top_level_name(wheel):
         "report/templates/page.html",
         "report/templates/style.css",
         "report/templates/fits.html",
+        "report/templates/findings.html",
+        "report/templates/page.js",
         "py.typed",
     ):
         assert f"memtrace/{part}" in names

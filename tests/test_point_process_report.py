@@ -11,10 +11,11 @@ from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, fit_poisson
 from memtrace.point_process.figures import shown
 from memtrace.point_process.figures.descriptions import described
-from memtrace.point_process.html import html_report
 from memtrace.point_process.models.piecewise import Cut
+from memtrace.point_process.page import fit_page
 from memtrace.point_process.simulate import log_linear_drift, random_order
 from memtrace.report.numbers import percent
+from memtrace.report.page import page_html
 
 CONTRACT = {
     "events": None,
@@ -116,7 +117,7 @@ def test_any_pattern_of_events_gives_a_document_and_sentences_without_nan(events
     # So many windows of 512 that a long axis would take gigabytes.
     fit = fit_poisson(events, window=max(512, events.n // 2000))
     document = json.dumps(fit.to_dict(), allow_nan=False)
-    page = html_report([fit], drawings=[{}])
+    page = re.sub("<script.*?</script>", "", page_html(fit_page([fit], [{}])), flags=re.DOTALL)
     seen = [fit.verdict, fit.summary(60), page, *(described(fit, name) for name in shown(fit))]
 
     assert nulls_without_reason(json.loads(document)) == []

@@ -75,8 +75,8 @@ def comparison_table(
             f"{row['events']:,}",
             DASH if row["texts"] is None else f"{row['texts']:,}",
             number(row["rate_per_million"], 3),
-            _drift(row["rate_ratio"]),
-            interval(row["ci90"], _drift),
+            bounded(row["rate_ratio"]),
+            interval(row["ci90"], bounded),
             p_value(row["p_value"]),
             p_value(row["p_value_holm"]),
         )
@@ -119,14 +119,16 @@ def _order(fit: PoissonResult) -> Rows:
     if trend.reason:
         return [("undefined", trend.reason)]
     if fit.has_copies:
-        drift = f"{_drift(trend.rate_ratio)}, {p_text(trend.p_value)}: exact whatever the copies"
+        drift = f"{bounded(trend.rate_ratio)}, {p_text(trend.p_value)}: exact whatever the copies"
         return [("rate, end over start", drift)]
     inside = "yes" if even.equivalent else "no"
-    ends = (
-        f"90% {interval(trend.interval(0.9), _drift)}, 95% {interval(trend.interval(0.95), _drift)}"
-    )
+    ci90, ci95 = (interval(trend.interval(level), bounded) for level in (0.9, 0.95))
+    ends = f"90% {ci90}, 95% {ci95}"
     return [
-        ("rate, end over start", f"{_drift(trend.rate_ratio)}, {ends}, {p_text(trend.p_value)}"),
+        (
+            "rate, end over start",
+            f"{bounded(trend.rate_ratio)}, {ends}, {p_text(trend.p_value)}",
+        ),
         (f"within margin {even.margin:g}", f"{inside}, {p_text(even.p_value)}"),
         ("minimum detectable ratio", f"{ratio(trend.detectable_ratio())} at 80% power"),
     ]
@@ -216,6 +218,6 @@ def _with_ci(value: float, ends: Interval, form: Any) -> str:
     return form(value) if text == DASH else f"{form(value)}, 95% {text}"
 
 
-def _drift(value: float) -> str:
+def bounded(value: float) -> str:
     """Return the ratio of a drift, which is neither 0 nor infinite: its logarithm is finite."""
     return ratio(min(max(value, 1e-300), 1e300))

@@ -1,5 +1,6 @@
 """Figures along training: rate, cumulative count, what a model leaves, the control group."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from memtrace.point_process.verdict import drift_text
 from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_for, nothing
 from memtrace.report.numbers import number, p_text, percent
 from memtrace.texts.exposure import CLASSES
+from memtrace.types import FloatArray, Int64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +28,43 @@ FEWEST_DRAWN = 20
 """Events from which a small panel has something to show."""
 
 
+@dataclass(frozen=True, eq=False)
+class RateInParts:
+    """The rate in equal parts of training, of those in which anything was scanned."""
+
+    start: Int64Array
+    stop: Int64Array
+    """Half-open ranges of the index."""
+    x: FloatArray
+    """Their middles on the training axis."""
+    counts: Int64Array
+    exposures: Int64Array
+    rate: FloatArray
+    """Events per window of sequences."""
+    low: FloatArray
+    high: FloatArray
+    """Exact 95% interval of each part by itself."""
+
+
+def rate_in_parts(fit: PoissonResult) -> RateInParts:
+    """Return the rate in 5 to `BINS` equal parts of training, more parts for more events."""
+    events = fit.events
+    length = -(-events.n // int(np.clip(events.n_events // 20, 5, BINS)))
+    bins = events.windows(length)
+    stop = np.minimum(bins.start + length, events.n)
+    low, high = binomial_interval(bins.counts, bins.exposures)
+    return RateInParts(
+        start=bins.start,
+        stop=stop,
+        x=position(fit, (bins.start + stop) / 2),
+        counts=bins.counts,
+        exposures=bins.exposures,
+        rate=bins.counts / bins.exposures * fit.window,
+        low=low * fit.window,
+        high=high * fit.window,
+    )
+
+
 def rate_over_training(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the rate in equal parts with exact 95% intervals, the log-linear fit and the spline.
 
@@ -34,14 +73,9 @@ def rate_over_training(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     ax = axes_for(ax, "Rate over training")
     if not fit.events.exposure:
         return nothing(ax, "no exposed sequence was scanned")
-    events, window = fit.events, fit.window
-    parts = int(np.clip(events.n_events // 20, 5, BINS))
-    bins = events.windows(-(-events.n // parts))
-    rate = bins.counts / bins.exposures * window
-    low, high = (end * window for end in binomial_interval(bins.counts, bins.exposures))
-    stop = np.append(bins.start[1:], events.n)
-    x = position(fit, (bins.start + np.minimum(stop, bins.start + -(-events.n // parts))) / 2)
-    error = np.maximum([rate - low, high - rate], 0.0)
+    parts, window = rate_in_parts(fit), fit.window
+    x, rate = parts.x, parts.rate
+    error = np.maximum([rate - parts.low, parts.high - rate], 0.0)
     ax.errorbar(x, rate, error, fmt="none", ecolor=GREY, elinewidth=1)
     ax.plot(x, rate, "o", color=INK, ms=4, label=f"{len(rate)} equal parts, exact 95% intervals")
     ax.axhline(fit.rate_per_window, color=GREY, ls="--", lw=1, label="constant rate")

@@ -50,8 +50,7 @@ def linear_rank(
     weights = 1 / copies[which] if by_text else np.ones(len(ranks))
     statistic = float((weights * ((ranks + 0.5) / rows - 0.5)).sum())
     total, squares = float(weights.sum()), float((weights**2).sum())
-    spread = (rows**2 - 1) / (12 * rows**2) * rows / max(rows - 1, 1)
-    variance = spread * (squares - total**2 / rows) if rows else math.nan
+    variance = _rank_variance(rows) * (squares - total**2 / rows) if rows else math.nan
     z = statistic / math.sqrt(variance) if variance > 0 else math.nan
     normal = float(2 * stats.norm.sf(abs(z)))
     drawn = normal
@@ -106,6 +105,11 @@ def ks_distance(
 def _distance(ranks: Int64Array, weights: FloatArray, rows: int) -> float:
     after = np.cumsum(weights)
     return float(max((after - (ranks + 1) / rows).max(), (ranks / rows - after + weights).max()))
+
+
+def _rank_variance(rows: int) -> float:
+    """Return rows / (rows - 1) times the variance of one rank over rows, (rows^2 - 1) / 12."""
+    return (rows**2 - 1) / (12 * rows**2) * rows / max(rows - 1, 1)
 
 
 def last_exposure(last: Int64Array, copies: Int64Array, rows: int) -> RankTest:

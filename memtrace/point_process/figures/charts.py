@@ -1,0 +1,175 @@
+"""Charts of a fit that readers can ask: rate over training and cumulative deviation."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memtrace.point_process.diagnostics.uniformity import deviations
+from memtrace.point_process.figures.axes import axis_unit, position
+from memtrace.point_process.figures.training import CURVE, rate_in_parts
+from memtrace.point_process.result import PoissonResult
+from memtrace.report.charts import data, specification
+from memtrace.report.numbers import p_value
+
+if TYPE_CHECKING:
+    import altair
+
+SPLINE = 40
+"""Points of a curve in a chart: enough for a smooth line."""
+
+
+def rate_chart(fit: PoissonResult) -> dict[str, Any]:
+    """Return the chart of the rate in equal parts, the spline with its band, and known cuts.
+
+    Hovering a part shows its steps, its count and its exact 95% interval.
+    """
+    import altair
+
+    x = altair.X("x:Q", title=_axis(fit), scale=altair.Scale(nice=False))
+    y = altair.Y("rate:Q", title=_rate_axis(fit))
+    low = altair.Y("low:Q", title=_rate_axis(fit))
+    points = altair.Chart(data(_part_rows(fit)))
+    told = [
+        altair.Tooltip("x:Q", title=f"{_axis(fit)}, middle of the part", format=",.0f"),
+        altair.Tooltip("events:Q", title="memorized", format=","),
+        altair.Tooltip("of:Q", title="of sequences", format=","),
+        altair.Tooltip("rate:Q", format=".4g"),
+        altair.Tooltip("low:Q", title="exact 95%, from", format=".4g"),
+        altair.Tooltip("high:Q", title="to", format=".4g"),
+    ]
+    mean = altair.Chart(data([{"rate": fit.rate_per_window}]))
+    layers = [
+        *_spline(fit, x, y, low),
+        *_cuts(fit, x),
+        mean.mark_rule(strokeDash=[4, 3], style="quiet").encode(y=y),
+        points.mark_rule(style="quiet").encode(x=x, y=low, y2="high:Q"),
+        points.mark_point(size=45, opacity=1).encode(x=x, y=y, tooltip=told),
+    ]
+    return specification(altair.layer(*layers))
+
+
+def cumulative_chart(fit: PoissonResult) -> dict[str, Any]:
+    """Return the chart of how far the events run ahead of the sequences, with its 95% band."""
+    import altair
+
+    events, spread = fit.events, fit.uniformity
+    before, after = deviations(events.ranks, events.exposure)
+    kept = np.unique(np.linspace(0, events.n_events - 1, CURVE // 2).astype(np.int64))
+    kept = np.union1d(kept, [np.abs(before).argmax(), np.abs(after).argmax()])
+    xs = position(fit, np.repeat(events.positions[kept], 2))
+    ys = np.column_stack((before[kept], after[kept])).ravel()
+    rows = [
+        {"x": float(at), "ahead": 100 * float(y), "order": i}
+        for i, (at, y) in enumerate(zip(xs, ys, strict=True))
+    ]
+    bound = 100 * spread.ks_critical95
+    ends = position(fit, np.array([0.0, events.n]))
+    band = [{"x": float(end), "low": -bound, "high": bound} for end in ends]
+    x = altair.X("x:Q", title=_axis(fit), scale=altair.Scale(nice=False))
+    y_title = "events ahead, % of all events"
+    y = altair.Y("ahead:Q", title=y_title)
+    told = [
+        altair.Tooltip("x:Q", title=_axis(fit), format=",.0f"),
+        altair.Tooltip("ahead:Q", title="ahead, %", format=".2f"),
+    ]
+    inside = altair.Chart(data(band)).mark_area(opacity=0.6)
+    line = altair.Chart(data(rows)).mark_line(tooltip=True)
+    return specification(
+        altair.layer(
+            inside.encode(x=x, y=altair.Y("low:Q", title=y_title), y2="high:Q"),
+            line.encode(x=x, y=y, order="order:Q", tooltip=told),
+        )
+    )
+
+
+def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the chart of the drift of many fits, those that have one, in their order.
+
+    Args:
+        rows: What `several.comparison` returns.
+    """
+    import altair
+
+    found = [
+        {
+            "fit": row["label"],
+            "place": place + 1,
+            "ratio": row["rate_ratio"],
+            "low": row["ci90"][0],
+            "high": row["ci90"][1],
+            "p": p_value(row["p_value_holm"]),
+        }
+        for place, row in enumerate(rows)
+        if math.isfinite(row["rate_ratio"])
+    ]
+    title = "rate, end/start"
+    base = altair.Chart(data(found)).encode(x=altair.X("place:Q", title="fit, in order"))
+    scale = altair.Scale(type="log", nice=False)
+    told = ["fit:N", altair.Tooltip("ratio:Q", title=title, format=".3g")]
+    told.append(altair.Tooltip("p:N", title="p, Holm"))
+    one = altair.Chart(data([{"ratio": 1.0}])).mark_rule(strokeDash=[4, 3], style="quiet")
+    return specification(
+        altair.layer(
+            base.mark_rule(style="quiet").encode(
+                y=altair.Y("low:Q", title=title, scale=scale), y2="high:Q"
+            ),
+            base.mark_point(opacity=1).encode(
+                y=altair.Y("ratio:Q", title=title, scale=scale), tooltip=told
+            ),
+            one.encode(y=altair.Y("ratio:Q", title=title, scale=scale)),
+        )
+    )
+
+
+def _part_rows(fit: PoissonResult) -> list[dict[str, Any]]:
+    parts = rate_in_parts(fit)
+    columns = {
+        "x": parts.x,
+        "rate": parts.rate,
+        "low": parts.low,
+        "high": parts.high,
+        "events": parts.counts,
+        "of": parts.exposures,
+    }
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _spline(fit: PoissonResult, x: "altair.X", y: "altair.Y", low: "altair.Y") -> list[Any]:
+    import altair
+
+    curve = fit.spline
+    if not len(curve.u) or fit.trend.reason:
+        return []
+    kept = np.unique(np.linspace(0, len(curve.u) - 1, SPLINE).astype(np.int64))
+    columns = np.column_stack((curve.rate, curve.low, curve.high))[kept] * fit.window
+    rows = [
+        {"x": float(at), "rate": float(rate), "low": float(below), "high": float(above)}
+        for at, (rate, below, above) in zip(
+            position(fit, curve.u[kept] * fit.events.n), columns, strict=True
+        )
+    ]
+    chart = altair.Chart(data(rows))
+    band = chart.mark_area(opacity=0.6).encode(x=x, y=low, y2="high:Q")
+    return [band, chart.mark_line().encode(x=x, y=y)]
+
+
+def _cuts(fit: PoissonResult, x: "altair.X") -> list[Any]:
+    import altair
+
+    if not fit.cuts:
+        return []
+    places = position(fit, np.array([cut.index for cut in fit.cuts]))
+    rows = [{"x": float(at), "cut": cut.name} for at, cut in zip(places, fit.cuts, strict=True)]
+    lines = altair.Chart(data(rows)).mark_rule(strokeDash=[2, 3], style="alert")
+    return [lines.encode(x=x, tooltip=["cut:N"])]
+
+
+def _rate_axis(fit: PoissonResult) -> str:
+    return f"memorized per {fit.window:,} sequences"
+
+
+def _axis(fit: PoissonResult) -> str:
+    return "training step" if axis_unit(fit) > 1 else "sequence index"

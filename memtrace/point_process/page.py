@@ -1,0 +1,231 @@
+"""The page of one fit or several: does training order matter?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from memtrace.point_process.figures import small_multiples
+from memtrace.point_process.figures.charts import cumulative_chart, drift_chart, rate_chart
+from memtrace.point_process.figures.descriptions import CAPTIONS, described, several_described
+from memtrace.point_process.figures.drawing import Drawings, draw_all
+from memtrace.point_process.methods import METHODS
+from memtrace.point_process.result import SIGNIFICANT, PoissonResult
+from memtrace.point_process.several import comparison
+from memtrace.point_process.text import bounded, printed
+from memtrace.point_process.verdict import verdict
+from memtrace.report.charts import available
+from memtrace.report.figures import png
+from memtrace.report.numbers import DASH, count, interval, number, p_text, p_value, percent, ratio
+from memtrace.report.page import Fact, Finding, Page, Shown, Table
+from memtrace.report.text import rendered
+
+QUESTION = "Does training order matter?"
+FEW = 4
+"""Fits up to which a page shows every figure of each; more show their chart alone."""
+MOST_PANELS = 24
+"""Fits up to which each has a panel in the figure of all."""
+TITLES = {
+    "rate": "Rate over training",
+    "cumulative": "Cumulative count against an even spread",
+    "fano": "Fano factor",
+    "residuals": "What the best model leaves",
+    "rootogram": "Window counts",
+    "qq": "Window counts against Poisson quantiles",
+    "control": "Exposed, and not",
+}
+COLUMNS = (
+    "fit",
+    "events",
+    "texts",
+    "per million",
+    "end/start",
+    "90% interval",
+    "p",
+    "p, Holm",
+    "p, Benjamini-Yekutieli",
+    "within margin",
+    "dispersion",
+    "best model",
+)
+TESTED = (
+    "Whether the memorized sequences lie in training as in a random order: steady drift, recency, "
+    "one change, humps and curves, and uneven steps. All of these tests together err in 5% of "
+    "random orders (Holm).",
+)
+LIMITS = (
+    "A drift below the minimum detectable ratio can be there and not be found.",
+    "An event says only that all tokens matched. Likelihoods of the same sequences see far "
+    "smaller effects of order.",
+)
+OF_COPIES = "copies of one text share one result: rates and effects are those of texts."
+
+
+def fit_page(fits: Sequence[PoissonResult], drawings: Sequence[Drawings] | None = None) -> Page:
+    """Return the page of one fit or several.
+
+    Args:
+        fits: What to show.
+        drawings: The figures of each fit, where they are drawn already.
+    """
+    if len(fits) == 1:
+        drawn = (drawings or draw_all(fits))[0]
+        return Page(QUESTION, finding(fits[0], drawn), methods=METHODS)
+    few = len(fits) <= FEW
+    pictures: Sequence[Drawings] = [{}] * len(fits)
+    if few:
+        pictures = drawings or draw_all(fits)
+    findings = [
+        finding(fit, drawn, name=f"fit-{i + 1}")
+        for i, (fit, drawn) in enumerate(zip(fits, pictures, strict=True))
+    ]
+    return Page(QUESTION, _summary(fits, findings), findings, METHODS)
+
+
+def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit") -> Finding:
+    """Return what is shown of one fit.
+
+    Args:
+        fit: The fit.
+        drawings: Its figures by name; those left out are not shown.
+        name: Its place on the page.
+    """
+    shown = [_shown(fit, one, drawings) for one in TITLES if one in drawings]
+    first = shown[0] if shown else _chart_alone(fit)
+    return Finding(
+        name=name,
+        label=fit.events.label or name.replace("-", " "),
+        answer=verdict(fit),
+        facts=_facts(fit),
+        figure=first,
+        tested=TESTED if fit.events.n_events else (),
+        limits=_limits(fit),
+        figures=shown[1:],
+        printed=rendered(printed(fit)),
+        provenance=[("run", fit.events.source)] if fit.events.source else (),
+    )
+
+
+def _shown(fit: PoissonResult, name: str, drawings: Drawings) -> Shown:
+    chart = _CHARTS[name](fit) if name in _CHARTS and available() else None
+    return Shown(TITLES[name], described(fit, name), CAPTIONS[name], drawings[name].png, chart)
+
+
+def _chart_alone(fit: PoissonResult) -> Shown | None:
+    if not (fit.events.exposure and available()):
+        return None
+    return Shown(TITLES["rate"], described(fit, "rate"), CAPTIONS["rate"], chart=rate_chart(fit))
+
+
+_CHARTS: dict[str, Any] = {"rate": rate_chart, "cumulative": cumulative_chart}
+
+
+def _facts(fit: PoissonResult) -> list[Fact]:
+    """Return the share memorized, the drift and what could have been found."""
+    return [_share(fit), *_drift(fit)]
+
+
+def _share(fit: PoissonResult) -> Fact:
+    events = fit.events
+    if fit.by_text is not None and fit.by_text.rates.texts:
+        rates = fit.by_text.rates
+        of = f"{rates.event_texts:,} of {count(rates.texts, 'text')} memorized"
+        return Fact(percent(rates.rate), of, f"95% {interval(rates.rate_ci95, percent)}")
+    of = f"{events.n_events:,} of {count(events.exposure, 'sequence')} memorized"
+    low, high = (end / fit.window for end in fit.rate_ci95)
+    note = f"95% {interval((low, high), percent)}, if no two are copies of one text"
+    return Fact(percent(events.fraction), of, note if events.exposure else "")
+
+
+def _drift(fit: PoissonResult) -> list[Fact]:
+    order = fit.primary
+    if order is None or order.trend.reason:
+        return []
+    who = ", texts that occur once" if fit.has_copies else ""
+    ends = f"90% {interval(order.trend.interval(0.9), bounded)}, {p_text(order.trend.p_value)}"
+    least = order.trend.detectable_ratio()
+    return [
+        Fact(bounded(order.trend.rate_ratio), f"rate, end/start{who}", ends),
+        Fact(ratio(least), "minimum detectable ratio", "at 80% power"),
+    ]
+
+
+def _limits(fit: PoissonResult) -> list[str]:
+    if not fit.events.n_events:
+        return []
+    unknown = f"Copies are not known ({fit.by_text_reason}): each row is taken as a text."
+    copies = [OF_COPIES.capitalize()] if fit.has_copies else []
+    return [*LIMITS, *([unknown] if fit.by_text is None else copies)]
+
+
+def _summary(fits: Sequence[PoissonResult], findings: Sequence[Finding]) -> Finding:
+    rows = comparison(fits)
+    return Finding(
+        name="all",
+        label=count(len(fits), "fit"),
+        answer=_answer(rows),
+        facts=_summary_facts(fits, rows),
+        figure=_side_by_side(fits, rows),
+        tested=TESTED,
+        limits=(
+            "Checkpoints of one model share most of what they memorized; the adjusted p-values "
+            "hold whatever that dependence.",
+            *LIMITS,
+        ),
+        tables=[_table(rows, findings)],
+    )
+
+
+def _side_by_side(fits: Sequence[PoissonResult], rows: Sequence[dict[str, Any]]) -> Shown | None:
+    """Return a panel for each fit; of many fits only the drift of each, where charts are there."""
+    if len(fits) <= MOST_PANELS:
+        title = "Rate over training, relative to its mean"
+        caption = "Fits with few events are left out."
+        return Shown(title, several_described(fits), caption, png(small_multiples(fits)))
+    if not available():
+        return None
+    caption = "Each fit with its 90% interval; 1 means that order does not matter."
+    return Shown("Drift", several_described(fits), caption, chart=drift_chart(rows))
+
+
+def _answer(rows: Sequence[dict[str, Any]]) -> str:
+    tested = [row for row in rows if row["p_value"] == row["p_value"]]  # not NaN
+    if not tested:
+        return f"In none of {count(len(rows), 'fit')} can a drift of the rate be tested."
+    drifts = [row for row in tested if row["p_value_holm"] < SIGNIFICANT]
+    within = sum(bool(row["equivalent"]) for row in tested)
+    margin = f"{tested[0]['margin']:g}"
+    found = f"In {len(drifts):,} of {count(len(tested), 'fit')} that can be tested"
+    return (
+        f"{found} the rate drifts along training (Holm, 5% in all); in {within:,} it is shown to "
+        f"agree within the margin of {margin}."
+    )
+
+
+def _summary_facts(fits: Sequence[PoissonResult], rows: Sequence[dict[str, Any]]) -> list[Fact]:
+    tested = [row for row in rows if row["p_value"] == row["p_value"]]
+    facts = [Fact(f"{len(fits):,}", "fits", f"{len(tested):,} with a testable drift")]
+    if tested:
+        least = min(tested, key=lambda row: row["p_value_holm"])
+        note = f"{least['label']}: end/start {bounded(least['rate_ratio'])}"
+        facts.append(Fact(p_value(least["p_value_holm"]), "smallest p, Holm", note))
+    most = max(rows, key=lambda row: row["events"])
+    facts.append(Fact(f"{most['events']:,}", "most sequences memorized", most["label"]))
+    return facts
+
+
+def _table(rows: Sequence[dict[str, Any]], findings: Sequence[Finding]) -> Table:
+    cells = [(one.label, *_row(row)) for one, row in zip(findings, rows, strict=True)]
+    return Table("All fits", COLUMNS, cells, [one.name for one in findings])
+
+
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{row['events']:,}",
+        DASH if row["texts"] is None else f"{row['texts']:,}",
+        number(row["rate_per_million"]),
+        bounded(row["rate_ratio"]),
+        interval(row["ci90"], bounded),
+        *(p_value(row[key]) for key in ("p_value", "p_value_holm", "p_value_by")),
+        {True: "yes", False: "no", None: DASH}[row["equivalent"]],
+        number(row["dispersion"]),
+        row["best_model"],
+    )

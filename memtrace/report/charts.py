@@ -1,0 +1,58 @@
+"""Charts that readers can ask: Vega-Lite specifications, drawn by a library inside the page.
+
+Altair and the library are in the extra `report`. Without it pages have pictures.
+"""
+
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from memtrace.report.json import json_safe
+
+if TYPE_CHECKING:
+    import altair
+
+HEIGHT = 280
+"""Of a chart, in CSS pixels; its width is that of its place."""
+MOST_ROWS = 5000
+"""Of the data of one chart: more cannot be told apart, and would make the page slow."""
+
+
+@cache
+def available() -> bool:
+    """Return whether charts can be drawn: the extra `report` is installed."""
+    return all(find_spec(name) is not None for name in ("altair", "vl_convert"))
+
+
+@cache
+def library() -> str | None:
+    """Return the JavaScript that draws charts, None where the extra is not installed."""
+    if not available():
+        return None
+    import vl_convert
+
+    bundle: Any = vl_convert.javascript_bundle  # its stub lacks the default of the argument
+    return str(bundle())
+
+
+def data(rows: list[dict[str, Any]]) -> "altair.InlineData":
+    """Return rows as the data of a chart, inside it, to five digits; what is not finite is missing.
+
+    Raises:
+        ValueError: There are more rows than `MOST_ROWS`.
+    """
+    import altair
+
+    if len(rows) > MOST_ROWS:
+        raise ValueError(f"{len(rows):,} rows, above {MOST_ROWS:,}: thin them out for a chart")
+    return altair.InlineData(values=[json_safe(_rounded(row)) for row in rows])
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
+
+
+def specification(chart: "altair.TopLevelMixin") -> dict[str, Any]:
+    """Return a chart as the page's script takes it: as wide as its place."""
+    wide: Any = chart
+    return dict(wide.properties(width="container", height=HEIGHT).to_dict(validate=False))

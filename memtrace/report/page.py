@@ -1,0 +1,123 @@
+"""A page of results: the question, the answer, what shows it, and what lies behind it.
+
+An analysis builds a `Page` from its results; how a page looks is decided here and in `templates`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from memtrace.report.charts import library
+from memtrace.report.glossary import TERMS, anchor, explained
+from memtrace.report.html import picture, render, script
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number that stands out, such as `0.052%`, what it is, and its uncertainty."""
+
+    value: str
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure on a page: a chart where the library is installed, else a picture."""
+
+    title: str
+    description: str
+    """What is seen in it, for readers who do not see it."""
+    caption: str = ""
+    image: bytes | None = None
+    """A PNG."""
+    chart: dict[str, Any] | None = None
+    """A Vega-Lite specification, see `charts`."""
+
+    @property
+    def address(self) -> str:
+        """Return the picture as an address for `src`."""
+        return picture(self.image or b"")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text; a page lets readers sort it, and filter a long one."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    links: Sequence[str] = ()
+    """For each row the name of the finding that its first cell leads to, or nothing."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a number came about: its name, its formula in a line, and where that is from."""
+
+    name: str
+    formula: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One answer with what it rests on."""
+
+    name: str
+    """Unique on its page; letters, digits and hyphens."""
+    label: str
+    """What it is about, such as `pythia/1.4b step 143000`."""
+    answer: str
+    facts: Sequence[Fact] = ()
+    figure: Shown | None = None
+    tested: Sequence[str] = ()
+    """What was tested, a sentence each."""
+    limits: Sequence[str] = ()
+    """What cannot be seen in it, a sentence each."""
+    figures: Sequence[Shown] = ()
+    """More figures, folded."""
+    tables: Sequence[Table] = ()
+    printed: str = ""
+    """All numbers as the terminal shows them, folded."""
+    provenance: Sequence[tuple[str, str]] = ()
+    """What the numbers come from: run, digests, the command to repeat."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A question with its answer, and the findings behind it where there are several."""
+
+    question: str
+    summary: Finding
+    findings: Sequence[Finding] = ()
+    methods: Sequence[Method] = ()
+    links: Sequence[tuple[str, str]] = field(default=())
+    """Other pages of the report: address and title."""
+
+
+def page_html(page: Page) -> str:
+    """Return the page as one HTML document that needs nothing beside it."""
+    charts = library() if any(shown.chart for shown in _figures(page)) else None
+    scripts = [*([charts] if charts else []), script("memtrace.report", "page.js")]
+    return render(
+        "memtrace.report",
+        "findings.html",
+        scripts=scripts,
+        page=page,
+        alive=charts is not None,
+        explained=explained(),
+        terms=TERMS,
+        anchor=anchor,
+    )
+
+
+def head_html(finding: Finding) -> str:
+    """Return the head of a page for a notebook: the answer, its numbers and its figure."""
+    return render("memtrace.report", "head.html", finding=finding)
+
+
+def _figures(page: Page) -> list[Shown]:
+    findings = [page.summary, *page.findings]
+    first = [finding.figure for finding in findings if finding.figure]
+    return first + [shown for finding in findings for shown in finding.figures]

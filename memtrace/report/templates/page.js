@@ -1,0 +1,112 @@
+// What a page does once it is read: draws charts, sorts and filters tables, explains terms.
+"use strict";
+
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+function style() {
+  const [ink, soft, line, blue, pale, red, grey] =
+    ["--ink", "--soft", "--line", "--blue", "--pale", "--red", "--grey"].map(css);
+  const axis = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: grey, tickColor: grey, titleFontWeight: "normal" };
+  return {
+    background: "transparent", font: "system-ui, sans-serif",
+    axis: { ...axis, labelFontSize: 12, titleFontSize: 12.5 },
+    axisX: { grid: false }, view: { stroke: null },
+    legend: { labelColor: ink, titleColor: ink, labelFontSize: 12 },
+    title: { color: ink }, text: { color: ink, fontSize: 12 },
+    point: { color: blue, filled: true }, line: { color: blue, strokeWidth: 2 }, area: { color: pale },
+    bar: { color: blue }, rule: { color: grey }, errorbar: { color: grey }, rect: { color: blue },
+    range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [css("--box"), blue], ramp: [css("--box"), blue] },
+    style: { alert: { color: red, fill: red }, quiet: { color: soft, stroke: soft } },
+  };
+}
+
+function draw(place) {
+  const chart = JSON.parse(place.nextElementSibling.textContent);
+  const options = { ast: true, renderer: "svg", actions: false, config: style() };
+  vegaEmbed(place, chart, options).then((made) => {
+    made.view.addEventListener("click", (event, item) => {
+      if (item && item.datum && item.datum.anchor) location.hash = item.datum.anchor;
+    });
+  });
+}
+
+function drawCharts() {
+  const places = document.querySelectorAll(".chart");
+  const drawn = new Set();
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting && !drawn.has(target)) { drawn.add(target); draw(target); }
+    }
+  }, { rootMargin: "400px" });
+  places.forEach((place) => watcher.observe(place));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(draw));
+  addEventListener("beforeprint", () => places.forEach((place) => { if (!drawn.has(place)) { drawn.add(place); draw(place); } }));
+}
+
+function key(text) {
+  const found = text.replaceAll(",", "").match(/-?\d+(\.\d+)?(e[-+]?\d+)?/i);
+  return found ? Number(found[0]) : text.trim() === "–" ? Infinity : NaN;
+}
+
+function compare(a, b) {
+  const [x, y] = [key(a), key(b)];
+  return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x === y ? 0 : x - y;
+}
+
+function sortable(table) {
+  const body = table.tBodies[0];
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    head.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") !== "ascending";
+      table.tHead.querySelectorAll("[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const rows = [...body.rows].sort((a, b) => compare(a.cells[column].textContent, b.cells[column].textContent));
+      body.replaceChildren(...(up ? rows : rows.reverse()));
+    });
+  });
+}
+
+function filterable(table) {
+  if (table.tBodies[0].rows.length < 12) return;
+  const label = document.createElement("label");
+  label.className = "filter";
+  label.textContent = "Only rows with ";
+  const input = document.createElement("input");
+  input.type = "search";
+  label.append(input);
+  table.parentElement.before(label);
+  input.addEventListener("input", () => {
+    const wanted = input.value.toLowerCase();
+    for (const row of table.tBodies[0].rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+  });
+}
+
+function explain(button) {
+  const meaning = document.getElementById(button.getAttribute("popovertarget"));
+  const near = () => {
+    const place = button.getBoundingClientRect();
+    meaning.style.left = `${Math.max(16, Math.min(place.left, innerWidth - meaning.offsetWidth - 16))}px`;
+    const below = place.bottom + 6;
+    meaning.style.top = `${below + meaning.offsetHeight < innerHeight ? below : Math.max(6, place.top - meaning.offsetHeight - 6)}px`;
+  };
+  let hovered = false;
+  meaning.addEventListener("toggle", (event) => { if (event.newState === "open") near(); });
+  button.addEventListener("mouseenter", () => { if (!meaning.matches(":popover-open")) { hovered = true; meaning.showPopover(); } });
+  button.addEventListener("mouseleave", () => { if (hovered) { hovered = false; meaning.hidePopover(); } });
+  button.addEventListener("click", () => { hovered = false; });
+}
+
+function openTarget() {
+  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target && target.tagName === "DETAILS") { target.open = true; target.scrollIntoView(); }
+}
+
+if (window.vegaEmbed) drawCharts();
+document.querySelectorAll("table.sortable").forEach((table) => { sortable(table); filterable(table); });
+document.querySelectorAll("button.term").forEach(explain);
+addEventListener("hashchange", openTarget);
+openTarget();

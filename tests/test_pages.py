@@ -1,0 +1,179 @@
+"""Pages in a browser: they load nothing, run nothing that texts hold, and can be used by all."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.point_process.page import MOST_PANELS, fit_page
+from memtrace.point_process.simulate import log_linear_drift, random_order
+from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_html
+
+CHROMIUM = shutil.which("chromium")
+HOSTILE = "<img src=x onerror=alert(1)>\x07\u202e</script><script>alert(2)</script>"
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+playwright = pytest.importorskip("playwright.sync_api")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def show(browser, tmp_path) -> Iterator[Callable[..., "playwright.Page"]]:
+    """Return a function that shows a page, and fails at the end if it complained or asked."""
+    complaints: list[str] = []
+    contexts = []
+
+    def shown(page: Page, width: int = 1280, scheme: str = "light") -> "playwright.Page":
+        path = tmp_path / "page.html"
+        path.write_text(page_html(page), encoding="utf-8")
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+        tab.on("request", lambda request: complaints.append(request.url) if foreign(request) else 0)
+        tab.goto(Path(path).as_uri())
+        return tab
+
+    def foreign(request: "playwright.Request") -> bool:
+        return not request.url.startswith(("file:", "data:"))
+
+    yield shown
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def several() -> Page:
+    rng = np.random.default_rng(0)
+    fits = [fit_poisson(log_linear_drift(20_000, 300, ratio, rng)) for ratio in (1.0, 1.2, 3.0)]
+    fits.append(fit_poisson(EventSequence.from_positions([], n=100, label=HOSTILE)))
+    fits.append(fit_poisson(random_order(4_000, 4_000, rng)))
+    return fit_page(fits)
+
+
+@pytest.fixture(scope="module")
+def one() -> Page:
+    return fit_page([fit_poisson(random_order(20_000, 300, np.random.default_rng(1)))])
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_answer_is_seen_without_scrolling_and_nothing_is_wider_than_the_window(
+    show, one, several, width
+) -> None:
+    for page in (one, several):
+        tab = show(page, width)
+        box = tab.locator(".answer").first.bounding_box()
+        assert box["y"] + box["height"] <= 800
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(show, several, one, scheme) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    for page in (one, several):
+        tab = show(page, 768, scheme)
+        tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        tab.wait_for_timeout(300)
+        found = axe.Axe().run(tab)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def test_charts_are_drawn_under_the_policy_and_tell_what_is_under_the_pointer(show, one) -> None:
+    pytest.importorskip("vl_convert")
+    tab = show(one)
+    tab.wait_for_selector(".chart svg path")
+    points = tab.locator(".chart svg .mark-symbol path")
+    assert points.count() >= 5
+    points.nth(2).hover()
+    assert "memorized" in tab.locator("#vg-tooltip-element").inner_text()
+
+
+def test_tables_sort_by_number_and_lead_to_the_finding(show, several) -> None:
+    tab = show(several)
+    events = tab.locator("thead th", has_text="events").get_by_role("button")
+    column = "[...document.querySelectorAll('tbody tr')].map((row) => row.cells[1].textContent)"
+    for ascending in (True, False):
+        events.click()
+        counts = [int(cell.replace(",", "")) for cell in tab.evaluate(column)]
+        assert counts == sorted(counts, reverse=not ascending)
+    tab.locator("tbody a").first.click()
+    assert tab.locator("details.finding[open]").count() == 1
+
+
+def test_long_tables_are_filtered(show) -> None:
+    rows = [[f"row {i}", str(i * i)] for i in range(40)]
+    tab = show(
+        Page(
+            "Many?",
+            Finding("all", "rows", "Forty.", tables=[Table("Rows", ["row", "square"], rows)]),
+        )
+    )
+    tab.get_by_role("searchbox").fill("row 3")
+    assert tab.locator("tbody tr:visible").count() == 11
+
+
+def test_terms_are_explained_by_pointer_and_by_keyboard(show, several) -> None:
+    tab = show(several)
+    term = tab.locator("button.term", has_text="Holm").first
+    meaning = tab.locator("#term-holm")
+    assert not meaning.is_visible()
+    term.hover()
+    assert meaning.is_visible()
+    tab.mouse.move(0, 0)
+    assert not meaning.is_visible()
+    term.press("Enter")
+    assert meaning.is_visible()
+
+
+def test_names_and_texts_with_markup_do_nothing(show) -> None:
+    figure = Shown(
+        HOSTILE,
+        HOSTILE,
+        HOSTILE,
+        chart={
+            "data": {"values": [{"x": HOSTILE}]},
+            "mark": "point",
+            "encoding": {"x": {"field": "x", "type": "nominal", "title": HOSTILE}},
+        },
+    )
+    table = Table(HOSTILE, [HOSTILE], [[HOSTILE]])
+    finding = Finding(
+        "one",
+        HOSTILE,
+        HOSTILE,
+        [Fact(HOSTILE, HOSTILE, HOSTILE)],
+        figure,
+        [HOSTILE],
+        [HOSTILE],
+        [figure],
+        [table],
+        HOSTILE,
+        [(HOSTILE, HOSTILE)],
+    )
+    tab = show(Page(HOSTILE, finding, [finding], links=[("index.html", HOSTILE)]))
+    tab.wait_for_timeout(300)
+    assert tab.locator("img[src=x]").count() == 0
+
+
+def test_a_hundred_and_fifty_four_checkpoints_are_one_page_of_less_than_three_megabytes() -> None:
+    rng = np.random.default_rng(2)
+    fit = fit_poisson(random_order(20_000, 300, rng))
+    page = fit_page([fit] * (MOST_PANELS + 1))
+    findings = [replace(page.findings[0], name=f"fit-{i}") for i in range(154)]
+    html = page_html(replace(page, findings=findings))
+    assert len(html) < 3_000_000
+    assert html.count('class="finding"') == 154
