@@ -16,8 +16,10 @@ from .parameters import (
     folder_type,
     json_option,
     manifest_option,
+    offset_option,
     output_option,
     seed_option,
+    tokens_option,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ def info(
         "corpus": opened.name,
         "rows": len(opened),
         "row_tokens": opened.row_tokens,
+        "first_token": opened.first_token,
         "tokens": len(opened) * opened.row_tokens,
         "dtype": opened.dtype.name,
         "bytes": opened.size,
@@ -144,6 +147,8 @@ def verify(source: str, published_as: str | None, manifest: Path | None, json: b
     type=SequenceRange(),
     help="Only the files that hold rows A to B, B not included.",
 )
+@tokens_option
+@offset_option
 @dry_run_option
 @manifest_option
 @json_option
@@ -151,20 +156,25 @@ def pack(
     source: str,
     output: Path,
     sequences: tuple[int, int] | None,
+    tokens: int | None,
+    offset: int,
     dry_run: bool,
     manifest: Path | None,
     json: bool,
 ) -> None:
     """Write the first 64 tokens of every row into a prefix pack.
 
-    It has 3% of the bytes. Repeating the command after an interruption loses at most one file.
+    Of rows of 2,049 tokens it has 3% of the bytes. Repeating the command after an interruption
+    loses at most one file.
 
     \b
     memtrace corpus pack pile/document --output packs/pile
+    memtrace corpus pack pile/document --tokens 100 --output packs/pile-100
     """
     from memtrace.corpus import open_corpus
 
-    _pack(open_corpus(source, manifest=manifest), output, sequences, dry_run, json)
+    opened = open_corpus(source, manifest=manifest)
+    _pack(opened, output, sequences, tokens, offset, dry_run, json)
 
 
 @corpus.command()
@@ -174,6 +184,8 @@ def pack(
     type=Whole(min=1),
     help="Only the files that hold what the checkpoint of this step has seen.  [default: all]",
 )
+@tokens_option
+@offset_option
 @click.option("--output", type=folder_type, help="Folder of the pack.  [default: packs/NAME]")
 @dry_run_option
 @manifest_option
@@ -181,6 +193,8 @@ def pack(
 def fetch(
     name: str,
     step: int | None,
+    tokens: int | None,
+    offset: int,
     output: Path | None,
     dry_run: bool,
     manifest: Path | None,
@@ -199,7 +213,8 @@ def fetch(
 
     suite, named = find_corpus(name, manifest=manifest)
     rows = None if step is None else (0, suite.exposed_rows(step, named.rows))
-    _pack(open_named(named), output or Path("packs", name), rows, dry_run, json)
+    folder = output or Path("packs", name)
+    _pack(open_named(named), folder, rows, tokens, offset, dry_run, json)
 
 
 corpus.add_command(duplicates)
@@ -246,12 +261,15 @@ def _pack(
     source: "Corpus",
     output: Path,
     rows: tuple[int, int] | None,
+    tokens: int | None,
+    offset: int,
     dry_run: bool,
     json: bool,
 ) -> None:
     from memtrace.corpus.pack_writer import estimate_pack, write_pack
 
-    estimate = estimate_pack(source, output, rows=rows)
+    kept: dict[str, Any] = {"rows": rows, "tokens": tokens, "offset": offset}
+    estimate = estimate_pack(source, output, **kept)
     if not dry_run:
         logger.info("%s", _estimate_text(estimate))
         title = f"Packing {source.name}"
@@ -259,7 +277,7 @@ def _pack(
             resumable("finished files of the pack are kept"),
             show_progress(title, estimate.rows, "rows") as advance,
         ):
-            write_pack(source, output, rows=rows, on_progress=advance)
+            write_pack(source, output, **kept, on_progress=advance)
     document = {"pack": str(output), **asdict(estimate)}
     text: Callable[[], str] = lambda: (  # noqa: E731 (a def would need a docstring to say less)
         _estimate_text(estimate) if dry_run else f"Pack: {output}"
@@ -313,9 +331,14 @@ def _info_text(document: dict[str, Any]) -> str:
     which = "all rows" if seen["rows"] == document["rows"] else f"{seen['rows']:,} rows read"
     place = "read over the network" if document["remote"] else "on this machine"
     eod = f"occurs {seen['eod_tokens']:,} times" if seen["eod_occurs"] else "does not occur"
+    first = document["first_token"]
+    at = f", tokens {first}-{first + document['row_tokens'] - 1} of each" if first else ""
     lines = [
         ("corpus", f"{document['corpus']}, {document['parts']} files {place}"),
-        ("rows", f"{document['rows']:,} of {document['row_tokens']} {document['dtype']} tokens"),
+        (
+            "rows",
+            f"{document['rows']:,} of {document['row_tokens']} {document['dtype']} tokens{at}",
+        ),
         ("tokens", f"{document['tokens']:,} ({document['bytes']:,} bytes)"),
         ("digest", document["digest"]),
         ("read", which),

@@ -14,6 +14,7 @@ from .parameters import (
     json_option,
     manifest_option,
     output_option,
+    sequence_options,
     step_option,
 )
 
@@ -24,13 +25,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source")
 @output_option("the table", required=True)
+@sequence_options(None)
 @manifest_option
 @json_option
-def duplicates(source: str, output: Path, manifest: Path | None, json: bool) -> None:
+def duplicates(
+    source: str,
+    output: Path,
+    prompt_tokens: int | None,
+    continuation_tokens: int | None,
+    offset: int,
+    manifest: Path | None,
+    json: bool,
+) -> None:
     """Write how often each sequence occurs, and where.
 
-    A Parquet table (duplicates-*.parquet), one row a sequence: how often its 64 tokens occur in
-    the corpus, where first and where last. It joins with scores on sequence_index. Beside it, in
+    A Parquet table (duplicates-*.parquet), one row a sequence: how often its tokens occur in the
+    corpus, where first and where last. It joins with scores on sequence_index. Beside it, in
     copies-*.parquet, are the repeated sequences alone. A corpus of up to 2,000,000 rows needs no
     such table.
 
@@ -42,7 +52,14 @@ def duplicates(source: str, output: Path, manifest: Path | None, json: bool) -> 
 
     opened = open_corpus(source, manifest=manifest)
     with show_progress(f"Counting {opened.name}", len(opened), "rows") as advance:
-        write_duplicates(opened, output, on_progress=advance)
+        write_duplicates(
+            opened,
+            output,
+            prompt_tokens=prompt_tokens,
+            continuation_tokens=continuation_tokens,
+            offset=offset,
+            on_progress=advance,
+        )
     document = {"table": str(output), **count_repeated(output)}
     print_result(
         document,
@@ -146,7 +163,9 @@ def _suite_of(source: str, suite: str | None, manifest: Path | None) -> "Suite":
 
 def _count_text(document: dict[str, Any]) -> str:
     tokens = document["tokens_of_a_row"]
-    which = f"the first {tokens} tokens" if document["prefixes_only"] else f"all {tokens} tokens"
+    which = (
+        f"the {tokens} tokens of the pack" if document["prefixes_only"] else f"all {tokens} tokens"
+    )
     steps = len(document["steps"])
     return (
         f"{document['terms']:,} terms at {steps} step{'s' * (steps > 1)}, in {which} of "

@@ -17,7 +17,7 @@ from .parameters import (
     runs_argument,
     step_option,
 )
-from .selection import with_likelihoods
+from .selection import check_same_sequences, with_likelihoods
 
 if TYPE_CHECKING:
     from memtrace.likelihood import ExtractionFit
@@ -78,6 +78,7 @@ def extraction(
     chosen = with_likelihoods(found, step)
     if step is None:
         chosen = list({(run.suite, run.model): run for run in chosen}.values())
+    check_same_sequences(chosen)
     with fast_imports():
         from memtrace.likelihood import fit_extraction
 

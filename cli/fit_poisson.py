@@ -24,7 +24,7 @@ from .parameters import (
     step_option,
     window_option,
 )
-from .selection import by_model, last_finished, runs_at
+from .selection import by_model, check_same_sequences, last_finished, runs_at
 
 if TYPE_CHECKING:
     from memtrace.point_process import EventSequence, PoissonFit
@@ -123,6 +123,7 @@ def fit_poisson(
         _fit_emergence(runs_at(found, step or "all"), duplicates, margin, seed, cuts, json, output)
         return
     chosen = runs_at(found, step) if step else last_finished(found)
+    check_same_sequences(chosen)
     with fast_imports():
         from memtrace.point_process import EventSequence, fit_run
         from memtrace.runs.estimate import estimate_run

@@ -7,7 +7,14 @@ from typing import Any
 import click
 
 from .console import command_line, print_result, show_progress
-from .parameters import Whole, json_option, manifest_option, model_suite, runs_option
+from .parameters import (
+    Whole,
+    json_option,
+    manifest_option,
+    model_suite,
+    runs_option,
+    sequence_options,
+)
 
 
 @click.command("import")
@@ -16,6 +23,7 @@ from .parameters import Whole, json_option, manifest_option, model_suite, runs_o
 @click.option("--step", type=Whole(min=0), help="Checkpoint.  [default: what SOURCE's name tells]")
 @model_suite
 @click.option("--corpus", help="Compare the imported tokens with this corpus.")
+@sequence_options()
 @runs_option
 @manifest_option
 @json_option
@@ -27,6 +35,9 @@ def import_runs(
     step: int | None,
     suite: str | None,
     corpus: str | None,
+    prompt_tokens: int,
+    continuation_tokens: int,
+    offset: int,
     runs: Path,
     manifest: Path | None,
     json: bool,
@@ -54,6 +65,9 @@ def import_runs(
             step=step,
             suite=suite,
             corpus=corpus,
+            prompt_tokens=prompt_tokens,
+            continuation_tokens=continuation_tokens,
+            offset=offset,
             runs=runs,
             manifest=manifest,
             command=command_line(ctx),

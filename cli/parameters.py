@@ -175,6 +175,14 @@ manifest_option = click.option(
     type=existing_file,
     help="A manifest file of your own, in addition to those that come with memtrace.",
 )
+offset_option = click.option(
+    "--offset", type=Whole(min=0), default=0, help="Tokens of a row before its sequence."
+)
+tokens_option = click.option(
+    "--tokens",
+    type=Whole(min=1),
+    help="Tokens of a sequence, prompt and continuation.  [default: 64, or all of shorter rows]",
+)
 only_suite = click.option("--suite", help="Only this suite.")
 only_model = click.option("--model", help="Only this model.  [default: all of them]")
 model_suite = click.option("--suite", help="Suite of the model, where two have one of that name.")
@@ -193,6 +201,30 @@ def step_option(default: str | None = None, otherwise: str = "") -> Decorator:
     """Return the option --step; `otherwise` says what is taken where it is left out."""
     more = f"  [default: {otherwise}]" if otherwise else ""
     return click.option("--step", type=Steps(), default=default, help=f"Steps: {STEPS}.{more}")
+
+
+def sequence_options(default: int | None = 32) -> Decorator:
+    """Return --prompt-tokens, --continuation-tokens and --offset: which tokens make a sequence.
+
+    Args:
+        default: Tokens of prompt and continuation; None: 32, or half of those of shorter rows.
+    """
+    more = "" if default else "  [default: 32, or half of shorter rows]"
+
+    def decorate(command: Any) -> Any:
+        named = {
+            "--prompt-tokens": (Whole(min=1), "Tokens that the model is given."),
+            "--continuation-tokens": (
+                Whole(min=1, max=255),
+                "Tokens after the prompt that the model has to return.",
+            ),
+        }
+        command = offset_option(command)
+        for name, (type_, text) in reversed(named.items()):
+            command = click.option(name, type=type_, default=default, help=text + more)(command)
+        return command
+
+    return decorate
 
 
 def seed_option(of: str) -> Decorator:

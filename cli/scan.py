@@ -25,6 +25,7 @@ from .parameters import (
     model_suite,
     runs_option,
     seed_option,
+    sequence_options,
 )
 from .scan_text import disk_text, dry_document, dry_text, run_document, runs_text
 
@@ -81,6 +82,7 @@ class Worker(click.ParamType[tuple[int, int]]):
     is_flag=True,
     help="Also scan sequences that the checkpoint has not seen: a control group.",
 )
+@sequence_options()
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -172,6 +174,7 @@ def scan(
     memtrace scan --model demo --step all
     memtrace scan --model 1.4b --step 143000 --corpus pile/document --dry-run
     memtrace scan --model ./my-model --corpus tokens.npy
+    memtrace scan --model ./my-model --corpus tokens.npy --prompt-tokens 50 --continuation-tokens 50
     """
     from memtrace.scanning.checkpoints import find_checkpoints
     from memtrace.scanning.downloads import check_checkpoints

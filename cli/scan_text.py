@@ -28,6 +28,7 @@ def run_document(run: "Run", corpus: "Corpus") -> dict[str, Any]:
         "model": run.model,
         "step": run.step,
         "run": str(run.folder),
+        "tested": run.configuration.tested,
         **events.count(run.exposed_rows),
         **_control(run, events, corpus),
         "estimate": asdict(estimate) if estimate else None,
@@ -61,7 +62,8 @@ def runs_text(documents: list[dict[str, Any]]) -> str:
     lines += [_control_text(d) for d in documents if d["control"]]
     lines += _unknown_text(documents)
     folder = documents[0]["run"] if len(documents) == 1 else documents[0]["run"].rpartition("/")[0]
-    return "\n".join([*lines, f"Scores: {folder}"])
+    tested = documents[0]["tested"]
+    return "\n".join([*lines, f"Tested: {tested}", f"Scores: {folder}"])
 
 
 def _cells(d: dict[str, Any], columns: int) -> list[str]:

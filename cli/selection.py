@@ -55,6 +55,23 @@ def with_likelihoods(found: "list[Run]", step: str | None) -> "list[Run]":
     return have
 
 
+def check_same_sequences(runs: "list[Run]") -> None:
+    """Refuse to set runs side by side that tested other tokens of a row.
+
+    Raises:
+        RunError: Two of them did.
+    """
+    from memtrace.errors import RunError
+
+    tested = {run.configuration.tested: run.label for run in runs}
+    if len(tested) > 1:
+        (first, one), (second, other) = list(tested.items())[:2]
+        raise RunError(
+            f"{one} tested {first}, {other} {second}: these do not compare; choose runs of one "
+            "kind with --model and --step"
+        )
+
+
 def by_model(runs: "list[Run]") -> "dict[tuple[str, str], list[Run]]":
     """Return the runs of each suite and model."""
     models: dict[tuple[str, str], list[Run]] = {}

@@ -18,7 +18,7 @@ from .parameters import (
     seed_option,
     step_option,
 )
-from .selection import with_likelihoods
+from .selection import check_same_sequences, with_likelihoods
 
 MORE = "All numbers: --full or --json; figures: --output DIR."
 
@@ -83,6 +83,7 @@ def test_order(
 
     everything = find_runs(runs, suite=suite)
     chosen = with_likelihoods([one for one in everything if model in (None, one.model)], step)
+    check_same_sequences(chosen)
     with fast_imports():
         from memtrace.likelihood import test_order as test
 

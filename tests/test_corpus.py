@@ -305,7 +305,7 @@ def test_ranges_outside_the_corpus(tmp_path, write_megatron):
     for start, stop in [(-1, 3), (5, 4), (0, 11)]:
         with pytest.raises(CorpusError, match="outside corpus"):
             corpus.read(start, stop, 64)
-    with pytest.raises(CorpusError, match="whose rows have 65"):
+    with pytest.raises(CorpusError, match="rows of 65 tokens, sequences take tokens 0-65:"):
         corpus.read(0, 1, 66)
 
 

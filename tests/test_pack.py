@@ -56,7 +56,9 @@ def test_a_pack_is_a_corpus(undisturbed, source, rows):
     np.testing.assert_array_equal(pack.read(290, 910, 64), rows[290:910, :64])
     np.testing.assert_array_equal(pack[[999, 0, 300]], rows[[999, 0, 300], :64])
     assert pack.digest == source.digest
-    with pytest.raises(CorpusError, match="whose rows have 64"):
+    with pytest.raises(
+        CorpusError, match="has tokens 0-63 of each row, sequences take tokens 0-64:"
+    ):
         pack.read(0, 1, 65)
 
 

@@ -147,7 +147,7 @@ def test_when_repeats_come_is_read_from_the_rows(tmp_path, rows):
 def test_rows_overlap_by_one_token_and_the_64_are_the_first(corpus, rows):
     """Rows are 2048 inputs and the last label; a sequence begins at offset 0 and nowhere else."""
     np.testing.assert_array_equal(corpus.read(7, 8, 64)[0], rows[7, :64])
-    with pytest.raises(CorpusError, match="2050 tokens asked"):
+    with pytest.raises(CorpusError, match="sequences take tokens 0-2049:"):
         corpus.read(0, 1, 2050)
 
 

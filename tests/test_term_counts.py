@@ -222,5 +222,5 @@ def test_command_says_what_a_pack_cannot_know_and_whose_steps_are_missing(memtra
     done = memtrace_cli(*arguments)
     assert done.exit_code == 2
     assert "--suite" in done.output
-    with pytest.warns(DataWarning, match="only the first 64 tokens of each row"):
+    with pytest.warns(DataWarning, match="only tokens 0-63 of each row"):
         write_counts(open_corpus(str(pack)), token_terms(["15"]), [4], 64, tmp_path / "d.parquet")

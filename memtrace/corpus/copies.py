@@ -12,7 +12,7 @@ needed, and kept in the user's cache.
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,13 @@ class Copies:
     """Name of each text whose continuation another text has too, shape (f,)."""
     near_passage: Int64Array = field(default_factory=_none)
     """First sequence with that continuation, ascending, shape (f,)."""
+    offset: int = field(default=0, kw_only=True)
+    """Tokens of a row before its text."""
+
+    @property
+    def sequence(self) -> tuple[int, int, int]:
+        """Return which tokens of a row were compared: `tokens`, `prompt_tokens`, `offset`."""
+        return self.tokens, self.prompt_tokens, self.offset
 
 
 def sequence_tokens(corpus: Corpus) -> int:
@@ -71,16 +78,17 @@ def find_copies(
     corpus: Corpus,
     tokens: int,
     prompt_tokens: int,
+    offset: int = 0,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Copies:
-    """Compare the first `tokens` tokens of all rows, in memory: 64 bytes a row.
+    """Compare `tokens` tokens of all rows from `offset` on, in memory: 64 bytes a row.
 
     Raises:
         CorpusError: The corpus cannot be read.
     """
 
     def read(chunk: tuple[int, int]) -> Words:
-        return hash_rows(corpus, chunk, tokens, prompt_tokens)
+        return hash_rows(corpus, chunk, tokens, prompt_tokens, offset)
 
     parts = []
     for records in prefetch(read, chunks(0, len(corpus)), READERS):
@@ -89,24 +97,27 @@ def find_copies(
     repeated, near = group_rows(np.concatenate(parts))
     pairs = *ordered_pairs(repeated[:, [2, 0]]).T, *ordered_pairs(near).T[::-1]
     columns = (column.astype(np.int64) for column in pairs)
-    return Copies(corpus.digest, len(corpus), tokens, prompt_tokens, *columns)
+    found = Copies(corpus.digest, len(corpus), tokens, prompt_tokens, *columns)
+    return replace(found, offset=offset)
 
 
-def small_copies(corpus: Corpus, tokens: int, prompt_tokens: int) -> Copies:
+def small_copies(corpus: Corpus, tokens: int, prompt_tokens: int, offset: int = 0) -> Copies:
     """Return the copies of a small corpus: from the user's cache, else found and kept there.
 
     Args:
         corpus: A corpus of at most `SMALL_ROWS` rows.
-        tokens: Leading tokens of a row that make a text.
+        tokens: Tokens of a row that make a text.
         prompt_tokens: Those of them before the continuation.
+        offset: Tokens of a row before its text.
 
     Raises:
         CorpusError: The corpus cannot be read.
     """
-    if (kept := cached_copies(corpus.digest, tokens, prompt_tokens)) is not None:
+    sequence = tokens, prompt_tokens, offset
+    if (kept := cached_copies(corpus.digest, *sequence)) is not None:
         return kept
-    found = find_copies(corpus, tokens, prompt_tokens)
-    folder = _cache_folder(corpus.digest, tokens, prompt_tokens)
+    found = find_copies(corpus, *sequence)
+    folder = _cache_folder(corpus.digest, *sequence)
     # A cache that cannot be written costs time and nothing else.
     try:
         write_near_copies(folder, found)
@@ -116,14 +127,16 @@ def small_copies(corpus: Corpus, tokens: int, prompt_tokens: int) -> Copies:
     return found
 
 
-def cached_copies(corpus_digest: str, tokens: int, prompt_tokens: int) -> Copies | None:
+def cached_copies(
+    corpus_digest: str, tokens: int, prompt_tokens: int, offset: int = 0
+) -> Copies | None:
     """Return the copies that are in the user's cache, None where there are none or damaged ones."""
-    key = corpus_digest, tokens, prompt_tokens
+    key = corpus_digest, tokens, prompt_tokens, offset
     try:
         found = read_copies(_cache_folder(*key))
     except CorpusError:
         return None
-    return found if (found.corpus_digest, found.tokens, found.prompt_tokens) == key else None
+    return found if (found.corpus_digest, *found.sequence) == key else None
 
 
 def cache_folder() -> Path:
@@ -182,20 +195,22 @@ def read_copies(folder: Path) -> Copies:
         table["sequence_index"].to_numpy(),
         near["first_index"].to_numpy(),
         near["passage_index"].to_numpy(),
+        offset=int(metadata[0]["offset"]),
     )
 
 
 def copies_metadata(
-    corpus_digest: str, corpus_rows: int, tokens: int, prompt_tokens: int
+    corpus_digest: str, corpus_rows: int, tokens: int, prompt_tokens: int, offset: int = 0
 ) -> dict[str, str]:
     """Return what every file of a table of duplicates says of the corpus."""
-    return {
+    found = {
         "schema_version": "3",
         "corpus_digest": corpus_digest,
         "corpus_rows": str(corpus_rows),
         "sequence_tokens": str(tokens),
         "prompt_tokens": str(prompt_tokens),
     }
+    return found | ({"offset": str(offset)} if offset else {})
 
 
 def group_rows(records: Words) -> tuple[Words, Words]:
@@ -236,14 +251,15 @@ def ordered_pairs(pairs: Words) -> Words:
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _cache_folder(corpus_digest: str, tokens: int, prompt_tokens: int) -> Path:
+def _cache_folder(corpus_digest: str, tokens: int, prompt_tokens: int, offset: int) -> Path:
     name = f"{corpus_digest.replace(' ', '-')}-{prompt_tokens}-{tokens}"
+    name += f"-from-{offset}" if offset else ""
     return cache_folder() / "duplicates" / name
 
 
 def _write(path: Path, schema: pl.Schema, columns: tuple[Int64Array, ...], of: Copies) -> None:
     table = pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=schema)
-    metadata = copies_metadata(of.corpus_digest, of.corpus_rows, of.tokens, of.prompt_tokens)
+    metadata = copies_metadata(of.corpus_digest, of.corpus_rows, *of.sequence)
     write_table(path, table, metadata, option="--output", raises=CorpusError)
 
 
@@ -254,6 +270,7 @@ def _read(file: Path, schema: pl.Schema) -> tuple[dict[str, str], pl.DataFrame]:
             raise CorpusError(problem)
         metadata = pl.read_parquet_metadata(file)
         known = {key: metadata[key] for key in copies_metadata("", 0, 0, 0)}
+        known["offset"] = metadata.get("offset", "0")
         return known, pl.read_parquet(file)
     except (OSError, KeyError, pl.exceptions.PolarsError) as error:
         raise CorpusError(f"{problem} ({first_line(error)})") from error

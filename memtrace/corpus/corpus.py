@@ -34,6 +34,8 @@ class Corpus:
     """For rows copied from another corpus, cut to their beginnings: the digest of that corpus."""
     sequences_per_step: SequencesPerStep | None = None
     """Rows that a step of training consumes, where a corpus file tells."""
+    first_token: int = 0
+    """Which token of a row is the first one here; not 0 only in packs of later tokens."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -42,8 +44,15 @@ class Corpus:
 
     @property
     def row_tokens(self) -> int:
-        """Return the tokens of a row (Pythia: 2049)."""
+        """Return the tokens of a row that are here (Pythia: 2049; of a pack, those it keeps)."""
         return self.source.row_tokens
+
+    @property
+    def held(self) -> str:
+        """Return which tokens are here: `rows of 2049 tokens`, `tokens 32-95 of each row`."""
+        if not self.source_digest:
+            return f"rows of {self.row_tokens} tokens"
+        return f"tokens {self.first_token}-{self.first_token + self.row_tokens - 1} of each row"
 
     @property
     def dtype(self) -> np.dtype[np.integer]:
@@ -80,8 +89,8 @@ class Corpus:
         if isinstance(key, slice):
             start, stop, step = key.indices(len(self))
             if step == 1:
-                return self.read(start, max(start, stop), self.row_tokens)
-            return self.take(range(start, stop, step), self.row_tokens)
+                return self.read(start, max(start, stop), self.row_tokens, self.first_token)
+            return self.take(range(start, stop, step), self.row_tokens, self.first_token)
         rows = np.asarray(key)
         if (rows.size and rows.dtype.kind not in "iu") or rows.ndim > 1:
             raise IndexError(
@@ -92,11 +101,12 @@ class Corpus:
         outside = (rows < -len(self)) | (rows >= len(self))
         if outside.any():
             raise IndexError(f"row {rows[outside].flat[0]} is outside the {len(self)} rows")
-        found = self.take(np.where(rows < 0, rows + len(self), rows).ravel(), self.row_tokens)
+        positive = np.where(rows < 0, rows + len(self), rows).ravel()
+        found = self.take(positive, self.row_tokens, self.first_token)
         return found if rows.ndim else found[0]
 
-    def read(self, start: int, stop: int, tokens: int) -> Tokens:
-        """Return the first `tokens` tokens of the rows [start, stop).
+    def read(self, start: int, stop: int, tokens: int, offset: int = 0) -> Tokens:
+        """Return `tokens` tokens of the rows [start, stop), those from `offset` on.
 
         Returns:
             `(stop - start, tokens)` token ids in native byte order.
@@ -106,31 +116,44 @@ class Corpus:
                 cannot be had.
         """
         start, stop = int(start), int(stop)
-        self._check(start, stop, tokens)
-        return self.source.read(start, stop, tokens)
+        begin = self._check(start, stop, tokens, offset)
+        return np.ascontiguousarray(self.source.read(start, stop, begin + tokens)[:, begin:])
 
-    def take(self, rows: Sequence[int] | Tokens, tokens: int) -> Tokens:
-        """Return the first `tokens` tokens of the given rows, `(len(rows), tokens)`.
+    def take(self, rows: Sequence[int] | Tokens, tokens: int, offset: int = 0) -> Tokens:
+        """Return `tokens` tokens of the given rows from `offset` on, `(len(rows), tokens)`.
 
         Raises:
             CorpusError: As `read`.
         """
         wanted = np.asarray(rows, dtype=np.int64)
-        if len(wanted):
-            self._check(int(wanted.min()), int(wanted.max()) + 1, tokens)
-        else:
-            self._check(0, 0, tokens)
-        return self.source.take(wanted, tokens)
+        ends = (int(wanted.min()), int(wanted.max()) + 1) if len(wanted) else (0, 0)
+        begin = self._check(*ends, tokens, offset)
+        return np.ascontiguousarray(self.source.take(wanted, begin + tokens)[:, begin:])
 
-    def _check(self, start: int, stop: int, tokens: int) -> None:
+    def check_tokens(self, tokens: int, offset: int = 0) -> None:
+        """Refuse sequences that the rows do not hold.
+
+        Raises:
+            CorpusError: Tokens [offset, offset + tokens) of a row are not all here.
+        """
+        stop = self.first_token + self.row_tokens
+        if offset < self.first_token or offset + tokens > stop:
+            raise CorpusError(
+                f"corpus {self.name} has {self.held}, sequences take tokens {offset}-"
+                f"{offset + tokens - 1}: choose shorter ones, another offset, or a corpus with "
+                "longer rows"
+            )
+
+    def _check(self, start: int, stop: int, tokens: int, offset: int) -> int:
+        """Return where in the rows that are here the tokens begin."""
         if not 0 <= start <= stop <= len(self):
             raise CorpusError(
                 f"rows [{start}, {stop}) are outside corpus {self.name} (0..{len(self)})"
             )
-        if not 0 < tokens <= self.row_tokens:
-            raise CorpusError(
-                f"{tokens} tokens asked of corpus {self.name}, whose rows have {self.row_tokens}"
-            )
+        if tokens < 1:
+            raise CorpusError(f"{tokens} tokens asked of corpus {self.name}: ask for 1 or more")
+        self.check_tokens(tokens, offset)
+        return offset - self.first_token
 
     @cached_property
     def digest(self) -> str:

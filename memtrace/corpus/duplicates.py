@@ -4,8 +4,8 @@
     copies-00017-of-00143.parquet       the repeated sequences alone, see `copies`
     near-copies.parquet                 the texts that share their continuation with another
 
-Sequences are the first 64 tokens of each row, compared by 128 bits of hash; their continuation is
-the second half of them.
+Sequences are the first 64 tokens of each row, unless told, compared by 128 bits of hash; their
+continuation is the second half of them, unless told.
 """
 
 import shutil
@@ -48,6 +48,9 @@ def write_duplicates(
     corpus: Corpus,
     output: str | Path,
     *,
+    prompt_tokens: int | None = None,
+    continuation_tokens: int | None = None,
+    offset: int = 0,
     rows_per_file: int = ROWS_PER_FILE,
     in_memory: int = _IN_MEMORY,
     on_progress: Callable[[int], None] = lambda _: None,
@@ -60,25 +63,33 @@ def write_duplicates(
     Args:
         corpus: The rows, or their prefix pack.
         output: Folder of the table.
+        prompt_tokens: Tokens of a sequence before its continuation; by default 32, or half of the
+            tokens of shorter rows.
+        continuation_tokens: Those after them; likewise.
+        offset: Tokens of a row before its sequence.
         rows_per_file: Rows in a file of the table.
         in_memory: Records sorted at a time.
         on_progress: Called with the number of rows read since the last call.
 
     Raises:
-        CorpusError: The corpus cannot be read or the folder cannot be written.
+        CorpusError: The corpus cannot be read, its rows do not hold the sequences, or the folder
+            cannot be written.
     """
     output = Path(output)
     scratch = output / ".buckets"
     count = -(-len(corpus) // rows_per_file)
-    tokens = sequence_tokens(corpus)
-    whole = corpus.digest, len(corpus), tokens, tokens // 2
-    metadata = copies_metadata(*whole)
+    usual = sequence_tokens(corpus)
+    prompt = prompt_tokens or usual // 2
+    tokens = prompt + (continuation_tokens or usual - usual // 2)
+    corpus.check_tokens(tokens, offset)
+    whole = corpus.digest, len(corpus), tokens, prompt
+    metadata = copies_metadata(*whole, offset)
     try:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         none = np.empty(0, np.int64)
         passages = [np.empty((0, 2), np.uint64)]
-        for bucket in _spread(corpus, scratch, in_memory, on_progress):
+        for bucket in _spread(corpus, (tokens, prompt, offset), scratch, in_memory, on_progress):
             repeated, near = group_rows(bucket)
             passages.append(near)
             _append(scratch, "range", repeated, lambda found: found[:, 0] // rows_per_file)
@@ -91,9 +102,9 @@ def write_duplicates(
             path = output / f"duplicates-{number:05d}-of-{count:05d}.parquet"
             write_table(path, table, metadata, option="--output", raises=CorpusError)
             pairs = ordered_pairs(_load(scratch / f"text-{number}", 2)).astype(np.int64)
-            write_copies(output, number, count, Copies(*whole, *pairs.T))
+            write_copies(output, number, count, Copies(*whole, *pairs.T, offset=offset))
         passage, name = ordered_pairs(np.concatenate(passages)).astype(np.int64).T
-        write_near_copies(output, Copies(*whole, none, none, name, passage))
+        write_near_copies(output, Copies(*whole, none, none, name, passage, offset=offset))
     except OSError as error:
         room = f"; it takes 32 bytes for each of the {len(corpus)} rows, and the table"
         raise CorpusError(write_problem(output, error, "--output") + room) from error
@@ -129,14 +140,17 @@ def count_repeated(folder: str | Path) -> dict[str, int]:
 
 
 def _spread(
-    corpus: Corpus, scratch: Path, in_memory: int, on_progress: Callable[[int], None]
+    corpus: Corpus,
+    sequence: tuple[int, int, int],
+    scratch: Path,
+    in_memory: int,
+    on_progress: Callable[[int], None],
 ) -> Iterator[Words]:
     """Write records to buckets by the hash of the continuation; return each bucket's, `(n, 4)`."""
-    tokens = sequence_tokens(corpus)
     bits = max(0, (len(corpus) // in_memory).bit_length())
 
     def read(chunk: tuple[int, int]) -> Words:
-        return hash_rows(corpus, chunk, tokens, tokens // 2)
+        return hash_rows(corpus, chunk, *sequence)
 
     for records in prefetch(read, chunks(0, len(corpus)), READERS):
         # Shifting 64 bits by 64 is undefined; two shifts are not.

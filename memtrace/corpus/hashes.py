@@ -33,16 +33,19 @@ def hash_prefixes(tokens: Tokens) -> Words:
     return np.ascontiguousarray(hashes.T)
 
 
-def hash_rows(corpus: Corpus, rows: tuple[int, int], tokens: int, prompt_tokens: int) -> Words:
+def hash_rows(
+    corpus: Corpus, rows: tuple[int, int], tokens: int, prompt_tokens: int, offset: int = 0
+) -> Words:
     """Return hashes and the index of each row: continuation, text, text, index; shape (n, 4).
 
-    Of the continuation, the tokens from `prompt_tokens` on, there are 64 bits: in a corpus as large
-    as the Pile the odds of one false match are 1 to 1,700.
+    The text is `tokens` tokens of the row from `offset` on. Of the continuation, those after
+    `prompt_tokens`, there are 64 bits: in a corpus as large as the Pile the odds of one false match
+    are 1 to 1,700.
 
     Raises:
         CorpusError: The rows cannot be read.
     """
-    found = corpus.read(*rows, tokens)
+    found = corpus.read(*rows, tokens, offset)
     continuation = hash_prefixes(found[:, prompt_tokens:])[:, 0]
     index = np.arange(*rows, dtype=np.uint64)
     return np.column_stack((continuation, hash_prefixes(found), index))

@@ -31,6 +31,8 @@ def plan_pack(
     folder: Path,
     *,
     rows: tuple[int, int] | None = None,
+    tokens: int | None = None,
+    offset: int = 0,
     rows_per_file: int = ROWS_PER_FILE,
 ) -> dict[str, tuple[int, int]]:
     """Return the files that are still to be written for `rows`, by name, with their row ranges.
@@ -38,17 +40,11 @@ def plan_pack(
     Whole files only: a pack has the same files whatever was asked for first.
 
     Raises:
-        CorpusError: The folder holds a pack of another corpus, or `rows` are outside this one.
+        CorpusError: The folder holds a pack of another corpus or of other tokens, or the rows or
+            tokens are outside this corpus.
     """
-    first, last = rows or (0, len(corpus))
-    if not 0 <= first < last <= len(corpus):
-        raise CorpusError(f"rows {first}:{last} are not a range within the corpus, 0:{len(corpus)}")
-    record = _begin(corpus, folder, rows_per_file)
-    return {
-        name: (start, stop)
-        for name, (start, stop) in record.ranges().items()
-        if start < last and first < stop and not record.is_done(folder, name)
-    }
+    record = _begin(corpus, folder, tokens, offset, rows_per_file)
+    return _files_left(corpus, folder, record, rows)
 
 
 def write_pack(
@@ -56,6 +52,8 @@ def write_pack(
     folder: Path,
     *,
     rows: tuple[int, int] | None = None,
+    tokens: int | None = None,
+    offset: int = 0,
     rows_per_file: int = ROWS_PER_FILE,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> None:
@@ -68,34 +66,46 @@ def write_pack(
         corpus: Where the rows come from, local or not.
         folder: The pack.
         rows: Only files that hold rows of [first, last).
+        tokens: Tokens of each row to keep; by default `PACK_TOKENS`, or all of shorter rows.
+        offset: Tokens of each row before them.
         rows_per_file: Rows in a file; the default unless for a test.
         on_progress: Called with the number of rows read since the last call.
 
     Raises:
-        CorpusError: The corpus cannot be read, the folder cannot be written, holds a pack of
-            another corpus, or is being written by another process.
+        CorpusError: The corpus cannot be read, its rows do not hold the tokens, the folder cannot
+            be written, holds a pack of another corpus or of other tokens, or is being written by
+            another process.
     """
     with _locked(folder):
         for stale in folder.glob(".*.tmp"):
             stale.unlink()
-        left = plan_pack(corpus, folder, rows=rows, rows_per_file=rows_per_file)
-        record = _begin(corpus, folder, rows_per_file)
-        tokens = prefetch(
-            lambda chunk: corpus.read(*chunk, record.row_tokens),
+        record = _begin(corpus, folder, tokens, offset, rows_per_file)
+        left = _files_left(corpus, folder, record, rows)
+        upcoming = prefetch(
+            lambda chunk: corpus.read(*chunk, record.row_tokens, offset),
             [chunk for file in left.values() for chunk in chunks(*file)],
             READERS,
         )
         for name, (start, stop) in left.items():
-            digest = _write_file(folder / name, record, tokens, (start, stop), on_progress)
+            digest = _write_file(folder / name, record, upcoming, (start, stop), on_progress)
             record = replace(record, files=dict(sorted({**record.files, name: digest}.items())))
             _save(folder, record)
 
 
-def _begin(corpus: Corpus, folder: Path, rows_per_file: int) -> PackRecord:
+def _begin(
+    corpus: Corpus, folder: Path, tokens: int | None, offset: int, rows_per_file: int
+) -> PackRecord:
     """Return the record of the pack as it is, or as it begins."""
-    tokens = min(PACK_TOKENS, corpus.row_tokens)
-    dtype = corpus.dtype.str
-    new = PackRecord(corpus.name, corpus.digest, len(corpus), tokens, dtype, rows_per_file, {})
+    new = PackRecord(
+        corpus=corpus.name,
+        corpus_digest=corpus.digest,
+        rows=len(corpus),
+        row_tokens=_tokens_kept(corpus, tokens, offset),
+        dtype=corpus.dtype.str,
+        rows_per_file=rows_per_file,
+        files={},
+        offset=offset,
+    )
     if not (folder / PACK_RECORD).exists():
         return new
     record = read_record(folder)
@@ -107,6 +117,28 @@ def _begin(corpus: Corpus, folder: Path, rows_per_file: int) -> PackRecord:
                 f"{corpus.name} ({ours[key]}); choose another --output"
             )
     return record
+
+
+def _tokens_kept(corpus: Corpus, tokens: int | None, offset: int) -> int:
+    """Return how many tokens of a row are kept: the usual number, or all of shorter rows."""
+    if tokens is None:
+        tokens = min(PACK_TOKENS, max(corpus.first_token + corpus.row_tokens - offset, 1))
+    corpus.check_tokens(tokens, offset)
+    return tokens
+
+
+def _files_left(
+    corpus: Corpus, folder: Path, record: PackRecord, rows: tuple[int, int] | None
+) -> dict[str, tuple[int, int]]:
+    """Return the files that hold `rows` and are not done, by name, with their row ranges."""
+    first, last = rows or (0, len(corpus))
+    if not 0 <= first < last <= len(corpus):
+        raise CorpusError(f"rows {first}:{last} are not a range within the corpus, 0:{len(corpus)}")
+    return {
+        name: (start, stop)
+        for name, (start, stop) in record.ranges().items()
+        if start < last and first < stop and not record.is_done(folder, name)
+    }
 
 
 def _write_file(
@@ -135,7 +167,10 @@ def _write_file(
 
 
 def _save(folder: Path, record: PackRecord) -> None:
-    text = json.dumps(asdict(record), indent=2) + "\n"
+    fields = asdict(record)
+    if not record.offset:  # so that usual packs are as they always were
+        del fields["offset"]
+    text = json.dumps(fields, indent=2) + "\n"
 
     def write(path: Path) -> None:
         path.write_text(text, encoding="utf-8")
@@ -188,6 +223,8 @@ def estimate_pack(
     folder: Path,
     *,
     rows: tuple[int, int] | None = None,
+    tokens: int | None = None,
+    offset: int = 0,
     rows_per_file: int = ROWS_PER_FILE,
 ) -> Estimate:
     """Say what `write_pack` with the same arguments will read and write, and time its first chunks.
@@ -195,8 +232,8 @@ def estimate_pack(
     Raises:
         CorpusError: As `plan_pack`; and if the space does not suffice.
     """
-    left = plan_pack(corpus, folder, rows=rows, rows_per_file=rows_per_file)
-    record = _begin(corpus, folder, rows_per_file)
+    record = _begin(corpus, folder, tokens, offset, rows_per_file)
+    left = _files_left(corpus, folder, record, rows)
     count = sum(stop - start for start, stop in left.values())
     read_bytes = count * corpus.row_bytes
     estimate = Estimate(
@@ -205,7 +242,9 @@ def estimate_pack(
         read_bytes=read_bytes,
         write_bytes=sum(map(record.file_bytes, left)),
         free_bytes=free_bytes(folder),
-        seconds=count / _rows_per_second(corpus, next(iter(left.values()))) if left else None,
+        seconds=count / _rows_per_second(corpus, record, next(iter(left.values())))
+        if left
+        else None,
     )
     if estimate.write_bytes > estimate.free_bytes:
         raise CorpusError(
@@ -221,8 +260,12 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def _rows_per_second(corpus: Corpus, rows: tuple[int, int]) -> float:
+def _rows_per_second(corpus: Corpus, record: PackRecord, rows: tuple[int, int]) -> float:
     """Read a few chunks as they will be read, and return how fast that went."""
+
+    def read_one(chunk: tuple[int, int]) -> Tokens:
+        return corpus.read(*chunk, 1, record.offset)
+
     sample, began = chunks(*rows)[:READERS], time.monotonic()
-    read = sum(map(len, prefetch(lambda chunk: corpus.read(*chunk, 1), sample, READERS)))
+    read = sum(map(len, prefetch(read_one, sample, READERS)))
     return read / max(time.monotonic() - began, 1e-6)

@@ -1,9 +1,10 @@
-"""The prefix pack: the first 64 tokens of every row, 18.7 GB in place of the Pile's 600 GB.
+"""The prefix pack: some tokens of every row (the first 64), 18.7 GB in place of the Pile's 600 GB.
 
 `pack_writer` writes it.
 
     PACK/pack.json                      the corpus, its rows and digest, sha256 of each file
     PACK/prefixes-00017-of-00143.npy    (rows, 64): 1,024,000 rows, which are 1000 steps of Pythia
+                                        (k + l tokens from `offset` on, where others are packed)
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from memtrace.storage.problems import read_problem
 
 PACK_RECORD = "pack.json"
 PACK_TOKENS = 64
-"""Tokens of a row that a pack keeps: prompt and continuation."""
+"""Tokens of a row that a pack keeps, unless told: prompt and continuation."""
 ROWS_PER_FILE = 1_024_000
 """Rows in a file of a pack: 131 MB, and 1000 steps of Pythia."""
 _DTYPES = tuple(f"{order}{kind}{size}" for order in "<>|" for kind in "ui" for size in (1, 2, 4, 8))
@@ -48,15 +49,18 @@ class PackRecord:
     rows_per_file: int
     files: Mapping[str, str]
     """sha256 of each finished file, by name."""
+    offset: int = 0
+    """Tokens of a row before those that are kept; written only where there are some."""
     schema_version: int = 1
 
     def __post_init__(self) -> None:
         """Check that the numbers describe files."""
         sizes = self.rows, self.row_tokens, self.rows_per_file
-        if not all(0 < size < 2**48 for size in sizes) or self.dtype not in _DTYPES:
+        sane = all(0 < size < 2**48 for size in sizes) and 0 <= self.offset < 2**48
+        if not sane or self.dtype not in _DTYPES:
             raise ValueError(
-                f"rows {self.rows}, row_tokens {self.row_tokens}, rows_per_file "
-                f"{self.rows_per_file}, dtype {self.dtype!r} describe no pack"
+                f"rows {self.rows}, row_tokens {self.row_tokens}, offset {self.offset}, "
+                f"rows_per_file {self.rows_per_file}, dtype {self.dtype!r} describe no pack"
             )
         if self.rows > _MOST_FILES * self.rows_per_file:
             raise ValueError(f"{self.rows} rows in files of {self.rows_per_file}: too many files")
@@ -138,7 +142,7 @@ def open_pack(folder: Path) -> Corpus:
     record = read_record(folder)
     parts = tuple(_open_part(folder, record, name) for name in record.ranges())
     rows = RowStream(parts, record.row_tokens, np.dtype(record.dtype))
-    return Corpus(str(folder), rows, record.corpus_digest)
+    return Corpus(str(folder), rows, record.corpus_digest, first_token=record.offset)
 
 
 @dataclass(frozen=True)

@@ -210,8 +210,7 @@ def write_counts(
     output = Path(output)
     if corpus.source_digest:
         warnings.warn(
-            f"{corpus.name} has only the first {corpus.row_tokens} tokens of each row: the counts "
-            "are of those",
+            f"{corpus.name} has only {corpus.held}: the counts are of those",
             DataWarning,
             stacklevel=2,
         )
@@ -227,9 +226,7 @@ def write_counts(
     on_progress(done)
     counter = NgramCounter(terms)
     left = [chunk for chunk in _chunks(edges) if chunk[0] >= done]
-    counted = prefetch(
-        lambda chunk: counter.count(corpus.read(*chunk, corpus.row_tokens)), left, READERS
-    )
+    counted = prefetch(lambda chunk: counter.count(corpus[slice(*chunk)]), left, READERS)
     for i, (chunk, found) in enumerate(zip(left, counted, strict=True), 1):
         counts[np.searchsorted(edges, chunk[1])] += found
         on_progress(chunk[1] - chunk[0])

@@ -26,7 +26,14 @@ BLOCK = 1 << 20
 BINS = 1024
 """Bins of the time of exposure, besides the cuts at checkpoints."""
 SEQUENCES_AS_TEXTS = "sequences are taken as different texts"
-SAME = ("prompt_tokens", "continuation_tokens", "eos_rule", "corpus_digest", "sequences_per_step")
+SAME = (
+    "prompt_tokens",
+    "continuation_tokens",
+    "offset",
+    "eos_rule",
+    "corpus_digest",
+    "sequences_per_step",
+)
 NUMBERED = ("last_without", "first_with", "confirmed", "last_checkpoint")
 """Columns that a block gives as numbers of checkpoints, with `start` and `checkpoint`."""
 

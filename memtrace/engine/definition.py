@@ -60,6 +60,8 @@ class Rules:
     """`none`: plain argmax. `mask-eos`: token 0 is never chosen, as in the published evaluation."""
     distribution: Distribution | None = None
     """What log-likelihoods are of; None: none are wanted."""
+    offset: int = 0
+    """Tokens of a row before its sequence."""
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning.
@@ -75,6 +77,8 @@ class Rules:
             raise MemtraceError(
                 f"a prompt of {self.prompt_tokens} tokens is too short; use 1 or more"
             )
+        if self.offset < 0:
+            raise MemtraceError(f"a sequence begins at token {self.offset} of a row; use 0 or more")
         if not 1 <= self.continuation_tokens <= 255:
             raise MemtraceError(
                 f"a continuation of {self.continuation_tokens} tokens does not fit a score "

@@ -44,7 +44,9 @@ class Configuration:
     shard_size: int
     """Sequences in a shard; shards begin at multiples of it."""
     prompt_tokens: int
+    """Tokens that the model is given, k."""
     continuation_tokens: int
+    """Tokens after them that it has to return, l."""
     eos_rule: str
     """`none` or `mask-eos`."""
     dtype: str
@@ -66,12 +68,19 @@ class Configuration:
     """Tokens that can be drawn at each place, those with the largest logits; None: all."""
     min_probability: float | None = None
     """Likelihoods below it are null; None: none are."""
+    offset: int = 0
+    """Tokens of a row before its sequence."""
 
     def __post_init__(self) -> None:
         """Check that the numbers make a plan of shards."""
         ranges = 0 <= self.start <= self.stop <= self.corpus_rows < 2**63
         sizes = [self.shard_size, self.sample_size, self.stratum_rows]
         too_small = any(size is not None and size < 1 for size in sizes)
+        if self.prompt_tokens < 1 or self.continuation_tokens < 1 or self.offset < 0:
+            raise RunError(
+                f"prompt_tokens {self.prompt_tokens}, continuation_tokens "
+                f"{self.continuation_tokens}, offset {self.offset}: these make no sequence"
+            )
         if not ranges or too_small or (self.sample_seed or 0) < 0:
             raise RunError(
                 f"sequences {self.start}:{self.stop} of {self.corpus_rows}, shard size "
@@ -95,6 +104,16 @@ class Configuration:
         """Return how many sequences are scanned."""
         return self.stop - self.start if self.sample_size is None else self.sample_size
 
+    @property
+    def sequence_tokens(self) -> int:
+        """Return the tokens of a sequence: prompt and continuation."""
+        return self.prompt_tokens + self.continuation_tokens
+
+    @property
+    def tested(self) -> str:
+        """Return which tokens were tested: `tokens 0-31 -> 32-63 of each row`."""
+        return describe_tokens(self.prompt_tokens, self.continuation_tokens, self.offset)
+
     def metadata(self) -> dict[str, str]:
         """Return what every score file says of itself."""
         names = (
@@ -105,6 +124,8 @@ class Configuration:
             names += " sample_size sample_seed stratum_rows"
         if self.likelihood:
             names += " likelihood temperature top_k min_probability"
+        if self.offset:
+            names += " offset"
         values = {name: str(getattr(self, name)) for name in names.split()}
         if self.min_probability is not None:
             values["null_log_likelihood_below"] = str(math.log(self.min_probability))
@@ -122,6 +143,14 @@ class Configuration:
             for name in sorted(ours.keys() | other.keys())
             if ours.get(name) != other.get(name)
         ]
+
+
+def describe_tokens(prompt_tokens: int, continuation_tokens: int, offset: int) -> str:
+    """Say which tokens of a row are a sequence: `tokens 0-31 -> 32-63 of each row`."""
+    first = offset + prompt_tokens
+    spans = (offset, first - 1), (first, first + continuation_tokens - 1)
+    prompt, continuation = (f"{a}-{b}" if a < b else f"{a}" for a, b in spans)
+    return f"tokens {prompt} -> {continuation} of each row"
 
 
 def read_configuration(recorded: Any) -> Configuration:

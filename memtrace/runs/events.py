@@ -98,8 +98,7 @@ def write_events(run: Run, scores: ValidScores, corpus: Corpus | None) -> None:
     found, hashes = _find(run, scores), None
     note = UNKNOWN_CORPUS if corpus is None else REMOTE if corpus.remote else HASHED
     if corpus is not None and note == HASHED:
-        tokens = run.prompt_tokens + run.continuation_tokens
-        hashes = _hash_rows(corpus, found.sequence_index, tokens)
+        hashes = _hash_rows(corpus, found.sequence_index, run)
     _write(run, replace(found, text_hash=hashes, note=note))
 
 
@@ -125,9 +124,12 @@ def _find(run: Run, scores: ValidScores) -> Events:
         raise
 
 
-def _hash_rows(corpus: Corpus, rows: npt.NDArray[np.integer], tokens: int) -> Hashes:
+def _hash_rows(corpus: Corpus, rows: npt.NDArray[np.integer], run: Run) -> Hashes:
+    def read(part: npt.NDArray[np.integer]) -> Hashes:
+        return hash_texts(corpus.take(part, run.sequence_tokens, run.offset))
+
     parts = [rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS)]
-    hashes = prefetch(lambda part: hash_texts(corpus.take(part, tokens)), parts, READERS)
+    hashes = prefetch(read, parts, READERS)
     return np.concatenate([np.empty(0, np.uint64), *hashes])
 
 

@@ -22,6 +22,7 @@ from memtrace.storage.problems import read_problem
 from memtrace.storage.store import source
 
 _GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_LEFT_OUT = {"offset": "0"}  # of the metadata, where it is usual
 _READERS = 8  # hashing leaves the interpreter's lock, and stores answer several requests at once
 
 
@@ -123,7 +124,7 @@ def is_valid(
             )
         return False
     if wrong := foreign_key(file.metadata, metadata):
-        raise _foreign(path, wrong, file.metadata.get(wrong), metadata[wrong])
+        raise _foreign(path, wrong, _value(file.metadata, wrong), _value(metadata, wrong))
     rows = _rows(file.metadata)
     if rows is None or not expected.fits(rows):
         raise _foreign(path, "sequences", str(rows), str(expected))
@@ -135,8 +136,12 @@ def foreign_key(found: Mapping[str, str], metadata: Mapping[str, str]) -> str | 
 
     Another release may finish a run: the definition, not the version, fixes the result.
     """
-    keys = (key for key in metadata if key != "memtrace_version")
-    return next((key for key in keys if found.get(key) != metadata[key]), None)
+    keys = (key for key in (*metadata, *_LEFT_OUT) if key != "memtrace_version")
+    return next((key for key in keys if _value(found, key) != _value(metadata, key)), None)
+
+
+def _value(metadata: Mapping[str, str], key: str) -> str | None:
+    return metadata.get(key, _LEFT_OUT.get(key))
 
 
 def _rows(found: Mapping[str, str]) -> ExpectedRows | None:
@@ -147,7 +152,7 @@ def _rows(found: Mapping[str, str]) -> ExpectedRows | None:
         return None
 
 
-def _foreign(path: Path, key: str, found: str | None, expected: str) -> RunError:
+def _foreign(path: Path, key: str, found: str | None, expected: str | None) -> RunError:
     return RunError(
         f"{path} belongs to another run ({key}: {found}, expected {expected}); move it away and "
         "repeat the command"

@@ -112,6 +112,16 @@ class Run:
         return self.configuration.continuation_tokens
 
     @property
+    def offset(self) -> int:
+        """Return how many tokens of a row come before its sequence."""
+        return self.configuration.offset
+
+    @property
+    def sequence_tokens(self) -> int:
+        """Return the tokens of a sequence: prompt and continuation."""
+        return self.configuration.sequence_tokens
+
+    @property
     def label(self) -> str:
         """Return a short name for titles and messages."""
         return f"{self.suite}/{self.model} step {self.step}"
@@ -121,7 +131,7 @@ class Run:
         """Return what a figure or a table says of the run that it came from."""
         c = self.configuration
         weights, corpus = (digest.split()[-1][:12] for digest in (c.weight_digest, c.corpus_digest))
-        return f"{self.label}, weights {weights}, corpus {corpus}"
+        return f"{self.label}, weights {weights}, corpus {corpus}, {c.tested}"
 
     def shards(self) -> list[Shard]:
         """Return the plan: every shard of the run, done or not."""

@@ -32,16 +32,12 @@ def check_fit(corpus: Corpus, rules: Rules, rows: Int64Array, model: Path) -> No
         ModelError: The model reads fewer tokens at once, or its configuration cannot be read.
     """
     tokens = rules.sequence_tokens
-    if corpus.row_tokens < tokens:
-        raise CorpusError(
-            f"corpus {corpus.name} has rows of {corpus.row_tokens} tokens, a sequence has "
-            f"{tokens}: choose a corpus with longer rows"
-        )
+    corpus.check_tokens(tokens, rules.offset)
     limits = read_limits(model)
     limits.check_length(tokens)
     if limits.vocabulary is None or corpus.remote or not len(rows):
         return
-    largest = int(corpus.take(rows, tokens).max())
+    largest = int(corpus.take(rows, tokens, rules.offset).max())
     if largest >= limits.vocabulary:
         raise CorpusError(
             f"token id {largest} is outside the model's vocabulary of {limits.vocabulary}: corpus "

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from memtrace.corpus import Corpus, open_corpus
-from memtrace.errors import CorpusError, ManifestError
+from memtrace.errors import CorpusError, ManifestError, RunError
 from memtrace.manifests import ModelManifest, Suite, find_model
 from memtrace.manifests.steps import parse_steps
 from memtrace.runs.configuration import Configuration
@@ -38,6 +38,9 @@ def import_run(
     suite: str | None = None,
     corpus: str | None = None,
     runs: str | Path = "runs",
+    prompt_tokens: int = PROMPT_TOKENS,
+    continuation_tokens: int = CONTINUATION_TOKENS,
+    offset: int = 0,
     shard_size: int = SHARD_SIZE,
     manifest: str | Path | None = None,
     command: Sequence[str] = (),
@@ -45,7 +48,7 @@ def import_run(
 ) -> tuple[Run, Findings]:
     """Import one evaluation of one checkpoint.
 
-    Matched tokens are 32 for a memorized sequence and null for another: accuracy counts right
+    Matched tokens are all for a memorized sequence and null for another: accuracy counts right
     tokens wherever they are, so that only all of them tell how many lead.
 
     Args:
@@ -56,6 +59,9 @@ def import_run(
         suite: The suite, where two have a model of that name.
         corpus: Compare the imported tokens with this corpus.
         runs: Folder of runs.
+        prompt_tokens: Tokens that the model was given.
+        continuation_tokens: Tokens after them that it had to return.
+        offset: Tokens of a row before its sequence.
         shard_size: Sequences in a score file.
         manifest: A manifest file of your own.
         command: The command line to record.
@@ -80,8 +86,10 @@ def import_run(
     rows = len(opened) if opened else _rows(owner, found)
     exposed = owner.exposed_rows(at, rows)
     evaluation = read_evaluation(files, corpus_rows=rows, exposed_rows=exposed)
+    _check_length(evaluation, source, prompt_tokens + continuation_tokens)
     if opened:
-        _compare(evaluation, opened)
+        opened.check_tokens(prompt_tokens + continuation_tokens, offset)
+        _compare(evaluation, opened, offset)
     configuration = Configuration(
         suite=owner.suite,
         model=found.name,
@@ -92,8 +100,9 @@ def import_run(
         corpus_rows=rows,
         sequences_per_step=owner.sequences_per_step,
         shard_size=shard_size,
-        prompt_tokens=PROMPT_TOKENS,
-        continuation_tokens=CONTINUATION_TOKENS,
+        prompt_tokens=prompt_tokens,
+        continuation_tokens=continuation_tokens,
+        offset=offset,
         eos_rule=_EOS_RULE,
         dtype=_DTYPE,
         weight_digest=f"imported {_digest(evaluation)}",
@@ -147,7 +156,18 @@ def _write_shard(run: Run, shard: Shard, evaluation: Evaluation) -> int:
     return len(rows)
 
 
-def _compare(evaluation: Evaluation, corpus: Corpus) -> None:
+def _check_length(evaluation: Evaluation, source: Path, tokens: int) -> None:
+    """Refuse sequences that are of another length than was said."""
+    if evaluation.tokens is None or not len(evaluation.tokens):
+        return
+    if (width := evaluation.tokens.shape[1]) != tokens:
+        raise RunError(
+            f"{source} has sequences of {width} tokens, not of {tokens}: give the "
+            "--prompt-tokens and --continuation-tokens with which they were evaluated"
+        )
+
+
+def _compare(evaluation: Evaluation, corpus: Corpus, offset: int) -> None:
     """Compare the imported tokens with the corpus, where there are tokens.
 
     Raises:
@@ -155,13 +175,13 @@ def _compare(evaluation: Evaluation, corpus: Corpus) -> None:
     """
     if evaluation.tokens is None:
         return
-    width = min(evaluation.tokens.shape[1], corpus.row_tokens)
+    width = evaluation.tokens.shape[1]
     wrong = 0
     first: int | None = None
     for start in range(0, len(evaluation.index), _CHECKED):
         index = evaluation.index[start : start + _CHECKED]
-        theirs = evaluation.tokens[start : start + _CHECKED, :width]
-        differs = (corpus.take(index, width) != theirs).any(axis=1)
+        theirs = evaluation.tokens[start : start + _CHECKED]
+        differs = (corpus.take(index, width, offset) != theirs).any(axis=1)
         wrong += int(differs.sum())
         if first is None and differs.any():
             first = int(index[differs][0])

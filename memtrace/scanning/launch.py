@@ -28,6 +28,9 @@ def scan(
     seed: int = 0,
     stratified: bool = False,
     include_unexposed: bool = False,
+    prompt_tokens: int = 32,
+    continuation_tokens: int = 32,
+    offset: int = 0,
     device: str = "auto",
     devices: Sequence[str] | None = None,
     dtype: str = "auto",
@@ -58,6 +61,9 @@ def scan(
         seed: Seed of the sample.
         stratified: Draw the sample evenly over the training steps.
         include_unexposed: Also the sequences that the checkpoint had not seen: the control group.
+        prompt_tokens: Tokens that the model is given, k.
+        continuation_tokens: Tokens after them that it has to return, l: at most 255.
+        offset: Tokens of a row before its sequence.
         device: `auto` for every GPU, else the CPU; `cpu` or `cuda`.
         devices: These in place of `device`, such as `cuda:0`: a process for each.
         dtype: Type in which decisions are made first; near ties are decided again in float32.
@@ -95,6 +101,9 @@ def scan(
         seed=seed,
         stratified=stratified,
         include_unexposed=include_unexposed,
+        prompt_tokens=prompt_tokens,
+        continuation_tokens=continuation_tokens,
+        offset=offset,
         dtype=dtype,
         eos_rule=eos_rule,
         shard_size=shard_size,

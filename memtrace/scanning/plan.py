@@ -92,6 +92,7 @@ class ScanPlan:
             prompt_tokens=self.rules.prompt_tokens,
             continuation_tokens=self.rules.continuation_tokens,
             eos_rule=self.rules.eos_rule,
+            offset=self.rules.offset,
             dtype=self.dtype,
             weight_digest=weights.digest,
             corpus_digest=self.corpus.digest,
@@ -124,6 +125,9 @@ def plan_scan(
     seed: int = 0,
     stratified: bool = False,
     include_unexposed: bool = False,
+    prompt_tokens: int = 32,
+    continuation_tokens: int = 32,
+    offset: int = 0,
     dtype: str = "auto",
     eos_rule: str = "none",
     shard_size: int = SHARD_SIZE,
@@ -142,6 +146,7 @@ def plan_scan(
     Raises:
         ManifestError, CorpusError, ModelError: Something named is missing or does not fit.
         RunError: An option has a value that a scan does not know.
+        MemtraceError: A length of a sequence makes no sense.
     """
     if dtype not in DTYPES or eos_rule not in EOS_RULES or shard_size < 1:
         raise RunError(
@@ -172,7 +177,7 @@ def plan_scan(
         exposed_rows=exposed,
         sequences_per_step=sequences_per_step,
         shard_size=shard_size,
-        rules=Rules(eos_rule=eos_rule, distribution=distribution),
+        rules=Rules(prompt_tokens, continuation_tokens, eos_rule, distribution, offset),
         dtype=dtype,
         allow_known_bad=allow_known_bad,
         sample=_design(sample, seed, stratified, stop - start, sequences_per_step),

@@ -43,11 +43,11 @@ def scan_shard(
             the model's vocabulary.
         ModelError: The model gives logits that are not finite.
     """
-    tokens, rows = run.prompt_tokens + run.continuation_tokens, run.rows(shard)
+    tokens, offset, rows = run.sequence_tokens, run.offset, run.rows(shard)
     # Chunks: between two of them progress is reported; the engine cuts its own batches.
     chunks = [rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS)]
     scored = []
-    for sequences in prefetch(lambda chunk: corpus.take(chunk, tokens), chunks):
+    for sequences in prefetch(lambda chunk: corpus.take(chunk, tokens, offset), chunks):
         scored.append(engine.score(sequences))
         on_progress(len(sequences))
     corpus.check_unchanged()  # before the scores of what was read become a file

@@ -168,10 +168,11 @@ class CheckpointScan:
         plan = self._plan
         # Again, and before the model is loaded: the plan knows nothing of weights of the Hub.
         check_fit(plan.corpus, plan.rules, plan.spread(CHECKED_SEQUENCES), self._weights.folder)
-        calibration = plan.corpus.take(plan.spread(_CALIBRATION), plan.rules.sequence_tokens)
+        tokens, rows = plan.rules.sequence_tokens, plan.spread(_CALIBRATION)
+        calibration = plan.corpus.take(rows, tokens, plan.rules.offset)
         device = choose_device(self._device)
         reporter.stage("loading model")
-        model = load_model(self._weights, device, plan.rules.sequence_tokens)
+        model = load_model(self._weights, device, tokens)
         folder = self._weights.folder
         logger.debug("%s: weights of %s are on %s", self.run.label, folder, self._device)
         reporter.stage("calibrating")

@@ -5,6 +5,7 @@ from pathlib import Path
 from memtrace.corpus import Corpus, open_corpus
 from memtrace.corpus.copies import SMALL_ROWS, Copies, cached_copies, read_copies, small_copies
 from memtrace.errors import CorpusError, MemtraceError
+from memtrace.runs.configuration import describe_tokens
 from memtrace.runs.run import Run
 from memtrace.texts.groups import Texts
 
@@ -27,20 +28,20 @@ def find_texts(run: Run, folder: str | Path | None = None, corpus: Corpus | None
             not that of the run's corpus.
     """
     c = run.configuration
-    tokens = c.prompt_tokens + c.continuation_tokens, c.prompt_tokens
+    sequence = c.sequence_tokens, c.prompt_tokens, c.offset
     folder = folder or _beside(run)
     if folder is not None:
         found = read_copies(Path(folder))
         _check(found, run, folder)
         return Texts.from_copies(found)
-    if (kept := cached_copies(c.corpus_digest, *tokens)) is not None:
+    if (kept := cached_copies(c.corpus_digest, *sequence)) is not None:
         return Texts.from_copies(kept)
     if c.corpus_rows > SMALL_ROWS:
         raise CorpusError(_advice(run, f"it has {c.corpus_rows:,} rows"))
     corpus = corpus or _open(run)
     if corpus.digest != c.corpus_digest:
         raise CorpusError(_advice(run, f"{corpus.name} is not the corpus that was scanned"))
-    return Texts.from_copies(small_copies(corpus, *tokens))
+    return Texts.from_copies(small_copies(corpus, *sequence))
 
 
 def _beside(run: Run) -> Path | None:
@@ -66,8 +67,18 @@ def _open(run: Run) -> Corpus:
 def _advice(run: Run, problem: str) -> str:
     return (
         f"the copies in the corpus of {run.label} are not known ({problem}): make a table with "
-        "`memtrace corpus duplicates CORPUS --output FOLDER`, then add --duplicates FOLDER"
+        f"`{_command(run)}`, then add --duplicates FOLDER"
     )
+
+
+def _command(run: Run) -> str:
+    """Return the command that makes the table of a run's sequences."""
+    c = run.configuration
+    command = "memtrace corpus duplicates CORPUS --output FOLDER"
+    if (c.prompt_tokens, c.continuation_tokens) != (32, 32):
+        command += f" --prompt-tokens {c.prompt_tokens}"
+        command += f" --continuation-tokens {c.continuation_tokens}"
+    return command + (f" --offset {c.offset}" if c.offset else "")
 
 
 def _check(found: Copies, run: Run, folder: str | Path) -> None:
@@ -77,13 +88,11 @@ def _check(found: Copies, run: Run, folder: str | Path) -> None:
         raise CorpusError(
             f"{folder} is the table of another corpus ({found.corpus_rows:,} rows, digest "
             f"{found.corpus_digest[:12]}) than that of {run.label} ({c.corpus_rows:,} rows, "
-            f"{c.corpus_digest[:12]}): make one with `memtrace corpus duplicates`"
+            f"{c.corpus_digest[:12]}): make one with `{_command(run)}`"
         )
-    theirs = found.prompt_tokens, found.tokens - found.prompt_tokens
-    if theirs != (c.prompt_tokens, c.continuation_tokens):
+    theirs = found.prompt_tokens, found.tokens - found.prompt_tokens, found.offset
+    if found.sequence != (c.sequence_tokens, c.prompt_tokens, c.offset):
         raise CorpusError(
-            f"{folder} compares prompts of {theirs[0]} and continuations of {theirs[1]} tokens, a "
-            f"sequence of {run.label} has {c.prompt_tokens} and {c.continuation_tokens}: texts of "
-            f"that length are only found in corpora of up to {SMALL_ROWS:,} rows, without "
-            "--duplicates"
+            f"{folder} compares {describe_tokens(*theirs)}, {run.label} tested {c.tested}: make "
+            f"its table with `{_command(run)}`"
         )

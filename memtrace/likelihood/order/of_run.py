@@ -22,7 +22,7 @@ from memtrace.texts.find import find_texts
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
-SAME = ("corpus_digest", "prompt_tokens", "continuation_tokens", "temperature", "top_k")
+SAME = ("corpus_digest", "prompt_tokens", "continuation_tokens", "offset", "temperature", "top_k")
 """What a checkpoint and its baseline have to share."""
 
 
