@@ -10,6 +10,7 @@ import click
 
 from .console import print_result, resumable, show_progress
 from .corpus_tables import count, duplicates
+from .corpus_text import documents, tokenize
 from .parameters import (
     SequenceRange,
     Whole,
@@ -36,7 +37,7 @@ dry_run_option = click.option(
 
 @click.group()
 def corpus() -> None:
-    """Look into a corpus, check it, pack it, count in it.
+    """Make a corpus of text, look into one, check it, pack it, count in it.
 
     A corpus is a name from the manifests, a Megatron prefix (with or without .bin), a prefix pack,
     a .npy file, Parquet with a column of token ids, a corpus file (YAML), or an address such as
@@ -219,6 +220,8 @@ def fetch(
 
 corpus.add_command(duplicates)
 corpus.add_command(count)
+corpus.add_command(tokenize)
+corpus.add_command(documents)
 
 
 def _row(suite: "Suite", named: "CorpusManifest") -> dict[str, Any]:

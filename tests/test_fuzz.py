@@ -179,7 +179,7 @@ MANIFEST = {
             "width": 32,
             "heads": 4,
             "vocab_size": 96,
-            "parameters": 31_680,
+            "parameters": 31_616,
             "dtype": "float32",
             "memorized": {8: 5},
             "known_bad": [{"steps": [2], "reason": "wrong branch"}],

@@ -142,6 +142,12 @@ def _kind(path: Path) -> tuple[str, int, np.dtype[np.integer]]:
         if isinstance(kind, pl.List | pl.Array) and kind.inner.is_integer()
     }
     named = [_COLUMN] if _COLUMN in lists else list(lists)
+    texts = [name for name, type_ in schema.items() if type_ == pl.String]
+    if not lists and texts:
+        raise CorpusError(
+            f"{path} is a table of text ({', '.join(texts[:4])}), not of token ids: tokenize it: "
+            f"memtrace corpus tokenize {path} --field {texts[0]} --tokenizer MODEL --output PREFIX"
+        )
     if len(named) != 1:
         raise CorpusError(
             f"{path} has {len(named)} columns with lists of integers ({', '.join(lists) or 'none'} "

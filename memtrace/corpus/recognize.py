@@ -4,6 +4,7 @@ import stat
 import zipfile
 from pathlib import Path
 
+from memtrace.corpus.source_files import TEXT_ENDINGS
 from memtrace.errors import CorpusError
 
 READ = (
@@ -22,8 +23,12 @@ _HEADED = _RAW.replace("dtype: uint16, ", "").partition("; uint32")[0] + ")"
 _PACKED = "of the trainer, from its seeds, ranks and workers; " + _SAVE.format("rows")
 _INDEX = "put the .idx that belongs to it beside it, or, " + _RAW
 _TEXT = (
-    "tokenize it with the model's tokenizer, put the tokens into rows as the trainer did, in the "
-    "order of training, and save them; " + _SAVE.format("rows")
+    "tokenize it: memtrace corpus tokenize {path} --tokenizer MODEL --output PREFIX, then pass "
+    "PREFIX (in the order of training, where it was trained on)"
+)
+_OTHER_TEXT = (
+    'write it as JSON lines, each with the document under "text", and then tokenize that: memtrace '
+    "corpus tokenize FILE.jsonl --tokenizer MODEL --output PREFIX"
 )
 # What each file begins with, what it is, and how to make rows of it.
 _MAGICS = (
@@ -52,7 +57,7 @@ _MAGICS = (
     (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", "unpack it first: unzstd {path}"),
     (b"\x80", "a Python pickle", _SAVE.format("rows") + " with what wrote it"),
 )
-_TEXTS = (".jsonl", ".json", ".txt", ".csv", ".tsv", ".md", ".yaml", ".yml")
+_TEXTS = (".json", ".csv", ".tsv", ".md", ".yaml", ".yml")
 _FOLDERS = (
     ("*.idx", "Megatron files", "pass the path of one without .bin"),
     ("*.bin", "token files", "pass the path of one without .bin"),
@@ -62,9 +67,11 @@ _FOLDERS = (
     (
         "*.arrow",
         "a data set of Hugging Face",
-        _SAVE.format("datasets.load_from_disk('{path}').with_format('numpy')[COLUMN]"),
+        "of text: memtrace corpus tokenize {path} --tokenizer MODEL --output PREFIX; of token ids "
+        + _SAVE.format("datasets.load_from_disk('{path}').with_format('numpy')[COLUMN]"),
     ),
-    ("*.jsonl*", "text", _TEXT),
+    ("*.jsonl", "text", _TEXT),
+    ("*.txt", "text", _TEXT),
 )
 
 
@@ -112,8 +119,10 @@ def _file(path: Path) -> tuple[str, str]:
         return "a token file of datatrove, without a header", _RAW
     if path.suffix == ".bin":
         return "a file of tokens without an .idx, which would tell the length of a row", _INDEX
-    if path.suffix in _TEXTS or _is_text(head):
+    if path.suffix in TEXT_ENDINGS:
         return "text", _TEXT
+    if path.suffix in _TEXTS or _is_text(head):
+        return "text", _OTHER_TEXT
     return "of a format that memtrace does not know", "if it is a stream of tokens: " + _RAW
 
 
