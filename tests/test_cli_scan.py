@@ -81,7 +81,7 @@ def scanned(**values):
     counts = dict.fromkeys(
         ["sequences", "memorized", "not_exposed_sequences", "not_exposed_memorized"], 0
     )
-    fixed = {"step": 0, "run": "runs/a/b/c", "estimate": None, "control": None}
+    fixed = {"step": 0, "run": "runs/a/b/c", "tested": "", "estimate": None, "control": None}
     return {**fixed, **counts, "control_reason": "unknown", **values}
 
 
