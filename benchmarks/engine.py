@@ -185,7 +185,17 @@ def teacher_forced(model: GPTNeoXForCausalLM) -> Answer:
 
 
 def evaluation_harness(model: GPTNeoXForCausalLM) -> Answer | None:
-    """The harness's own path; None where lm-eval is not installed."""
+    """What the harness says is greedy; None where lm-eval is not installed."""
+    harness = harness_of(model)
+    if harness is None:
+        return None
+    return lambda sequences: np.array([is_greedy for _, is_greedy in harness(sequences)])
+
+
+def harness_of(
+    model: GPTNeoXForCausalLM,
+) -> Callable[[np.ndarray], list[tuple[float, bool]]] | None:
+    """The harness's own path, to log-likelihoods and whether a continuation is greedy."""
     try:
         from lm_eval.models.huggingface import HFLM
     except ImportError:
@@ -199,13 +209,13 @@ def evaluation_harness(model: GPTNeoXForCausalLM) -> Answer | None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="0", pad_token="0")
     harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=64, device=str(model.device))
 
-    def answer(sequences: np.ndarray) -> np.ndarray:
+    def answer(sequences: np.ndarray) -> list[tuple[float, bool]]:
         requests = [
             (("", str(i)), row[:PROMPT].tolist(), row[PROMPT:].tolist())
             for i, row in enumerate(sequences)
         ]
-        told = harness._loglikelihood_tokens(requests, disable_tqdm=True)
-        return np.array([is_greedy for _, is_greedy in told])
+        told: list[tuple[float, bool]] = harness._loglikelihood_tokens(requests, disable_tqdm=True)
+        return told
 
     return answer
 

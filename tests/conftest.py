@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from host_shim.fixtures import host, stand_in  # noqa: F401
 from hypothesis import settings
 from range_server import RangeServer
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM

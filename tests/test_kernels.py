@@ -5,17 +5,15 @@ import functools
 import re
 import sys
 import tomllib
-from contextlib import nullcontext
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from host_shim.cases import BY_HAND, Case, asked, cases, plain
-from host_shim.library import KERNELS, build, decide_on_host
+from host_shim.library import DECISIONS, KERNELS, SCORES, decide_on_host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -156,14 +154,6 @@ def test_token_matrices_that_do_not_fit_are_refused(shapes):
 # ---------------------------------------------------------------- the CUDA source on the CPU
 
 
-@pytest.fixture(scope="session")
-def host(tmp_path_factory):
-    library = build(tmp_path_factory.mktemp("host_shim"))
-    if library is None:
-        pytest.skip("no g++ to compile the kernels for the CPU")
-    return library
-
-
 @each_dtype
 @some(max_examples=200)
 @given(data=st.data())
@@ -255,7 +245,7 @@ def test_logits_are_read_16_bytes_at_a_time(nvrtc):
     ptx = compile_with(nvrtc, "compute_90", "PTX").decode(errors="replace")
     bodies = dict(re.findall(r"\.entry (\w+)\((.*?)\n}", ptx, re.DOTALL))
     assert set(bodies) == set(KERNELS)
-    assert all(re.search(r"ld\.global(\.nc)?\.v4", bodies[name]) for name in KERNELS[:3])
+    assert all(re.search(r"ld\.global(\.nc)?\.v4", bodies[name]) for name in [*DECISIONS, *SCORES])
 
 
 # ---------------------------------------------------------------- the launcher
@@ -273,56 +263,6 @@ def test_cuda_without_cupy_names_an_extra_that_exists(monkeypatch, built_for):
     ]
     assert f"cupy-cuda{(built_for or '12')[:2]}x" in " ".join(extras[extra])
     assert "\n" not in str(caught.value)
-
-
-@pytest.fixture
-def stand_in(host, monkeypatch):
-    """What the launcher uses of CuPy, over the host's kernels; returns the streams launched on."""
-    streams = []
-
-    def function(name):
-        def launch(grid, block, arguments):
-            values = [
-                a.ctypes.data
-                if isinstance(a, np.ndarray)
-                else np.ctypeslib.as_ctypes_type(a.dtype)(a)
-                for a in arguments
-            ]
-            getattr(host, f"host_{name}")(*grid, *block, *values)
-
-        return launch
-
-    class Module:
-        def load(self, compiled):
-            assert compiled == b"compiled"
-
-        get_function = staticmethod(function)
-
-    def compile_using_nvrtc(source, options):
-        assert (source, options) == (cuda.SOURCE.read_text(), cuda.OPTIONS)
-        return b"compiled", None
-
-    cupy = SimpleNamespace(
-        from_dlpack=np.from_dlpack,
-        cuda=SimpleNamespace(
-            Device=lambda index: nullcontext(),
-            Stream=SimpleNamespace(
-                from_external=lambda stream: nullcontext(streams.append(stream))
-            ),
-        ),
-    )
-    parts = {
-        "cupy": cupy,
-        "cupy.cuda": cupy.cuda,
-        "cupy.cuda.compiler": SimpleNamespace(compile_using_nvrtc=compile_using_nvrtc),
-        "cupy.cuda.function": SimpleNamespace(Module=Module),
-    }
-    for name, part in parts.items():
-        monkeypatch.setitem(sys.modules, name, part)
-    stream = SimpleNamespace(__cuda_stream__=lambda: (0, 7))
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
-    monkeypatch.setattr(cuda, "_module", cuda._module.__wrapped__)
-    return streams
 
 
 @each_dtype

@@ -88,15 +88,14 @@ class Engine:
         if not len(calibration):
             raise CorpusError("no sequences to calibrate with: give the engine some of the corpus")
         sample = self._checked(calibration)
-        if rules.distribution and dtype == "auto":
-            dtype = "float32"  # a number has an error that nothing later takes away
         with torch.inference_mode():
-            stages, self.exact = build_stages(model, rules, sample, dtype, batch_size)
-            self._likelihoods = (
-                Likelihoods.of(rules.distribution, stages, self.exact, sample)
-                if rules.distribution
-                else None
-            )
+            wanted = rules.distribution
+            whole = wanted is not None and wanted.min_probability is None
+            # A number has an error that no later stage takes away.
+            first = "float32" if whole and dtype == "auto" else dtype
+            stages, self.exact = build_stages(model, rules, sample, first, batch_size)
+            every: list[Stage] = [*stages, self.exact]
+            self._likelihoods = Likelihoods.of(wanted, every, dtype, sample) if wanted else None
         self.stages = stages
         """The fastest first, as they are now: with smaller batches or wider tolerances."""
 
@@ -126,7 +125,10 @@ class Engine:
         while True:
             try:
                 matched, first, undecided, values = self._decide(distinct, positions)
-                if len(self.stages) == 1 or self._audit(distinct, first, undecided, positions):
+                if len(self.stages) == 1 or (
+                    self._audit(distinct, first, undecided, positions)
+                    and self._audit_nulls(distinct, values)
+                ):
                     break
                 continue
             except torch.OutOfMemoryError as error:
@@ -205,6 +207,20 @@ class Engine:
         )
         wrong = int((again != first[rows]).sum())
         self._audited += int(certain.sum())
+        self._wrong += wrong
+        if wrong:
+            self._widen()
+        return wrong == 0
+
+    def _audit_nulls(self, sequences: np.ndarray, values: np.ndarray | None) -> bool:
+        """Compute in float32 some likelihoods that half precision found below the smallest one."""
+        if self._likelihoods is None or values is None:
+            return True
+        rows = np.flatnonzero(np.isnan(values))
+        rows = np.sort(self._random.choice(rows, min(len(rows), AUDIT_LEAST), replace=False))
+        stages: list[Stage] = [*self.stages, self.exact]
+        wrong = self._likelihoods.count_not_below(stages, sequences[rows])
+        self._audited += len(rows)
         self._wrong += wrong
         if wrong:
             self._widen()

@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from memtrace.engine.calibrate import EXACT_SEQUENCES, MARGIN_SEQUENCES, spread
 from memtrace.engine.definition import Distribution
-from memtrace.engine.kernels import UNDECIDED, score
+from memtrace.engine.likelihood_cascade import likelihood_cascade
 from memtrace.engine.margins import FLOAT64_NOISE
+from memtrace.engine.scored_rows import among_top, error_of, score_rows
 from memtrace.engine.stages import ExactStage, Stage, ToleranceStage, name, on_device, settle
 from memtrace.errors import ModelError
 
 ROWS_AT_ONCE = 256  # of logits, whose softmax is taken: 51 MB for Pythia's vocabulary in float32
-SUM_NOISE = 2.0**-18  # nats by which a float32 sum of exponentials may be off at each place
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def teacher_forced(
             features, _ = stage.forward.prompt(tokens[:, :-1], keep=stage.length)
             targets = tokens[:, -stage.length :].flatten()
             scored = [
-                _score_rows(stage, distribution, rows, chosen)
+                score_rows(stage, distribution, rows, chosen)
                 for rows, chosen in zip(
                     torch.split(features.flatten(0, 1), ROWS_AT_ONCE),
                     torch.split(targets, ROWS_AT_ONCE),
@@ -59,10 +58,9 @@ def teacher_forced(
                 )
             ]
             outcomes, log_p, sure = (
-                torch.cat(each).view(at_once, -1)[: len(some)] for each in zip(*scored, strict=True)
+                torch.cat([getattr(rows, each) for rows in scored]).view(at_once, -1)[: len(some)]
+                for each in ("outcomes", "log_p", "sure")
             )
-            if stage.forward.router_tolerance is not None:
-                sure &= outcomes != UNDECIDED  # it may be that its experts are
             total = log_p.double().sum(1)
             known = sure.all(1) & ~total.isnan() & (total < torch.inf)
             parts.append(Forced(*(x.cpu().numpy() for x in (outcomes, total, known))))
@@ -76,64 +74,6 @@ def _joined(parts: Sequence[Forced], length: int) -> Forced:
     return Forced(*(np.concatenate([getattr(part, each) for part in parts]) for each in names))
 
 
-def _score_rows(
-    stage: ToleranceStage, distribution: Distribution, features: Tensor, targets: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Outcomes, log probabilities and whether these are sure, `(r,)` each."""
-    logits = stage.forward.logits(features)
-    outcomes, log_p = score(
-        logits,
-        targets,
-        stage.tolerance,
-        temperature=distribution.temperature,
-        mask_eos=stage.mask_eos,
-    )
-    sure = torch.ones_like(log_p, dtype=torch.bool)
-    if distribution.top_k is not None:
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        log_p, lead = among_top(wide, targets, distribution, stage.mask_eos, noise=0.0)
-        sure = ~(lead.abs() <= stage.tolerance)  # NaN: no token is left out
-    return stage.refine(outcomes, features, logits, targets), log_p, sure
-
-
-def among_top(
-    logits: Tensor, targets: Tensor, distribution: Distribution, mask_eos: bool, noise: float
-) -> tuple[Tensor, Tensor]:
-    """Log probabilities `(r,)` among the top k logits of each row; -inf outside of them.
-
-    Args:
-        logits: `(r, V)`.
-        targets: `(r,)`.
-        distribution: Temperature, and top k, which is not None.
-        mask_eos: Token 0 cannot be drawn.
-        noise: Logits that differ by this share of the largest or less are equal: the lowest ids
-            of equal ones are drawn.
-
-    Returns:
-        Log probabilities; and by how much each target leads the first token that is left out, or,
-        below 0, is behind the last that is not. NaN where nothing is left out.
-    """
-    if mask_eos:
-        logits = logits.clone()
-        logits[:, 0] = -torch.inf
-    count = min(distribution.top_k or logits.shape[1], logits.shape[1])
-    top = logits.topk(min(count + 1, logits.shape[1]), dim=1).values
-    chosen = logits.gather(1, targets[:, None])
-    equal = noise * top[:, :1].abs()
-    ids = torch.arange(logits.shape[1], device=logits.device)
-    ahead = (logits > chosen + equal) | (
-        ((logits - chosen).abs() <= equal) & (ids < targets[:, None])
-    )
-    inside = (ahead.sum(1) < count) & (chosen[:, 0] > -torch.inf)
-    scaled = (top[:, :count] - top[:, :1]) / distribution.temperature
-    log_p = (chosen - top[:, :1])[:, 0] / distribution.temperature - scaled.logsumexp(1)
-    if top.shape[1] == count:
-        lead = torch.full_like(log_p, torch.nan)
-    else:
-        lead = chosen[:, 0] - torch.where(inside, top[:, count], top[:, count - 1])
-    return torch.where(inside, log_p, -torch.inf), lead
-
-
 def exact(stage: ExactStage, distribution: Distribution, sequences: np.ndarray) -> np.ndarray:
     """Log-likelihoods `(n,)` in float64, one sequence at a time."""
     values = np.empty(len(sequences))
@@ -142,8 +82,8 @@ def exact(stage: ExactStage, distribution: Distribution, sequences: np.ndarray) 
             tokens = on_device(sequences[i : i + 1], stage.forward.device)
             features, _ = stage.forward.prompt(tokens[:, :-1], keep=stage.length)
             logits, targets = stage.forward.logits(features[0]), tokens[0, -stage.length :]
-            log_p, _ = among_top(logits, targets, distribution, stage.mask_eos, FLOAT64_NOISE)
-            values[i] = float(log_p.sum())
+            top = among_top(logits, targets, distribution, stage.mask_eos, FLOAT64_NOISE)
+            values[i] = float(top.log_p.masked_fill(~top.inside, -torch.inf).sum())
     return values
 
 
@@ -175,7 +115,7 @@ def settle_likelihoods(
     values, sure = forced.log_likelihood, forced.sure
     least = distribution.min_probability
     if isinstance(stage, ToleranceStage) and least is not None:
-        error = _error(stage, distribution) * stage.length
+        error = error_of(stage, distribution) * stage.length
         sure = sure & ~(np.abs(values - np.log(least)) <= error)
     broken = positions[np.isnan(values) | (values == np.inf)]
     if len(broken) and stage.forward.dtype.itemsize >= 4:
@@ -189,7 +129,7 @@ def settle_likelihoods(
         values = np.where(below, np.nan, values)
     rows = np.flatnonzero(~sure)
     if len(rows):
-        again = _again(others[0], distribution, sequences[rows], at_once)
+        again = _score(others[0], distribution, sequences[rows], at_once)
         values = values.copy()
         values[rows] = settle_likelihoods(
             again, others, distribution, sequences[rows], at_once, positions[rows]
@@ -197,7 +137,7 @@ def settle_likelihoods(
     return values
 
 
-def _again(stage: Stage, distribution: Distribution, sequences: np.ndarray, at_once: int) -> Forced:
+def _score(stage: Stage, distribution: Distribution, sequences: np.ndarray, at_once: int) -> Forced:
     if isinstance(stage, ToleranceStage):
         return teacher_forced(stage, distribution, sequences, at_once)
     values = exact(stage, distribution, sequences)
@@ -205,18 +145,15 @@ def _again(stage: Stage, distribution: Distribution, sequences: np.ndarray, at_o
     return Forced(nothing, values, np.ones(len(values), bool))
 
 
-def _error(stage: ToleranceStage, distribution: Distribution) -> float:
-    """How far one log probability can be off, in nats: as the margin of a decision can."""
-    return stage.tolerance / distribution.temperature + SUM_NOISE
-
-
 @dataclass(frozen=True, slots=True)
 class Likelihoods:
     """How an engine computes log-likelihoods, and how far off they are."""
 
     distribution: Distribution
+    place: int
+    """Of the stage that computes values, among all stages."""
     dtype: str
-    """In which values are computed."""
+    """Of that stage."""
     at_once: int
     """Sequences in a pass."""
     error: dict[str, Any]
@@ -226,24 +163,31 @@ class Likelihoods:
     def of(
         cls,
         distribution: Distribution,
-        stages: Sequence[ToleranceStage],
-        true: ExactStage,
+        stages: Sequence[Stage],
+        dtype: str,
         sample: np.ndarray,
     ) -> "Likelihoods":
-        """Choose the size of a pass, and measure the error on some of the sample."""
-        stage = stages[0]
+        """Choose the stage and the size of a pass, and measure the error on some of the sample.
+
+        Args:
+            distribution: What likelihoods are of.
+            stages: From the fastest to the exact one.
+            dtype: `auto` for float32, else the type of the first stage.
+            sample: `(m, k + l)` token ids of the corpus.
+        """
+        place = len(stages) - 2 if dtype == "auto" else 0
+        stage, following = stages[place : place + 2]
+        assert isinstance(stage, ToleranceStage)
         at_once = pass_size(stage, sample.shape[1])
         whole = replace(distribution, min_probability=None)
-        if len(stages) == 1:
-            some = spread(sample, EXACT_SEQUENCES)
-            reference = exact(true, whole, some)
-        else:
-            some = spread(sample, MARGIN_SEQUENCES)
-            reference = teacher_forced(stages[1], whole, some, at_once).log_likelihood
-        ours = teacher_forced(stage, whole, some, at_once).log_likelihood
-        compared = stages[1].forward.dtype if len(stages) > 1 else true.forward.dtype
-        error = measured_error(ours, reference, name(compared))
-        return cls(distribution, name(stage.forward.dtype), at_once, error)
+        some = spread(
+            sample, EXACT_SEQUENCES if isinstance(following, ExactStage) else MARGIN_SEQUENCES
+        )
+        ours, reference = (
+            _score(each, whole, some, at_once).log_likelihood for each in (stage, following)
+        )
+        error = measured_error(ours, reference, name(following.forward.dtype))
+        return cls(distribution, place, name(stage.forward.dtype), at_once, error)
 
     def halved(self) -> "Likelihoods":
         """With half as many sequences in a pass."""
@@ -271,14 +215,38 @@ class Likelihoods:
         Raises:
             ModelError: A logit is not finite in float32 or float64.
         """
-        first = stages[0]
+        first, likely = stages[0], np.ones(len(sequences), bool)
         assert isinstance(first, ToleranceStage)
-        forced = teacher_forced(first, self.distribution, sequences, self.at_once)
-        decided = settle(forced.outcomes, stages, sequences, positions)
-        values = settle_likelihoods(
-            forced, stages, self.distribution, sequences, self.at_once, positions
+        if self.distribution.min_probability is None:
+            forced = teacher_forced(first, self.distribution, sequences, self.at_once)
+            outcomes = forced.outcomes
+        else:
+            outcomes, below = likelihood_cascade(first, self.distribution, sequences)
+            likely = ~below
+            forced = self._of_value(stages, sequences[likely])
+        decided = settle(outcomes, stages, sequences, positions)
+        values = np.full(len(sequences), np.nan)
+        values[likely] = settle_likelihoods(
+            forced,
+            stages[self.place :],
+            self.distribution,
+            sequences[likely],
+            self.at_once,
+            positions[likely],
         )
         return *decided, values.astype(np.float32)
+
+    def count_not_below(self, stages: Sequence[Stage], sequences: np.ndarray) -> int:
+        """Count those that float32 is sure are not below the smallest probability."""
+        least, full = self.distribution.min_probability, stages[-2]
+        if least is None or not isinstance(full, ToleranceStage):
+            return 0
+        again = teacher_forced(full, self.distribution, sequences, self.at_once)
+        error = error_of(full, self.distribution) * full.length
+        return int((again.sure & (again.log_likelihood > math.log(least) + error)).sum())
+
+    def _of_value(self, stages: Sequence[Stage], sequences: np.ndarray) -> Forced:
+        return _score(stages[self.place], self.distribution, sequences, self.at_once)
 
 
 def pass_size(stage: ToleranceStage, tokens: int) -> int:

@@ -11,6 +11,7 @@
 
 #define __global__
 #define __device__
+#define __shared__ static  // blocks take turns
 
 struct Index {
   unsigned int x;
@@ -36,6 +37,8 @@ static int __syncthreads_or(int vote) {
   block_barrier->arrive_and_wait();
   return verdict;
 }
+
+static void __syncthreads() { __syncthreads_or(0); }
 
 #include "decide.cu"
 
@@ -69,6 +72,21 @@ static void launch(unsigned int blocks, unsigned int threads, Kernel kernel) {
 HOST(decide_float32, Float32)
 HOST(decide_float16, Float16)
 HOST(decide_bfloat16, BFloat16)
+
+#define HOST_SCORE(name, Type)                                                                    \
+  extern "C" void host_##name(unsigned int blocks, unsigned int threads,                          \
+                              const Type::Bits* logits, long long stride, int vocabulary,         \
+                              const long long* targets, const float* tolerances, float sharpness, \
+                              int first_id, unsigned char* outcomes, float* log_p) {              \
+    launch(blocks, threads, [=] {                                                                 \
+      name(logits, stride, vocabulary, targets, tolerances, sharpness, first_id, outcomes,        \
+           log_p);                                                                                \
+    });                                                                                           \
+  }
+
+HOST_SCORE(score_float32, Float32)
+HOST_SCORE(score_float16, Float16)
+HOST_SCORE(score_bfloat16, BFloat16)
 
 extern "C" void host_matched_tokens(unsigned int blocks, unsigned int threads,
                                     const long long* predicted, const long long* truth, int rows,

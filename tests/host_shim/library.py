@@ -12,7 +12,9 @@ import torch
 
 from memtrace.engine.kernels import cuda
 
-KERNELS = ["decide_float32", "decide_float16", "decide_bfloat16", "matched_tokens"]
+DECISIONS = ["decide_float32", "decide_float16", "decide_bfloat16"]
+SCORES = ["score_float32", "score_float16", "score_bfloat16"]
+KERNELS = [*DECISIONS, *SCORES, "matched_tokens"]
 
 
 def build(folder):
@@ -36,8 +38,11 @@ def build(folder):
         subprocess.run([compiler, *options, *include, str(source), "-o", str(library)], check=True)
     lib = ctypes.CDLL(str(library))
     grid, pointer, index, size = ctypes.c_uint, ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong
-    for name in KERNELS[:3]:
-        arguments = [pointer, size, index, pointer, pointer, index, pointer]
+    asked = [pointer, size, index, pointer, pointer]
+    for name in DECISIONS:
+        getattr(lib, f"host_{name}").argtypes = [grid, grid, *asked, index, pointer]
+    for name in SCORES:
+        arguments = [*asked, ctypes.c_float, index, pointer, pointer]
         getattr(lib, f"host_{name}").argtypes = [grid, grid, *arguments]
     lib.host_matched_tokens.argtypes = [grid, grid, pointer, pointer, index, index, pointer]
     lib.host_widen_float16.restype = ctypes.c_float
@@ -59,3 +64,24 @@ def decide_on_host(host, case, threads):
         outcomes.data_ptr(),
     )
     return outcomes
+
+
+def score_on_host(host, case, threads, temperature):
+    """Outcomes and log probabilities of a case."""
+    rows, vocabulary = case.logits.shape
+    outcomes = torch.full((rows,), 255, dtype=torch.uint8)
+    log_p = torch.full((rows,), 255.0)
+    getattr(host, f"host_score_{str(case.logits.dtype).removeprefix('torch.')}")(
+        rows,
+        threads,
+        case.logits.data_ptr(),
+        case.logits.stride(0),
+        vocabulary,
+        case.targets.data_ptr(),
+        case.tolerances.data_ptr(),
+        1 / temperature,
+        int(case.mask_eos),
+        outcomes.data_ptr(),
+        log_p.data_ptr(),
+    )
+    return outcomes, log_p

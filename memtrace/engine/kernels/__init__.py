@@ -83,7 +83,7 @@ def score(
         raise ValueError(f"temperature {temperature}: expected a number above 0")
     if getattr(tolerance, "ndim", 0) == 0:
         tolerance = float(tolerance)
-    backend = array_api
+    backend = cuda if _on_cuda(logits) else array_api
     return backend.score(logits, targets, tolerance, temperature=temperature, mask_eos=mask_eos)
 
 

@@ -17,6 +17,9 @@ NOT_FINITE = 3
 TILE = 4096
 """Ids read between two checks whether a row is decided; the same number as in decide.cu."""
 
+SUMMED = 16
+"""Rows whose exponentials the reference sums at once: few enough that they stay in a cache."""
+
 BLOCK = 1024
 """Ids whose maximum the reference takes at once; the answer does not depend on it."""
 
@@ -62,13 +65,25 @@ def score(
     """Outcomes as of `decide`, and log probabilities `(rows,)`, float32."""
     outcomes = decide(logits, targets, tolerance, mask_eos=mask_eos)
     xp, place = array_namespace(logits), device(logits)
-    chosen = _widen(xp, logits[xp.arange(logits.shape[0], device=place), targets])
+    rows = logits.shape[0]
+    chosen = _widen(xp, logits[xp.arange(rows, device=place), targets])
     drawn = logits[:, 1:] if mask_eos and logits.shape[1] > 1 else logits
-    largest = _widen(xp, xp.max(drawn, axis=1))
-    parts = xp.exp((_widen(xp, drawn) - largest[:, None]) / temperature)
-    log_p = (chosen - largest) / temperature - xp.log(xp.sum(parts, axis=1))
+    starts = range(0, rows, SUMMED)
+    parts = [_log_sums(xp, drawn[i : i + SUMMED], temperature) for i in starts]
+    largest, sums = (xp.concat(each) for each in zip(*parts, strict=True)) if rows else 2 * [chosen]
+    log_p = (chosen - largest) / temperature - sums
     log_p[targets < int(mask_eos)] = -xp.inf
     return outcomes, log_p
+
+
+def _log_sums(xp: Any, logits: Array, temperature: float) -> tuple[Array, Array]:
+    """The largest of each row, and the log of the sum of exp((logit - largest) / temperature)."""
+    logits = _widen(xp, logits)
+    largest = xp.max(logits, axis=1)
+    below = logits - largest[:, None]
+    if temperature != 1:
+        below = below / temperature
+    return largest, xp.log(xp.sum(xp.exp(below), axis=1))
 
 
 def matched_tokens(predicted: Array, truth: Array) -> Array:

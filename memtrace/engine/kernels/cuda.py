@@ -34,25 +34,29 @@ def decide(
     logits: torch.Tensor, targets: torch.Tensor, tolerance: torch.Tensor | float, *, mask_eos: bool
 ) -> torch.Tensor:
     """Outcomes `(rows,)` as `memtrace.engine.kernels.decide`; the logits are read in place."""
-    rows, vocabulary = logits.shape
-    if logits.stride(1) != 1 and vocabulary > 1:
-        raise ValueError(f"logits have strides {logits.stride()}: the last must be 1")
-    if not isinstance(tolerance, torch.Tensor):
-        tolerance = torch.full((rows,), tolerance, device=logits.device)
+    rows = logits.shape[0]
     outcomes = torch.empty(rows, dtype=torch.uint8, device=logits.device)
-    # As integers of the same size: CuPy has no bfloat16, and the kernel reads bits.
-    bits = logits.detach().view(torch.int32 if logits.itemsize == 4 else torch.int16)
-    arguments = (
-        bits,
-        np.int64(logits.stride(0)),
-        np.int32(vocabulary),
-        targets.to(torch.int64).contiguous(),
-        tolerance.to(torch.float32).contiguous(),
-        np.int32(mask_eos),
-        outcomes,
-    )
-    _launch(f"decide_{str(logits.dtype).removeprefix('torch.')}", rows, arguments, logits.device)
+    arguments = (*_questions(logits, targets, tolerance), np.int32(mask_eos), outcomes)
+    _launch(f"decide_{_type_name(logits)}", rows, arguments, logits.device)
     return outcomes
+
+
+def score(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    tolerance: torch.Tensor | float,
+    *,
+    temperature: float,
+    mask_eos: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outcomes and log probabilities `(rows,)` as `memtrace.engine.kernels.score`, in one pass."""
+    rows = logits.shape[0]
+    outcomes = torch.empty(rows, dtype=torch.uint8, device=logits.device)
+    log_p = torch.empty(rows, dtype=torch.float32, device=logits.device)
+    asked = _questions(logits, targets, tolerance)
+    arguments = (*asked, np.float32(1 / temperature), np.int32(mask_eos), outcomes, log_p)
+    _launch(f"score_{_type_name(logits)}", rows, arguments, logits.device)
+    return outcomes, log_p
 
 
 def matched_tokens(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -68,6 +72,30 @@ def matched_tokens(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor
     )
     _launch("matched_tokens", -(-rows // THREADS), arguments, predicted.device)
     return matched
+
+
+def _questions(
+    logits: torch.Tensor, targets: torch.Tensor, tolerance: torch.Tensor | float
+) -> tuple[Argument, ...]:
+    """The first arguments of a kernel that reads rows of logits."""
+    rows, vocabulary = logits.shape
+    if logits.stride(1) != 1 and vocabulary > 1:
+        raise ValueError(f"logits have strides {logits.stride()}: the last must be 1")
+    if not isinstance(tolerance, torch.Tensor):
+        tolerance = torch.full((rows,), tolerance, device=logits.device)
+    # As integers of the same size: CuPy has no bfloat16, and the kernel reads bits.
+    bits = logits.detach().view(torch.int32 if logits.itemsize == 4 else torch.int16)
+    return (
+        bits,
+        np.int64(logits.stride(0)),
+        np.int32(vocabulary),
+        targets.to(torch.int64).contiguous(),
+        tolerance.to(torch.float32).contiguous(),
+    )
+
+
+def _type_name(logits: torch.Tensor) -> str:
+    return str(logits.dtype).removeprefix("torch.")
 
 
 def _launch(name: str, blocks: int, arguments: tuple[Argument, ...], device: torch.device) -> None:

@@ -1,4 +1,5 @@
-// The greedy decision on rows of logits, and the count of matched tokens, as CUDA kernels.
+// The greedy decision on rows of logits, the log probability of a token, and the count of matched
+// tokens, as CUDA kernels.
 //
 // The rule is that of array_api.py in the same float32 arithmetic, so that both give the same bytes:
 //   lead(v) = float32(logit[v] - logit[target])     a competitor's lead; the margin is -max(lead)
@@ -15,9 +16,13 @@
 // holds a broken logit (NOT_FINITE) or a certain miss (MISS) ends the row. Where the reading stops
 // therefore follows from the logits alone, not from the number or the order of the threads.
 //
+// A score is the decision and, from the same pass, log softmax(logits / temperature)[target]. Each
+// thread sums exp((logit - largest so far) / temperature) of its ids; the threads' sums are added in
+// one order, whatever their number. NaN or +infinity anywhere in a row makes it NaN.
+//
 // No header is included: the source compiles under NVRTC without include paths, and as C++ on a
-// host that supplies blockIdx, threadIdx, blockDim, uint4, fmaxf, __uint_as_float and
-// __syncthreads_or.
+// host that supplies blockIdx, threadIdx, blockDim, uint4, fmaxf, expf, logf, __uint_as_float,
+// __shared__, __syncthreads and __syncthreads_or.
 
 enum Outcome : unsigned char { MISS, MATCH, UNDECIDED, NOT_FINITE };
 
@@ -74,14 +79,9 @@ static __device__ void look(const Question& ask, int id, float logit, Seen& seen
 
 // 16 bytes of logits, the first of them that of `id`. Their largest speaks for all of them where
 // all are competitors on one side of the target: some 4 instructions a logit, so that memory sets the pace.
-template <class Type>
-static __device__ void look_at_vector(const Question& ask, int id, const uint4& vector, Seen& seen) {
-  constexpr int LANES = 16 / sizeof(typename Type::Bits);
-  const unsigned int words[4] = {vector.x, vector.y, vector.z, vector.w};
-  float logits[LANES];
-  for (int i = 0; i < LANES; ++i)
-    logits[i] = Type::widen(LANES == 4 ? words[i] : words[i / 2] >> (i % 2 * 16) & 0xffffu);
-
+template <int LANES>
+static __device__ void look_at_vector(const Question& ask, int id, const float (&logits)[LANES],
+                                      Seen& seen) {
   if (id < ask.first_id || (id <= ask.target && ask.target < id + LANES)) {
     for (int i = 0; i < LANES; ++i) look(ask, id + i, logits[i], seen);
     return;
@@ -94,20 +94,86 @@ static __device__ void look_at_vector(const Question& ask, int id, const uint4& 
   look(ask, id, top, seen);
 }
 
+// What of a row a thread has summed: the sum of exp((logit - largest) * sharpness).
+struct Sum {
+  float largest = __uint_as_float(0xff800000u);  // -infinity
+  float sum = 0;
+};
+
+static __device__ void add(Sum& to, float largest, float sum, float sharpness) {
+  if (!below_infinity(largest)) {  // NaN or +infinity: NaN for good
+    to.largest = __uint_as_float(0x7f800000u);
+    to.sum = __uint_as_float(0x7fc00000u);
+  } else if (largest > to.largest) {
+    to.sum = sum + (to.sum == 0 ? 0 : to.sum * expf((to.largest - largest) * sharpness));
+    to.largest = largest;
+  } else if (below_infinity(-largest)) {
+    to.sum += sum * expf((largest - to.largest) * sharpness);
+  }
+}
+
+template <int LANES>
+static __device__ void add_vector(Sum& to, const float (&logits)[LANES], float sharpness) {
+  float top = logits[0];
+  for (int i = 1; i < LANES; ++i) top = fmaxf(top, logits[i]);
+  float sum = 0;  // NaN where a logit is; where all are -infinity, so that `top` is nothing to add
+  for (int i = 0; i < LANES; ++i) sum += expf((logits[i] - top) * sharpness);
+  const bool number = sum == sum || !below_infinity(-top);
+  add(to, number ? top : sum, number ? sum : 0, sharpness);
+}
+
 // The threads of the block share the ids [begin, end) of one row; 16 bytes a load where they can.
-template <class Type>
-static __device__ void look_at_tile(const Question& ask, const typename Type::Bits* __restrict__ row,
-                                    int begin, int end, Seen& seen) {
+// `visit` is given the first id and a vector of logits, or one of each.
+template <class Type, class Visit>
+static __device__ void read_tile(const typename Type::Bits* __restrict__ row, int begin, int end,
+                                 Visit& visit) {
   constexpr int LANES = 16 / sizeof(typename Type::Bits);
   const typename Type::Bits* tile = row + begin;
   const bool aligned = reinterpret_cast<unsigned long long>(tile) % 16 == 0;
   const int vectors = aligned ? (end - begin) / LANES : 0;
   const uint4* vector = reinterpret_cast<const uint4*>(tile);
-  for (int i = threadIdx.x; i < vectors; i += blockDim.x)
-    look_at_vector<Type>(ask, begin + i * LANES, vector[i], seen);
+  for (int i = threadIdx.x; i < vectors; i += blockDim.x) {
+    const uint4 loaded = vector[i];
+    const unsigned int words[4] = {loaded.x, loaded.y, loaded.z, loaded.w};
+    float logits[LANES];
+    for (int j = 0; j < LANES; ++j)
+      logits[j] = Type::widen(LANES == 4 ? words[j] : words[j / 2] >> (j % 2 * 16) & 0xffffu);
+    visit.vector(begin + i * LANES, logits);
+  }
   for (int id = begin + vectors * LANES + threadIdx.x; id < end; id += blockDim.x)
-    look(ask, id, Type::widen(row[id]), seen);
+    visit.one(id, Type::widen(row[id]));
 }
+
+struct Look {
+  const Question& ask;
+  Seen& seen;
+  template <int LANES>
+  __device__ void vector(int id, const float (&logits)[LANES]) {
+    look_at_vector(ask, id, logits, seen);
+  }
+  __device__ void one(int id, float logit) { look(ask, id, logit, seen); }
+};
+
+struct LookAndSum {
+  const Question& ask;
+  Seen& seen;
+  Sum& sum;
+  float sharpness;
+  bool decided;
+  template <int LANES>
+  __device__ void vector(int id, const float (&logits)[LANES]) {
+    if (!decided) look_at_vector(ask, id, logits, seen);
+    if (id >= ask.first_id) {
+      add_vector(sum, logits, sharpness);
+    } else {
+      for (int i = ask.first_id - id; i < LANES; ++i) add(sum, logits[i], 1, sharpness);
+    }
+  }
+  __device__ void one(int id, float logit) {
+    if (!decided) look(ask, id, logit, seen);
+    if (id >= ask.first_id) add(sum, logit, 1, sharpness);
+  }
+};
 
 // The answer for one row, the same in every thread of the block.
 template <class Type>
@@ -121,9 +187,10 @@ static __device__ Outcome decide_row(const typename Type::Bits* __restrict__ row
 
   const Question ask = {target_logit, tolerance, static_cast<int>(target), first_id};
   Seen seen;
+  Look looking = {ask, seen};
   for (int begin = 0; begin < vocabulary; begin += TILE) {
     const int end = vocabulary - begin < TILE ? vocabulary : begin + TILE;
-    look_at_tile<Type>(ask, row, begin, end, seen);
+    read_tile<Type>(row, begin, end, looking);
     if (__syncthreads_or(seen.broken || seen.beaten))
       return __syncthreads_or(seen.broken) ? NOT_FINITE : MISS;
   }
@@ -151,6 +218,71 @@ static __device__ void decide(const typename Type::Bits* logits, long long strid
 DECIDE(decide_float32, Float32)
 DECIDE(decide_float16, Float16)
 DECIDE(decide_bfloat16, BFloat16)
+
+// The sum over all threads of the block, in one order; right in thread 0.
+static __device__ Sum sum_of_block(Sum mine, float sharpness) {
+  __shared__ float largest[1024], sums[1024];  // no block has more threads
+  largest[threadIdx.x] = mine.largest, sums[threadIdx.x] = mine.sum;
+  __syncthreads();
+  for (unsigned int step = 1; step < blockDim.x; step *= 2) {
+    const unsigned int other = threadIdx.x + step;
+    if (threadIdx.x % (2 * step) == 0 && other < blockDim.x) {
+      add(mine, largest[other], sums[other], sharpness);
+      largest[threadIdx.x] = mine.largest, sums[threadIdx.x] = mine.sum;
+    }
+    __syncthreads();
+  }
+  return mine;
+}
+
+// One block a row, as decide(); a row is read to its end even where it is decided before.
+template <class Type>
+static __device__ void score(const typename Type::Bits* logits, long long stride, int vocabulary,
+                             const long long* targets, const float* tolerances, float sharpness,
+                             int first_id, unsigned char* outcomes, float* log_p) {
+  const typename Type::Bits* row = logits + blockIdx.x * stride;
+  const long long target = targets[blockIdx.x];
+  const float tolerance = tolerances[blockIdx.x];
+  const bool asked = target >= 0 && target < vocabulary && tolerance >= 0;
+  const float target_logit = asked ? Type::widen(row[target]) : 0;
+  const bool finite = asked && below_infinity(target_logit) && below_infinity(-target_logit);
+  const bool masked = asked && target < first_id;
+
+  const Question ask = {target_logit, tolerance, static_cast<int>(asked ? target : 0), first_id};
+  Outcome outcome = masked ? MISS : NOT_FINITE;
+  Seen seen;
+  Sum sum;
+  LookAndSum visit = {ask, seen, sum, sharpness, masked || !finite};
+  for (int begin = 0; begin < vocabulary; begin += TILE) {
+    const int end = vocabulary - begin < TILE ? vocabulary : begin + TILE;
+    read_tile<Type>(row, begin, end, visit);
+    if (!visit.decided && __syncthreads_or(seen.broken || seen.beaten)) {
+      outcome = __syncthreads_or(seen.broken) ? NOT_FINITE : MISS;
+      visit.decided = true;
+    }
+  }
+  if (!visit.decided) outcome = __syncthreads_or(seen.close) && tolerance > 0 ? UNDECIDED : MATCH;
+  sum = sum_of_block(sum, sharpness);
+  if (threadIdx.x != 0) return;
+  outcomes[blockIdx.x] = outcome;
+  const float nothing = __uint_as_float(0x7fc00000u), never = __uint_as_float(0xff800000u);
+  log_p[blockIdx.x] = !asked   ? nothing
+                      : masked ? never
+                               : (target_logit - sum.largest) * sharpness - logf(sum.sum);
+}
+
+#define SCORE(name, Type)                                                                        \
+  extern "C" __global__ void name(const Type::Bits* logits, long long stride, int vocabulary,    \
+                                  const long long* targets, const float* tolerances,             \
+                                  float sharpness, int first_id, unsigned char* outcomes,        \
+                                  float* log_p) {                                                \
+    score<Type>(logits, stride, vocabulary, targets, tolerances, sharpness, first_id, outcomes,  \
+                log_p);                                                                          \
+  }
+
+SCORE(score_float32, Float32)
+SCORE(score_float16, Float16)
+SCORE(score_bfloat16, BFloat16)
 
 // How many leading tokens of each row agree; one thread a row.
 extern "C" __global__ void matched_tokens(const long long* predicted, const long long* truth,
