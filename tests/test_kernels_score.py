@@ -24,10 +24,10 @@ def reference(case, temperature):
     )
 
 
-def assert_same(found, expected):
-    """Log probabilities agree; what is not finite in one is not in the other."""
+def assert_same(found, expected, terms=0):
+    """Log probabilities agree, but for what a sum of so many terms in a row can be off."""
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
-    np.testing.assert_allclose(found, expected, rtol=3e-6, atol=3e-6)
+    np.testing.assert_allclose(found, expected, rtol=3e-6, atol=3e-6 + terms * 2.0**-24)
 
 
 @each_dtype
@@ -60,7 +60,8 @@ def test_cuda_source_agrees_with_the_reference(host, dtype, data):
     for threads in (1, data.draw(st.sampled_from([2, 7, 32]))):
         found, on_host = score_on_host(host, case, threads, temperature)
         assert found.tolist() == outcomes.tolist()
-        assert_same(on_host.numpy(), log_p.numpy())
+        terms = case.logits.shape[1] / threads
+        assert_same(on_host.numpy(), log_p.numpy(), terms)
 
 
 def test_cuda_source_scores_by_hand(host):

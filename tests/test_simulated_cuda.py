@@ -1,6 +1,7 @@
 """The engine on a simulated CUDA device: right scores, few host waits, memory, streams."""
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ from simulated_cuda import lines
 from simulated_cuda.simulation import simulated
 
 from benchmarks.families import ROUTED, generated, in_float64, random_model
-from memtrace.engine import Engine, Rules
+from memtrace.engine import Distribution, Engine, Rules
 from memtrace.engine import stages as stages_module
 from memtrace.engine.kernels import cuda as kernels
 from memtrace.engine.kernels import decide, matched_tokens
@@ -67,6 +68,28 @@ def test_scores_are_the_truth(case, device, family, dtype):
     assert device.launches > 0
     assert device.rows_decided >= N
     assert device.copies["to the device, asynchronous"] > 0
+
+
+@pytest.mark.parametrize(
+    ("family", "dtype", "distribution"),
+    [
+        ("gpt_neox", "float32", Distribution()),
+        ("gpt_neox", "auto", Distribution(temperature=0.5, min_probability=1e-6)),
+        ("gpt2", "bfloat16", Distribution(temperature=2.0)),
+        ("llama", "auto", Distribution(top_k=50, min_probability=1e-6)),
+        ("mixtral", "float32", Distribution()),
+    ],
+)
+def test_likelihoods_are_those_of_a_cpu(case, device, family, dtype, distribution):
+    model, sequences, truth = case(family)
+    rules = replace(RULES, distribution=distribution)
+    expected = Engine(model, rules, calibration=sequences[::4], dtype="float32").score(sequences)
+    engine = Engine(model.to("cuda"), rules, calibration=sequences[::4], dtype=dtype, batch_size=7)
+    found = engine.score(sequences)
+    np.testing.assert_array_equal(found.matched_tokens, truth)
+    away = 2.0 if dtype == "bfloat16" else 1e-4
+    np.testing.assert_allclose(found.log_likelihood, expected.log_likelihood, rtol=0, atol=away)
+    assert engine.record()["likelihood"]["dtype"] == ("float32" if dtype == "auto" else dtype)
 
 
 def test_what_does_not_fit_is_halved(case, device):
@@ -180,6 +203,8 @@ def test_every_line_for_a_device_has_run(case, device):
         model, sequences, truth = case("gpt_neox")
         engine = Engine(model.to("cuda"), RULES, calibration=sequences[::4], batch_size=7)
         np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
+        rules = replace(RULES, distribution=Distribution())
+        Engine(model, rules, calibration=sequences[::4], dtype="float32").score(sequences)
         test_leading_tokens_that_agree(device)
         test_a_decision_on_a_device_needs_rows_in_one_piece_and_may_be_empty(device)
         test_a_stream_that_speaks_the_newer_protocol_is_given_as_it_is(device)

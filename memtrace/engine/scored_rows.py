@@ -9,7 +9,7 @@ from memtrace.engine.definition import Distribution
 from memtrace.engine.kernels import UNDECIDED, score
 from memtrace.engine.stages import ToleranceStage
 
-SUM_NOISE = 2.0**-18  # nats by which a float32 sum of exponentials may be off
+SUM_NOISE = 2.0**-16  # nats by which a float32 sum of exponentials may be off
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ It knows the arguments of the kernels and nothing of the rule.
 """
 
 import ctypes
+import hashlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,7 +26,9 @@ def build(folder):
     compiler = shutil.which("g++")
     if compiler is None:
         return None
-    library = folder / "host.so"
+    source = Path(__file__).with_name("host.cpp")
+    compiled = hashlib.sha256(source.read_bytes() + cuda.SOURCE.read_bytes()).hexdigest()[:16]
+    library = folder / f"host-{compiled}.so"  # the folder may outlive a change of the source
     options = ["-std=c++20", "-O1", "-shared", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Werror"]
     options += [
         "-fsanitize=undefined",
@@ -33,7 +36,6 @@ def build(folder):
         "-fno-strict-aliasing",
     ]
     include = ["-I", str(cuda.SOURCE.parent)]
-    source = Path(__file__).with_name("host.cpp")
     if not library.exists():
         subprocess.run([compiler, *options, *include, str(source), "-o", str(library)], check=True)
     lib = ctypes.CDLL(str(library))

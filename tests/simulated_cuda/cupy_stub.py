@@ -40,9 +40,9 @@ class Kernel:
             if isinstance(argument, torch.Tensor):
                 raise TypeError(f"Unsupported type {type(argument)}")
             is_array = isinstance(argument, Array)
-            plain.append(argument.tensor.data_ptr() if is_array else int(argument))
+            plain.append(argument.tensor.data_ptr() if is_array else argument.item())
         ACCOUNT.launches += 1
-        decides = self._name.startswith("decide")
+        decides = self._name.startswith(("decide", "score"))
         ACCOUNT.rows_decided += grid[0] * decides
         self._call(grid[0], THREADS if decides else block[0], *plain)
 

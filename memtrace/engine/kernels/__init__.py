@@ -84,7 +84,10 @@ def score(
     if getattr(tolerance, "ndim", 0) == 0:
         tolerance = float(tolerance)
     backend = cuda if _on_cuda(logits) else array_api
-    return backend.score(logits, targets, tolerance, temperature=temperature, mask_eos=mask_eos)
+    outcomes, log_p = backend.score(
+        logits, targets, tolerance, temperature=temperature, mask_eos=mask_eos
+    )
+    return outcomes, log_p
 
 
 def matched_tokens(predicted: Array, truth: Array) -> Array:

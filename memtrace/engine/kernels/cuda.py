@@ -13,7 +13,7 @@ SOURCE = Path(__file__).with_name("decide.cu")
 OPTIONS = ("-std=c++17", "--ftz=false")
 THREADS = 256  # a block; a row's block reads a tile in 2 (half types) or 4 loads a thread
 
-Argument = torch.Tensor | np.integer
+Argument = torch.Tensor | np.integer | np.floating
 
 
 def import_cupy() -> Any:
