@@ -113,8 +113,9 @@ def _text(fits: "list[ExtractionFit]") -> str:
 def _write(output: Path, documents: list[dict[str, Any]], fits: "list[ExtractionFit]") -> None:
     """Write extraction.json, report.html and the figures, named if there are several runs."""
     from memtrace.likelihood.extraction.figures import FIGURES, single
-    from memtrace.likelihood.extraction.html import html_report
+    from memtrace.likelihood.extraction.page import extraction_page
     from memtrace.report.figures import write_figure
+    from memtrace.report.page import page_html
 
     with writing_to(output), show_progress("Drawing", len(fits), "checkpoints") as advance:
         write_document(output / "extraction.json", one_or_list(documents))
@@ -124,4 +125,5 @@ def _write(output: Path, documents: list[dict[str, Any]], fits: "list[Extraction
                 prefix = name if len(fits) > 1 else ""
                 write_figure(single(fit, figure), output / f"{prefix}{figure}")
             advance(1)
-        (output / "report.html").write_text(html_report(fits), encoding="utf-8")
+        page = page_html(extraction_page(fits))
+        (output / "report.html").write_text(page, encoding="utf-8")

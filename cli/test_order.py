@@ -172,8 +172,9 @@ def _text(fits: "list[OrderFit]", full: bool) -> str:
 def _write(output: Path, documents: list[dict[str, Any]], fits: "list[OrderFit]") -> None:
     """Write order.json, report.html and the figures, named if there are several checkpoints."""
     from memtrace.likelihood.order.figures import curves, shown, single
-    from memtrace.likelihood.order.html import html_report
+    from memtrace.likelihood.order.page import order_page
     from memtrace.report.figures import write_figure
+    from memtrace.report.page import page_html
 
     with writing_to(output), show_progress("Drawing", len(fits), "checkpoints") as advance:
         write_document(output / "order.json", one_or_list(documents))
@@ -185,4 +186,5 @@ def _write(output: Path, documents: list[dict[str, Any]], fits: "list[OrderFit]"
                 prefix = name if len(fits) > 1 else ""
                 write_figure(single(fit, figure), output / f"{prefix}{figure}")
             advance(1)
-        (output / "report.html").write_text(html_report(fits), encoding="utf-8")
+        page = page_html(order_page(fits))
+        (output / "report.html").write_text(page, encoding="utf-8")

@@ -96,7 +96,6 @@ def test_wheel_holds_one_top_level_name(wheel):
         "data_manifests/demo/checkpoints/step512/model.safetensors",
         "report/templates/page.html",
         "report/templates/style.css",
-        "report/templates/fits.html",
         "report/templates/findings.html",
         "report/templates/page.js",
         "py.typed",

@@ -15,7 +15,7 @@ from memtrace.point_process.verdict import verdict
 from memtrace.report.charts import available
 from memtrace.report.figures import png
 from memtrace.report.numbers import DASH, count, interval, number, p_text, p_value, percent, ratio
-from memtrace.report.page import Fact, Finding, Page, Shown, Table
+from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of
 from memtrace.report.text import rendered
 
 QUESTION = "Does training order matter?"
@@ -68,7 +68,7 @@ def fit_page(fits: Sequence[PoissonResult], drawings: Sequence[Drawings] | None 
     """
     if len(fits) == 1:
         drawn = (drawings or draw_all(fits))[0]
-        return Page(QUESTION, finding(fits[0], drawn), methods=METHODS)
+        return page_of(QUESTION, [finding(fits[0], drawn)], None, METHODS)
     few = len(fits) <= FEW
     pictures: Sequence[Drawings] = [{}] * len(fits)
     if few:
@@ -77,7 +77,7 @@ def fit_page(fits: Sequence[PoissonResult], drawings: Sequence[Drawings] | None 
         finding(fit, drawn, name=f"fit-{i + 1}")
         for i, (fit, drawn) in enumerate(zip(fits, pictures, strict=True))
     ]
-    return Page(QUESTION, _summary(fits, findings), findings, METHODS)
+    return page_of(QUESTION, findings, _summary(fits, findings), METHODS)
 
 
 def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit") -> Finding:

@@ -6,7 +6,7 @@ were put in by name may run, which is what their hashes in the policy mean.
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -47,20 +47,6 @@ def render(package: str, template: str, *, scripts: Sequence[str] = (), **values
     inside = [_closed(source) for source in scripts]
     page = _environment(package).get_template(template)
     return page.render(scripts=inside, policy=content_policy(inside), **values)
-
-
-def fits_page(
-    title: str, sections: Sequence[Mapping[str, Any]], overview: Mapping[str, Any] | None = None
-) -> str:
-    """Return a page of one fit or several: their table, then for each verdict, figures, numbers.
-
-    Args:
-        title: What the page answers.
-        sections: Of each fit `label`, `verdict`, `text` (what is printed) and `figures`, each with
-            `image`, `alt` and `caption`.
-        overview: Of several fits `columns`, `rows`, `note`, `image` and `alt`.
-    """
-    return render("memtrace.report", "fits.html", title=title, sections=sections, overview=overview)
 
 
 def content_policy(scripts: Sequence[str]) -> str:

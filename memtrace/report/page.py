@@ -96,6 +96,18 @@ class Page:
     """Other pages of the report: address and title."""
 
 
+def page_of(
+    question: str,
+    findings: Sequence[Finding],
+    summary: Finding | None,
+    methods: Sequence[Method] = (),
+) -> Page:
+    """Return a page: a single finding stands at its head, several stand under their summary."""
+    if summary is None:
+        return Page(question, findings[0], methods=methods)
+    return Page(question, summary, findings, methods)
+
+
 def page_html(page: Page) -> str:
     """Return the page as one HTML document that needs nothing beside it."""
     charts = library() if any(shown.chart for shown in _figures(page)) else None

@@ -15,7 +15,7 @@ function style() {
     title: { color: ink }, text: { color: ink, fontSize: 12 },
     point: { color: blue, filled: true }, line: { color: blue, strokeWidth: 2 }, area: { color: pale },
     bar: { color: blue }, rule: { color: grey }, errorbar: { color: grey }, rect: { color: blue },
-    range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [css("--box"), blue], ramp: [css("--box"), blue] },
+    range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [css("--box"), blue], ramp: [pale, blue] },
     style: { alert: { color: red, fill: red }, quiet: { color: soft, stroke: soft } },
   };
 }

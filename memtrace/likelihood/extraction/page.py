@@ -1,0 +1,149 @@
+"""The page of what sampling would extract, of one checkpoint or several."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from memtrace.likelihood.extraction.figures import CAPTIONS, FIGURES, single
+from memtrace.likelihood.extraction.result import ExtractionResult, Share
+from memtrace.likelihood.extraction.text import printed
+from memtrace.likelihood.extraction.verdict import verdict
+from memtrace.report.charts import available, data, specification
+from memtrace.report.figures import png
+from memtrace.report.numbers import count, interval, percent
+from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, page_of
+from memtrace.report.text import rendered
+
+QUESTION = "How much would sampling extract?"
+TITLES = {
+    "samples": "Texts that n samples return",
+    "probabilities": "Probability of the continuation",
+}
+TESTED = (
+    "Every scanned sequence: from its probability p_z follows exactly how likely n samples are to "
+    "return it at least once.",
+)
+LIMITS = (
+    "A sample counts only if it is the whole continuation, token by token. Near copies of it are "
+    "not counted.",
+    "Prompts are those of the corpus: whoever does not know them extracts less.",
+)
+METHODS = (
+    Method(
+        "(n, p)-discoverable",
+        "1 - (1 - p_z)^n >= p, computed as -expm1(n log1p(-p_z))",
+        "Hayes et al. (2024), arXiv:2410.19482",
+    ),
+    Method(
+        "Interval of a share",
+        "exact binomial interval of the share of texts",
+        "Clopper and Pearson (1934), Biometrika 26:404",
+    ),
+)
+
+
+def extraction_page(fits: Sequence[ExtractionResult]) -> Page:
+    """Return the page of one checkpoint or several."""
+    findings = [finding(fit, f"checkpoint-{i + 1}") for i, fit in enumerate(fits)]
+    summary = _summary(fits, findings) if len(fits) > 1 else None
+    return page_of(QUESTION, findings, summary, METHODS)
+
+
+def finding(fit: ExtractionResult, name: str = "checkpoint") -> Finding:
+    """Return what is shown of one checkpoint.
+
+    Args:
+        fit: The result.
+        name: Its place on the page.
+    """
+    first, *more = (_shown(fit, one) for one in FIGURES)
+    return Finding(
+        name=name,
+        label=fit.label,
+        answer=verdict(fit),
+        facts=_facts(fit),
+        figure=first,
+        tested=TESTED,
+        limits=[*LIMITS, *([f"{fit.caveat.capitalize()}."] if fit.caveat else [])],
+        figures=more,
+        printed=rendered(printed(fit)),
+        provenance=[("run", fit.source)] if fit.source else (),
+    )
+
+
+def _shown(fit: ExtractionResult, name: str) -> Shown:
+    chart = sample_chart(fit) if name == "samples" and available() else None
+    alt = f"{CAPTIONS[name]} {verdict(fit)}"
+    return Shown(TITLES[name], alt, CAPTIONS[name], png(single(fit, name)), chart)
+
+
+def _facts(fit: ExtractionResult) -> list[Fact]:
+    """Return what greedy decoding gives, what the most samples give, and what chance gives."""
+    facts = [_fact(fit.greedy["exposed"], "of exposed texts, greedy decoding")]
+    known = [one for one in fit.table if not one.reason]
+    if known:
+        most = max(known, key=lambda one: (one.n, -abs(one.p - 0.5)))
+        how = f"{count(most.n, 'sample')}, chance {percent(most.p)} or more"
+        facts.append(_fact(most.shares["exposed"], f"of exposed texts, {how}"))
+        facts.append(_fact(most.shares["unexposed"], f"of unexposed texts, {how}"))
+    return facts
+
+
+def _fact(found: Share, name: str) -> Fact:
+    if not found.of_texts:
+        return Fact("none", name, "no such text was scanned")
+    note = f"95% {interval(found.ci95, percent)}; {found.texts:,} of {found.of_texts:,}"
+    return Fact(percent(found.share), name, note)
+
+
+def _summary(fits: Sequence[ExtractionResult], findings: Sequence[Finding]) -> Finding:
+    last, rows = findings[-1], []
+    for fit in fits:
+        facts = _facts(fit)
+        rows.append((fit.label, *(fact.value for fact in facts), *[""] * (3 - len(facts))))
+    columns = ("checkpoint", "greedy", "most samples", "most samples, unexposed")
+    return Finding(
+        name="all",
+        label=count(len(fits), "checkpoint"),
+        answer=f"At the last of them, {last.label}: {last.answer}",
+        facts=last.facts,
+        figure=last.figure,
+        tested=TESTED,
+        limits=LIMITS,
+        tables=[Table("Share of texts extracted", columns, rows, [one.name for one in findings])],
+    )
+
+
+def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
+    """Return the chart of the share of texts against the number of samples, on log axes."""
+    import altair
+
+    rows = [row for name in ("exposed", "unexposed") for p in fit.ps for row in _rows(fit, name, p)]
+    log = altair.Scale(type="log")
+    lines = altair.Chart(data(rows)).mark_line(point=altair.OverlayMarkDef(size=25))
+    return specification(
+        lines.encode(
+            x=altair.X("n:Q", title="samples n", scale=log),
+            y=altair.Y("share:Q", title="share of texts", scale=log, axis=altair.Axis(format="%")),
+            color=altair.Color("class:N", title="texts"),
+            strokeDash=altair.StrokeDash("chance:N", title="with a chance of"),
+            tooltip=[
+                altair.Tooltip("n:Q", title="samples", format=","),
+                altair.Tooltip("share:Q", title="share of texts", format=".3%"),
+                altair.Tooltip("class:N", title="texts"),
+                altair.Tooltip("chance:N", title="with a chance of"),
+            ],
+        )
+    )
+
+
+def _rows(fit: ExtractionResult, name: str, p: float) -> list[dict[str, Any]]:
+    if not fit.classes[name].counts.texts:
+        return []
+    n, share = fit.curve(name, p)
+    seen = np.isfinite(share) & (share > 0)
+    return [
+        {"n": int(at), "share": float(y), "class": name, "chance": f"{percent(p)} or more"}
+        for at, y in zip(n[seen], share[seen], strict=True)
+    ]
