@@ -1,6 +1,7 @@
 """Memorization over checkpoints from score files to the answer, and as a user meets it."""
 
 import json
+from html import escape
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -311,9 +312,10 @@ def test_the_command_writes_what_it_prints(runs, tmp_path, memtrace_cli) -> None
     assert document["sources"][0] == first
     assert document["sources"][-1] == last
     folded = " ".join(text.split())
-    source = f"{len(document['sources'])} runs, {first} to {last}"
+    same = ", corpus c, tokens 0-31 -> 32-63 of each row"
+    source = f"{len(document['sources'])} runs, {first.removesuffix(same)} to {last}"
     assert f"From {source}" in folded
-    assert source in (output / "memorized.svg").read_text(encoding="utf-8")
+    assert escape(source) in (output / "memorized.svg").read_text(encoding="utf-8")
 
 
 def test_exactly_one_source_is_asked_for(runs, tmp_path, memtrace_cli) -> None:

@@ -89,7 +89,9 @@ class Histories:
     @property
     def source(self) -> str:
         """Return what a figure or a table says of the runs that it came from."""
-        return f"{len(self.sources)} runs, {self.sources[0]} to {self.sources[-1]}"
+        first, last = (source.split(", ") for source in (self.sources[0], self.sources[-1]))
+        own = [part for part in first if part not in last]  # the corpus, for one, is the same
+        return f"{len(self.sources)} runs, {', '.join(own)} to {', '.join(last)}"
 
     @property
     def label(self) -> str:
