@@ -1,9 +1,9 @@
 """Memorization over checkpoints from score files to the answer, and as a user meets it."""
 
 import json
-from html import escape
 import math
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 
 import numpy as np
