@@ -41,7 +41,9 @@ logger = logging.getLogger("memtrace")
     "--sequences", type=Whole(min=1), help="Of a TABLE: how many sequences were examined in all."
 )
 @click.option(
-    "--sequences-per-step", type=Whole(min=1), help="Of a TABLE: sequences that a step consumes."
+    "--sequences-per-step",
+    type=Whole(min=1),
+    help="Sequences that a step consumes, of a TABLE, or of runs whose order is not known.",
 )
 @click.option("--column", help="Of a TABLE: the column of indices, where it has several.")
 @only_suite
@@ -119,6 +121,8 @@ def fit_poisson(
         print_result(fit.to_dict(), json, lambda: _printed(fit))
         return
     found = find_runs(runs, suite=suite, model=model)
+    if sequences_per_step:
+        found = [run.in_order(sequences_per_step) for run in found]
     if time_scale == "emergence":
         _fit_emergence(runs_at(found, step or "all"), duplicates, margin, seed, cuts, json, output)
         return

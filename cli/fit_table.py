@@ -9,7 +9,7 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from memtrace.point_process import EventSequence
 
-_OF_A_TABLE = {"sequences", "sequences_per_step", "column"}
+_OF_A_TABLE = {"sequences", "column"}
 _OF_RUNS = {"suite", "model", "step", "duplicates", "time_scale", "full"}
 
 

@@ -128,6 +128,12 @@ class Worker(click.ParamType[tuple[int, int]]):
 @click.option("--shard-size", type=Whole(min=1), default=131_072, help="Sequences in a score file.")
 @click.option("--allow-known-bad", is_flag=True, help="Scan weights known to be another step's.")
 @click.option(
+    "--sequences-per-step",
+    type=Whole(min=1),
+    help="Rows that a step consumed, of a model that no manifest names: what it has seen follows.",
+)
+@click.option("--run", help="Of such a model, where its runs lie.  [default: local-CORPUS]")
+@click.option(
     "--keep-weights/--drop-weights",
     default=True,
     help="Keep or delete a downloaded checkpoint in the Hub's cache after its scan.",

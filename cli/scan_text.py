@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from memtrace.scanning.downloads import DiskNeed
     from memtrace.scanning.plan import ScanPlan
 
+_ORDER_UNKNOWN = (
+    "Training order unknown: the rows count as scanned, none as trained on, and --step is a label. "
+    "To ask when in training, give --sequences-per-step, or a manifest (memtrace models init)."
+)
 H100_FLOPS = 400e12
 """Floating-point operations a second that an H100 sustains in half precision."""
 
@@ -28,6 +32,7 @@ def run_document(run: "Run", corpus: "Corpus") -> dict[str, Any]:
         "model": run.model,
         "step": run.step,
         "run": str(run.folder),
+        "training_order": "known" if run.is_order_known else "unknown",
         "tested": run.configuration.tested,
         **events.count(run.exposed_rows),
         **_control(run, events, corpus),
@@ -42,6 +47,8 @@ def _control(run: "Run", events: "Events", corpus: "Corpus") -> dict[str, Any]:
     from memtrace.texts.exposure import count_classes
     from memtrace.texts.find import find_texts
 
+    if not run.is_order_known:
+        return {"control": None, "control_reason": "the training order is unknown"}
     if not events.count(run.exposed_rows)["not_exposed_sequences"]:
         return {"control": None, "control_reason": "only exposed sequences were scanned"}
     try:
@@ -56,11 +63,12 @@ def runs_text(documents: list[dict[str, Any]]) -> str:
     known = any(d["control"] for d in documents)
     names = ["step", "sequences", "memorized", "share"]
     names += ["copy exposed", "memorized", "unexposed", "memorized"] if known else []
-    names += [] if known else ["not exposed", "memorized"]
+    unknown = all(d["training_order"] == "unknown" for d in documents)
+    names += [] if known or unknown else ["not exposed", "memorized"]
     lines = [_table(names, [_cells(d, len(names)) for d in documents])]
     lines += [estimate_text(d["estimate"]) for d in documents if d["estimate"]]
     lines += [_control_text(d) for d in documents if d["control"]]
-    lines += _unknown_text(documents)
+    lines += _unknown_text(documents) + ([_ORDER_UNKNOWN] if unknown else [])
     folder = documents[0]["run"] if len(documents) == 1 else documents[0]["run"].rpartition("/")[0]
     tested = documents[0]["tested"]
     return "\n".join([*lines, f"Tested: {tested}", f"Scores: {folder}"])

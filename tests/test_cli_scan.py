@@ -81,7 +81,14 @@ def scanned(**values):
     counts = dict.fromkeys(
         ["sequences", "memorized", "not_exposed_sequences", "not_exposed_memorized"], 0
     )
-    fixed = {"step": 0, "run": "runs/a/b/c", "tested": "", "estimate": None, "control": None}
+    fixed = {
+        "training_order": "known",
+        "step": 0,
+        "run": "runs/a/b/c",
+        "tested": "",
+        "estimate": None,
+        "control": None,
+    }
     return {**fixed, **counts, "control_reason": "unknown", **values}
 
 

@@ -84,7 +84,7 @@ def test_checkpoints_of_one_trainer_are_steps_of_one_model(neox_folder, corpus, 
         weights = load_file(folder / "model.safetensors")
         save_file({n: t * (1 + step) for n, t in weights.items()}, folder / "model.safetensors")
         run = memtrace.scan(str(folder), corpus=corpus(), runs=tmp_path / "runs", dtype="float32")
-        assert (run.suite, run.model, run.step) == ("local", "my-run", step)
+        assert (run.suite, run.model, run.step) == ("local-tokens", "my-run", step)
         (found,) = find_checkpoints(str(folder) + "/", "7")
         assert (found.model, found.step) == ("my-run", 7)
     (tmp_path / "latest").symlink_to(folder)
@@ -153,6 +153,7 @@ def test_a_name_that_is_no_folders(corpus, tmp_path):
 def test_what_failed_before_its_first_shard_locks_no_folder(neox_folder, corpus, tmp_path):
     """One token outside the vocabulary, in a row that no check before the scan looks at."""
     options = {"model": str(neox_folder), "runs": tmp_path / "runs", "dtype": "float32"}
+    options["run"] = "mine"  # else another corpus is another place
     with pytest.raises(CorpusError, match="token id 96 is outside"):
         memtrace.scan(corpus=corpus(r87=96), **options)
     (run,) = find_runs(tmp_path / "runs")

@@ -228,8 +228,8 @@ def test_changed_weights_are_refused(suite, tmp_path):
 def test_a_model_of_ones_own(suite, undisturbed, llama_folder, neox_folder, tmp_path):
     corpus = str(suite[0] / "document")
     run = memtrace.scan(str(neox_folder), 7, corpus=corpus, runs=tmp_path, dtype="float32")
-    assert (run.suite, run.model, run.step) == ("local", neox_folder.name, 7)
-    assert run.exposed_rows == ROWS
+    assert (run.suite, run.model, run.step) == ("local-document", neox_folder.name, 7)
+    assert (run.exposed_rows, run.is_order_known) == (ROWS, False)
     scores = run.scores().head(144).collect()
     assert scores.equals(undisturbed.scores().collect())
     with pytest.raises(CorpusError, match="give --corpus"):

@@ -90,7 +90,7 @@ def test_failed_where_the_last_worker_did(tmp_path):
 def test_a_scan_that_fails_says_so_in_its_record(neox_folder, tmp_path, memtrace_cli):
     """End to end: a file lies in the place of the folder of scores."""
     np.save(tmp_path / "tokens.npy", np.full((6, 64), 3, np.uint16))
-    folder = tmp_path / "runs" / "suite=local" / f"model={neox_folder.name}" / "step=0"
+    folder = tmp_path / "runs" / "suite=local-tokens" / f"model={neox_folder.name}" / "step=0"
     folder.mkdir(parents=True)
     (folder / "scores").touch()
     command = ["--quiet", "scan", "--model", neox_folder, "--corpus", tmp_path / "tokens.npy"]

@@ -105,6 +105,7 @@ def _begin(
         rows_per_file=rows_per_file,
         files={},
         offset=offset,
+        sequences_per_step=corpus.sequences_per_step,
     )
     if not (folder / PACK_RECORD).exists():
         return new

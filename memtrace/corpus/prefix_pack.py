@@ -21,6 +21,7 @@ from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.parts import Bytes, FilePart, Part, file_part
 from memtrace.corpus.stream import RowStream
 from memtrace.errors import CorpusError
+from memtrace.manifests.schedule import SequencesPerStep
 from memtrace.storage.digests import file_sha256
 from memtrace.storage.documents import read_document
 from memtrace.storage.problems import read_problem
@@ -51,6 +52,8 @@ class PackRecord:
     """sha256 of each finished file, by name."""
     offset: int = 0
     """Tokens of a row before those that are kept; written only where there are some."""
+    sequences_per_step: SequencesPerStep | None = None
+    """Rows that a step of training consumes, where the corpus tells."""
     schema_version: int = 1
 
     def __post_init__(self) -> None:
@@ -142,7 +145,13 @@ def open_pack(folder: Path) -> Corpus:
     record = read_record(folder)
     parts = tuple(_open_part(folder, record, name) for name in record.ranges())
     rows = RowStream(parts, record.row_tokens, np.dtype(record.dtype))
-    return Corpus(str(folder), rows, record.corpus_digest, first_token=record.offset)
+    return Corpus(
+        str(folder),
+        rows,
+        record.corpus_digest,
+        record.sequences_per_step,
+        first_token=record.offset,
+    )
 
 
 @dataclass(frozen=True)

@@ -221,8 +221,10 @@ class Suite(_Document):
 
     @model_validator(mode="after")
     def _check_models(self) -> Self:
-        if self.suite == "local":
-            raise ValueError("suite 'local' is for models that no manifest names: rename it")
+        if self.suite == "local" or self.suite.startswith("local-"):
+            raise ValueError(
+                f"suite {self.suite!r} is for models that no manifest names: rename it"
+            )
         problems = [
             f"model {model.name!r} {problem}"
             for model in self.models

@@ -145,8 +145,10 @@ class EventSequence:
             found: Its events, where they have been read already.
 
         Raises:
+            RunError: Its order of training is not known.
             FitError: No shard of the run is finished.
         """
+        run.require_order()
         if not run.shards():
             raise FitError(f"{run.label} has seen no sequence: choose a later step")
         found = found or read_events(run)

@@ -109,7 +109,8 @@ def _coverage(fit: PoissonResult) -> str:
     if events.n == 0:
         return "no sequence had been trained on"
     if events.exposure == events.n:
-        return f"complete: all {count(events.n, 'sequence')} trained on"
+        what = "trained on" if events.source else "examined"
+        return f"complete: all {count(events.n, 'sequence')} {what}"
     gaps = count(len(events.missing), "range is", "ranges are")
     return f"{events.exposure:,} of the {events.n:,} sequences trained on; {gaps} missing"
 

@@ -11,7 +11,7 @@ import json
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,48 @@ class Run:
     def corpus_rows(self) -> int:
         """Return how many rows the corpus has."""
         return self.configuration.corpus_rows
+
+    @property
+    def is_order_known(self) -> bool:
+        """Return whether it is known which step consumes a row, and so what had been seen.
+
+        Where it is not, all rows of the corpus count as scanned, and none as trained on.
+        """
+        return self.configuration.sequences_per_step is not None
+
+    def require_order(self) -> None:
+        """Refuse a run of which the order of training is not known.
+
+        Raises:
+            RunError: It is not known.
+        """
+        if not self.is_order_known:
+            raise RunError(
+                f"{self.label}: the training order is unknown, so there is no order to test: "
+                "neither a manifest nor a corpus file says which step consumed a row; give "
+                "--sequences-per-step, or write a manifest with `memtrace models init`"
+            )
+
+    def in_order(self, sequences_per_step: int) -> "Run":
+        """Return the run of a corpus whose order of training was not known when it was scanned.
+
+        Raises:
+            RunError: It is known, or the step has seen nothing.
+        """
+        c = self.configuration
+        if self.is_order_known:
+            raise RunError(
+                f"{self.label}: its steps consume {c.sequences_per_step} rows; leave out "
+                "--sequences-per-step"
+            )
+        if not self.step:
+            raise RunError(
+                f"{self.label} had seen no row at step 0: scan with the checkpoint's --step and "
+                "--sequences-per-step"
+            )
+        exposed = min(sequences_per_step * self.step, c.corpus_rows)
+        known = replace(c, sequences_per_step=sequences_per_step, exposed_rows=exposed)
+        return Run(self.folder, {**self.record, "configuration": asdict(known)})
 
     @property
     def sequences_per_step(self) -> int | None:

@@ -1,9 +1,10 @@
 """Which checkpoints a model name and a list of steps mean, and where their weights are."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from memtrace.corpus import Corpus
 from memtrace.errors import ManifestError
 from memtrace.manifests import ModelManifest, Suite, find_model, load_suites
 from memtrace.manifests.steps import parse_steps
@@ -56,6 +57,31 @@ def find_checkpoints(
         Checkpoint(found[0].suite, found[1].name, each, *_source(found[1], each), found)
         for each in steps
     ]
+
+
+def place_run(
+    checkpoint: Checkpoint, corpus: Corpus, run: str | None, manifest: str | Path | None
+) -> Checkpoint:
+    """Return a checkpoint with the suite under which its runs lie.
+
+    The runs of a model that no manifest names lie by corpus, so that those of several corpora do
+    not meet: in suite `local-CORPUS`, or what `run` says.
+
+    Raises:
+        ManifestError: A manifest has the model, or a suite of that name.
+    """
+    if checkpoint.manifest is not None:
+        if run is not None:
+            raise ManifestError(
+                f"{checkpoint.model} is of suite {checkpoint.suite}: --run names the runs of a "
+                "model that no manifest names; choose another --runs folder"
+            )
+        return checkpoint
+    stem = re.sub(r"\.(npy|bin|idx|parquet|ya?ml)$", "", re.split(r"[/\\]", corpus.name)[-1])
+    suite = run or f"local-{re.sub('[^A-Za-z0-9._-]', '-', stem)[:60]}"
+    if any(each.suite == suite for each in load_suites(manifest)):
+        raise ManifestError(f"a manifest has a suite {suite!r}: choose another --run")
+    return replace(checkpoint, suite=suite)
 
 
 def _is_named(model: str, manifest: str | Path | None) -> bool:

@@ -197,7 +197,7 @@ def _name(template: str) -> str:
     above = Path(*path.parts[:place]).resolve().name
     usual = own.lower() in ("", "step", "checkpoint", "global_step", "iter", "ckpt")
     found = re.sub("[^A-Za-z0-9._-]", "-", above if usual else own).lstrip("._-")
-    return found if found and found != "local" else "mine"
+    return found if found and not re.match("local(-|$)", found) else "mine"
 
 
 def _write(

@@ -43,6 +43,8 @@ def scan(
     min_probability: float | None = None,
     worker: tuple[int, int] = (0, 1),
     allow_known_bad: bool = False,
+    sequences_per_step: int | None = None,
+    run: str | None = None,
     manifest: str | Path | None = None,
 ) -> Run:
     """Decide every sequence that one checkpoint has seen; the same as `memtrace scan`.
@@ -77,6 +79,10 @@ def scan(
         worker: Rank and world size, (I, N): this is one of N calls that scan the same at once, each
             its own part first, and 0 <= I < N.
         allow_known_bad: Scan weights that are known to be those of another step.
+        sequences_per_step: Rows that a step consumed, of a model that no manifest names. Without
+            it, and without a corpus file that tells, it is not known what the model has seen.
+        run: Name of the suite under which the run of such a model lies, by default
+            `local-CORPUS`.
         manifest: A manifest file of your own.
 
     Raises:
@@ -112,6 +118,8 @@ def scan(
         top_k=top_k,
         min_probability=min_probability,
         allow_known_bad=allow_known_bad,
+        sequences_per_step=sequences_per_step,
+        run=run,
         manifest=manifest,
     )
     check_checkpoints([plan])

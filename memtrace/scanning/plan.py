@@ -19,7 +19,7 @@ from memtrace.runs.configuration import Configuration
 from memtrace.runs.paths import run_folder
 from memtrace.runs.sampling import Sample, stratify
 from memtrace.runs.shards import Shard, plan_shards
-from memtrace.scanning.checkpoints import Checkpoint
+from memtrace.scanning.checkpoints import Checkpoint, place_run
 from memtrace.scanning.checks import CHECKED_SEQUENCES, check_fit, check_shape, refuse_known_bad
 from memtrace.types import Int64Array
 
@@ -136,6 +136,8 @@ def plan_scan(
     top_k: int | None = None,
     min_probability: float | None = None,
     allow_known_bad: bool = False,
+    sequences_per_step: int | None = None,
+    run: str | None = None,
     manifest: str | Path | None = None,
     opened: Corpus | None = None,
 ) -> ScanPlan:
@@ -158,12 +160,12 @@ def plan_scan(
     if opened is None:
         files = ", ".join(part.name for part in rows.parts[:3])
         logger.debug("corpus %s: %s rows, from %s", rows.name, f"{len(rows):,}", files)
-    exposed, sequences_per_step = _exposure(checkpoint, rows)
+    checkpoint = place_run(checkpoint, rows, run, manifest)
+    exposed, per_step = _exposure(checkpoint, rows, sequences_per_step)
     if not exposed and checkpoint.manifest is None and not include_unexposed:
         raise CorpusError(
-            f"step {checkpoint.step} of {checkpoint.model} has seen no row of corpus {rows.name}, "
-            "whose file says how many each step consumes: give the checkpoint's --step, or add "
-            "--include-unexposed"
+            f"step {checkpoint.step} of {checkpoint.model} has seen no row of corpus {rows.name}: "
+            "give the checkpoint's --step, or add --include-unexposed"
         )
     start, stop = _selection(sequences, exposed, len(rows), include_unexposed)
     if not allow_known_bad:
@@ -175,12 +177,12 @@ def plan_scan(
         start=start,
         stop=stop,
         exposed_rows=exposed,
-        sequences_per_step=sequences_per_step,
+        sequences_per_step=per_step,
         shard_size=shard_size,
         rules=Rules(prompt_tokens, continuation_tokens, eos_rule, distribution, offset),
         dtype=dtype,
         allow_known_bad=allow_known_bad,
-        sample=_design(sample, seed, stratified, stop - start, sequences_per_step),
+        sample=_design(sample, seed, stratified, stop - start, per_step),
     )
     _ = plan.folder  # a name that is no folder's
     check_shape(checkpoint)
@@ -220,20 +222,28 @@ def _open_corpus(checkpoint: Checkpoint, corpus: str | None, manifest: str | Pat
     return open_named(own)
 
 
-def _exposure(checkpoint: Checkpoint, corpus: Corpus) -> tuple[int, SequencesPerStep | None]:
-    """Return how many rows the checkpoint has seen, and how many a step consumes."""
-    told = corpus.sequences_per_step
-    if checkpoint.manifest is None:
-        if told is None:
-            return len(corpus), None
-        return min(rows_before(told, checkpoint.step), len(corpus)), told
-    suite, _ = checkpoint.manifest
-    if told is not None and told != suite.sequences_per_step:
-        raise CorpusError(
-            f"corpus {corpus.name} has {told} sequences per step, suite {suite.suite} "
-            f"{suite.sequences_per_step}: mend the corpus file or the manifest"
-        )
-    return suite.exposed_rows(checkpoint.step, len(corpus)), suite.sequences_per_step
+def _exposure(
+    checkpoint: Checkpoint, corpus: Corpus, given: int | None
+) -> tuple[int, SequencesPerStep | None]:
+    """Return how many rows the checkpoint has seen, and how many a step consumes.
+
+    Where nothing tells how many, it is not known what the checkpoint has seen: all rows are
+    scanned, and none counts as trained on.
+    """
+    manifest = checkpoint.manifest
+    said = {
+        "corpus file": corpus.sequences_per_step,
+        "manifest": manifest[0].sequences_per_step if manifest else None,
+        "--sequences-per-step": given,
+    }
+    told = {name: value for name, value in said.items() if value is not None}
+    if len(set(told.values())) > 1:
+        listed = ", ".join(f"{name} {value}" for name, value in told.items())
+        raise CorpusError(f"rows that a step consumes: {listed}; correct those that are wrong")
+    if not told:
+        return len(corpus), None
+    per_step = next(iter(told.values()))
+    return min(rows_before(per_step, checkpoint.step), len(corpus)), per_step
 
 
 def _selection(
@@ -269,5 +279,8 @@ def _design(
     if not stratified:
         return Sample(n, seed)
     if sequences_per_step is None:
-        raise RunError("a sample is stratified by training step, and no manifest has its steps")
+        raise RunError(
+            "a sample is stratified by step, and it is not known which step consumes a row: "
+            "give --sequences-per-step, or a manifest (memtrace models init)"
+        )
     return stratify(n, seed, population, largest_step(sequences_per_step))

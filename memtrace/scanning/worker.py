@@ -92,11 +92,14 @@ class CheckpointScan:
         """Begin the run, or open it to go on.
 
         Raises:
+            CorpusError: Rows or token ids do not fit the model.
             ModelError: Another step has the same weights.
             RunError: The folder cannot be written or holds another configuration.
         """
         self._job, self._index, self._weights, self._device = job, index, weights, device
         self._plan = plan = job.plans[index]
+        # Again, before anything is written: the plan knows nothing of weights of the Hub.
+        check_fit(plan.corpus, plan.rules, plan.spread(CHECKED_SEQUENCES), weights.folder)
         configuration = plan.configure(weights)
         if not plan.allow_known_bad:
             refuse_identical_weights(plan.runs, configuration)
@@ -166,8 +169,6 @@ class CheckpointScan:
 
     def _load_engine(self, reporter: Reporter) -> "engine.Engine":
         plan = self._plan
-        # Again, and before the model is loaded: the plan knows nothing of weights of the Hub.
-        check_fit(plan.corpus, plan.rules, plan.spread(CHECKED_SEQUENCES), self._weights.folder)
         tokens, rows = plan.rules.sequence_tokens, plan.spread(_CALIBRATION)
         calibration = plan.corpus.take(rows, tokens, plan.rules.offset)
         device = choose_device(self._device)

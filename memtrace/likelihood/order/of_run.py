@@ -53,10 +53,12 @@ def test_order(
         on_progress: Called with the number of rows read since the last call.
 
     Raises:
+        RunError: The order of training is not known.
         FitError: A run has no likelihoods or not all of them, the baseline does not fit, or no row
             with a likelihood had been trained on.
         CorpusError: `duplicates` is no table of the run's corpus.
     """
+    run.require_order()
     require_likelihoods(run)
     first = _first_row(run, baseline)
     c = run.configuration
