@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,26 @@ class Configuration:
     def tested(self) -> str:
         """Return which tokens were tested: `tokens 0-31 -> 32-63 of each row`."""
         return describe_tokens(self.prompt_tokens, self.continuation_tokens, self.offset)
+
+    def in_order(self, sequences_per_step: int) -> "Configuration":
+        """Return it with what is said of an order of training that it does not know.
+
+        Raises:
+            RunError: It knows it, or the step has seen nothing.
+        """
+        label = f"{self.suite}/{self.model} step {self.step}"
+        if self.sequences_per_step is not None:
+            raise RunError(
+                f"{label}: its steps consume {self.sequences_per_step} rows; leave out "
+                "--sequences-per-step"
+            )
+        if not self.step:
+            raise RunError(
+                f"{label} had seen no row at step 0: scan with the checkpoint's --step and "
+                "--sequences-per-step"
+            )
+        exposed = min(sequences_per_step * self.step, self.corpus_rows)
+        return replace(self, sequences_per_step=sequences_per_step, exposed_rows=exposed)
 
     def metadata(self) -> dict[str, str]:
         """Return what every score file says of itself."""

@@ -11,7 +11,7 @@ import json
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -122,19 +122,7 @@ class Run:
         Raises:
             RunError: It is known, or the step has seen nothing.
         """
-        c = self.configuration
-        if self.is_order_known:
-            raise RunError(
-                f"{self.label}: its steps consume {c.sequences_per_step} rows; leave out "
-                "--sequences-per-step"
-            )
-        if not self.step:
-            raise RunError(
-                f"{self.label} had seen no row at step 0: scan with the checkpoint's --step and "
-                "--sequences-per-step"
-            )
-        exposed = min(sequences_per_step * self.step, c.corpus_rows)
-        known = replace(c, sequences_per_step=sequences_per_step, exposed_rows=exposed)
+        known = self.configuration.in_order(sequences_per_step)
         return Run(self.folder, {**self.record, "configuration": asdict(known)})
 
     @property
