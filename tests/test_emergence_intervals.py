@@ -167,7 +167,7 @@ def check(found: Histories, plain: Plain) -> None:
         assert found.tables.control[at].tolist() == counts.tolist()
     assert found.tables.control.sum() == sum(counts.sum() for counts in plain.control.values())
     assert as_counter(found.tables.idle) == Counter({(n,): c for n, c in plain.idle.items() if n})
-    own = found.own.select("first_index", "evaluations", "held", "losses", "gains")
+    own = found.own.select("first_index", "evaluations", "memorized_before", "losses", "gains")
     assert {row[0]: row[1:] for row in own.iter_rows()} == plain.moves
     waiting = found.waiting.iter_rows()
     assert Counter({(c, copies): steps for c, copies, steps in waiting}) == plain.waiting

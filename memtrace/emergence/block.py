@@ -83,7 +83,9 @@ class Block:
             np.zeros(n, bool) for _ in range(3)
         )
         self.retained, self.retention_end = np.zeros(n, np.int16), np.zeros(n, np.int8)
-        self.evaluations, self.held, self.losses, self.gains = np.zeros((4, n), np.int16)
+        self.evaluations, self.memorized_before, self.losses, self.gains = np.zeros(
+            (4, n), np.int16
+        )
         self._risk: list[tuple[int, Int64Array, Int64Array]] = []
         self._waiting: list[pl.DataFrame] = []
         self._emerged: list[pl.DataFrame] = []
@@ -178,7 +180,7 @@ class Block:
         key = np.stack((self.earlier[rows], start, s, then))[:, pair]
         np.add.at(tables.steady, tuple(key), 1)
         np.subtract.at(tables.steady[..., 0, 0], tuple(key[:2]), 1)
-        self.held[rows[state]] += 1
+        self.memorized_before[rows[state]] += 1
         self.losses[rows[state & ~hit]] += 1
         self.gains[rows[seen & ~state & hit]] += 1
         self._mark(c, rows, new, state, hit)
@@ -220,7 +222,7 @@ class Block:
                 "memorized_at_last": self.state[rows],
                 "last_checkpoint": self.previous[rows],
                 "evaluations": self.evaluations[rows],
-                "held": self.held[rows],
+                "memorized_before": self.memorized_before[rows],
                 "losses": self.losses[rows],
                 "gains": self.gains[rows],
             }

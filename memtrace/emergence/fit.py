@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -34,14 +33,10 @@ from memtrace.emergence.text import text
 from memtrace.emergence.timescales import TIME_SCALES, fit_time_scale, observations
 from memtrace.emergence.verdict import verdict
 from memtrace.emergence.windows import emergence_windows
-from memtrace.report.base import Report
+from memtrace.report.base import Renderers, Report
 from memtrace.runs.run import Run
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from rich.console import RenderableType
 
 HALVINGS = 7
 """Parts of the time since exposure, each half as long as the next."""
@@ -51,22 +46,7 @@ HALVINGS = 7
 class EmergenceFit(EmergenceResult, Report):
     """Everything that `fit_emergence` finds out about one model."""
 
-    @property
-    def verdict(self) -> str:
-        """Return the result in plain sentences."""
-        return verdict(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document of `emergence --json`: undefined values are None, with a reason."""
-        return document(self)
-
-    def __rich__(self) -> "RenderableType":
-        """Return what is printed."""
-        return text(self)
-
-    def plot(self) -> "Figure":
-        """Return all figures as one."""
-        return overview(self)
+    renderers = Renderers(verdict, document, text, overview)
 
 
 def fit_emergence(
@@ -147,13 +127,13 @@ def _copies(found: Histories, cells: Cells) -> CopiesEffect:
 
 def _forgetting(found: Histories) -> Moves:
     own = found.own
-    return moves_by_text(own["held"], own["losses"], np.ones(len(own)))
+    return moves_by_text(own["memorized_before"], own["losses"], np.ones(len(own)))
 
 
 def _learning(found: Histories) -> Moves:
     """Those that were never memorized were in the state at every evaluation but the last."""
     own, idle = found.own, found.tables.idle
-    without = own["evaluations"] - 1 - own["held"]
+    without = own["evaluations"] - 1 - own["memorized_before"]
     return moves_by_text(
         np.append(without, np.maximum(np.arange(len(idle)) - 1, 0)),
         np.append(own["gains"], np.zeros(len(idle))),

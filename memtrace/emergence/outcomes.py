@@ -116,7 +116,7 @@ def sequence_table(found: Histories) -> pl.DataFrame:
             "retention_checkpoints",
             "retention_end",
             "evaluations",
-            "held",
+            "memorized_before",
             "losses",
             "gains",
         )

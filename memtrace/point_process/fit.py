@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,15 +26,10 @@ from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.text import printed
 from memtrace.point_process.texts.result import NOT_KNOWN, ByText
 from memtrace.point_process.verdict import verdict
-from memtrace.report.base import Report
+from memtrace.report.base import Renderers, Report
 from memtrace.runs.run import Run
 from memtrace.texts.groups import EventTexts
 from memtrace.types import Interval
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from rich.console import RenderableType
-
 
 LONGEST_WINDOW = 10**12
 """Beyond every corpus; a number of sequences stays exact in all that is computed of it."""
@@ -43,22 +38,7 @@ LONGEST_WINDOW = 10**12
 class PoissonFit(PoissonResult, Report):
     """A result that shows itself: see `PoissonResult` for the values."""
 
-    @property
-    def verdict(self) -> str:
-        """Return the result in one plain sentence."""
-        return verdict(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document of `fit-poisson --json`: undefined values are None, with a reason."""
-        return document(self)
-
-    def __rich__(self) -> "RenderableType":
-        """Return what `fit-poisson` prints."""
-        return printed(self)
-
-    def plot(self) -> "Figure":
-        """Return all figures as one, under the verdict."""
-        return overview(self)
+    renderers = Renderers(verdict, document, printed, overview)
 
 
 def fit_poisson(

@@ -1,7 +1,8 @@
-"""What every result offers: a document, printed text, a figure, and itself in a notebook."""
+"""What every result offers: a verdict, a document, printed text, a figure, itself in a notebook."""
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from memtrace.report.html import render
 from memtrace.report.text import rendered
@@ -13,24 +14,41 @@ if TYPE_CHECKING:
 WIDTH = 100
 
 
-class Report(ABC):
+@dataclass(frozen=True)
+class Renderers:
+    """The functions of a result that show it."""
+
+    verdict: Callable[[Any], str]
+    document: Callable[[Any], dict[str, Any]]
+    text: "Callable[[Any], RenderableType]"
+    figure: "Callable[[Any], Figure]"
+
+
+class Report:
     """A result that shows itself as JSON, as text and as a figure.
 
-    An analysis derives its public class from its frozen result and from this class, and binds its
-    renderers: `to_dict`, `__rich__` (what rich prints) and `plot`.
+    An analysis derives its public class from its frozen result and from this class, and names its
+    renderers.
     """
 
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON document: undefined values are None, with a reason beside them."""
+    renderers: ClassVar[Renderers]
 
-    @abstractmethod
+    @property
+    def verdict(self) -> str:
+        """Return the result in plain sentences."""
+        return self.renderers.verdict(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of `--json`: undefined values are None, with a reason beside them."""
+        return self.renderers.document(self)
+
     def __rich__(self) -> "RenderableType":
         """Return what is printed, as rich takes it: `rich.print(result)` shows it."""
+        return self.renderers.text(self)
 
-    @abstractmethod
     def plot(self) -> "Figure":
         """Return all figures as one; a notebook shows it, `savefig` writes it."""
+        return self.renderers.figure(self)
 
     def summary(self, width: int = WIDTH) -> str:
         """Return what is printed as plain text.

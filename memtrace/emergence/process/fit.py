@@ -6,7 +6,6 @@ positions is undefined here and says so.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,34 +23,15 @@ from memtrace.point_process.models.constant import garwood_interval
 from memtrace.point_process.models.counts import negative_binomial, poisson_counts
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.windows import Windows
-from memtrace.report.base import Report
+from memtrace.report.base import Renderers, Report
 from memtrace.types import UNDEFINED, Interval
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from rich.console import RenderableType
 
 
 @dataclass(frozen=True, eq=False)
 class EmergenceProcess(EmergenceProcessResult, Report):
     """Everything that `fit_emergence_process` finds out about one model."""
 
-    @property
-    def verdict(self) -> str:
-        """Return the result in one plain sentence."""
-        return verdict(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document of `fit-poisson --time-scale emergence --json`."""
-        return document(self)
-
-    def __rich__(self) -> "RenderableType":
-        """Return what is printed."""
-        return text(self)
-
-    def plot(self) -> "Figure":
-        """Return the figure of the rate along training."""
-        return process_figure(self)
+    renderers = Renderers(verdict, document, text, process_figure)
 
 
 def fit_emergence_process(

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from memtrace.emergence.curves import size_trend
 from memtrace.errors import FitError
@@ -19,33 +18,14 @@ from memtrace.evaluations.abilities.result import (
 from memtrace.evaluations.abilities.text import text
 from memtrace.evaluations.abilities.verdict import verdict
 from memtrace.evaluations.folder import read_evaluations
-from memtrace.report.base import Report
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from rich.console import RenderableType
+from memtrace.report.base import Renderers, Report
 
 
 @dataclass(frozen=True)
 class AbilityEmergence(AbilityResult, Report):
     """When abilities emerged, for every model and task of a folder."""
 
-    @property
-    def verdict(self) -> str:
-        """Return the result in one plain sentence."""
-        return verdict(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document of `memtrace emergence --evals --json`; undefined values are None."""
-        return document(self)
-
-    def __rich__(self) -> "RenderableType":
-        """Return what is printed."""
-        return text(self)
-
-    def plot(self) -> "Figure":
-        """Draw curves by size for each task that emerged, and emergence against size."""
-        return figure(self)
+    renderers = Renderers(verdict, document, text, figure)
 
 
 def emergence_of_abilities(

@@ -6,7 +6,6 @@ to feminine, over the last 7% (`intervention`) or 21% (`intervention-long`) of P
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -19,33 +18,14 @@ from memtrace.evaluations.intervention.result import InterventionResult
 from memtrace.evaluations.intervention.text import text
 from memtrace.evaluations.intervention.verdict import verdict
 from memtrace.evaluations.names import trainings_of
-from memtrace.report.base import Report
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from rich.console import RenderableType
+from memtrace.report.base import Renderers, Report
 
 
 @dataclass(frozen=True)
 class Intervention(InterventionResult, Report):
     """Every intervened run of a folder against its baseline."""
 
-    @property
-    def verdict(self) -> str:
-        """Return the result in one plain sentence."""
-        return verdict(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document of `memtrace intervention --json`; undefined values are None."""
-        return document(self)
-
-    def __rich__(self) -> "RenderableType":
-        """Return what is printed."""
-        return text(self)
-
-    def plot(self) -> "Figure":
-        """Draw the differences along training and at its end, by size of the model."""
-        return figure(self)
+    renderers = Renderers(verdict, document, text, figure)
 
 
 def compare_interventions(folder: str | Path) -> Intervention:

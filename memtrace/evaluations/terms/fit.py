@@ -1,7 +1,6 @@
 """Does accuracy on a term go with how often training has shown it, and since when?"""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -15,33 +14,14 @@ from memtrace.evaluations.terms.result import TermResult
 from memtrace.evaluations.terms.text import text
 from memtrace.evaluations.terms.verdict import verdict
 from memtrace.point_process.contrasts import adjust_p_values
-from memtrace.report.base import Report
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from rich.console import RenderableType
+from memtrace.report.base import Renderers, Report
 
 
 @dataclass(frozen=True)
 class TermFrequency(TermResult, Report):
     """Every series, and how counts and accuracy met."""
 
-    @property
-    def verdict(self) -> str:
-        """Return the result in one plain sentence."""
-        return verdict(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document of `memtrace term-frequency --json`; undefined values are None."""
-        return document(self)
-
-    def __rich__(self) -> "RenderableType":
-        """Return what is printed."""
-        return text(self)
-
-    def plot(self) -> "Figure":
-        """Draw accuracy against count, and the slope along training."""
-        return figure(self)
+    renderers = Renderers(verdict, document, text, figure)
 
 
 def relate_terms(accuracy: pl.DataFrame, counts: pl.DataFrame, seed: int = 0) -> TermFrequency:

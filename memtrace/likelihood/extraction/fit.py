@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from memtrace.errors import CorpusError, FitError
 from memtrace.likelihood.extraction.chances import least_log_likelihood
@@ -18,16 +17,12 @@ from memtrace.likelihood.extraction.result import (
 from memtrace.likelihood.extraction.sequences import ClassLikelihoods, by_class
 from memtrace.likelihood.extraction.text import printed
 from memtrace.likelihood.extraction.verdict import verdict
-from memtrace.report.base import Report
+from memtrace.report.base import Renderers, Report
 from memtrace.report.numbers import number
 from memtrace.runs.likelihoods import Likelihoods, read_likelihoods, require_likelihoods
 from memtrace.runs.run import Run
 from memtrace.texts.find import find_texts
 from memtrace.texts.groups import Texts
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from rich.console import RenderableType
 
 SAMPLES = (1, 10, 100, 1000)
 CHANCES = (0.1, 0.5, 0.9)
@@ -37,22 +32,7 @@ CHANCES = (0.1, 0.5, 0.9)
 class ExtractionFit(ExtractionResult, Report):
     """A result that shows itself: see `ExtractionResult` for the values."""
 
-    @property
-    def verdict(self) -> str:
-        """Return the result in plain sentences."""
-        return verdict(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document of `extraction --json`: undefined values are None, with a reason."""
-        return document(self)
-
-    def __rich__(self) -> "RenderableType":
-        """Return what `extraction` prints."""
-        return printed(self)
-
-    def plot(self) -> "Figure":
-        """Return all figures as one, under the verdict."""
-        return overview(self)
+    renderers = Renderers(verdict, document, printed, overview)
 
 
 def fit_extraction(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,33 +18,14 @@ from memtrace.likelihood.order.verdict import verdict
 from memtrace.likelihood.recency import recency_curve
 from memtrace.likelihood.rows import OrderSums, Rows, known
 from memtrace.manifests.schedule import SequencesPerStep
-from memtrace.report.base import Report
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from rich.console import RenderableType
+from memtrace.report.base import Renderers, Report
 
 
 @dataclass(frozen=True, eq=False)
 class OrderFit(OrderResult, Report):
     """A result that shows itself: see `OrderResult` for the values."""
 
-    @property
-    def verdict(self) -> str:
-        """Return the result in plain sentences."""
-        return verdict(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document of `test-order --json`: undefined values are None, with a reason."""
-        return document(self)
-
-    def __rich__(self) -> "RenderableType":
-        """Return what `test-order` prints."""
-        return printed(self)
-
-    def plot(self) -> "Figure":
-        """Return all figures as one, under the verdict."""
-        return overview(self)
+    renderers = Renderers(verdict, document, printed, overview)
 
 
 def order_of_rows(
