@@ -19,7 +19,7 @@ from click.core import ParameterSource
 from memtrace.storage.address import public_address
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
 
 logger = logging.getLogger("memtrace")
@@ -71,6 +71,14 @@ def print_result(value: Any, as_json: bool, text: Callable[[], str]) -> None:
     except BrokenPipeError:  # the reader, such as `head`, has what it wants
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(1) from None
+
+
+def printed(*results: "RenderableType") -> str:
+    """Return results as wide as the terminal, one below the other."""
+    from memtrace.report.text import rendered, terminal_width
+
+    # click removes the colours where stdout is no terminal.
+    return "\n\n\n".join(rendered(one, width=terminal_width(), colour=True) for one in results)
 
 
 def estimate_text(estimate: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import one_or_list, print_result, show_progress
+from .console import one_or_list, print_result, printed, show_progress
 from .output import write_document, write_result, write_table, writing_to
 from .parameters import (
     Number,
@@ -86,7 +86,7 @@ def emergence(
         documents = [fit.to_dict() for fit in fits]
         if output is not None:
             _write(output, fits, documents)
-        print_result(one_or_list(documents), json, lambda: _text(fits))
+        print_result(one_or_list(documents), json, lambda: printed(*fits))
 
 
 def _abilities(evals: Path, level: float, seed: int, json: bool, output: Path | None) -> None:
@@ -96,7 +96,7 @@ def _abilities(evals: Path, level: float, seed: int, json: bool, output: Path | 
         result = emergence_of_abilities(evals, level, seed)
     if output is not None:
         write_result(output, "emergence", result.to_dict(), result.plot())
-    print_result(result.to_dict(), json, result.summary)
+    print_result(result.to_dict(), json, lambda: printed(result))
 
 
 def _memorization(
@@ -114,13 +114,6 @@ def _memorization(
         with show_progress(f"Reading {name}", total, "scores") as advance:
             fits.append(fit_emergence(group, duplicates=duplicates, seed=seed, on_progress=advance))
     return fits
-
-
-def _text(fits: "list[EmergenceFit]") -> str:
-    from memtrace.report.text import rendered
-
-    # click removes the colours where stdout is no terminal.
-    return "\n\n\n".join(rendered(fit, colour=True) for fit in fits)
 
 
 def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import fast_imports, one_or_list, print_result, show_progress
+from .console import fast_imports, one_or_list, print_result, printed, show_progress
 from .output import write_document, writing_to
 from .parameters import (
     Numbers,
@@ -100,14 +100,7 @@ def extraction(
     ]
     if output is not None:
         _write(output, documents, fits)
-    print_result(one_or_list(documents), json, lambda: _text(fits))
-
-
-def _text(fits: "list[ExtractionFit]") -> str:
-    from memtrace.report.text import rendered, terminal_width
-
-    # click removes the colours where stdout is no terminal.
-    return "\n\n\n".join(rendered(fit, width=terminal_width(), colour=True) for fit in fits)
+    print_result(one_or_list(documents), json, lambda: printed(*fits))
 
 
 def _write(output: Path, documents: list[dict[str, Any]], fits: "list[ExtractionFit]") -> None:

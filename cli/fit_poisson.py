@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import estimate_text, fast_imports, one_or_list, print_result, show_progress
+from .console import estimate_text, fast_imports, one_or_list, print_result, printed, show_progress
 from .fit_table import check_options, is_indices, read_indices
 from .output import write_document, write_result, writing_to
 from .parameters import (
@@ -118,7 +118,7 @@ def fit_poisson(
         fit = fit_events(events, window=window, margin=margin, seed=seed, cuts=known)
         if output is not None:
             _write(output, [fit.to_dict()], [fit], [""])
-        print_result(fit.to_dict(), json, lambda: _printed(fit))
+        print_result(fit.to_dict(), json, lambda: printed(fit))
         return
     found = find_runs(runs, suite=suite, model=model)
     if sequences_per_step:
@@ -197,7 +197,7 @@ def _fit_emergence(
         for (suite, model), fit, document in zip(models, fits, documents, strict=True):
             name = "fit" if len(fits) == 1 else f"{suite}-{model}-fit"
             write_result(output, name, document, fit.plot())
-    print_result(one_or_list(documents), json, lambda: "\n\n\n".join(fit.summary() for fit in fits))
+    print_result(one_or_list(documents), json, lambda: printed(*fits))
 
 
 def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) -> "list[Cut]":
@@ -246,21 +246,14 @@ def _table(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> str:
     names, heading, title = [fit.events.label for fit in fits], "fit", ""
     if len(models) == 1:
         names, heading, title = [f"{d['step']:,}" for d in documents], "step", f"{models.pop()}\n\n"
-    return title + _printed(comparison_table(comparison(fits), names, heading))
+    return title + printed(comparison_table(comparison(fits), names, heading))
 
 
 def _numbers(document: dict[str, Any], fit: "PoissonFit") -> str:
-    parts = [_printed(fit)]
+    parts = [printed(fit)]
     if document["sample"] is not None:
         parts.append(estimate_text(document["sample"]))
     return "\n\n".join(parts)
-
-
-def _printed(renderable: Any) -> str:
-    from memtrace.report.text import rendered, terminal_width
-
-    # click removes the colours where stdout is no terminal.
-    return rendered(renderable, width=terminal_width(), colour=True)
 
 
 def _document(run: "Run", fit: "PoissonFit", estimate: "CountEstimate | None") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .console import print_result, show_progress
+from .console import print_result, printed, show_progress
 from .output import write_result
 from .parameters import existing_folder, json_option, output_option
 
@@ -36,4 +36,4 @@ def intervention(evals: Path, json: bool, output: Path | None) -> None:
         result = compare_interventions(evals)
     if output is not None:
         write_result(output, "intervention", result.to_dict(), result.plot())
-    print_result(result.to_dict(), json, result.summary)
+    print_result(result.to_dict(), json, lambda: printed(result))

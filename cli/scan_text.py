@@ -96,10 +96,10 @@ def _control_text(d: dict[str, Any]) -> str:
     start, texts = f"Control at step {d['step']}: ", control["texts"]
     if not texts:
         return f"{start}there is none; every later sequence is a copy of an exposed one."
-    if control["event_texts"]:
+    if found := control["event_texts"]:
         return (
-            f"{start}{control['event_texts']:,} of {texts:,} unexposed texts are extractable "
-            f"({percent(control['event_texts'] / texts)})."
+            f"{start}{found:,} of {count(texts, 'unexposed text')} "
+            f"{'is' if found == 1 else 'are'} extractable ({percent(found / texts)})."
         )
     # Clopper and Pearson (1934), one-sided, of no event.
     bound = percent(1 - 0.05 ** (1 / texts))

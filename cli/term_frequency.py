@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .console import print_result, show_progress
+from .console import print_result, printed, show_progress
 from .output import write_result
 from .parameters import existing_file, json_option, output_option, seed_option
 
@@ -40,4 +40,4 @@ def term_frequency(
         result = relate_terms(read_term_accuracy(accuracy), read_counts(counts), seed)
     if output is not None:
         write_result(output, "terms", result.to_dict(), result.plot())
-    print_result(result.to_dict(), json, result.summary)
+    print_result(result.to_dict(), json, lambda: printed(result))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import fast_imports, one_or_list, print_result, show_progress
+from .console import fast_imports, one_or_list, print_result, printed, show_progress
 from .output import write_document, writing_to
 from .parameters import (
     Number,
@@ -155,17 +155,12 @@ def _document(run: "Run", fit: "OrderFit") -> dict[str, Any]:
 
 def _text(fits: "list[OrderFit]", full: bool) -> str:
     from memtrace.likelihood.order.several import LEGEND, order_table
-    from memtrace.report.text import rendered, terminal_width
-
-    def show(renderable: Any) -> str:
-        # click removes the colours where stdout is no terminal.
-        return rendered(renderable, width=terminal_width(), colour=True)
 
     if len(fits) == 1:
-        return show(fits[0])
-    parts = [show(order_table(fits)), show(LEGEND)]
-    parts += [show(f"{fits[-1].source.label}: {fits[-1].verdict}")]
-    parts += [show(fit) for fit in fits] if full else [MORE]
+        return printed(fits[0])
+    parts = [printed(order_table(fits)), printed(LEGEND)]
+    parts += [printed(f"{fits[-1].source.label}: {fits[-1].verdict}")]
+    parts += [printed(fit) for fit in fits] if full else [MORE]
     return "\n\n".join(parts)
 
 

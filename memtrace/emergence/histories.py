@@ -68,7 +68,7 @@ class Histories:
     `confirmed`: the first of two evaluations in a row that found it; `retention_checkpoints`: how
     many found it before the first that did not; `retention_end` (0 retained, 1 lost, 2 lost and
     learned again); `memorized_at_last`, the `last_checkpoint`; `evaluations` after exposure, those
-    that it was `memorized_before`, and how often it was lost then, and gained; `repeated`, `bin`."""
+    it was `memorized_before`, and how often it was lost then, and gained; `repeated`, `bin`."""
     never: pl.DataFrame
     """Exposed texts that were never memorized: `repeated`, `bin`, `last_checkpoint`,
     `evaluated_before`, `count`."""

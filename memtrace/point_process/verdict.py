@@ -26,10 +26,11 @@ def verdict(fit: PoissonResult) -> str:
     """Return one sentence on the order of the events along training."""
     events = fit.events
     if events.exposure == 0:
+        found = events.unexposed_events or 0
         return (
             "Nothing to say about training order: none of the scanned sequences had been trained "
-            f"on at this checkpoint ({events.unexposed_events:,} of "
-            f"{events.unexposed_exposure:,} are extractable all the same)."
+            f"on at this checkpoint ({found:,} of {events.unexposed_exposure:,} "
+            f"{'is' if found == 1 else 'are'} extractable all the same)."
         )
     if events.n_events == 0:
         bound = number(fit.rate_ci95[1] / fit.window * 1e6, 3)

@@ -390,6 +390,7 @@ def load_scores(
     Columns: `sequence_index` UInt64 (row number in training order), `matched_tokens` UInt8
     (0..continuation tokens; equal to it means memorized). In a run with likelihoods also
     `log_likelihood` Float32 (nats; null where it is below the run's --min-probability).
+    The frame reads the files that are there now: load it again after `runs compact`.
 
     Raises:
         RunError: `runs` holds no such run, or runs of that name in several suites.

@@ -10,7 +10,7 @@ import signal
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,9 @@ from memtrace.scanning.downloads import prefetch_weights
 from memtrace.scanning.jobs import Assignment, Assignments, Job, Progress
 from memtrace.scanning.record import complete_record, completed
 from memtrace.scanning.worker import CheckpointScan
+
+logger = logging.getLogger("memtrace")
+Messages = Sequence[Warning | logging.LogRecord]
 
 LOCAL_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's variable that makes it listen on 127.0.0.1 only where it is 0, on any system."""
@@ -69,7 +72,8 @@ def run_on_ray(
         remote = ray.remote(**options)(Actor)
         assignments = Assignments(job, Progress(job.plans, on_progress))
         device = "cuda:0" if gpus else "cpu"
-        pool = ActorPool(ray, lambda: remote.remote(job, device), assignments, options)
+        level = logger.getEffectiveLevel()
+        pool = ActorPool(ray, lambda: remote.remote(job, device, level), assignments, options)
         for index in pool.run(count):
             complete_record(job.plans[index])
     return [completed(plan) for plan in job.plans]
@@ -136,19 +140,23 @@ def actor_resources(ray: Any, actors: int | None) -> tuple[int, dict[str, float]
 class Actor:
     """One process of the cluster with one device; it keeps the engine of its last checkpoint."""
 
-    def __init__(self, job: Job, device: str) -> None:
-        """Begin with no checkpoint."""
+    def __init__(self, job: Job, device: str, level: int) -> None:
+        """Begin with no checkpoint, and log from `level` on."""
         self._job, self._device = job, device
         self._index = -1
         self._scan: CheckpointScan | None = None
         self._progress = Progress(job.plans, lambda _: None)  # the driver counts whole shards
+        self._log = _Kept()
+        logger.setLevel(level)
+        logger.propagate = False
+        logger.addHandler(self._log)
 
-    def ready(self) -> list[Warning]:
+    def ready(self) -> Messages:
         """Return once Ray has placed the actor on a node."""
         return []
 
-    def scan(self, assignment: Assignment) -> list[Warning]:
-        """Scan one shard; return the warnings that came up, which only the driver can show."""
+    def scan(self, assignment: Assignment) -> Messages:
+        """Scan one shard; return warnings and what was logged, which only the driver can show."""
         index, shard = assignment
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
@@ -160,7 +168,24 @@ class Actor:
             if shard is not None:
                 self._scan.scan(shard, self._progress)
                 self._scan.finish_writing()  # a shard that is reported as done is on disk
-        return [each.message for each in caught if isinstance(each.message, Warning)]
+        warned = [each.message for each in caught if isinstance(each.message, Warning)]
+        return [*self._log.taken(), *warned]
+
+
+class _Kept(logging.Handler):
+    """Keeps what is logged until it is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args = record.getMessage(), None
+        self._records.append(record)
+
+    def taken(self) -> list[logging.LogRecord]:
+        taken, self._records = self._records, []
+        return taken
 
 
 class ActorPool:
@@ -255,7 +280,7 @@ class ActorPool:
     def _receive(self, ready: Any, assignment: Assignment | None) -> bool:
         """Return whether the actor is alive: it has been placed, or has done its shard."""
         try:
-            found: list[Warning] = self._ray.get(ready)
+            found: Messages = self._ray.get(ready)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except self._ray.exceptions.RayError as error:  # killed for memory, lost with its node, ...
@@ -265,8 +290,11 @@ class ActorPool:
             return False
         if assignment is None:
             self._deaths[None] = 0  # the cluster can start them
-        for warning in found:
-            warnings.warn(warning, stacklevel=2)
+        for message in found:
+            if isinstance(message, Warning):
+                warnings.warn(message, stacklevel=2)
+            else:
+                logger.handle(message)
         return True
 
     def _give_up(self, assignment: Assignment | None, error: Exception) -> RunError:
