@@ -112,7 +112,7 @@ def count(
 
     \b
     memtrace corpus count pile/document --suite pythia --terms terms.txt --tokenizer tokenizer.json --output counts.parquet
-    memtrace corpus count demo --terms ids.txt --step 512 --output counts.parquet
+    memtrace corpus count demo --terms ids.txt --step 3072 --output counts.parquet
     """  # noqa: E501
     from memtrace.corpus import open_corpus
     from memtrace.corpus.term_counts import (

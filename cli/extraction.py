@@ -68,7 +68,7 @@ def extraction(
     2024). What unexposed sequences give is chance: scan with --include-unexposed.
 
     \b
-    memtrace scan --model demo --step 448 --likelihood --include-unexposed
+    memtrace scan --model demo --step 1536 --likelihood --include-unexposed
     memtrace extraction runs
     memtrace extraction runs --n 1,100,10000 --p 0.5 --output extraction
     """

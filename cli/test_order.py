@@ -75,9 +75,9 @@ def test_order(
     themselves by how long ago they were seen.
 
     \b
-    memtrace scan --model demo --step 256,384 --likelihood --include-unexposed
+    memtrace scan --model demo --step 1024,1536 --likelihood --include-unexposed
     memtrace test-order runs
-    memtrace test-order runs --step 384 --baseline 256 --output order
+    memtrace test-order runs --step 1536 --baseline 1024 --output order
     """
     from memtrace.runs.run import find_runs
 

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from memtrace.cli.console import show_progress
 from rich.console import Console
 
+from memtrace.corpus import open_corpus
+
 HEAVY = {"torch", "transformers", "statsmodels", "scipy", "matplotlib"}
 
 
@@ -168,13 +170,14 @@ def test_environment_gives_options_and_is_checked_too(memtrace_cli, monkeypatch)
 
 def test_verbose_logs_each_step_and_quiet_none(tmp_path):
     """In a process of its own: pytest has handlers of its own."""
-    arguments = ["scan", "--model", "demo", "--step", "64", "--sequences", "0:256"]
+    arguments = ["scan", "--model", "demo", "--step", "256", "--sequences", "0:256"]
     told = {}
     for flag in ("-v", "-q"):
         command = [sys.executable, "-m", "memtrace", flag, *arguments, "--device", "cpu"]
         command += ["--runs", tmp_path / flag]
         told[flag] = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    for words in ("corpus demo: 32,768 rows", "step64", "tolerance", ".parquet written"):
+    rows = f"corpus demo: {len(open_corpus('demo')):,} rows"
+    for words in (rows, "step256", "tolerance", ".parquet written"):
         assert words in told["-v"]
     assert told["-q"] == ""
 
@@ -218,7 +221,7 @@ def scanned(tmp_path_factory, memtrace_main):
     """A folder with runs of two checkpoints and a pack."""
     folder = tmp_path_factory.mktemp("scanned")
     for arguments in (
-        ["scan", "--model", "demo", "--step", "64,512", "--sequences", "0:4096", "--device", "cpu"],
+        ["scan", "--model", "demo", "--step", "256,last", "--sequences", "0:4096"],
         ["corpus", "pack", "demo", "--output", "pack"],
     ):
         with chdir(folder):

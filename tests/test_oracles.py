@@ -107,7 +107,7 @@ ELSEWHERE: list[tuple[str, set[str], str]] = [
     ("gaps", {"times"}, "out of scope: gaps in continuous time"),
     ("gaps", {"u"}, "out of scope: spacings in continuous time"),
     ("rescaling", {"freq", "mu", "bins"}, "not computed: the histogram of residuals"),
-    ("texts", {"corpus", "scores"}, "needs scores: see test_demo_texts"),
+    ("texts", {"corpus", "scores"}, "the demo suite of commit d6b1761 was replaced"),
 ]
 
 ENUMERATED = "not computed yet: the exact distribution over all placements"

@@ -93,7 +93,7 @@ def test_wheel_holds_one_top_level_name(wheel):
         "cli/main.py",
         "data_manifests/pythia.yaml",
         "data_manifests/demo/corpus/demo.bin",
-        "data_manifests/demo/checkpoints/step512/model.safetensors",
+        "data_manifests/demo/checkpoints/demo/step1024/model.safetensors",
         "report/templates/page.html",
         "report/templates/style.css",
         "report/templates/findings.html",
@@ -137,7 +137,7 @@ def laptop(wheel, tmp_path_factory):
 def copied_run(tmp_path_factory):
     """Runs of two checkpoints, as they are copied from the machine that scanned them."""
     runs = tmp_path_factory.mktemp("copied") / "runs"
-    arguments = ["scan", "--model", "demo", "--step", "64,512", "--sequences", "0:4096"]
+    arguments = ["scan", "--model", "demo", "--step", "256,last", "--sequences", "0:4096"]
     command = [sys.executable, "-m", "memtrace", *arguments, "--device", "cpu", "--runs", runs]
     subprocess.run(command, check=True, capture_output=True)
     return runs

@@ -72,7 +72,7 @@ def test_the_fit_that_a_page_shows_is_what_the_command_prints(page, demo_folder,
         for block in re.findall(r"```text\n(.*?)```", text_of(page), re.DOTALL)
         if "the primary end point" in block
     )
-    printed = memtrace_cli("fit-poisson", demo_folder / "runs", "--step", "512").output
+    printed = memtrace_cli("fit-poisson", demo_folder / "runs", "--step", "last").output
     # The box around the verdict is as wide as the terminal.
     assert printed.partition("\nEvents\n")[2].startswith(
         shown.partition("\nEvents\n")[2].removesuffix("…\n").rstrip()
@@ -83,7 +83,7 @@ def test_the_fit_that_a_page_shows_is_what_the_command_prints(page, demo_folder,
 def demo_folder(tmp_path_factory):
     """Where the code of all pages runs, with the scan that each of them starts from."""
     folder = tmp_path_factory.mktemp("demo")
-    memtrace.scan("demo", 512, runs=folder / "runs")
+    memtrace.scan("demo", "last", runs=folder / "runs")
     return folder
 
 

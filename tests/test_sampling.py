@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 
 import memtrace
 from memtrace.errors import FitError, RunError
+from memtrace.manifests import find_model
 from memtrace.point_process import EventSequence
 from memtrace.runs.estimate import estimate_run
 from memtrace.runs.sampling import Sample, draw, estimate_count, stratify
 from memtrace.runs.shards import plan_shards
+
+SUITE, _ = find_model("demo")
+LAST_STEP = {"model": "demo", "step": SUITE.last_step, "dtype": "float32", "sequences": (0, 900)}
 
 
 @given(st.integers(0, 10**8), st.integers(1, 500), st.integers(0, 5), st.data())
@@ -158,10 +162,9 @@ def test_nothing_to_estimate_from():
 def demo_runs(tmp_path_factory):
     """The whole of a checkpoint of the demo suite and a sample of it."""
     folder = tmp_path_factory.mktemp("runs")
-    options = {"model": "demo", "step": 512, "dtype": "float32", "sequences": (0, 900)}
     return {
-        "whole": memtrace.scan(runs=folder / "whole", **options),
-        "sample": memtrace.scan(runs=folder / "sample", sample=300, seed=4, **options),
+        "whole": memtrace.scan(runs=folder / "whole", **LAST_STEP),
+        "sample": memtrace.scan(runs=folder / "sample", sample=300, seed=4, **LAST_STEP),
     }
 
 
@@ -174,8 +177,7 @@ def test_a_sampled_scan_gives_the_scores_of_its_rows(demo_runs):
 
 @pytest.mark.parametrize("shard_size", [1, 77, 10_000])
 def test_shards_do_not_change_a_sample(demo_runs, tmp_path, shard_size):
-    options = {"model": "demo", "step": 512, "dtype": "float32", "sequences": (0, 900)}
-    run = memtrace.scan(runs=tmp_path, sample=40, seed=4, shard_size=shard_size, **options)
+    run = memtrace.scan(runs=tmp_path, sample=40, seed=4, shard_size=shard_size, **LAST_STEP)
     rows = Sample(40, 4).rows(0, 900)
     assert run.scores().collect().equals(demo_runs["whole"].scores().collect()[rows])
 
@@ -185,9 +187,8 @@ def test_the_design_is_recorded_and_part_of_the_run(demo_runs):
     record = json.loads((run.folder / "run.json").read_text())["configuration"]
     assert (record["sample_size"], record["sample_seed"], record["stratum_rows"]) == (300, 4, None)
     assert record["sample_size"] == run.record["sequences_done"]
-    options = {"model": "demo", "step": 512, "dtype": "float32", "sequences": (0, 900)}
     with pytest.raises(RunError, match="sample_seed: 4 -> 5"):
-        memtrace.scan(runs=run.folder.parents[2], sample=300, seed=5, **options)
+        memtrace.scan(runs=run.folder.parents[2], sample=300, seed=5, **LAST_STEP)
 
 
 def test_statistics_know_what_was_looked_at(demo_runs):
@@ -203,27 +204,28 @@ def test_statistics_know_what_was_looked_at(demo_runs):
 
 
 def test_command_stratified_by_step(tmp_path, memtrace_cli):
-    command = ["-q", "scan", "--model", "demo", "--step", "16", "--runs", tmp_path]
-    command += ["--sample", "64", "--seed", "1", "--stratified", "--dtype", "float32"]
+    step_rows = SUITE.sequences_per_step
+    command = ["-q", "scan", "--model", "demo", "--step", "64", "--runs", tmp_path]
+    command += ["--sample", "128", "--seed", "1", "--stratified", "--dtype", "float32"]
     document = json.loads(memtrace_cli(*command, "--json").stdout)
-    assert document["sequences"] == document["estimate"]["sampled"] == 64
-    assert document["estimate"]["population"] == 16 * 64
-    assert "Estimate for all 1,024 sequences, from 64" in memtrace_cli(*command).stdout
+    assert document["sequences"] == document["estimate"]["sampled"] == 128
+    assert document["estimate"]["population"] == 64 * step_rows == 1024
+    assert "Estimate for all 1,024 sequences, from 128" in memtrace_cli(*command).stdout
     fit = memtrace_cli("fit-poisson", tmp_path, "--window", "64", "--json")
     assert fit.exit_code == 0, fit.output
     sample = json.loads(fit.stdout)["sample"]
-    assert (sample["n"], sample["seed"], sample["stratum_rows"]) == (64, 1, 64)
+    assert (sample["n"], sample["seed"], sample["stratum_rows"]) == (128, 1, step_rows)
     assert sample["count_ci95"] == document["estimate"]["count_ci95"]
     page = memtrace_cli("fit-poisson", tmp_path, "--window", "64").stdout
-    assert "Estimate for all 1,024 sequences, from 64" in page
+    assert "Estimate for all 1,024 sequences, from 128" in page
     (record,) = tmp_path.glob("*/*/*/run.json")
-    assert json.loads(record.read_text())["configuration"]["stratum_rows"] == 64
+    assert json.loads(record.read_text())["configuration"]["stratum_rows"] == step_rows
     (status,) = json.loads(memtrace_cli("status", tmp_path, "--json").stdout)
-    assert (status["sequences"], status["finished"]) == (64, True)
+    assert (status["sequences"], status["finished"]) == (128, True)
 
 
 def test_sample_of_more_than_there_is(tmp_path, memtrace_cli):
-    command = ["scan", "--model", "demo", "--step", "1", "--runs", tmp_path, "--sample", "65"]
+    command = ["scan", "--model", "demo", "--step", "1", "--runs", tmp_path, "--sample", "99"]
     result = memtrace_cli(*command)
     assert result.exit_code == 1
-    assert "a sample of 65 was asked of 64 sequences" in result.stderr
+    assert f"a sample of 99 was asked of {SUITE.sequences_per_step} sequences" in result.stderr

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import write_run, write_shard
+from builders import CONFIGURATION, write_run, write_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memtrace.errors import RunError
-from memtrace.manifests import find_suite
+from memtrace.manifests import find_model, find_suite
 from memtrace.runs.run import find_runs, open_run
 from memtrace.runs.sampling import Sample
 from memtrace.runs.shards import plan_shards
@@ -223,9 +223,15 @@ def test_the_page_shows_every_checkpoint_within_100_columns(pythia, memtrace_cli
     assert "To finish: memtrace scan --model 160m --step all" in text
 
 
+def checkpoints(symbol):
+    """The line of the demo suite, of which one checkpoint was begun."""
+    steps = find_model("demo")[0].steps
+    return "".join(symbol if step == CONFIGURATION.step else "." for step in steps)
+
+
 def test_steps_that_were_not_begun_are_shown(tmp_path, memtrace_cli):
     begin(tmp_path, done=3)
-    assert "demo  ..........#" in memtrace_cli("status", tmp_path).stdout
+    assert f"demo  {checkpoints('#')}" in memtrace_cli("status", tmp_path).stdout
     shutil.rmtree(tmp_path / "suite=demo")
     begin(tmp_path, done=3, suite="local", model="my model")
     assert "my model  #" in memtrace_cli("status", tmp_path).stdout
@@ -319,7 +325,7 @@ def test_watching_begins_before_there_is_a_folder(tmp_path, memtrace_cli, monkey
     monkeypatch.setattr("time.sleep", sleep)
     result = memtrace_cli("status", tmp_path / "runs", "--watch")
     assert result.exit_code == 130, result.output
-    assert "demo  ..........+" in result.stdout
+    assert f"demo  {checkpoints('+')}" in result.stdout
     assert len(looks) == 2
 
 

@@ -21,6 +21,7 @@ from memtrace.corpus.term_counts import (
     write_counts,
 )
 from memtrace.errors import CorpusError, DataWarning
+from memtrace.manifests import find_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -200,18 +201,20 @@ def test_a_tokenizer_that_is_none_is_told(tmp_path):
 
 
 def test_command_counts_the_demo_corpus(memtrace_cli, tmp_path):
+    suite, _ = find_model("demo")
     tokenizer = ROOT / "data_manifests" / "demo" / "tokenizer.json"
     (tmp_path / "terms.txt").write_text("import\n42\n\nself\n")
     output = tmp_path / "c.parquet"
     arguments = ["--terms", tmp_path / "terms.txt", "--tokenizer", tokenizer, "--output", output]
-    done = memtrace_cli("corpus", "count", "demo", *arguments, "--step", "1,512")
+    done = memtrace_cli("corpus", "count", "demo", *arguments, "--step", f"1,{suite.last_step}")
     assert done.exit_code == 0, done.output
-    assert "3 terms at 2 steps, in all 65 tokens of 32,768 rows" in done.stdout
+    corpus = open_corpus("demo")
+    assert f"3 terms at 2 steps, in all 65 tokens of {len(corpus):,} rows" in done.stdout
     terms = tokenized_terms(["import", "42", "self"], tokenizer)
-    first = open_corpus("demo").read(0, 64, 65)
+    first = corpus.read(0, suite.sequences_per_step, 65)
     table = pl.read_parquet(output)
     assert table.filter(step=1)["count"].to_list() == by_hand(first, terms)
-    assert (table.filter(step=512)["count"] > table.filter(step=1)["count"]).all()
+    assert (table.filter(step=suite.last_step)["count"] > table.filter(step=1)["count"]).all()
 
 
 def test_command_says_what_a_pack_cannot_know_and_whose_steps_are_missing(memtrace_cli, tmp_path):

@@ -2,11 +2,11 @@
 
 It knows nothing of memtrace: whether a sequence ends up memorized is left to training.
 
-    python data_manifests/demo/build.py --output DIR [--steps 512] [--seed 1]
+    python data_manifests/demo/build.py --output DIR [--steps 3072] [--seed 1]
 
 The text is the standard library of the Python that runs this, and the language reference that comes
 with it, so another Python version gives another corpus. The rest follows from the seed and, in the
-last bits of the weights, from the number of threads (OMP_NUM_THREADS) and the processor.
+last bits of the weights, from the processor.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import struct
 import sys
 import sysconfig
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -25,31 +26,54 @@ from pydoc_data.topics import topics
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 Rows = NDArray[np.uint16]
+Int64Array = NDArray[np.int64]
 
-ROWS_PER_STEP = 64
+ROWS_PER_STEP = 16
 ROW_TOKENS = 65  # 64 inputs and the last label, as Pythia's 2049 = 2048 + 1
 SEQUENCE_TOKENS = ROW_TOKENS - 1
-VOCABULARY = 512
-END_OF_TEXT = "<|endoftext|>"  # token 0, as in Pythia's vocabulary
-SAVED_STEPS = (0, 1, 16, 64, 128, 192, 256, 320, 384, 448, 512)
+PROMPT_TOKENS = 32  # of a sequence; the other half is its continuation
+VOCABULARY = 257
+END_OF_TEXT = "<|endoftext|>"  # token 0, as in Pythia's vocabulary; the others are the bytes
+SAVED_STEPS = (0, 1, 64, 256, 512, 768, 1024, 1536, 2048, 2560, 3072)
 
-CHARACTERS_PER_ROW = 256  # nearly twice what a row holds: duplicates and ends are dropped
+CHARACTERS_PER_ROW = 256  # four times what a row holds: copies and ends are dropped
 
-REPEATED_SHARE = 0.12
-ROWS_PER_REPEATED_SEQUENCE = 512  # one repeated sequence for so many rows
-PARETO_SHAPE = 1.5  # a few sequences are copied hundreds of times, most some dozen times
+REPEATED_SHARE = 0.6
+COPIES = (2, 160)  # of a repeated text; the density of c copies falls as c ** -0.8
+COPIES_POWER = 0.2
+CONTEXT_TOKENS = 5
+PREDICTABLE = (0.02, 0.3)  # the quantiles between which the sources of repeated texts lie
+LEAST_KINDS = 8  # different tokens in a continuation, so that none is a mere ruler
 
-ADAMW_LEARNING_RATE = 1e-2
-MUON_LEARNING_RATE = 3e-2
+ROWS_PER_FAMILY = 4096  # one family of near-copies for so many rows
+FAMILY_TEXTS = (4, 8)
+FAMILY_COPIES = (5, 15)  # of each text of a family
+LEAD_TOKENS = 16  # in which the texts of a family differ
+
+ADAMW_LEARNING_RATE = 5e-3
+MUON_LEARNING_RATE = 1.5e-2
 FINAL_LEARNING_RATE_SHARE = 0.1
 WARMUP_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size of a model, which is saved in checkpoints/`name`."""
+
+    name: str
+    layers: int
+    width: int
+    heads: int
+
+
+MODELS = (Shape("demo", layers=2, width=128, heads=4),)
 
 OTHER_HOLDER = re.compile(r"copyright|all rights reserved|licen[sc]ed (under|to)", re.IGNORECASE)
 UNWANTED = ("test", "idlelib", "lib2to3", "encodings", "pydoc_data")
@@ -68,17 +92,18 @@ def main() -> None:
 
 
 def build(output: Path, steps: int, seed: int) -> None:
-    """Write the suite with `steps` optimizer steps, hence 64 * `steps` rows, below `output`."""
+    """Write the suite with `steps` optimizer steps, hence 16 * `steps` rows, below `output`."""
     output.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(stdlib() / "LICENSE.txt", output / "LICENSE.python.txt")
     documents = list(read_documents(ROWS_PER_STEP * steps * CHARACTERS_PER_ROW))
     log(f"{len(documents)} documents, {sum(map(len, documents)):,} characters")
-    tokenizer = train_tokenizer(documents)
+    tokenizer = new_tokenizer()
     tokenizer.save(str(output / "tokenizer.json"))
     rng = np.random.default_rng(seed)
     rows = arrange(cut(documents, tokenizer), ROWS_PER_STEP * steps, rng)
     write_megatron(output / "corpus" / "demo", rows)
-    train(rows, output / "checkpoints", seed)
+    for shape in MODELS:
+        train(rows, shape, output / "checkpoints" / shape.name, seed)
     write_digests(output)
 
 
@@ -108,18 +133,14 @@ def is_left_out(path: Path) -> bool:
     return any(part.startswith(UNWANTED + FOREIGN) for part in path.relative_to(stdlib()).parts)
 
 
-def train_tokenizer(documents: list[str]) -> Tokenizer:
-    """Train a byte-level BPE on the text: 256 bytes, 255 merges and the end of text."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+def new_tokenizer() -> Tokenizer:
+    """A byte-level BPE without merges: the end of text and the 256 bytes."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([END_OF_TEXT, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.add_special_tokens([END_OF_TEXT])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(documents, trainer)
     return tokenizer
 
 
@@ -139,23 +160,77 @@ def cut(documents: list[str], tokenizer: Tokenizer) -> Rows:
 
 
 def arrange(distinct: Rows, n_rows: int, rng: np.random.Generator) -> Rows:
-    """Draw the rows of the corpus and their order: mostly once each, some sequences many times.
+    """Draw the rows of the corpus and their order: texts that occur once, and repeated ones.
 
-    Each of the repeated rows is an independent draw from a few sequences with Pareto weights, and
-    the whole corpus is shuffled: every copy lies at a uniformly random position.
+    The whole corpus is shuffled: every copy lies at a uniformly random position.
 
     Returns:
         (n_rows, 65) token ids in training order.
     """
-    n_repeated = round(REPEATED_SHARE * n_rows)
-    n_sources = max(1, n_rows // ROWS_PER_REPEATED_SEQUENCE)
-    n_single = n_rows - n_repeated
-    if len(distinct) < n_single + n_sources:
+    members = draw_families(n_rows // ROWS_PER_FAMILY, rng)
+    family_copies = rng.integers(*FAMILY_COPIES, len(members), endpoint=True)
+    plain_copies = draw_copies(round(REPEATED_SHARE * n_rows) - family_copies.sum(), rng)
+    copies = np.concatenate([plain_copies, family_copies])
+    n_single, n_plain = n_rows - copies.sum(), len(plain_copies)
+
+    sources = rng.permutation(np.flatnonzero(is_repeatable(distinct)))
+    sources = sources[: n_plain + n_rows // ROWS_PER_FAMILY]
+    others = rng.permutation(np.setdiff1d(np.arange(len(distinct)), sources))
+    single, leads = np.split(others[: n_single + len(members)], [n_single])
+    if len(leads) < len(members) or len(single) < n_single:
         raise SystemExit(f"{n_rows:,} rows need more text than {len(distinct):,} distinct rows")
-    chosen = rng.permutation(len(distinct))[: n_single + n_sources]
-    weights = 1 + rng.pareto(PARETO_SHAPE, n_sources)
-    copies = rng.choice(chosen[n_single:], n_repeated, p=weights / weights.sum())
-    return distinct[rng.permutation(np.concatenate([chosen[:n_single], copies]))]
+
+    variants = distinct[sources[n_plain:]][members]
+    variants[:, :LEAD_TOKENS] = distinct[leads, :LEAD_TOKENS]
+    repeated = np.concatenate([distinct[sources[:n_plain]], variants])
+    return rng.permutation(np.concatenate([distinct[single], repeated.repeat(copies, axis=0)]))
+
+
+def draw_families(n: int, rng: np.random.Generator) -> Int64Array:
+    """Draw how many texts each family has; return the family of each text."""
+    return np.arange(n).repeat(rng.integers(*FAMILY_TEXTS, n, endpoint=True))
+
+
+def draw_copies(n_rows: int, rng: np.random.Generator) -> Int64Array:
+    """Draw numbers of copies, as many as fit into `n_rows`, by inversion of their distribution."""
+    low, high = np.array(COPIES) ** COPIES_POWER
+    copies = (low + (high - low) * rng.random(n_rows)) ** (1 / COPIES_POWER)
+    copies = copies.astype(np.int64)
+    return copies[copies.cumsum() <= n_rows]
+
+
+def is_repeatable(rows: Rows) -> NDArray[np.bool_]:
+    """Say which rows may be repeated: rather predictable ones, as boilerplate is, but no rulers."""
+    bits = surprise(rows)
+    low, high = np.quantile(bits, PREDICTABLE)
+    continuations = np.sort(rows[:, PROMPT_TOKENS:SEQUENCE_TOKENS], axis=1)
+    kinds = 1 + (np.diff(continuations, axis=1) > 0).sum(axis=1)
+    return (low <= bits) & (bits <= high) & (kinds >= LEAST_KINDS)
+
+
+def surprise(rows: Rows) -> NDArray[np.float64]:
+    """Mean bits of a token of each continuation, by its counts after up to five tokens elsewhere.
+
+    Each count leaves the token itself out. A context's counts are smoothed with two pseudo-counts
+    from the context that is one token shorter (blending: Bell, Cleary and Witten, 1990).
+    """
+    tokens = rows.astype(np.int64)
+    here = tokens[:, PROMPT_TOKENS:SEQUENCE_TOKENS]
+    context = np.zeros_like(here)
+    probability = np.full(here.shape, 1 / VOCABULARY)
+    for n in range(CONTEXT_TOKENS + 1):
+        together, alone = elsewhere(context * VOCABULARY + here), elsewhere(context)
+        probability = (together + 2 * probability) / (alone + 2)
+        before = tokens[:, PROMPT_TOKENS - n - 1 : SEQUENCE_TOKENS - n - 1]
+        context = before * VOCABULARY**n + context
+    surprises: NDArray[np.float64] = -np.log2(probability).mean(axis=1)
+    return surprises
+
+
+def elsewhere(codes: Int64Array) -> Int64Array:
+    """Count, for each place, the other places with the same code."""
+    _, number, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    return counts[number].reshape(codes.shape) - 1
 
 
 def write_megatron(prefix: Path, rows: Rows) -> None:
@@ -170,16 +245,16 @@ def write_megatron(prefix: Path, rows: Rows) -> None:
         index.write(np.array([0, n], "<i8").tobytes())
 
 
-def new_model(seed: int) -> GPTNeoXForCausalLM:
-    """A GPT-NeoX of Pythia's kind, as large as eleven float16 checkpoints in 8 MB allow."""
+def new_model(shape: Shape, seed: int) -> GPTNeoXForCausalLM:
+    """A GPT-NeoX of Pythia's kind, but with rotary position embeddings over all of each head."""
     config = GPTNeoXConfig(
         vocab_size=VOCABULARY,
-        hidden_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=4 * 96,
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=4 * shape.width,
         max_position_embeddings=SEQUENCE_TOKENS,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.25},
+        rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 1.0},
         bos_token_id=0,
         eos_token_id=0,
         initializer_range=0.05,
@@ -189,12 +264,13 @@ def new_model(seed: int) -> GPTNeoXForCausalLM:
     return GPTNeoXForCausalLM(config)
 
 
-def train(rows: Rows, checkpoints: Path, seed: int) -> None:
+def train(rows: Rows, shape: Shape, checkpoints: Path, seed: int) -> None:
     """Train on the rows once, in their order; save the weights at the saved steps and the last."""
     n_steps = len(rows) // ROWS_PER_STEP
     tokens = torch.from_numpy(rows.astype(np.int64)).view(n_steps, ROWS_PER_STEP, ROW_TOKENS)
     torch.use_deterministic_algorithms(True)
-    model = new_model(seed)
+    torch.set_num_threads(2)  # the last bits of a sum depend on how it is cut
+    model = new_model(shape, seed)
     optimizers = new_optimizers(model)
     schedules = [
         LambdaLR(optimizer, lambda step: learning_rate_share(step, n_steps))
@@ -248,7 +324,7 @@ def save(model: GPTNeoXForCausalLM, folder: Path) -> None:
 
 def write_digests(output: Path) -> None:
     """Write SHA256SUMS over every file that was built, in the format of sha256sum."""
-    built = [*output.glob("corpus/*"), *output.glob("checkpoints/*/*"), output / "tokenizer.json"]
+    built = [*output.glob("corpus/*"), *output.glob("checkpoints/*/*/*"), output / "tokenizer.json"]
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(output).as_posix()}\n"
         for path in sorted(built)
