@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 @seed_option("the simulations")
 @json_option
 @output_option(
-    "emergence.json, the figures (PNG and SVG) and, of RUNS, sequences.parquet: a row for each "
-    "text that was ever memorized"
+    "emergence.json, report.html, the figures (PNG and SVG) and, of RUNS, sequences.parquet: a row "
+    "for each text that was ever memorized"
 )
 def emergence(
     runs: Path | None,
@@ -119,6 +119,8 @@ def _memorization(
 def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, Any]]) -> None:
     """Write the documents, tables and figures, in a folder for each model if there are several."""
     from memtrace.emergence.figures import save_emergence
+    from memtrace.emergence.page import emergence_page
+    from memtrace.report.page import page_html
 
     with writing_to(output), show_progress("Drawing", len(fits), "models") as advance:
         for fit, document in zip(fits, documents, strict=True):
@@ -129,3 +131,5 @@ def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, A
             write_table(folder / "sequences.parquet", fit.sequence_table())
             save_emergence(fit, folder)
             advance(1)
+        page = page_html(emergence_page(fits))
+        (output / "report.html").write_text(page, encoding="utf-8")

@@ -1,0 +1,125 @@
+"""Charts of emergence that readers can ask: what is memorized by checkpoint, and when it began."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memtrace.emergence.result import EmergenceResult
+from memtrace.report.charts import data, specification
+from memtrace.report.numbers import interval, percent
+
+if TYPE_CHECKING:
+    pass
+
+SCALES = {
+    "training": "training step",
+    "exposure": "steps since the first copy was seen",
+    "share": "share of the training that was left",
+}
+"""Time scale -> what its axis shows."""
+
+
+def share_chart(fit: EmergenceResult) -> dict[str, Any]:
+    """Return the chart of the share memorized by checkpoint, and that of the control group."""
+    import altair
+
+    rows = _share_rows(fit)
+    unit = fit.histories.unit
+    share = f"share of the {unit}s evaluated"
+    base = altair.Chart(data(rows)).encode(
+        x=altair.X("step:Q", title="checkpoint"),
+        color=altair.Color(
+            "group:N",
+            title=f"{unit}s",
+            scale=altair.Scale(domain=["trained on", "not yet trained on"]),
+        ),
+    )
+    told = [
+        altair.Tooltip("step:Q", title="checkpoint", format=","),
+        altair.Tooltip("group:N", title=f"{unit}s"),
+        altair.Tooltip("count:N", title="memorized"),
+        altair.Tooltip("interval:N", title="share, exact 95%"),
+        altair.Tooltip("moves:N", title="since the checkpoint before"),
+    ]
+    axis = altair.Axis(format=".2~%")
+    return specification(
+        altair.layer(
+            base.mark_rule().encode(y=altair.Y("low:Q", title=share, axis=axis), y2="high:Q"),
+            base.mark_line(point=altair.OverlayMarkDef(size=45)).encode(
+                y=altair.Y("share:Q", title=share, axis=axis), tooltip=told
+            ),
+        )
+    )
+
+
+def time_chart(fit: EmergenceResult) -> dict[str, Any]:
+    """Return the chart of the time of emergence; the reader chooses one of three time scales."""
+    import altair
+
+    rows = [row for name in SCALES for row in _time_rows(fit, name)]
+    shown = [title for title in SCALES.values() if any(row["scale"] == title for row in rows)]
+    choice = altair.param(
+        name="scale", value=shown[0], bind=altair.binding_select(options=shown, name="Time: ")
+    )
+    share = f"share of the {fit.histories.unit}s"
+    axis = altair.Axis(format=".2~%")
+    base = (
+        altair.Chart(data(rows))
+        .transform_filter("datum.scale == scale")
+        .encode(x=altair.X("time:Q", title="time, as chosen below"))
+    )
+    low = altair.Y("low:Q", title=share, axis=axis)
+    y = altair.Y("share:Q", title=share, axis=axis)
+    told = [altair.Tooltip("time:Q", format=",.3~g"), altair.Tooltip("interval:N", title="emerged")]
+    band = base.mark_area(opacity=0.6, interpolate="step-after").encode(y=low, y2="high:Q")
+    line = base.mark_line(interpolate="step-after", point=altair.OverlayMarkDef(size=25))
+    return specification(altair.layer(band, line.encode(y=y, tooltip=told)).add_params(choice))
+
+
+def _share_rows(fit: EmergenceResult) -> list[dict[str, Any]]:
+    rows = []
+    for one in fit.checkpoints:
+        groups = {
+            "trained on": (one.memorized, one.exposed, one.share_ci95),
+            "not yet trained on": (one.extractable, one.unexposed, one.unexposed_ci95),
+        }
+        moves = f"{one.learned:,} new, {one.learned_again:,} again, {one.lost:,} lost"
+        rows += [
+            {
+                "step": one.step,
+                "group": name,
+                "share": events / of,
+                "low": ends[0],
+                "high": ends[1],
+                "count": f"{events:,} of {of:,}",
+                "interval": f"{percent(events / of)}, {interval(ends, percent)}",
+                "moves": moves if name == "trained on" else "",
+            }
+            for name, (events, of, ends) in groups.items()
+            if of
+        ]
+    return rows
+
+
+def _time_rows(fit: EmergenceResult, name: str) -> list[dict[str, Any]]:
+    """Return the share emerged up to each right end; where it begins nothing has emerged."""
+    scale = fit.time_scales[name]
+    if not scale.emerged > 0:
+        return []
+    columns = (
+        np.append(0.0, scale.right),
+        np.append(0.0, scale.share),
+        np.append(0.0, np.maximum.accumulate(scale.low)),
+        np.append(0.0, np.maximum.accumulate(scale.high)),
+    )
+    return [
+        {
+            "scale": SCALES[name],
+            "time": float(time),
+            "share": float(share),
+            "low": float(low),
+            "high": float(high),
+            "interval": f"{percent(float(share))}, {interval((float(low), float(high)), percent)}",
+        }
+        for time, share, low, high in zip(*columns, strict=True)
+    ]

@@ -1,0 +1,128 @@
+"""The page of emergence, of one model or several."""
+
+from collections.abc import Sequence
+
+from memtrace.emergence.charts import share_chart, time_chart
+from memtrace.emergence.figures import FIGURES, figures_of
+from memtrace.emergence.methods import METHODS
+from memtrace.emergence.result import EmergenceResult
+from memtrace.emergence.text import text
+from memtrace.emergence.verdict import verdict
+from memtrace.report.charts import available
+from memtrace.report.figures import new_figure, png, styled
+from memtrace.report.numbers import count, interval, percent
+from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of
+from memtrace.report.text import rendered
+
+QUESTION = "How early in training do memories emerge?"
+TITLES = {
+    "memorized": "Memorized by checkpoint",
+    "flows": "Learned and lost since the checkpoint before",
+    "time-training": "Emerged by step, late exposure taken into account",
+    "time-exposure": "Emerged by time since exposure",
+    "hazard-training": "Hazard of emergence over training",
+    "hazard-exposure": "Hazard by time since exposure",
+}
+TIMES = (
+    "Time of emergence (NPMLE), with pointwise 95% bands. It is known only to lie between two "
+    "checkpoints."
+)
+TESTED = (
+    "At which checkpoint each text is first memorized, when it is lost and learned again, and "
+    "whether copies seen so far make it emerge faster.",
+)
+LIMITS = (
+    "What happens between two checkpoints is not seen: a text may emerge and be lost there.",
+    "Checkpoints of one training run are not replicates of it.",
+)
+COLUMNS = ("checkpoint", "texts exposed", "memorized", "share", "95%", "new", "again", "lost")
+
+
+def emergence_page(fits: Sequence[EmergenceResult]) -> Page:
+    """Return the page of one model or several."""
+    findings = [finding(fit, f"model-{i + 1}") for i, fit in enumerate(fits)]
+    return page_of(QUESTION, findings, _summary(findings) if len(fits) > 1 else None, METHODS)
+
+
+def finding(fit: EmergenceResult, name: str = "model") -> Finding:
+    """Return what is shown of one model.
+
+    Args:
+        fit: The result.
+        name: Its place on the page.
+    """
+    figures = [_shown(fit, one) for one in figures_of(fit)]
+    found = fit.histories
+    return Finding(
+        name=name,
+        label=f"{found.suite}/{found.model}",
+        answer=verdict(fit),
+        facts=_facts(fit),
+        figure=figures[0] if figures else None,
+        tested=TESTED,
+        limits=[*LIMITS, *([f"{found.caveat.capitalize()}."] if found.caveat else [])],
+        figures=figures[1:],
+        tables=[_table(fit)],
+        printed=rendered(text(fit)),
+        provenance=[("run", source) for source in found.sources],
+    )
+
+
+def _shown(fit: EmergenceResult, name: str) -> Shown:
+    with styled():
+        figure = new_figure()
+        FIGURES[name](fit, figure.add_subplot())
+    chart, caption = None, ""
+    if name == "memorized":
+        chart = share_chart(fit) if available() else None
+    if name == "time-training":
+        chart, caption = time_chart(fit) if available() else None, TIMES
+    return Shown(TITLES[name], f"{TITLES[name]}. {verdict(fit)}", caption, png(figure), chart)
+
+
+def _facts(fit: EmergenceResult) -> list[Fact]:
+    out, last = fit.outcomes, fit.checkpoints[-1]
+    facts = [Fact(f"{out.emerged:,}", f"of {count(fit.texts, fit.histories.unit)} emerged")]
+    if last.exposed:
+        share = percent(last.memorized / last.exposed)
+        note = f"95% {interval(last.share_ci95, percent)}"
+        facts.append(Fact(share, f"memorized at step {last.step:,}", note))
+    if out.emerged:
+        lost = out.emerged - out.always_retained
+        facts.append(Fact(f"{lost:,}", "lost again", f"{out.learned_again:,} learned once more"))
+    return facts
+
+
+def _table(fit: EmergenceResult) -> Table:
+    rows = [
+        (
+            f"{one.step:,}",
+            f"{one.exposed:,}",
+            f"{one.memorized:,}",
+            percent(one.memorized / one.exposed),
+            interval(one.share_ci95, percent),
+            f"{one.learned:,}",
+            f"{one.learned_again:,}",
+            f"{one.lost:,}",
+        )
+        for one in fit.checkpoints
+        if one.exposed
+    ]
+    return Table("Memorized by checkpoint", COLUMNS, rows)
+
+
+def _summary(findings: Sequence[Finding]) -> Finding:
+    rows = [(one.label, *(fact.value for fact in one.facts)) for one in findings]
+    width = max(map(len, rows))
+    columns = ("model", "emerged", "memorized at the last checkpoint", "lost again")[:width]
+    padded = [(*row, *[""] * (width - len(row))) for row in rows]
+    return Finding(
+        name="all",
+        label=count(len(findings), "model"),
+        answer=f"{findings[-1].label}: {findings[-1].answer}",
+        facts=findings[-1].facts,
+        figure=findings[-1].figure,
+        tested=TESTED,
+        limits=LIMITS,
+        tables=[Table("Models", columns, padded, [one.name for one in findings])],
+    )
