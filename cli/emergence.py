@@ -91,11 +91,15 @@ def emergence(
 
 def _abilities(evals: Path, level: float, seed: int, json: bool, output: Path | None) -> None:
     from memtrace.evaluations.abilities.fit import emergence_of_abilities
+    from memtrace.evaluations.abilities.page import ability_page
+    from memtrace.report.page import page_html
 
     with show_progress("Fitting the curves"):
         result = emergence_of_abilities(evals, level, seed)
     if output is not None:
         write_result(output, "emergence", result.to_dict(), result.plot())
+        page = page_html(ability_page(result))
+        (output / "report.html").write_text(page, encoding="utf-8")
     print_result(result.to_dict(), json, lambda: printed(result))
 
 

@@ -21,6 +21,7 @@ from .fit_poisson import fit_poisson
 from .import_runs import import_runs
 from .intervention import intervention
 from .models import models
+from .report import report
 from .runs import runs
 from .scan import scan
 from .simulate import simulate
@@ -110,6 +111,7 @@ for command in (
     emergence,
     simulate,
     models,
+    report,
     corpus,
     import_runs,
     intervention,

@@ -87,9 +87,7 @@ def test_order(
     with fast_imports():
         from memtrace.likelihood import test_order as test
 
-    pairs = [(run, _baseline(run, everything, baseline)) for run in chosen]
-    if step is None:
-        pairs = _later(pairs)
+    pairs = pairs_of(chosen, everything, baseline, later=step is None)
     fits = []
     for run, other in pairs:
         with show_progress(run.label, run.configuration.sequences) as advance:
@@ -107,6 +105,21 @@ def test_order(
     if output is not None:
         _write(output, documents, fits)
     print_result(one_or_list(documents), json, lambda: _text(fits, full))
+
+
+def pairs_of(
+    chosen: "list[Run]", everything: "list[Run]", baseline: str | None, *, later: bool = True
+) -> "list[tuple[Run, Run | None]]":
+    """Return each run with its baseline.
+
+    Args:
+        chosen: Runs with likelihoods.
+        everything: Runs among which baselines are.
+        baseline: Step or model of the baseline; None for the earliest.
+        later: Leave out checkpoints that had seen no more than their baseline.
+    """
+    pairs = [(run, _baseline(run, everything, baseline)) for run in chosen]
+    return _later(pairs) if later else pairs
 
 
 def _baseline(run: "Run", runs: "list[Run]", asked: str | None) -> "Run | None":

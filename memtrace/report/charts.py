@@ -52,7 +52,7 @@ def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
 
 
-def specification(chart: "altair.TopLevelMixin") -> dict[str, Any]:
+def specification(chart: "altair.TopLevelMixin", height: int = HEIGHT) -> dict[str, Any]:
     """Return a chart as the page's script takes it: as wide as its place."""
     wide: Any = chart
-    return dict(wide.properties(width="container", height=HEIGHT).to_dict(validate=False))
+    return dict(wide.properties(width="container", height=height).to_dict(validate=False))

@@ -25,7 +25,8 @@ function draw(place) {
   const options = { ast: true, renderer: "svg", actions: false, config: style() };
   vegaEmbed(place, chart, options).then((made) => {
     made.view.addEventListener("click", (event, item) => {
-      if (item && item.datum && item.datum.anchor) location.hash = item.datum.anchor;
+      const anchor = item && item.datum && item.datum.anchor;
+      if (/^[\w-]+\.html(#[\w-]+)?$/.test(anchor)) location.href = anchor;
     });
   });
 }

@@ -1,0 +1,193 @@
+"""`memtrace report`: every page that a folder of runs allows, and an index."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .console import fast_imports, print_result, show_progress
+from .output import writing_to
+from .parameters import (
+    existing_folder,
+    json_option,
+    only_model,
+    only_suite,
+    runs_argument,
+    seed_option,
+)
+from .selection import by_model, with_likelihoods
+from .test_order import pairs_of
+
+if TYPE_CHECKING:
+    from memtrace.point_process import PoissonFit
+    from memtrace.report.page import Page
+    from memtrace.runs.run import Run
+
+ORDER = "order.html"
+
+
+@click.command()
+@runs_argument
+@only_suite
+@only_model
+@click.option(
+    "--duplicates",
+    type=existing_folder,
+    help="Folder that `corpus duplicates` wrote. Corpora of up to 2,000,000 rows need none.",
+)
+@click.option(
+    "--evals", type=existing_folder, help="Folder of the evaluation harness's JSON files."
+)
+@seed_option("the simulations")
+@json_option
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the pages; index.html is the first.",
+)
+def report(
+    runs: Path,
+    suite: str | None,
+    model: str | None,
+    duplicates: Path | None,
+    evals: Path | None,
+    seed: int,
+    json: bool,
+    output: Path,
+) -> None:
+    """Write every page that the runs allow: one report, offline.
+
+    RUNS is the folder that `memtrace scan` wrote. The pages need no network and no program but a
+    browser. What the runs do not allow is named on the first page, with the reason.
+
+    \b
+    memtrace report runs --output report
+    memtrace report runs --evals pythia/evals --output report
+    """
+    from memtrace.runs.events import is_finished
+    from memtrace.runs.run import find_runs
+
+    found = [run for run in find_runs(runs, suite=suite, model=model) if is_finished(run)]
+    builders: dict[str, Callable[[], Page]] = {
+        "likelihoods.html": lambda: _likelihoods(found, duplicates, seed),
+        "extraction.html": lambda: _extraction(found, duplicates),
+        "emergence.html": lambda: _emergence(found, duplicates, seed),
+        **({"abilities.html": lambda: _abilities(evals, seed)} if evals else {}),
+    }
+    fits = _fits(found, duplicates, seed)
+    pages, left_out = _built(builders)
+    pages = _with_order(fits, left_out) | pages
+    links = [(name, page.question) for name, page in pages.items()]
+    with writing_to(output):
+        for name, page in pages.items():
+            _write(output / name, replace(page, links=links))
+    document = {"pages": [str(output / name) for name in pages], "left_out": left_out}
+    print_result(document, json, lambda: _printed(output, pages, left_out))
+
+
+def _built(
+    builders: "dict[str, Callable[[], Page]]",
+) -> "tuple[dict[str, Page], dict[str, str]]":
+    """Build the pages that the data allow; say of the others why not."""
+    from memtrace.errors import FitError, RunError
+
+    pages, left_out = {}, {}
+    for name, build in builders.items():
+        try:
+            pages[name] = build()
+        except (FitError, RunError) as error:
+            left_out[name.removesuffix(".html").capitalize()] = str(error)
+    return pages, left_out
+
+
+def _fits(found: "list[Run]", duplicates: Path | None, seed: int) -> "list[tuple[Run, PoissonFit]]":
+    with fast_imports():
+        from memtrace.point_process import fit_run
+    fits = []
+    with show_progress("Fitting", len(found), "checkpoints") as advance:
+        for run in found:
+            if run.shards():
+                fits.append((run, fit_run(run, duplicates=duplicates, seed=seed)))
+            advance(1)
+    return fits
+
+
+def _with_order(
+    fits: "list[tuple[Run, PoissonFit]]", left_out: dict[str, str]
+) -> "dict[str, Page]":
+    from memtrace.errors import RunError
+    from memtrace.point_process.overview import overview_page
+    from memtrace.point_process.page import fit_page
+
+    if not fits:
+        raise RunError("no run is finished, so there is nothing to report; see `memtrace status`")
+    chosen = [(f"{run.suite}/{run.model}", run.step, fit) for run, fit in fits]
+    return {
+        "index.html": overview_page(chosen, ORDER, left_out),
+        ORDER: fit_page([fit for _, fit in fits]),
+    }
+
+
+def _likelihoods(found: "list[Run]", duplicates: Path | None, seed: int) -> "Page":
+    from memtrace.likelihood import test_order as test
+    from memtrace.likelihood.order.page import order_page
+
+    fits = []
+    pairs = pairs_of(with_likelihoods(found, None), found, None)
+    with show_progress("Order in likelihoods", len(pairs), "checkpoints") as advance:
+        for run, baseline in pairs:
+            fits.append(test(run, baseline=baseline, duplicates=duplicates, seed=seed))
+            advance(1)
+    return order_page(fits)
+
+
+def _extraction(found: "list[Run]", duplicates: Path | None) -> "Page":
+    from memtrace.likelihood import fit_extraction
+    from memtrace.likelihood.extraction.page import extraction_page
+
+    fits = []
+    chosen = with_likelihoods(found, None)
+    with show_progress("Extraction", len(chosen), "checkpoints") as advance:
+        for run in chosen:
+            fits.append(fit_extraction(run, duplicates=duplicates))
+            advance(1)
+    return extraction_page(fits)
+
+
+def _emergence(found: "list[Run]", duplicates: Path | None, seed: int) -> "Page":
+    from memtrace.emergence import fit_emergence
+    from memtrace.emergence.page import emergence_page
+    from memtrace.errors import FitError
+
+    groups = [group for group in by_model(found).values() if len(group) > 1]
+    if not groups:
+        raise FitError("no model was scanned at two checkpoints or more")
+    fits = []
+    with show_progress("Emergence", len(groups), "models") as advance:
+        for group in groups:
+            fits.append(fit_emergence(group, duplicates=duplicates, seed=seed))
+            advance(1)
+    return emergence_page(fits)
+
+
+def _abilities(evals: Path, seed: int) -> "Page":
+    from memtrace.evaluations.abilities.fit import emergence_of_abilities
+    from memtrace.evaluations.abilities.page import ability_page
+
+    return ability_page(emergence_of_abilities(evals, 0.5, seed))
+
+
+def _write(path: Path, page: "Page") -> None:
+    from memtrace.report.page import page_html
+
+    path.write_text(page_html(page), encoding="utf-8")
+
+
+def _printed(output: Path, pages: "dict[str, Page]", left_out: dict[str, str]) -> str:
+    width = max(map(len, pages))
+    lines = [f"{name:{width}}  {page.question}" for name, page in pages.items()]
+    lines += [f"left out: {title.lower()}: {reason}" for title, reason in left_out.items()]
+    return "\n".join([*lines, f"Open {output / 'index.html'}"])

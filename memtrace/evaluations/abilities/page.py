@@ -1,0 +1,152 @@
+"""The page of abilities: when each emerged, by task and size of the model."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from memtrace.evaluations.abilities.figures import figure, shown_tasks
+from memtrace.evaluations.abilities.result import AbilityCurve, AbilityResult
+from memtrace.evaluations.abilities.text import text
+from memtrace.evaluations.abilities.verdict import verdict
+from memtrace.report.charts import available, data, specification
+from memtrace.report.figures import png
+from memtrace.report.numbers import DASH, count, interval, number, p_value, percent
+from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table
+from memtrace.report.text import rendered
+
+if TYPE_CHECKING:
+    import altair
+
+QUESTION = "How early in training do abilities emerge?"
+CAPTION = "The tasks that emerged in most models, a line a model, darker for larger ones."
+ROOM = 0.04
+"""Share of a chart's height between two names."""
+COLUMNS = ("model", "task", "shots", "gain", "p, Holm", "share of training", "95%")
+TESTED = (
+    "Whether each curve gains from step 0 to the last checkpoint, adjusted for the tasks of a "
+    "model (Holm), and where it first makes the asked share of its gain.",
+)
+LIMITS = (
+    "Between checkpoints a curve is taken as straight.",
+    "A task that rises to the level of guessing has gained, but is no ability.",
+)
+METHODS = (
+    Method(
+        "Normalized emergence",
+        "first step at which the curve makes the asked share of its gain, over all steps",
+        "linear interpolation between checkpoints; interval by drawing the published errors",
+    ),
+    Method(
+        "Gain",
+        "last level minus that of step 0, over the root of the sum of squared standard errors",
+        "normal test; Holm (1979), Scand. J. Stat. 6:65",
+    ),
+)
+
+
+def ability_page(result: AbilityResult) -> Page:
+    """Return the page of a folder of evaluations."""
+    charts = available() and bool(shown_tasks(result))
+    summary = Finding(
+        name="all",
+        label=count(len({one.model for one in result.curves}), "model"),
+        answer=verdict(result),
+        facts=_facts(result),
+        figure=Shown(
+            "Abilities along training",
+            verdict(result),
+            CAPTION,
+            png(figure(result)),
+            curve_chart(result) if charts else None,
+        ),
+        tested=TESTED,
+        limits=LIMITS,
+        tables=[Table("Curves that emerged", COLUMNS, [_row(one) for one in _emerged(result)])],
+        printed=rendered(text(result)),
+    )
+    return Page(QUESTION, summary, methods=METHODS)
+
+
+def curve_chart(result: AbilityResult) -> dict[str, Any]:
+    """Return the chart of one task at a time, chosen by the reader; models carry their names."""
+    import altair
+
+    tasks = [f"{task}, {count(shots, 'shot')}" for task, shots in shown_tasks(result)]
+    rows = [row for one in _emerged(result) for row in _rows(one) if row["task"] in tasks]
+    _name_ends(rows)
+    choice = altair.param(
+        name="task", value=tasks[0], bind=altair.binding_select(options=tasks, name="Task: ")
+    )
+    x = altair.X("step:Q", title="training step", scale=altair.Scale(type="symlog"))
+    base = altair.Chart(data(rows)).transform_filter("datum.task == task").encode(x=x)
+    told = [
+        "model:N",
+        altair.Tooltip("step:Q", format=","),
+        altair.Tooltip("level:Q", format=".3f"),
+    ]
+    y = altair.Y("level:Q", scale=altair.Scale(zero=False))
+    colour = altair.Color("parameters:Q", scale=altair.Scale(type="log"), legend=None)
+    lines = base.mark_line(point=altair.OverlayMarkDef(size=20)).encode(
+        y=y, color=colour, detail="model:N", tooltip=told
+    )
+    return specification(altair.layer(lines, _names(base, y)).add_params(choice))
+
+
+def _names(base: "altair.Chart", y: "altair.Y") -> Any:
+    """Write each model's name at the end of its line."""
+    ends = base.transform_filter("datum.last")
+    return ends.mark_text(align="left", dx=6).encode(y=y, text="model:N")
+
+
+def _name_ends(rows: list[dict[str, Any]]) -> None:
+    """Keep the names at the ends of lines that do not cover each other."""
+    for task in {row["task"] for row in rows}:
+        levels = [row["level"] for row in rows if row["task"] == task]
+        room, below = ROOM * (max(levels) - min(levels)), -math.inf
+        ends = [row for row in rows if row["task"] == task and row["last"]]
+        for row in sorted(ends, key=lambda row: row["level"]):
+            row["last"] = row["level"] >= below + room
+            below = row["level"] if row["last"] else below
+
+
+def _rows(one: AbilityCurve) -> list[dict[str, Any]]:
+    task = f"{one.task}, {count(one.shots, 'shot')}"
+    return [
+        {
+            "task": task,
+            "model": one.model,
+            "parameters": one.parameters or 1,
+            "step": step,
+            "level": value,
+            "last": step == one.steps[-1],
+        }
+        for step, value in zip(one.steps, one.values, strict=True)
+    ]
+
+
+def _emerged(result: AbilityResult) -> list[AbilityCurve]:
+    return [one for one in result.curves if one.main and one.emerged]
+
+
+def _facts(result: AbilityResult) -> list[Fact]:
+    main = [one for one in result.curves if one.main]
+    emerged = _emerged(result)
+    facts = [Fact(f"{len(emerged):,}", f"of {count(len(main), 'curve')} emerged")]
+    headline = [one for one in result.headline if one.emergence]
+    if headline:
+        shares = [one.emergence.share for one in headline if one.emergence]
+        name = f"of training: {headline[0].task}, earliest and latest model"
+        facts.append(Fact(interval((min(shares), max(shares)), percent), name))
+    return [*facts, Fact(f"{len({one.task for one in main}):,}", "tasks")]
+
+
+def _row(one: AbilityCurve) -> tuple[str, ...]:
+    found = one.emergence
+    return (
+        one.model,
+        one.task,
+        f"{one.shots:,}",
+        number(one.gain, 3),
+        p_value(one.p_value_holm),
+        percent(found.share) if found else DASH,
+        interval(found.share_ci95, percent) if found and found.share_ci95 else DASH,
+    )

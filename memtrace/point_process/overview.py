@@ -1,0 +1,137 @@
+"""The first page of a report: what was memorized, by model and checkpoint."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memtrace.point_process.result import PoissonResult
+from memtrace.report.charts import available, data, specification
+from memtrace.report.numbers import count, interval, percent
+from memtrace.report.page import Fact, Finding, Page, Shown, Table
+
+QUESTION = "What did the models memorize?"
+COLUMNS = ("checkpoint", "scanned", "rows memorized", "texts memorized", "share of texts", "95%")
+CELL = 44
+"""Height of a model in the chart, in CSS pixels."""
+CAPTION = (
+    "Share of the texts trained on that greedy decoding returns, by model and checkpoint. A click "
+    "leads to the order of its events."
+)
+
+
+def overview_page(
+    fits: Sequence[tuple[str, int, PoissonResult]], address: str, left_out: Mapping[str, str]
+) -> Page:
+    """Return the page.
+
+    Args:
+        fits: Model, step and fit of each checkpoint.
+        address: The page that has the order of each fit, in the same order.
+        left_out: Title of each page that there is none of, and why.
+    """
+    rows = [_row(fit) for _, _, fit in fits]
+    chart = share_map(fits, address) if available() else None
+    described = f"Shares from {_range([fit for _, _, fit in fits])} of the texts trained on."
+    summary = Finding(
+        name="all",
+        label=count(len(fits), "checkpoint"),
+        answer=_answer(fits),
+        facts=_facts(fits),
+        figure=Shown("Memorized by model and checkpoint", described, CAPTION, chart=chart)
+        if chart
+        else None,
+        limits=[f"{title}: {reason}" for title, reason in left_out.items()],
+        tables=[Table("Checkpoints", COLUMNS, rows)],
+    )
+    return Page(QUESTION, summary)
+
+
+def share_map(fits: Sequence[tuple[str, int, PoissonResult]], address: str) -> dict[str, Any]:
+    """Return the chart of the share of texts memorized: models by checkpoints, darker is more."""
+    import altair
+
+    rows = [
+        {
+            "model": model,
+            "step": step,
+            "share": memorized(fit)[0] / max(memorized(fit)[1], 1),
+            "count": "{:,} of {:,}".format(*memorized(fit)),
+            "anchor": f"{address}#fit-{place + 1}" if len(fits) > 1 else address,
+        }
+        for place, (model, step, fit) in enumerate(fits)
+        if memorized(fit)[1]
+    ]
+    told = [
+        "model:N",
+        altair.Tooltip("step:Q", format=","),
+        altair.Tooltip("count:N", title="texts"),
+    ]
+    told.append(altair.Tooltip("share:Q", format=".3%"))
+    models = len({row["model"] for row in rows})
+    return specification(
+        altair.Chart(data(rows))
+        .mark_rect(cursor="pointer")
+        .encode(
+            x=altair.X(
+                "step:O", title="checkpoint", axis=altair.Axis(labelOverlap=True, labelAngle=0)
+            ),
+            y=altair.Y("model:N", title=None),
+            color=altair.Color("share:Q", title="share", legend=altair.Legend(format=".2~%")),
+            tooltip=told,
+        ),
+        height=max(2, models) * CELL,
+    )
+
+
+def memorized(fit: PoissonResult) -> tuple[int, int]:
+    """Return the memorized and the exposed texts, or sequences where texts are not known."""
+    if fit.by_text is not None and fit.by_text.rates.texts:
+        return fit.by_text.rates.event_texts, fit.by_text.rates.texts
+    return fit.events.n_events, fit.events.exposure
+
+
+def _share(fit: PoissonResult) -> str:
+    events, of = memorized(fit)
+    return percent(events / of) if of else percent(None)
+
+
+def _ends(fit: PoissonResult) -> str:
+    if fit.by_text is not None and fit.by_text.rates.texts:
+        return interval(fit.by_text.rates.rate_ci95, percent)
+    low, high = (end / fit.window for end in fit.rate_ci95)
+    return interval((low, high), percent)
+
+
+def _row(fit: PoissonResult) -> tuple[str, ...]:
+    events, known = fit.events, fit.by_text is not None
+    texts = f"{memorized(fit)[0]:,}" if known else "not known"
+    share = (_share(fit), _ends(fit)) if known else ("not known", "")
+    return (events.label, f"{events.exposure:,}", f"{events.n_events:,}", texts, *share)
+
+
+def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
+    last = {model: fit for model, _, fit in fits}
+    known = {model: fit for model, fit in last.items() if memorized(fit)[1]}
+    if not known:
+        return "None of the scanned sequences had been trained on."
+    model = max(known, key=lambda name: memorized(known[name])[0] / memorized(known[name])[1])
+    fit = known[model]
+    events, of = memorized(fit)
+    unit = "text" if fit.by_text is not None else "sequence"
+    most = "" if len(known) == 1 else f"Of {count(len(known), 'model')} the one with most is this: "
+    said = f"{fit.events.label} returns {events:,} of the {count(of, unit)} trained on"
+    return f"{most}{said} ({_share(fit)}, 95% {_ends(fit)})."
+
+
+def _facts(fits: Sequence[tuple[str, int, PoissonResult]]) -> list[Fact]:
+    models = len({model for model, _, _ in fits})
+    scanned = sum(fit.events.exposure + (fit.events.unexposed_exposure or 0) for _, _, fit in fits)
+    return [
+        Fact(f"{models:,}", "model" if models == 1 else "models"),
+        Fact(f"{len(fits):,}", "checkpoint" if len(fits) == 1 else "checkpoints"),
+        Fact(f"{scanned:,}", "sequences decided, over all checkpoints"),
+    ]
+
+
+def _range(fits: Sequence[PoissonResult]) -> str:
+    shares = [events / of for events, of in map(memorized, fits) if of]
+    return f"{percent(min(shares, default=None))} to {percent(max(shares, default=None))}"
