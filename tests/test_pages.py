@@ -1,5 +1,6 @@
 """Pages in a browser: they load nothing, run nothing that texts hold, and can be used by all."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -7,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import write_run
+from click.testing import CliRunner
+from memtrace.cli.main import main
 
 from memtrace.point_process import EventSequence, fit_poisson
 from memtrace.point_process.page import MOST_PANELS, fit_page
@@ -14,6 +18,7 @@ from memtrace.point_process.simulate import log_linear_drift, random_order
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_html
 
 CHROMIUM = shutil.which("chromium")
+HOSTILE_NAME = "<b>model<b>"
 HOSTILE = "<img src=x onerror=alert(1)>\x07\u202e</script><script>alert(2)</script>"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
@@ -177,3 +182,65 @@ def test_a_hundred_and_fifty_four_checkpoints_are_one_page_of_less_than_three_me
     html = page_html(replace(page, findings=findings))
     assert len(html) < 3_000_000
     assert html.count('class="finding"') == 154
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> Path:
+    """Return the folder of a report on two checkpoints, one of them without likelihoods."""
+    folder = tmp_path_factory.mktemp("report")
+    for step in (20, 40):
+        write_run(
+            folder / "runs",
+            lambda rows, step=step: np.where(rows % (400 // step) == 0, 32, 3),
+            likelihood=(lambda rows: -(rows % 7.0)) if step == 40 else None,
+            model=HOSTILE_NAME,
+            step=step,
+            stop=1000,
+            corpus_rows=1000,
+            sequences_per_step=10,
+            exposed_rows=10 * step,
+        )
+    arguments = ["report", str(folder / "runs"), "--output", str(folder / "out"), "--json"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [Path(page).name for page in document["pages"]] == [
+        "index.html",
+        "order.html",
+        "likelihoods.html",
+        "extraction.html",
+        "emergence.html",
+    ]
+    return folder / "out"
+
+
+def test_every_page_of_a_report_leads_to_all_others(browser, report) -> None:
+    tab = browser.new_page()
+    tab.goto((report / "index.html").as_uri())
+    addresses = tab.locator("nav.pages a").evaluate_all("all => all.map((one) => one.href)")
+    assert len(addresses) == 5
+    for address in addresses:
+        tab.goto(address)
+        assert tab.locator("nav.pages a[aria-current]").count() == 1
+        assert tab.locator(".answer").first.inner_text()
+    tab.close()
+
+
+def test_a_click_on_a_checkpoint_leads_to_its_events(browser, report) -> None:
+    pytest.importorskip("vl_convert")
+    tab = browser.new_page()
+    tab.goto((report / "index.html").as_uri())
+    tab.locator(".chart svg .mark-rect path").nth(1).click()
+    tab.wait_for_url("**/order.html#fit-2")
+    assert tab.locator("#fit-2[open]").count() == 1
+    tab.close()
+
+
+def test_a_report_names_what_it_leaves_out(tmp_path) -> None:
+    write_run(tmp_path / "runs")
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "runs"), "--output", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    index = (tmp_path / "index.html").read_text()
+    for reason in ("--likelihood", "two checkpoints"):
+        assert reason in done.output
+        assert reason in index

@@ -66,14 +66,13 @@ def share_map(fits: Sequence[tuple[str, int, PoissonResult]], address: str) -> d
         altair.Tooltip("count:N", title="texts"),
     ]
     told.append(altair.Tooltip("share:Q", format=".3%"))
+    level = altair.Axis(labelOverlap=True, labelAngle=0)
     models = len({row["model"] for row in rows})
     return specification(
         altair.Chart(data(rows))
         .mark_rect(cursor="pointer")
         .encode(
-            x=altair.X(
-                "step:O", title="checkpoint", axis=altair.Axis(labelOverlap=True, labelAngle=0)
-            ),
+            x=altair.X("step:O", title="checkpoint", axis=level),
             y=altair.Y("model:N", title=None),
             color=altair.Color("share:Q", title="share", legend=altair.Legend(format=".2~%")),
             tooltip=told,
