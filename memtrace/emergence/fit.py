@@ -26,6 +26,7 @@ from memtrace.emergence.histories import Histories, read_histories
 from memtrace.emergence.moves import Moves, moves_by_text
 from memtrace.emergence.outcomes import outcomes_of, retention_of
 from memtrace.emergence.overdispersion import LocalOverdispersion, local_overdispersion
+from memtrace.emergence.page import head
 from memtrace.emergence.panel import Panel, two_state_panel
 from memtrace.emergence.parametric import Parametric, fit_parametric
 from memtrace.emergence.result import EVALUATED_AFTER, EmergenceResult
@@ -46,7 +47,7 @@ HALVINGS = 7
 class EmergenceFit(EmergenceResult, Report):
     """Everything that `fit_emergence` finds out about one model."""
 
-    renderers = Renderers(verdict, document, text, overview)
+    renderers = Renderers(verdict, document, text, overview, head)
 
 
 def fit_emergence(

@@ -44,14 +44,17 @@ def emergence_page(fits: Sequence[EmergenceResult]) -> Page:
     return page_of(QUESTION, findings, _summary(findings) if len(fits) > 1 else None, METHODS)
 
 
-def finding(fit: EmergenceResult, name: str = "model") -> Finding:
+def finding(
+    fit: EmergenceResult, name: str = "model", names: Sequence[str] | None = None
+) -> Finding:
     """Return what is shown of one model.
 
     Args:
         fit: The result.
         name: Its place on the page.
+        names: Of the figures to show; all that there are if left out.
     """
-    figures = [_shown(fit, one) for one in figures_of(fit)]
+    figures = [_shown(fit, one) for one in (names or figures_of(fit))]
     found = fit.histories
     return Finding(
         name=name,
@@ -66,6 +69,11 @@ def finding(fit: EmergenceResult, name: str = "model") -> Finding:
         printed=rendered(text(fit)),
         provenance=[("run", source) for source in found.sources],
     )
+
+
+def head(fit: EmergenceResult) -> Finding:
+    """Return what a notebook shows: the first figure alone."""
+    return finding(fit, names=figures_of(fit)[:1])
 
 
 def _shown(fit: EmergenceResult, name: str) -> Shown:

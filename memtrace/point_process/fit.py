@@ -22,6 +22,7 @@ from memtrace.point_process.models.power_law import power_law_model
 from memtrace.point_process.models.recency import last_steps
 from memtrace.point_process.models.trend import log_linear_model
 from memtrace.point_process.order import examine_order
+from memtrace.point_process.page import head
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.text import printed
 from memtrace.point_process.texts.result import NOT_KNOWN, ByText
@@ -38,7 +39,7 @@ LONGEST_WINDOW = 10**12
 class PoissonFit(PoissonResult, Report):
     """A result that shows itself: see `PoissonResult` for the values."""
 
-    renderers = Renderers(verdict, document, printed, overview)
+    renderers = Renderers(verdict, document, printed, overview, head)
 
 
 def fit_poisson(

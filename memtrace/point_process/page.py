@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from memtrace.point_process.figures import small_multiples
+from memtrace.point_process.figures import shown, single, small_multiples
 from memtrace.point_process.figures.charts import cumulative_chart, drift_chart, rate_chart
 from memtrace.point_process.figures.descriptions import CAPTIONS, described, several_described
 from memtrace.point_process.figures.drawing import Drawings, draw_all
@@ -13,7 +13,7 @@ from memtrace.point_process.several import comparison
 from memtrace.point_process.text import bounded, printed
 from memtrace.point_process.verdict import verdict
 from memtrace.report.charts import available
-from memtrace.report.figures import png
+from memtrace.report.figures import encoded, png
 from memtrace.report.numbers import DASH, count, interval, number, p_text, p_value, percent, ratio
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of
 from memtrace.report.text import rendered
@@ -88,8 +88,8 @@ def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit") -> Findin
         drawings: Its figures by name; those left out are not shown.
         name: Its place on the page.
     """
-    shown = [_shown(fit, one, drawings) for one in TITLES if one in drawings]
-    first = shown[0] if shown else _chart_alone(fit)
+    figures = [_shown(fit, one, drawings) for one in TITLES if one in drawings]
+    first = figures[0] if figures else _chart_alone(fit)
     return Finding(
         name=name,
         label=fit.events.label or name.replace("-", " "),
@@ -98,10 +98,15 @@ def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit") -> Findin
         figure=first,
         tested=TESTED if fit.events.n_events else (),
         limits=_limits(fit),
-        figures=shown[1:],
+        figures=figures[1:],
         printed=rendered(printed(fit)),
         provenance=[("run", fit.events.source)] if fit.events.source else (),
     )
+
+
+def head(fit: PoissonResult) -> Finding:
+    """Return what a notebook shows of one fit: its first figure alone."""
+    return finding(fit, {name: encoded(single(fit, name)) for name in shown(fit)[:1]})
 
 
 def _shown(fit: PoissonResult, name: str, drawings: Drawings) -> Shown:

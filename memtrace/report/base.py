@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from memtrace.report.html import render
+from memtrace.report.page import Finding, head_html
 from memtrace.report.text import rendered
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class Renderers:
     document: Callable[[Any], dict[str, Any]]
     text: "Callable[[Any], RenderableType]"
     figure: "Callable[[Any], Figure]"
+    head: Callable[[Any], Finding] | None = None
+    """What a notebook shows, the head of the result's page; None: what is printed."""
 
 
 class Report:
@@ -59,5 +62,7 @@ class Report:
         return rendered(self.__rich__(), width=width)
 
     def _repr_html_(self) -> str:
-        """Show the printed text in a notebook."""
+        """Show the head of the result's page in a notebook, or the printed text."""
+        if self.renderers.head is not None:
+            return head_html(self.renderers.head(self))
         return render("memtrace.report", "printed.html", text=self.summary())

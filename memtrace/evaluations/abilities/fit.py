@@ -9,6 +9,7 @@ from memtrace.errors import FitError
 from memtrace.evaluations.abilities.curves import ability_curves
 from memtrace.evaluations.abilities.document import document
 from memtrace.evaluations.abilities.figures import figure
+from memtrace.evaluations.abilities.page import head
 from memtrace.evaluations.abilities.result import (
     TIME_SCALES,
     AbilityCurve,
@@ -25,7 +26,7 @@ from memtrace.report.base import Renderers, Report
 class AbilityEmergence(AbilityResult, Report):
     """When abilities emerged, for every model and task of a folder."""
 
-    renderers = Renderers(verdict, document, text, figure)
+    renderers = Renderers(verdict, document, text, figure, head)
 
 
 def emergence_of_abilities(

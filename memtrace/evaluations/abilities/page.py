@@ -45,25 +45,24 @@ METHODS = (
 
 def ability_page(result: AbilityResult) -> Page:
     """Return the page of a folder of evaluations."""
-    charts = available() and bool(shown_tasks(result))
-    summary = Finding(
+    return Page(QUESTION, head(result), methods=METHODS)
+
+
+def head(result: AbilityResult) -> Finding:
+    """Return what is shown of a folder of evaluations, on its page and in a notebook."""
+    chart = curve_chart(result) if available() and shown_tasks(result) else None
+    image = png(figure(result))
+    return Finding(
         name="all",
         label=count(len({one.model for one in result.curves}), "model"),
         answer=verdict(result),
         facts=_facts(result),
-        figure=Shown(
-            "Abilities along training",
-            verdict(result),
-            CAPTION,
-            png(figure(result)),
-            curve_chart(result) if charts else None,
-        ),
+        figure=Shown("Abilities along training", verdict(result), CAPTION, image, chart),
         tested=TESTED,
         limits=LIMITS,
         tables=[Table("Curves that emerged", COLUMNS, [_row(one) for one in _emerged(result)])],
         printed=rendered(text(result)),
     )
-    return Page(QUESTION, summary, methods=METHODS)
 
 
 def curve_chart(result: AbilityResult) -> dict[str, Any]:

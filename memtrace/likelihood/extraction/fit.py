@@ -8,6 +8,7 @@ from memtrace.errors import CorpusError, FitError
 from memtrace.likelihood.extraction.chances import least_log_likelihood
 from memtrace.likelihood.extraction.document import document
 from memtrace.likelihood.extraction.figures import overview
+from memtrace.likelihood.extraction.page import head
 from memtrace.likelihood.extraction.result import (
     Discoverable,
     ExtractionResult,
@@ -32,7 +33,7 @@ CHANCES = (0.1, 0.5, 0.9)
 class ExtractionFit(ExtractionResult, Report):
     """A result that shows itself: see `ExtractionResult` for the values."""
 
-    renderers = Renderers(verdict, document, printed, overview)
+    renderers = Renderers(verdict, document, printed, overview, head)
 
 
 def fit_extraction(

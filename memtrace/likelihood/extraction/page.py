@@ -50,14 +50,17 @@ def extraction_page(fits: Sequence[ExtractionResult]) -> Page:
     return page_of(QUESTION, findings, summary, METHODS)
 
 
-def finding(fit: ExtractionResult, name: str = "checkpoint") -> Finding:
+def finding(
+    fit: ExtractionResult, name: str = "checkpoint", names: Sequence[str] = tuple(FIGURES)
+) -> Finding:
     """Return what is shown of one checkpoint.
 
     Args:
         fit: The result.
         name: Its place on the page.
+        names: Of the figures to show.
     """
-    first, *more = (_shown(fit, one) for one in FIGURES)
+    first, *more = (_shown(fit, one) for one in names)
     return Finding(
         name=name,
         label=fit.label,
@@ -70,6 +73,11 @@ def finding(fit: ExtractionResult, name: str = "checkpoint") -> Finding:
         printed=rendered(printed(fit)),
         provenance=[("run", fit.source)] if fit.source else (),
     )
+
+
+def head(fit: ExtractionResult) -> Finding:
+    """Return what a notebook shows: the first figure alone."""
+    return finding(fit, names=("samples",))
 
 
 def _shown(fit: ExtractionResult, name: str) -> Shown:

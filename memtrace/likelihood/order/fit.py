@@ -12,6 +12,7 @@ from memtrace.likelihood.controls import Controls
 from memtrace.likelihood.difference import MARGIN, adjusted_difference, raw_difference
 from memtrace.likelihood.order.document import document
 from memtrace.likelihood.order.figures import overview
+from memtrace.likelihood.order.page import head
 from memtrace.likelihood.order.result import OrderResult, Source
 from memtrace.likelihood.order.text import printed
 from memtrace.likelihood.order.verdict import verdict
@@ -25,7 +26,7 @@ from memtrace.report.base import Renderers, Report
 class OrderFit(OrderResult, Report):
     """A result that shows itself: see `OrderResult` for the values."""
 
-    renderers = Renderers(verdict, document, printed, overview)
+    renderers = Renderers(verdict, document, printed, overview, head)
 
 
 def order_of_rows(

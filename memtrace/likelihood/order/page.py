@@ -43,14 +43,17 @@ def order_page(fits: Sequence[OrderResult]) -> Page:
     return page_of(QUESTION, findings, summary, METHODS)
 
 
-def finding(fit: OrderResult, name: str = "checkpoint") -> Finding:
+def finding(
+    fit: OrderResult, name: str = "checkpoint", names: Sequence[str] | None = None
+) -> Finding:
     """Return what is shown of one checkpoint.
 
     Args:
         fit: The result.
         name: Its place on the page.
+        names: Of the figures to show; all that there are if left out.
     """
-    figures = [_shown(fit, one) for one in shown(fit)]
+    figures = [_shown(fit, one) for one in (names or shown(fit))]
     return Finding(
         name=name,
         label=fit.source.label or "Order in likelihoods",
@@ -63,6 +66,11 @@ def finding(fit: OrderResult, name: str = "checkpoint") -> Finding:
         printed=rendered(printed(fit)),
         provenance=[("run", source) for source in fit.source.runs],
     )
+
+
+def head(fit: OrderResult) -> Finding:
+    """Return what a notebook shows: the first figure alone."""
+    return finding(fit, names=shown(fit)[:1])
 
 
 def _shown(fit: OrderResult, name: str) -> Shown:
