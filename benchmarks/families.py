@@ -20,6 +20,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from memtrace.engine import Engine, Rules
 from memtrace.engine.definition import matched_tokens
+from memtrace.engine.forward.float64 import Float64Mode
 from memtrace.errors import ApproximationWarning
 
 VOCABULARY = 499
@@ -159,7 +160,7 @@ def in_float64(model: PreTrainedModel, rules: Rules, sequences: np.ndarray) -> n
     length, experts = rules.continuation_tokens, model.get_experts_implementation()
     torch.set_default_dtype(torch.float64)
     model.double().set_experts_implementation("eager")
-    with torch.inference_mode():
+    with torch.inference_mode(), Float64Mode():
         rows = [model(row[None, :-1], use_cache=False).logits[0, -length:] for row in tokens]
     torch.set_default_dtype(default)
     model.float().set_experts_implementation(experts)

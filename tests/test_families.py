@@ -1,7 +1,5 @@
 """The engine on tiny models of many families: half precision, routers, failures of model code."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -169,16 +167,9 @@ def test_what_a_forward_pass_raises_names_model_precision_and_batch(
         Engine(model, RULES, calibration=sequences)
 
 
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (MemoryError, ModelError),
-        (RuntimeError, ModelError),
-        (torch.OutOfMemoryError, torch.OutOfMemoryError),  # for the engine to halve its batches
-    ],
-)
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError, torch.OutOfMemoryError])
 def test_a_conversion_that_fails_in_the_middle_is_undone(
-    monkeypatch: pytest.MonkeyPatch, error: type[Exception], told: type[Exception]
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     model = random_model("mixtral")
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -192,10 +183,8 @@ def test_a_conversion_that_fails_in_the_middle_is_undone(
 
     monkeypatch.setattr(torch.nn.Module, "_apply", scarce)
     forward = GenericForward(model, torch.float64)
-    with pytest.raises(told, match="you tried to allocate") as caught, forward.precision():
+    with pytest.raises(error, match="you tried to allocate"), forward.precision():
         pytest.fail("entered half converted")
-    if told is ModelError:
-        assert re.search("MixtralForCausalLM fails in float64 .* memory", str(caught.value))
     assert model.get_experts_implementation()[""] == "grouped_mm"
     assert torch.get_default_dtype() == torch.float32
     for name, value in model.state_dict().items():

@@ -46,18 +46,13 @@ def build_stages(
         mask_eos=rules.eos_rule == "mask-eos",
     )
     full = float32_stage(_stage(model, torch.float32, rules, batch_size, routers), exact, sample)
-    candidates = [
-        [half, full]
-        for half_type in _half_types(dtype, model.device, routes=routers is not None)
-        if (half := half_stage(_stage(model, half_type, rules, batch_size, None), full, sample))
-    ]
-    if dtype in ("auto", "float32") or not candidates:
-        candidates.append([full])
-    if dtype not in ("auto", "float32") and len(candidates[0]) == 1:
+    half_types = _half_types(dtype, model.device, routes=routers is not None)
+    half = _first_half(model, half_types, rules, batch_size, full, sample)
+    if half is None and dtype not in ("auto", "float32"):
         _warn_of_float32(dtype, routes=routers is not None)
-    fastest = candidates[0]
-    if len(candidates) > 1:
-        fastest = min(candidates, key=lambda stages: _cost(stages, sample))
+    fastest = [half, full] if half else [full]
+    if half and dtype == "auto" and _cost([full], sample) <= _cost(fastest, sample):
+        fastest = [full]
     stops = _stops(fastest[0], sample)
     return [replace(stage, stops=stops) for stage in fastest], exact
 
@@ -72,12 +67,31 @@ def _forward(
 
 
 def _half_types(dtype: str, device: torch.device, *, routes: bool) -> list[torch.dtype]:
-    """The half types to try: none for a model with routers, whose error no tolerance bounds."""
+    """The half types to try, the best first: none for a model with routers.
+
+    Their error no tolerance bounds. On CUDA float16 is as fast as bfloat16 and errs 8 times less.
+    """
     names = {
         "float32": [],
         "auto": ["bfloat16"] if device.type == "cpu" else ["float16", "bfloat16"],
     }
     return [] if routes else [getattr(torch, name) for name in names.get(dtype, [dtype])]
+
+
+def _first_half(
+    model: PreTrainedModel,
+    half_types: list[torch.dtype],
+    rules: Rules,
+    batch_size: int | None,
+    full: ToleranceStage,
+    sample: np.ndarray,
+) -> ToleranceStage | None:
+    """The first of these types whose error can be measured; only one is in memory at once."""
+    for half_type in half_types:
+        half = half_stage(_stage(model, half_type, rules, batch_size, None), full, sample)
+        if half is not None:
+            return half
+    return None
 
 
 def _warn_of_float32(dtype: str, *, routes: bool) -> None:

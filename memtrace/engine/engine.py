@@ -8,13 +8,16 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from memtrace.engine.build import build_stages
+from memtrace.engine.build import LARGEST_BATCH, build_stages
 from memtrace.engine.definition import Rules
+from memtrace.engine.forward.failures import ran_out_of_memory
 from memtrace.engine.forward.transformers import vocabulary
 from memtrace.engine.kernels.cuda import import_cupy
 from memtrace.engine.likelihood import Likelihoods
 from memtrace.engine.margins import upper_bound
-from memtrace.engine.stages import Stage, ToleranceStage, name, resolve
+from memtrace.engine.stages import ExactStage, Stage, ToleranceStage, name, resolve
+from memtrace.engine.switches import full_precision
+from memtrace.engine.threads import limit_threads
 from memtrace.errors import (
     ApproximationWarning,
     CapacityWarning,
@@ -25,6 +28,7 @@ from memtrace.errors import (
 
 AUDIT_SHARE = 1 / 256
 AUDIT_LEAST = 16  # sequences in a call
+FLOAT64_AUDIT = 4, 1 / 2048  # the same, where float32 decides first and float64 audits it
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Engine:
         """
         if model.device.type == "cuda":
             import_cupy()  # so that it is missed now, not at the first decision
+        limit_threads()
         self._rules = rules
         self._vocabulary = vocabulary(model)
         self._random = np.random.default_rng(seed)
@@ -88,14 +93,18 @@ class Engine:
         if not len(calibration):
             raise CorpusError("no sequences to calibrate with: give the engine some of the corpus")
         sample = self._checked(calibration)
-        with torch.inference_mode():
-            wanted = rules.distribution
-            whole = wanted is not None and wanted.min_probability is None
-            # A number has an error that no later stage takes away.
-            first = "float32" if whole and dtype == "auto" else dtype
-            stages, self.exact = build_stages(model, rules, sample, first, batch_size)
-            every: list[Stage] = [*stages, self.exact]
-            self._likelihoods = Likelihoods.of(wanted, every, dtype, sample) if wanted else None
+        while True:
+            try:
+                stages, self.exact, self._likelihoods = _build(
+                    model, rules, sample, dtype, batch_size
+                )
+                break
+            except Exception as error:
+                if not ran_out_of_memory(error):
+                    raise
+                told = first_line(error)  # see `score`
+            at_once = min(batch_size or LARGEST_BATCH, len(sample))
+            batch_size = _fewer(at_once, told, model.device)
         self.stages = stages
         """The fastest first, as they are now: with smaller batches or wider tolerances."""
 
@@ -116,6 +125,7 @@ class Engine:
         return self.score(sequences).matched_tokens
 
     @torch.inference_mode()
+    @full_precision()
     def score(self, sequences: np.ndarray) -> Scores:
         """Count the leading tokens that greedy decoding returns; log-likelihoods where wanted.
 
@@ -125,16 +135,15 @@ class Engine:
         while True:
             try:
                 matched, first, undecided, values = self._decide(distinct, positions)
-                if len(self.stages) == 1 or (
-                    self._audit(distinct, first, undecided, positions)
-                    and self._audit_nulls(distinct, values)
+                if self._audit(distinct, first, undecided, positions) and (
+                    len(self.stages) == 1 or self._audit_nulls(distinct, values)
                 ):
                     break
                 continue
-            except torch.OutOfMemoryError as error:
-                told = first_line(
-                    error
-                )  # halved below: while the error lives, its frames hold memory
+            except Exception as error:
+                if not ran_out_of_memory(error):
+                    raise
+                told = first_line(error)  # while the error lives, its frames hold memory
             self._halve_batches(told)
         self._sequences += len(sequences)
         self._distinct += len(distinct)
@@ -199,7 +208,8 @@ class Engine:
     ) -> bool:
         """Decide a sample of the first stage's certain decisions again; widen it after an error."""
         n = len(sequences)
-        size = min(n, max(AUDIT_LEAST, round(n * AUDIT_SHARE)))
+        least, share = (AUDIT_LEAST, AUDIT_SHARE) if self.stages[1:] else FLOAT64_AUDIT
+        size = min(n, max(least, round(n * share)))
         rows = np.sort(self._random.choice(n, size, replace=False))
         certain = (np.arange(undecided.shape[1]) <= first[rows, None]) & ~undecided[rows]
         again, _, _ = resolve(
@@ -230,22 +240,10 @@ class Engine:
         size = self.stages[0].batch_size
         if self._likelihoods is not None:
             size = max(size, self._likelihoods.at_once)
-        if size == 1:
-            raise ModelError(
-                f"out of memory with one sequence at a time ({told}); "
-                "take a larger device, or end what else runs on it"
-            )
         self.stages = [_halved(stage) for stage in self.stages]
         if self._likelihoods is not None:
             self._likelihoods = self._likelihoods.halved()
-        if self.stages[0].forward.device.type == "cuda":
-            torch.cuda.empty_cache()
-        warnings.warn(
-            f"out of memory with {size} sequences at once: going on with {size // 2}"
-            + ("" if self._likelihoods else f"; --batch-size {size // 2} begins with so many"),
-            CapacityWarning,
-            stacklevel=3,
-        )
+        _fewer(size, told, self.stages[0].forward.device, advise=not self._likelihoods)
 
     def _widen(self) -> None:
         stage, self._widened = self.stages[0], self._widened + 1
@@ -257,6 +255,43 @@ class Engine:
             ApproximationWarning,
             stacklevel=4,
         )
+
+
+@torch.inference_mode()
+@full_precision()
+def _build(
+    model: PreTrainedModel, rules: Rules, sample: np.ndarray, dtype: str, batch_size: int | None
+) -> tuple[list[ToleranceStage], ExactStage, Likelihoods | None]:
+    """The stages, and what log-likelihoods need where they are wanted."""
+    wanted = rules.distribution
+    whole = wanted is not None and wanted.min_probability is None
+    # A number has an error that no later stage takes away.
+    first = "float32" if whole and dtype == "auto" else dtype
+    stages, exact = build_stages(model, rules, sample, first, batch_size)
+    every: list[Stage] = [*stages, exact]
+    return stages, exact, Likelihoods.of(wanted, every, dtype, sample) if wanted else None
+
+
+def _fewer(size: int, told: str, device: torch.device, *, advise: bool = True) -> int:
+    """Half as many sequences at once, with a warning.
+
+    Raises:
+        ModelError: It was one.
+    """
+    if size == 1:
+        raise ModelError(
+            f"out of memory with one sequence at a time ({told}); "
+            "take a larger device, or end what else runs on it"
+        )
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    warnings.warn(
+        f"out of memory with {size} sequences at once: going on with {size // 2}"
+        + (f"; --batch-size {size // 2} begins with so many" if advise else ""),
+        CapacityWarning,
+        stacklevel=4,
+    )
+    return size // 2
 
 
 def _halved(stage: ToleranceStage) -> ToleranceStage:

@@ -14,6 +14,17 @@ def name_of(model: PreTrainedModel) -> str:
     return model.name_or_path or type(model).__name__
 
 
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory", "ALLOC_FAILED")
+"""What CUDA, the allocator of the CPU and cuBLAS say in errors without a type of their own."""
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Does this mean that a device, or this machine, has no memory left?"""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 @contextmanager
 def named_failures(
     name: str, dtype: torch.dtype, batch: Sequence[int] | None = None
@@ -30,15 +41,17 @@ def named_failures(
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemtraceError):
+    except MemtraceError:
         raise
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         doing = "when it is converted"
         if batch:
             doing = f"on a batch of {batch[0]} sequences of {batch[1]} tokens"
         reason = f"{type(error).__name__}: {first_line(error)}"
-        advice = "check that Transformers runs it as it is"
-        if "memory" in reason.lower():
-            advice = "take a smaller --batch-size, or a machine with more memory"
         precision = str(dtype).removeprefix("torch.")
-        raise ModelError(f"{name} fails in {precision} {doing}: {reason}; {advice}") from error
+        raise ModelError(
+            f"{name} fails in {precision} {doing}: {reason}; check that Transformers runs it as "
+            "it is"
+        ) from error

@@ -97,7 +97,7 @@ class NeoXForward:
         self._norm = _norm(trunk.final_layer_norm, dtype)
         self._rotation = _rotation(model, positions, self._residual)
         self._sources = [layer for layer in trunk.layers if isinstance(layer, GPTNeoXLayer)]
-        self._prompt_cache = Cache.empty((0, 0, 0, 0, 0), dtype, model.device)
+        self._prompt_cache: Cache | None = None
         if dtype != torch.float64:
             self._layers = [Layer.of(layer, dtype) for layer in self._sources]
             self._head_linear = linear(model.lm_head, dtype)
@@ -114,7 +114,8 @@ class NeoXForward:
         """
         n, k = tokens.shape
         shape = (len(self._sources), n, self._heads[0], k, self._heads[1])
-        if self._prompt_cache.keys.shape != shape:
+        if self._prompt_cache is None or self._prompt_cache.keys.shape != shape:
+            self._prompt_cache = None  # first of all: two of them need not fit
             self._prompt_cache = Cache.empty(shape, self.dtype, self.device)
         cache = self._prompt_cache
         if self._token_cache is not None:

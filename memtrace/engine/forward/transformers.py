@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from memtrace.engine.forward.failures import name_of, named_failures
+from memtrace.engine.forward.float64 import Float64Mode
 from memtrace.engine.forward.routers import RouterWatch
 from memtrace.errors import ModelError
 from memtrace.models.probe import can_select
@@ -71,8 +72,23 @@ class GenericForward:
             if self.dtype == torch.float64:
                 stack.enter_context(self._in_float64())
             elif self.dtype != torch.float32:
+                stack.enter_context(self._casts_kept())
                 stack.enter_context(torch.autocast(self.device.type, self.dtype))
             yield
+
+    @contextmanager
+    def _casts_kept(self) -> Iterator[None]:
+        """Autocast keeps the casts of weights that need a gradient; of others it makes new ones."""
+        frozen = [
+            each for each in self._model.parameters() if each.ndim > 1 and not each.requires_grad
+        ]
+        try:
+            for weight in frozen:
+                weight.requires_grad_(True)
+            yield
+        finally:
+            for weight in frozen:
+                weight.requires_grad_(False)
 
     @contextmanager
     def _in_float64(self) -> Iterator[None]:
@@ -85,7 +101,8 @@ class GenericForward:
                 # The grouped products that it takes otherwise have no float64.
                 self._model.set_experts_implementation("eager")
             torch.set_default_dtype(torch.float64)  # XGLM's mask overflows in float32
-            yield
+            with Float64Mode():  # type: ignore[no-untyped-call]
+                yield
         finally:
             torch.set_default_dtype(default)
             self._convert(torch.float32)  # also what a failure left half converted
@@ -142,6 +159,9 @@ class GenericForward:
         watch = RouterWatch(tokens)
         with ExitStack() as stack:
             stack.enter_context(named_failures(self._name, self.dtype, tokens.shape))
+            if self.dtype.itemsize == 2:  # in inference mode autocast keeps no casts
+                stack.enter_context(torch.inference_mode(False))
+                stack.enter_context(torch.no_grad())
             if self.router_tolerance is not None:
                 stack.enter_context(watch)
             output = self._model(tokens, logits_to_keep=keep, **options)
