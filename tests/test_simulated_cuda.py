@@ -97,12 +97,13 @@ def test_what_does_not_fit_is_halved(case, device):
     engine = Engine(
         model.to("cuda"), RULES, calibration=sequences[:4], dtype="float32", batch_size=N
     )
-    device.memory = device.allocated + (100 << 10)
+    numbers = 2 * model.config.num_hidden_layers * model.config.hidden_size * RULES.prompt_tokens
+    device.fails = lambda size: size == 4 * numbers * N  # keys and values of all sequences
     with pytest.warns(CapacityWarning) as told:
         np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
     assert "16 sequences at once: going on with 8" in str(told[0].message)
     assert device.calls["empty_cache"] > 0
-    device.memory = device.allocated
+    device.fails, device.memory = None, device.allocated
     with pytest.warns(CapacityWarning), pytest.raises(ModelError, match=r"one .*\(CUDA out of mem"):
         engine.matched_tokens(sequences)
 
