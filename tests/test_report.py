@@ -3,13 +3,14 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtrace.report.base import Report
+from memtrace.report.base import Renderers, Report
 from memtrace.report.figures import GREY, INK, RED, new_figure, png
 from memtrace.report.html import picture, render
 from memtrace.report.json import json_safe, json_text
@@ -24,6 +25,7 @@ from memtrace.report.numbers import (
     percent,
     ratio,
 )
+from memtrace.report.page import Fact, Finding
 from memtrace.report.text import columns, named_values, printable, rendered, terminal_width
 
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
@@ -115,22 +117,33 @@ def test_values_are_no_markup_and_move_no_cursor() -> None:
     assert r"\x1b" in rendered(columns(["a"], [["\x1b[2J"]]))
 
 
+def drawn(_: object):
+    figure = new_figure()
+    figure.add_subplot().plot([1, 2])
+    return figure
+
+
 class Example(Report):
-    def to_dict(self):
-        return {}
+    renderers = Renderers(
+        verdict=lambda _: "One.",
+        document=lambda _: {},
+        text=lambda _: named_values([("a <b>", "1")]),
+        figure=drawn,
+    )
 
-    def __rich__(self):
-        return named_values([("a <b>", "1")])
 
-    def plot(self):
-        figure = new_figure()
-        figure.add_subplot().plot([1, 2])
-        return figure
+class WithHead(Example):
+    renderers = replace(
+        Example.renderers,
+        head=lambda _: Finding("one", "a <b>", "One.", [Fact("1 < 2", "fact")]),
+    )
 
 
 def test_a_result_shows_itself_as_text_and_in_a_notebook() -> None:
     assert Example().summary().split() == ["a", "<b>", "1"]
     assert "a &lt;b&gt;" in Example()._repr_html_()
+    assert "a &lt;b&gt;" in WithHead()._repr_html_()
+    assert "1 &lt; 2" in WithHead()._repr_html_()
 
 
 def test_figures_belong_to_their_holder_and_show_themselves() -> None:
