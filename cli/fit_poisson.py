@@ -61,8 +61,15 @@ logger = logging.getLogger("memtrace")
 @click.option(
     "--duplicates",
     type=existing_folder,
-    help="Folder that `corpus duplicates` wrote, for statistics by text. A corpus of up to "
-    "2,000,000 rows needs none: its copies are found.",
+    help="Folder that `corpus duplicates` wrote, for statistics by text; by default the folder "
+    "`duplicates` in the prefix pack. A corpus of up to 2,000,000 rows needs none: its copies are "
+    "found.",
+)
+@click.option(
+    "--row-interval",
+    is_flag=True,
+    help="Where sequences are copies, also give an interval of the share that is memorized: at "
+    "least 95%, with the copies as they are.",
 )
 @click.option(
     "--time-scale",
@@ -90,6 +97,7 @@ def fit_poisson(
     seed: int,
     cuts: str | None,
     duplicates: Path | None,
+    row_interval: bool,
     time_scale: str,
     full: bool,
     json: bool,
@@ -154,6 +162,7 @@ def fit_poisson(
                     margin=margin,
                     seed=seed,
                     cuts=known,
+                    row_interval=row_interval,
                 )
             )
             advance(1)

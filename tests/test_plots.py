@@ -42,7 +42,7 @@ def edge_cases() -> dict[str, tuple[EventSequence, list[str]]]:
             ["rate", "cumulative", "residuals", "rootogram", "qq"],
         ),
         "unexposed": (
-            EventSequence.from_positions([], n=0, unexposed_events=2, unexposed_exposure=9),
+            EventSequence.from_positions([], n=0, not_exposed_events=2, not_exposed_exposure=9),
             [],
         ),
     }

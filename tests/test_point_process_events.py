@@ -65,8 +65,8 @@ def test_scores_give_the_events_their_gaps_and_the_control_group(scan, exposed) 
     np.testing.assert_array_equal(events.positions, np.flatnonzero(memorized[:exposed]))
     np.testing.assert_array_equal(events.observed, ranges_of(seen))
     control = int(observed[exposed:].sum())
-    assert events.unexposed_exposure == (control or None)
-    assert events.unexposed_events == (int(memorized[exposed:].sum()) if control else None)
+    assert events.not_exposed_exposure == (control or None)
+    assert events.not_exposed_events == (int(memorized[exposed:].sum()) if control else None)
 
 
 def test_ranges_that_touch_are_one_range() -> None:
@@ -120,6 +120,6 @@ def test_a_partial_run_counts_only_its_finished_shards(tmp_path: Path) -> None:
 
     np.testing.assert_array_equal(events.positions, np.arange(0, 100, 10))
     np.testing.assert_array_equal(events.missing, [[100, 200]])
-    assert (events.unexposed_events, events.unexposed_exposure) == (10, 100)
+    assert (events.not_exposed_events, events.not_exposed_exposure) == (10, 100)
     assert (events.n, events.sequences_per_step) == (200, 100)
     assert events.label == "demo/tiny step 2"

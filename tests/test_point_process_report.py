@@ -48,8 +48,8 @@ def event_sequences(draw) -> EventSequence:
         np.array(sorted(chosen), dtype=np.int64),
         n=n,
         observed=observed,
-        unexposed_events=control,
-        unexposed_exposure=None if control is None else 7,
+        not_exposed_events=control,
+        not_exposed_exposure=None if control is None else 7,
     )
 
 
@@ -67,7 +67,7 @@ def nulls_without_reason(value: object) -> list[str]:
 
 @given(event_sequences(), st.integers(1, 60))
 def test_every_document_is_complete_json_and_every_null_has_a_reason(events, window) -> None:
-    if events.exposure == 0 and events.unexposed_exposure is None:
+    if events.exposure == 0 and events.not_exposed_exposure is None:
         with pytest.raises(FitError, match="no sequence was scanned"):
             fit_poisson(events, window=window)
         return
@@ -102,8 +102,8 @@ def patterns(draw) -> EventSequence:
         chosen,
         n=n,
         sequences_per_step=draw(st.sampled_from([None, 1 + n // 500, 1 + n // 3])),
-        unexposed_events=control,
-        unexposed_exposure=None if control is None else 20_000,
+        not_exposed_events=control,
+        not_exposed_exposure=None if control is None else 20_000,
     )
 
 
@@ -191,7 +191,7 @@ def test_log_linear_model_is_never_less_likely_than_the_constant_rate() -> None:
 
 def test_sequences_not_exposed_are_no_control_where_copies_are_not_known() -> None:
     events = EventSequence.from_positions(
-        np.arange(0, 5120, 10), n=5120, unexposed_events=2, unexposed_exposure=1024
+        np.arange(0, 5120, 10), n=5120, not_exposed_events=2, not_exposed_exposure=1024
     )
     fit = fit_poisson(events, unknown_texts="make the table")
     control = fit.to_dict()["control"]
@@ -232,7 +232,7 @@ def test_verdicts() -> None:
         "No memorized sequence among 50: the rate is below": EventSequence.from_positions([], n=50),
         "All 3 sequences are memorized": EventSequence.from_positions([0, 1, 2], n=3),
         "Nothing to say about training order": EventSequence.from_positions(
-            [], n=0, unexposed_events=1, unexposed_exposure=9
+            [], n=0, not_exposed_events=1, not_exposed_exposure=9
         ),
     }
     for beginning, events in cases.items():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.point_process import EventSequence
 from memtrace.point_process.diagnostics.uniformity import laplace_z
+from memtrace.point_process.fit import Asked, fit_events
 from memtrace.point_process.texts.result import by_text
 from memtrace.point_process.texts.text_order import once_only, text_order
 from memtrace.runs.memorized import Events
@@ -106,7 +107,7 @@ def verdict_of(labels: np.ndarray, held: np.ndarray) -> str:
     events = Events(rows, np.array([[0, len(labels)]]))
     found = by_text(Texts.from_labels(labels), events, len(labels), window=200)
     sequence = EventSequence.from_events(events, n=len(labels))
-    return fit_poisson(sequence, by_text=found, window=200).verdict
+    return fit_events(sequence, Asked(window=200), found).verdict
 
 
 def test_the_verdict_speaks_of_texts_and_refuses_where_they_are_few() -> None:

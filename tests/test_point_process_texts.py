@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_point_process_report import nulls_without_reason
 
-from memtrace.point_process import EventSequence, fit_poisson
+from memtrace.point_process import EventSequence
 from memtrace.point_process.figures.descriptions import described
 from memtrace.point_process.figures.layout import shown
+from memtrace.point_process.fit import Asked, fit_events
 from memtrace.point_process.texts.result import by_text
 from memtrace.runs.memorized import Events
 from memtrace.texts.groups import Texts
@@ -24,7 +25,7 @@ def fit_of(labels, held, exposed, scanned=None):
     hits = np.flatnonzero(np.isin(labels[:stop], list(held)))
     events = Events(hits, np.array([[0, stop]]))
     found = by_text(Texts.from_labels(labels), events, exposed)
-    return fit_poisson(EventSequence.from_events(events, n=exposed), by_text=found, window=8)
+    return fit_events(EventSequence.from_events(events, n=exposed), Asked(window=8), found)
 
 
 def said(fit):

@@ -34,6 +34,7 @@ def document(fit: EmergenceResult) -> dict[str, Any]:
             "sources": list(found.sources),
             "total_steps": found.total_steps,
             "copies_known": found.copies_known,
+            "near_copies": dict(zip(("texts", "passages"), found.near_copies, strict=True)),
             "copies_reason": f"{found.caveat}: {found.copies_reason}" if found.caveat else None,
             "texts": fit.texts,
             "seed": fit.seed,

@@ -117,6 +117,10 @@ def _outcomes(fit: EmergenceResult) -> Rows:
         ("generic: memorized unseen", f"{out.generic:,}"),
         ("emerged", f"{out.emerged:,} ({_part(out.emerged, fit.texts)}){_copies_of(fit)}"),
     ]
+    near, passages = fit.histories.near_copies
+    if near:
+        one = f"{near:,} texts of the corpus share a continuation: counted as {passages:,}"
+        rows.append(("near-copies", one))
     if unknown:
         rows.append(("not evaluated before exposure", f"{unknown:,} of them; some may be generic"))
     return [*rows, *_kept(out, fit.confirmed), *_retention(fit)] if out.emerged else rows

@@ -61,7 +61,9 @@ def document(fit: PoissonResult) -> dict[str, Any]:
         "scales": _scales(fit.checks),
         "checks": _checks(fit.checks),
         "coverage": _coverage(events),
-        "texts": texts_document(fit.by_text, fit.by_text_reason, fit.event_texts),
+        "texts": texts_document(
+            fit.by_text, fit.by_text_reason, fit.event_texts, row_interval=fit.row_interval
+        ),
         "control": control_document(fit.by_text, fit.by_text_reason, events),
         "verdict": verdict(fit),
     }

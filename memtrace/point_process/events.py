@@ -37,9 +37,10 @@ class EventSequence:
     """Half-open index ranges that were scanned, disjoint and ascending, shape (r, 2)."""
     sequences_per_step: int | None = None
     """Sequences that one optimizer step consumes; None where steps have no meaning."""
-    unexposed_events: int | None = None
-    """Events among the rows not yet trained on (the control group); None if none was scanned."""
-    unexposed_exposure: int | None = None
+    not_exposed_events: int | None = None
+    """Events among the rows not yet trained on, copies of exposed ones among them; None if none was
+    scanned."""
+    not_exposed_exposure: int | None = None
     """Scanned rows not yet trained on; None if none was scanned."""
     label: str = ""
     """What the events are, for titles: suite, model and step."""
@@ -54,8 +55,8 @@ class EventSequence:
         n: int,
         observed: npt.ArrayLike | None = None,
         sequences_per_step: int | None = None,
-        unexposed_events: int | None = None,
-        unexposed_exposure: int | None = None,
+        not_exposed_events: int | None = None,
+        not_exposed_exposure: int | None = None,
         label: str = "",
     ) -> "EventSequence":
         """Build from the index of each event.
@@ -65,8 +66,8 @@ class EventSequence:
             n: Length of the axis in sequences.
             observed: Half-open ranges that were scanned, shape (r, 2); None for all of [0, n).
             sequences_per_step: Sequences that one optimizer step consumes.
-            unexposed_events: Events in the control group of rows not yet trained on.
-            unexposed_exposure: Size of that control group.
+            not_exposed_events: Events among rows not yet trained on, copies of others or not.
+            not_exposed_exposure: How many such rows were scanned.
             label: What the events are, for titles.
 
         Raises:
@@ -78,8 +79,8 @@ class EventSequence:
             n=int(n),
             observed=ranges,
             sequences_per_step=sequences_per_step,
-            unexposed_events=unexposed_events,
-            unexposed_exposure=unexposed_exposure,
+            not_exposed_events=not_exposed_events,
+            not_exposed_exposure=not_exposed_exposure,
             label=label,
         )
 
@@ -97,7 +98,7 @@ class EventSequence:
 
         Args:
             scores: Columns `sequence_index` (ascending, unique) and `matched_tokens`.
-            n: Rows the checkpoint had been exposed to; later rows are the control group.
+            n: Rows the checkpoint had been exposed to; later rows are counted apart.
             sequences_per_step: Sequences that one optimizer step consumes.
             continuation_tokens: Matched tokens at which a sequence counts as memorized.
             label: What the events are, for titles.
@@ -120,7 +121,7 @@ class EventSequence:
 
         Args:
             events: The memorized sequences and what was scanned.
-            n: Rows the checkpoint had been exposed to; later rows are the control group.
+            n: Rows the checkpoint had been exposed to; later rows are counted apart.
             sequences_per_step: Sequences that one optimizer step consumes.
             label: What the events are, for titles.
         """
@@ -131,8 +132,8 @@ class EventSequence:
             n=n,
             observed=np.minimum(ranges[ranges[:, 0] < n], n),
             sequences_per_step=sequences_per_step,
-            unexposed_events=int((positions >= n).sum()) if control else None,
-            unexposed_exposure=control or None,
+            not_exposed_events=int((positions >= n).sum()) if control else None,
+            not_exposed_exposure=control or None,
             label=label,
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from memtrace.errors import CorpusError
 from memtrace.point_process.events import EventSequence
-from memtrace.point_process.fit import PoissonFit, fit_poisson
+from memtrace.point_process.fit import Asked, PoissonFit, fit_events
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.texts.result import by_text
 from memtrace.runs.events import read_events
@@ -24,18 +24,22 @@ def fit_run(
     margin: float = 1.05,
     seed: int = 0,
     cuts: Sequence[Cut] = (),
+    row_interval: bool = False,
 ) -> PoissonFit:
     """Fit a Poisson process to what is done of a run, by sequences and by texts.
 
     Args:
         run: The run.
-        duplicates: Folder that `memtrace corpus duplicates` wrote. Without it, a corpus of at most
-            2,000,000 rows is read; of a larger one only the number of memorized texts is known.
+        duplicates: Folder that `memtrace corpus duplicates` wrote; by default `duplicates` in the
+            prefix pack that was scanned. Without a table, a corpus of at most 2,000,000 rows is
+            read; of a larger one only the number of memorized texts is known.
         found: The events of the run, where they have been read already, with their hashes.
         window: Length of a window in sequences.
         margin: Rate ratio between the end and the start of training that counts as a drift.
         seed: Seed of the simulations.
         cuts: Points of training at which the rate may change, chosen before the data were seen.
+        row_interval: Also show an interval of the share of sequences where some are copies; it
+            takes the copies as they are (Fay and Feuer 1997: at least 95%).
 
     Raises:
         CorpusError: `duplicates` is no table of the run's corpus.
@@ -43,22 +47,17 @@ def fit_run(
     """
     found = found or read_events(run, hashes=True)
     events = EventSequence.from_run(run, found)
+    asked = Asked(window, margin, seed, tuple(cuts), row_interval)
+    asked.check()
     try:
         texts = find_texts(run, duplicates)
     except CorpusError as error:
         if duplicates is not None:
             raise
-        return fit_poisson(
-            events,
-            window=window,
-            margin=margin,
-            seed=seed,
-            cuts=cuts,
-            unknown_texts=str(error),
-            event_texts=_event_texts(found, run.exposed_rows),
-        )
+        hashed = _event_texts(found, run.exposed_rows)
+        return fit_events(events, asked, unknown=str(error), event_texts=hashed)
     known = by_text(texts, found, run.exposed_rows, window=window, margin=margin, seed=seed)
-    return fit_poisson(events, window=window, margin=margin, seed=seed, cuts=cuts, by_text=known)
+    return fit_events(events, asked, known)
 
 
 def _event_texts(events: Events, exposed_rows: int) -> EventTexts | None:

@@ -46,6 +46,8 @@ class PoissonResult:
     trend: Trend
     equivalence: Equivalence
     uniformity: Uniformity
+    row_interval: bool
+    """Whether the share of sequences is shown with an interval where some are copies."""
     by_text: ByText | None
     """Statistics by text: rates, classes and effect of exposure; None where copies are unknown."""
     by_text_reason: str | None

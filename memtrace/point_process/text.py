@@ -92,7 +92,7 @@ def _events(fit: PoissonResult) -> Rows:
         ("rate per window", _rate(fit)),
         ("rate per million", number(events.fraction * 1e6)),
         ("coverage", _coverage(fit)),
-        *text_rows(fit.by_text, fit.by_text_reason, fit.event_texts),
+        *text_rows(fit.by_text, fit.by_text_reason, fit.event_texts, row_interval=fit.row_interval),
         *control_rows(fit.by_text, fit.by_text_reason, events),
     ]
 
@@ -100,7 +100,7 @@ def _events(fit: PoissonResult) -> Rows:
 def _rate(fit: PoissonResult) -> str:
     """Return the rate of rows: with copies a count of this run, without an interval."""
     if fit.has_copies:
-        return f"{number(fit.rate_per_window)}, no interval: copies of a text are not independent"
+        return f"{number(fit.rate_per_window)}: a census of this run, copies counted each"
     return _with_ci(fit.rate_per_window, fit.rate_ci95, number)
 
 

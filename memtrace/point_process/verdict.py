@@ -26,10 +26,10 @@ def verdict(fit: PoissonResult) -> str:
     """Return one sentence on the order of the events along training."""
     events = fit.events
     if events.exposure == 0:
-        found = events.unexposed_events or 0
+        found = events.not_exposed_events or 0
         return (
             "Nothing to say about training order: none of the scanned sequences had been trained "
-            f"on at this checkpoint ({found:,} of {events.unexposed_exposure:,} "
+            f"on at this checkpoint ({found:,} of {events.not_exposed_exposure:,} "
             f"{'is' if found == 1 else 'are'} extractable all the same)."
         )
     if events.n_events == 0:
@@ -85,7 +85,8 @@ def _of_texts(found: ByText) -> str:
     """Return the share of texts and, by text, what is to be said of their order."""
     rates, order = found.rates, found.order
     share = f"{percent(rates.rate)}, 95% {interval(rates.rate_ci95, percent)}"
-    texts = f"{rates.event_texts:,} of {count(rates.texts, 'text')} are memorized ({share})"
+    as_one = ", near-copies as one," if found.near.texts else ""
+    texts = f"{rates.event_texts:,} of {count(rates.texts, 'text')}{as_one} are memorized ({share})"
     parts = [f"{texts}. {_of_copies(order)}"]
     if order.texts >= FEW_TEXTS:
         parts.append(_of_once(order))

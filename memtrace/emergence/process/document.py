@@ -25,6 +25,7 @@ def document(fit: EmergenceProcessResult) -> dict[str, Any]:
             "model": found.model,
             "sources": list(found.sources),
             "copies_known": found.copies_known,
+            "near_copies": dict(zip(("texts", "passages"), found.near_copies, strict=True)),
             "copies_reason": f"{found.caveat}: {found.copies_reason}" if found.caveat else None,
             "step": int(found.checkpoints[-1]),
             "events": fit.n_events,

@@ -51,7 +51,7 @@ def shown(fit: PoissonResult) -> list[str]:
         "residuals": fit.trend.reason is None,
         "rootogram": fit.rootogram is not None,
         "qq": bool(fit.events.n_events),
-        "control": fit.by_text is not None and bool(fit.events.unexposed_exposure),
+        "control": fit.by_text is not None and bool(fit.events.not_exposed_exposure),
     }
     return [name for name in FIGURES if there[name]]
 
@@ -114,8 +114,8 @@ def small_multiples(fits: Sequence[PoissonResult]) -> "Figure":
 def _heading(fit: PoissonResult) -> str:
     events = fit.events
     seen = f"{events.n_events:,} memorized of {events.exposure:,} sequences"
-    if events.unexposed_exposure:
-        seen += f", {events.unexposed_events:,} of {events.unexposed_exposure:,} not exposed"
+    if events.not_exposed_exposure:
+        seen += f", {events.not_exposed_events:,} of {events.not_exposed_exposure:,} not exposed"
     return f"{events.label or 'Poisson fit'}: {seen}"
 
 

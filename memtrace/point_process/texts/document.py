@@ -12,6 +12,7 @@ from memtrace.point_process.texts.order import RankTest
 from memtrace.point_process.texts.result import ByText
 from memtrace.point_process.texts.text_order import TextOrder
 from memtrace.texts.groups import EventTexts
+from memtrace.texts.near import NearCounts
 
 
 def control_document(
@@ -26,15 +27,15 @@ def control_document(
     """
     exposed: dict[str, Any] = {"events": events.n_events, "exposure": events.exposure}
     not_exposed = {
-        "events": events.unexposed_events or 0,
-        "exposure": events.unexposed_exposure or 0,
+        "events": events.not_exposed_events or 0,
+        "exposure": events.not_exposed_exposure or 0,
     }
     if found is None:
         exposed |= {"texts": None, "event_texts": None, "reason": unknown}
         return {
             "exposed": exposed,
             "not_exposed": not_exposed,
-            **dict.fromkeys(("copy_exposed", "unexposed")),
+            **dict.fromkeys(("copy_exposed", "unexposed", "near_copy_exposed")),
             **_once(None),
             "p_value": None,
             "stratified": None,
@@ -43,6 +44,10 @@ def control_document(
     return {
         **asdict(found.classes),
         "not_exposed": not_exposed,
+        "near_copy_exposed": {
+            "events": found.near.unexposed_memorized,
+            "exposure": found.near.unexposed,
+        },
         **_once(found.once),
         "p_value": found.sharp_null_p_value,
         "stratified": _stratified(found.stratified),
@@ -51,7 +56,11 @@ def control_document(
 
 
 def texts_document(
-    found: ByText | None, unknown: str | None, hashed: EventTexts | None
+    found: ByText | None,
+    unknown: str | None,
+    hashed: EventTexts | None,
+    *,
+    row_interval: bool = False,
 ) -> dict[str, Any]:
     """Return the rate of memorized texts, what copies do to that of sequences, and their order.
 
@@ -59,13 +68,14 @@ def texts_document(
         found: Statistics by text.
         unknown: Why there are none.
         hashed: How the events fall on texts, where only that is known.
+        row_interval: Also give the interval of the share of sequences.
     """
     keys = (
         "exposure",
         "rate",
         "rate_ci95",
         "design_effect",
-        "sequence_rate_ci95",
+        "near_copies",
         "strata",
         "trend",
     )
@@ -88,11 +98,17 @@ def texts_document(
         "largest_share": rates.largest_share,
         "effective": rates.effective,
         "design_effect": rates.design_effect,
-        "sequence_rate_ci95": rates.sequence_rate_ci95,
+        **({"sequence_rate_ci95": rates.sequence_rate_ci95} if row_interval else {}),
+        "near_copies": _near_copies(found.near),
         "strata": [_stratum(one) for one in found.strata],
         "trend": _order(found.order),
         "reason": empty or rates.reason or ("one text" if rates.texts < 2 else None),
     }
+
+
+def _near_copies(near: NearCounts) -> dict[str, int]:
+    names = ("texts", "passages", "memorized_texts", "memorized_passages")
+    return {name: getattr(near, name) for name in names}
 
 
 def _stratum(stratum: TextStratum) -> dict[str, Any]:

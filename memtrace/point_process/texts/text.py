@@ -9,6 +9,7 @@ from memtrace.point_process.texts.text_order import FEW_TEXTS
 from memtrace.report.numbers import count, interval, number, p_text, percent, ratio
 from memtrace.texts.exposure import ClassCounts
 from memtrace.texts.groups import EventTexts
+from memtrace.texts.near import NearCounts
 
 Rows = list[tuple[str, str]]
 
@@ -21,16 +22,16 @@ def control_rows(found: ByText | None, unknown: str | None, events: EventSequenc
         unknown: Why there are none.
         events: The events, whose sequences are counted in any case.
     """
-    if not events.unexposed_exposure:
+    if not events.not_exposed_exposure:
         return [("not exposed", "none scanned (no control group)")]
     if found is None:
-        counts = f"{events.unexposed_events:,} of {events.unexposed_exposure:,} extractable"
+        counts = f"{events.not_exposed_events:,} of {events.not_exposed_exposure:,} extractable"
         return [("not exposed", f"{counts}, copies of exposed ones among them: {unknown}")]
     classes = found.classes
     return [
         ("exposed", _class(classes.exposed)),
         ("copy exposed", _class(classes.copy_exposed)),
-        ("unexposed (control)", _class(classes.unexposed)),
+        ("unexposed (control)", f"{_class(classes.unexposed)}{_near(found.near)}"),
         ("effect of exposure", effect_text(found)),
     ]
 
@@ -66,8 +67,21 @@ def order_rows(found: ByText | None) -> Rows:
     ]
 
 
-def text_rows(found: ByText | None, unknown: str | None, hashed: EventTexts | None) -> Rows:
-    """Return the rows of the printed table on texts: their rate, and how few they may be."""
+def text_rows(
+    found: ByText | None,
+    unknown: str | None,
+    hashed: EventTexts | None,
+    *,
+    row_interval: bool = False,
+) -> Rows:
+    """Return the rows of the printed table on texts: their rate, and how few they may be.
+
+    Args:
+        found: Statistics by text.
+        unknown: Why there are none.
+        hashed: How the events fall on texts, where only that is known.
+        row_interval: Also give the share of rows with its interval.
+    """
     if found is None:
         missing = [("texts", f"rows are taken as different texts: {unknown}")]
         if hashed is None:
@@ -75,6 +89,7 @@ def text_rows(found: ByText | None, unknown: str | None, hashed: EventTexts | No
         most = f"largest {percent(hashed.largest_share)} of the memorized sequences"
         effective = f"effective number {number(hashed.effective, 3)}"
         texts = f"{count(hashed.texts, 'text')} among the events, {most}, {effective}"
+        texts += "; near-copies count as different texts"
         return [("texts memorized", texts), *missing]
     rates = found.rates
     if not rates.texts:
@@ -93,9 +108,25 @@ def text_rows(found: ByText | None, unknown: str | None, hashed: EventTexts | No
         for one in found.strata
         if one.texts
     ]
+    if found.near.texts:
+        rows.append(("near-copies", near_text(found.near)))
     if rates.event_texts and rates.reason:
         rows.append(("rate of rows", rates.reason))
+    elif row_interval:
+        ends = interval(rates.sequence_rate_ci95, percent)
+        share = f"{percent(rates.sequence_rate)}, at least 95% {ends}, given the copies"
+        rows.append(("rate of rows", share))
     return rows
+
+
+def near_text(near: NearCounts) -> str:
+    """Say how near-copies are counted."""
+    passages = count(near.passages, "passage")
+    said = f"{near.texts:,} texts share their continuation with another: {passages}, each one text"
+    if near.memorized_texts:
+        held = f"{near.memorized_texts:,} of them are memorized, {near.memorized_passages:,} as one"
+        said += f"; {held}"
+    return said
 
 
 def effect_text(found: ByText) -> str:
@@ -109,6 +140,13 @@ def effect_text(found: ByText) -> str:
     added = f"difference {percent(effect.difference)}, 95% {ends}, {p_text(effect.p_value)}"
     repeated = "" if found.repeated_control else "; no control exists for repeated texts"
     return f"{shares}: {added}{repeated}"
+
+
+def _near(near: NearCounts) -> str:
+    if not near.unexposed:
+        return ""
+    rows = f"{near.unexposed_memorized:,} of {count(near.unexposed, 'sequence')}"
+    return f"; with a near-copy that was exposed {rows}"
 
 
 def _distance(found: Distance) -> str:
