@@ -46,17 +46,17 @@ def document(fit: PoissonResult) -> dict[str, Any]:
         "rate_ci95_poisson": None if fit.has_copies else fit.rate_ci95_poisson,
         "rate_per_million": events.fraction * 1e6,
         "reason": _reason(fit),
-        "dispersion": _dispersion(fit.dispersion),
+        "dispersion": _rows(fit, _dispersion(fit.dispersion), "ci95", "ci95_poisson", "cv_upper95"),
         "trend": _row_trend(fit),
         "equivalence": _row_equivalence(fit),
         "detectable": _detectable(fit),
-        "uniformity": dict(vars(fit.uniformity)),
-        "change_point": _change_point(fit),
+        "uniformity": _rows(fit, dict(vars(fit.uniformity)), "ks_upper95"),
+        "change_point": _rows(fit, _change_point(fit), "ci95"),
         "departures": departures_document(fit.order.departures),
         "models": [model.document() for model in fit.models],
         "best_model": fit.best.name,
-        "rate_curve": _curve(fit),
-        "contrasts": {name: _comparison(one, fit.window) for name, one in fit.contrasts.items()},
+        "rate_curve": _rows(fit, _curve(fit), "low", "high"),
+        "contrasts": {name: _comparison(fit, one) for name, one in fit.contrasts.items()},
         "last_steps": _last_steps(fit),
         "scales": _scales(fit.checks),
         "checks": _checks(fit.checks),
@@ -98,20 +98,21 @@ def _dispersion(d: Dispersion) -> dict[str, Any]:
 COPIES = "sequences are copies of one another: the end point is that of `texts`"
 
 
-def _row_trend(fit: PoissonResult) -> dict[str, Any]:
-    """Return the trend of rows; with copies without intervals, which would not hold."""
-    found = _trend(fit.trend)
+def _rows(fit: PoissonResult, found: dict[str, Any], *intervals: str) -> dict[str, Any]:
+    """Return what is known of rows; with copies without intervals, which would not hold."""
     if not fit.has_copies:
         return found
-    nothing = dict.fromkeys(("ci90", "ci95", "log_ci90", "log_ci95", "detectable_rate_ratio"))
-    return found | nothing | {"reason": found["reason"] or COPIES}
+    return found | dict.fromkeys(intervals) | {"reason": found["reason"] or COPIES}
+
+
+def _row_trend(fit: PoissonResult) -> dict[str, Any]:
+    intervals = ("ci90", "ci95", "log_ci90", "log_ci95", "detectable_rate_ratio")
+    return _rows(fit, _trend(fit.trend), *intervals)
 
 
 def _row_equivalence(fit: PoissonResult) -> dict[str, Any]:
     found = vars(fit.equivalence) | {"reason": fit.trend.reason}
-    if not fit.has_copies:
-        return found
-    return found | {"equivalent": None, "p_value": None, "reason": fit.trend.reason or COPIES}
+    return _rows(fit, found, "equivalent", "p_value")
 
 
 def _trend(trend: Trend) -> dict[str, Any]:
@@ -180,9 +181,10 @@ def _curve(fit: PoissonResult) -> dict[str, Any]:
     }
 
 
-def _comparison(compared: RateComparison, window: int) -> dict[str, Any]:
+def _comparison(fit: PoissonResult, compared: RateComparison) -> dict[str, Any]:
+    window = fit.window
     defined = math.isfinite(compared.ratio) and math.isfinite(compared.ratio_ci95[1])
-    return {
+    found = {
         "rate_difference": compared.difference * window,
         "rate_difference_ci95": [end * window for end in compared.difference_ci95],
         "rate_ratio": compared.ratio,
@@ -190,13 +192,14 @@ def _comparison(compared: RateComparison, window: int) -> dict[str, Any]:
         "p_value": compared.p_value,
         "reason": None if defined else "no event in one part: no ratio",
     }
+    return _rows(fit, found, "rate_difference_ci95", "rate_ratio_ci95")
 
 
 def _last_steps(fit: PoissonResult) -> list[dict[str, Any]]:
     compared = fit.last_steps
     adjusted = adjust_p_values([one.p_value for one in compared.values()])
     return [
-        {"steps": k, **_comparison(one, fit.window), "p_value_holm": float(holm)}
+        {"steps": k, **_comparison(fit, one), "p_value_holm": float(holm)}
         for (k, one), holm in zip(compared.items(), adjusted, strict=True)
     ]
 

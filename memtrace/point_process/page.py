@@ -30,6 +30,7 @@ TITLES = {
     "residuals": "What the best model leaves",
     "rootogram": "Window counts",
     "qq": "Window counts against Poisson quantiles",
+    "texts": "Texts, by how often they occur",
     "control": "Exposed, and not",
 }
 COLUMNS = (

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.point_process.result import PoissonResult
-from memtrace.point_process.shares import RateComparison
 from memtrace.point_process.texts.text import control_rows, order_rows, text_rows
 from memtrace.point_process.verdict import verdict
 from memtrace.report.numbers import (
@@ -139,7 +138,9 @@ def _described(fit: PoissonResult) -> Rows:
     u, change = fit.uniformity, fit.change_point
     if u.reason:
         return [("undefined", u.reason)]
-    distance = f"{percent(u.ks)}, at most {percent(u.ks_upper95)} (95% bound)"
+    distance = percent(u.ks)
+    if not fit.has_copies:
+        distance += f", at most {percent(u.ks_upper95)} (95% bound)"
     rows = [
         ("Laplace z", f"{number(u.laplace_z)}, {p_text(u.laplace_p_value)}"),
         ("KS distance", f"{distance}, {p_text(u.p_value)}"),
@@ -152,15 +153,12 @@ def _described(fit: PoissonResult) -> Rows:
         moved = f"{place}, rate x {ratio(change.rate_ratio)}, {p_text(change.p_value)}"
         rows.append(("best change point", moved))
 
-    def ends(one: RateComparison) -> Interval:
-        return UNDEFINED if fit.has_copies else one.ratio_ci95  # copies are not independent
-
     compared = {
         ("last step" if k == 1 else f"last {k:,} steps") + " to the rest": one
         for k, one in fit.last_steps.items()
     }
     return rows + [
-        (name, f"{_with_ci(one.ratio, ends(one), ratio)}, {p_text(one.p_value)}")
+        (name, f"{_with_ci(one.ratio, _known(fit, one.ratio_ci95), ratio)}, {p_text(one.p_value)}")
         for name, one in (compared | fit.contrasts).items()
     ]
 
@@ -169,14 +167,16 @@ def _windows(fit: PoissonResult) -> Rows:
     d = fit.dispersion
     if d.reason:
         return [("undefined", d.reason)]
-    varies = f"coefficient of variation {ratio(d.cv)} beyond chance, at most {ratio(d.cv_upper95)}"
+    varies = f"coefficient of variation {ratio(d.cv)} beyond chance"
+    if not fit.has_copies:
+        varies += f", at most {ratio(d.cv_upper95)}"
     rows = [
         (
             "windows",
             f"{len(fit.windows.counts):,}, mean count {number(fit.windows.counts.mean())}",
         ),
         *(
-            (name, f"{_with_ci(one.value, one.ci95, number)}, {p_text(one.p_value)}")
+            (name, f"{_with_ci(one.value, _known(fit, one.ci95), number)}, {p_text(one.p_value)}")
             for name, one in (
                 ("dispersion, binomial", d.binomial),
                 ("dispersion, Poisson", d.poisson),
@@ -211,6 +211,11 @@ def _models(fit: PoissonResult, of: str) -> "RenderableType":
     reasons = [(m.name, m.reason or DASH) for m in chosen if m not in fitted]
     reasons += [(m.name, m.note) for m in fitted if m.note]
     return Group(*([table] if fitted else []), *([named_values(reasons)] if reasons else []))
+
+
+def _known(fit: PoissonResult, ends: Interval) -> Interval:
+    """Return an interval of rows; with copies none, for copies are not independent."""
+    return UNDEFINED if fit.has_copies else ends
 
 
 def _with_ci(value: float, ends: Interval, form: Any) -> str:

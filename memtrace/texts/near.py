@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memtrace.runs.memorized import Events
-from memtrace.texts.exposure import ExposureClasses, count_classes
+from memtrace.texts.exposure import ExposureClasses
 from memtrace.texts.groups import Texts
 
 
@@ -29,7 +29,11 @@ class NearCounts:
 
 
 def count_near(
-    texts: Texts, events: Events, exposed_rows: int, classes: ExposureClasses
+    texts: Texts,
+    events: Events,
+    exposed_rows: int,
+    classes: ExposureClasses,
+    merged: ExposureClasses,
 ) -> NearCounts:
     """Count near-copies.
 
@@ -38,6 +42,7 @@ def count_near(
         events: The memorized sequences of a checkpoint and what was scanned.
         exposed_rows: Rows that it had been exposed to.
         classes: What `count_classes` returns of these.
+        merged: What it returns with near-copies as one text.
     """
     near = texts.near
     if not len(near.texts):
@@ -45,12 +50,11 @@ def count_near(
     rows = events.sequence_index[events.sequence_index < exposed_rows]
     names = texts.names_of(rows)
     held = np.unique(names[np.isin(names, near.texts)])
-    together, apart = count_classes(texts.merged, events, exposed_rows).copy_exposed, classes
     return NearCounts(
         texts=len(near.texts),
         passages=len(np.unique(near.passages)),
         memorized_texts=len(held),
         memorized_passages=len(np.unique(near.passages_of(held))),
-        unexposed=together.exposure - apart.copy_exposed.exposure,
-        unexposed_memorized=together.events - apart.copy_exposed.events,
+        unexposed=classes.unexposed.exposure - merged.unexposed.exposure,
+        unexposed_memorized=classes.unexposed.events - merged.unexposed.events,
     )

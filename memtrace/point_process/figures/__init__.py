@@ -9,9 +9,9 @@ from memtrace.point_process.figures.layout import (
     single,
     small_multiples,
 )
+from memtrace.point_process.figures.texts import exposed_and_unexposed, texts_by_copies
 from memtrace.point_process.figures.training import (
     cumulative_deviation,
-    exposed_and_unexposed,
     rate_over_training,
     residuals,
 )
@@ -31,6 +31,7 @@ __all__ = [
     "shown",
     "single",
     "small_multiples",
+    "texts_by_copies",
 ]
 
 __getattr__ = partial(submodule, __name__)

@@ -23,7 +23,8 @@ SPLINE = 40
 def rate_chart(fit: PoissonResult) -> dict[str, Any]:
     """Return the chart of the rate in equal parts, the spline with its band, and known cuts.
 
-    Hovering a part shows its steps, its count and its exact 95% interval.
+    Hovering a part shows its steps, its count and its exact 95% interval. Of copies there are
+    neither intervals nor a band.
     """
     import altair
 
@@ -36,15 +37,18 @@ def rate_chart(fit: PoissonResult) -> dict[str, Any]:
         altair.Tooltip("events:Q", title="memorized", format=","),
         altair.Tooltip("of:Q", title="of sequences", format=","),
         altair.Tooltip("rate:Q", format=".4g"),
-        altair.Tooltip("low:Q", title="exact 95%, from", format=".4g"),
-        altair.Tooltip("high:Q", title="to", format=".4g"),
     ]
+    ends = []
+    if not fit.has_copies:
+        told.append(altair.Tooltip("low:Q", title="exact 95%, from", format=".4g"))
+        told.append(altair.Tooltip("high:Q", title="to", format=".4g"))
+        ends.append(points.mark_rule(style="quiet").encode(x=x, y=low, y2="high:Q"))
     mean = altair.Chart(data([{"rate": fit.rate_per_window}]))
     layers = [
         *_spline(fit, x, y, low),
         *_cuts(fit, x),
         mean.mark_rule(strokeDash=[4, 3], style="quiet").encode(y=y),
-        points.mark_rule(style="quiet").encode(x=x, y=low, y2="high:Q"),
+        *ends,
         points.mark_point(size=45, opacity=1).encode(x=x, y=y, tooltip=told),
     ]
     return specification(altair.layer(*layers))
@@ -128,11 +132,11 @@ def _part_rows(fit: PoissonResult) -> list[dict[str, Any]]:
     columns = {
         "x": parts.x,
         "rate": parts.rate,
-        "low": parts.low,
-        "high": parts.high,
         "events": parts.counts,
         "of": parts.exposures,
     }
+    if not fit.has_copies:
+        columns |= {"low": parts.low, "high": parts.high}
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -152,8 +156,10 @@ def _spline(fit: PoissonResult, x: "altair.X", y: "altair.Y", low: "altair.Y") -
         )
     ]
     chart = altair.Chart(data(rows))
-    band = chart.mark_area(opacity=0.6).encode(x=x, y=low, y2="high:Q")
-    return [band, chart.mark_line().encode(x=x, y=y)]
+    line = chart.mark_line().encode(x=x, y=y)
+    if fit.has_copies:
+        return [line]
+    return [chart.mark_area(opacity=0.6).encode(x=x, y=low, y2="high:Q"), line]
 
 
 def _cuts(fit: PoissonResult, x: "altair.X") -> list[Any]:

@@ -12,8 +12,8 @@ from memtrace.point_process.verdict import drift_text
 from memtrace.report.numbers import count, interval, number, percent
 
 CAPTIONS = {
-    "rate": "Rate along training. The band holds the whole curve at once with 95% confidence; "
-    "dotted lines are cuts known beforehand.",
+    "rate": "Rate along training; dotted lines are cuts known beforehand. A band holds the whole "
+    "curve at once with 95% confidence; where rows are copies there is none.",
     "cumulative": "Share of the events so far minus the share of the sequences so far. 95% of "
     "random orders stay inside the band everywhere.",
     "fano": "In random order the variance over the mean is 1 - p at every length. A drift makes it "
@@ -23,6 +23,8 @@ CAPTIONS = {
     "rootogram": "How many windows hold so many events, hung from what random order expects.",
     "qq": "The figure of the Pythia paper. It sorts the windows first, so it cannot see in which "
     "order they came: a drift shows only by what it adds to their variance.",
+    "texts": "A text is memorized or not, with all its copies, so the text is what can vary: the "
+    "rows that it fills say how often it was copied. Near-copies count as one text.",
     "control": "Texts of which no copy was exposed are a randomised control group: what is "
     "extractable there was not memorized from training on it. Copies of exposed texts are not.",
 }
@@ -101,6 +103,15 @@ def _qq(fit: PoissonResult) -> str:
     )
 
 
+def _texts(fit: PoissonResult) -> str:
+    if fit.by_text is None:
+        return f"Texts are not known: {fit.by_text_reason}."
+    strata = (
+        f"{one.events:,} of {one.texts:,} that occur {one.name}" for one in fit.by_text.strata
+    )
+    return f"Memorized texts: {', '.join(strata)}."
+
+
 def _control(fit: PoissonResult) -> str:
     if fit.by_text is None:
         return f"No control group: {fit.by_text_reason}."
@@ -114,5 +125,6 @@ _DESCRIBED: dict[str, Callable[[PoissonResult], str]] = {
     "residuals": _residuals,
     "rootogram": _rootogram,
     "qq": _qq,
+    "texts": _texts,
     "control": _control,
 }

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memtrace.point_process.figures.texts import exposed_and_unexposed, texts_by_copies
 from memtrace.point_process.figures.training import (
     FEWEST_DRAWN,
     cumulative_deviation,
-    exposed_and_unexposed,
     rate_over_training,
     relative_rate,
     residuals,
@@ -32,6 +32,7 @@ FIGURES: dict[str, Draw] = {
     "residuals": residuals,
     "rootogram": hanging_rootogram,
     "qq": qq_window_counts,
+    "texts": texts_by_copies,
     "control": exposed_and_unexposed,
 }
 WIDTH, ROW = 12.0, 4.8
@@ -51,6 +52,7 @@ def shown(fit: PoissonResult) -> list[str]:
         "residuals": fit.trend.reason is None,
         "rootogram": fit.rootogram is not None,
         "qq": bool(fit.events.n_events),
+        "texts": fit.has_copies,
         "control": fit.by_text is not None and bool(fit.events.not_exposed_exposure),
     }
     return [name for name in FIGURES if there[name]]

@@ -1,4 +1,7 @@
-"""Figures along training: rate, cumulative count, what a model leaves, the control group."""
+"""Figures along training: rate, cumulative count, what a model leaves.
+
+Where sequences are copies of one another, their rate is drawn without intervals: none would hold.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,9 +15,9 @@ from memtrace.point_process.figures.axes import position, training_axis
 from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.verdict import drift_text
+from memtrace.point_process.windows import Windows
 from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_for, nothing
 from memtrace.report.numbers import number, p_text, percent
-from memtrace.texts.exposure import CLASSES
 from memtrace.types import FloatArray, Int64Array
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ class RateInParts:
     """Events per window of sequences."""
     low: FloatArray
     high: FloatArray
-    """Exact 95% interval of each part by itself."""
+    """Exact 95% interval of each part by itself; NaN where sequences are copies."""
 
 
 def rate_in_parts(fit: PoissonResult) -> RateInParts:
@@ -52,7 +55,7 @@ def rate_in_parts(fit: PoissonResult) -> RateInParts:
     length = -(-events.n // int(np.clip(events.n_events // 20, 5, BINS)))
     bins = events.windows(length)
     stop = np.minimum(bins.start + length, events.n)
-    low, high = binomial_interval(bins.counts, bins.exposures)
+    low, high = _ends(fit, bins)
     return RateInParts(
         start=bins.start,
         stop=stop,
@@ -65,19 +68,30 @@ def rate_in_parts(fit: PoissonResult) -> RateInParts:
     )
 
 
+def _ends(fit: PoissonResult, parts: Windows) -> tuple[FloatArray, FloatArray]:
+    """Return exact intervals of shares; those of copies are undefined."""
+    if fit.has_copies:
+        nothing_known = np.full(len(parts.counts), np.nan)
+        return nothing_known, nothing_known
+    low, high = binomial_interval(parts.counts, parts.exposures)
+    return np.asarray(low, float), np.asarray(high, float)
+
+
 def rate_over_training(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the rate in equal parts with exact 95% intervals, the log-linear fit and the spline.
 
-    The shaded band holds the whole spline at once with 95% confidence; known cuts are dotted.
+    The shaded band holds the whole spline at once with 95% confidence; known cuts are dotted. Of
+    copies there are neither intervals nor a band.
     """
     ax = axes_for(ax, "Rate over training")
     if not fit.events.exposure:
         return nothing(ax, "no exposed sequence was scanned")
     parts, window = rate_in_parts(fit), fit.window
     x, rate = parts.x, parts.rate
-    error = np.maximum([rate - parts.low, parts.high - rate], 0.0)
+    error = np.nan_to_num(np.maximum([rate - parts.low, parts.high - rate], 0.0))
+    how = "copies counted each" if fit.has_copies else "exact 95% intervals"
     ax.errorbar(x, rate, error, fmt="none", ecolor=GREY, elinewidth=1)
-    ax.plot(x, rate, "o", color=INK, ms=4, label=f"{len(rate)} equal parts, exact 95% intervals")
+    ax.plot(x, rate, "o", color=INK, ms=4, label=f"{len(rate)} equal parts, {how}")
     ax.axhline(fit.rate_per_window, color=GREY, ls="--", lw=1, label="constant rate")
     if not fit.trend.reason:
         _fitted_curves(ax, fit)
@@ -122,29 +136,6 @@ def cumulative_deviation(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes"
     return ax
 
 
-def exposed_and_unexposed(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
-    """Draw the shares of memorized texts by class of exposure, with exact intervals."""
-    ax = axes_for(ax, "Exposed, and not")
-    if fit.by_text is None:
-        return nothing(ax, f"no control group: {fit.by_text_reason}")
-    classes = [getattr(fit.by_text.classes, name) for name in CLASSES]
-    for place, one in zip((2, 1, 0), classes, strict=True):
-        if not one.texts:
-            continue
-        share = one.event_texts / one.texts
-        low, high = map(float, binomial_interval(one.event_texts, one.texts))
-        ends = [[share - low], [high - share]]
-        ax.errorbar([share], [place], xerr=ends, fmt="o", color=BLUE, ecolor=GREY)
-    names = (name.replace("_", " ") for name in CLASSES)
-    labels = [f"{name}\n{one.texts:,} texts" for name, one in zip(names, classes, strict=True)]
-    ax.set_yticks([2, 1, 0], labels)
-    ax.set_ylim(-0.8, 2.8)
-    ax.set_xlim(left=0)
-    ax.xaxis.set_major_formatter(lambda value, _: percent(value))
-    ax.set_xlabel("share of texts that are memorized")
-    return ax
-
-
 def relative_rate(fit: PoissonResult, ax: "Axes") -> float:
     """Draw the rate over its mean in tenths of the axis, with the spline's band: a small panel.
 
@@ -156,13 +147,14 @@ def relative_rate(fit: PoissonResult, ax: "Axes") -> float:
     tenths = events.windows(-(-events.n // 10))
     x = position(fit, tenths.start + events.n / 20)
     rate = tenths.counts / tenths.exposures / mean
-    low, high = (end / mean for end in binomial_interval(tenths.counts, tenths.exposures))
-    error = np.maximum([rate - low, high - rate], 0.0)
+    low, high = (end / mean for end in _ends(fit, tenths))
+    error = np.nan_to_num(np.maximum([rate - low, high - rate], 0.0))
     ax.errorbar(x, rate, error, fmt="o", color=INK, ecolor=GREY, ms=3, elinewidth=1)
     curve = fit.spline
     if len(curve.u):
         u = position(fit, curve.u * events.n)
-        ax.fill_between(u, curve.low / mean, curve.high / mean, color=PALE, lw=0, alpha=0.7)
+        if not fit.has_copies:
+            ax.fill_between(u, curve.low / mean, curve.high / mean, color=PALE, lw=0, alpha=0.7)
         ax.plot(u, curve.rate / mean, color=BLUE, lw=1.4)
     ax.axhline(1, color=GREY, ls="--", lw=1)
     training_axis(ax, fit)
@@ -211,9 +203,12 @@ def _fitted_curves(ax: "Axes", fit: PoissonResult) -> None:
     curve, u = fit.spline, np.linspace(0, 1, 200)
     if len(curve.u):
         x = position(fit, curve.u * fit.events.n)
-        band = (curve.low * fit.window, curve.high * fit.window)
-        ax.fill_between(x, *band, color=PALE, lw=0, alpha=0.7)
-        ax.plot(x, curve.rate * fit.window, color=BLUE, lw=1.8, label="spline, simultaneous band")
+        label = "spline"
+        if not fit.has_copies:
+            band = (curve.low * fit.window, curve.high * fit.window)
+            ax.fill_between(x, *band, color=PALE, lw=0, alpha=0.7)
+            label = "spline, simultaneous band"
+        ax.plot(x, curve.rate * fit.window, color=BLUE, lw=1.8, label=label)
     rate = fit.trend.density(u) / fit.events.n * fit.window
     x = position(fit, u * fit.events.n)
     ax.plot(x, rate, color=RED, lw=1.2, label=f"log-linear: {drift_text(fit)}")

@@ -32,8 +32,10 @@ class ByText:
     rates: TextRates
     """Of the exposed texts."""
     classes: ExposureClasses
+    """Of exact copies, and exact texts."""
+    merged: ExposureClasses
+    """The same with near-copies as copies, as in everything else here."""
     near: NearCounts
-    """Near-copies: everywhere else but in `classes` the texts of one passage count as one."""
     once: OnceEffect | None
     """Effect of exposure on texts that occur once; None where a group has none."""
     stratified: StratifiedEffect | None
@@ -84,11 +86,13 @@ def by_text(
     units = texts.merged
     strata = count_strata(units, events, exposed_rows)
     classes = count_classes(texts, events, exposed_rows)
+    merged = classes if units is texts else count_classes(units, events, exposed_rows)
     both = (strata.exposed[:, 1] > 0) & (strata.unexposed[:, 1] > 0)
     return ByText(
         rates=text_rates(count_exposed_texts(units, events, exposed_rows)),
         classes=classes,
-        near=count_near(texts, events, exposed_rows, classes),
+        merged=merged,
+        near=count_near(texts, events, exposed_rows, classes, merged),
         once=once_effect(strata),
         stratified=stratified_effect(strata),
         repeated_control=bool((both & (strata.duplicate_count > 1)).any()),
