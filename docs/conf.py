@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from importlib import import_module
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -12,13 +13,16 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util.docutils import SphinxDirective
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from copies_figure import draw  # noqa: E402
 
 project = "memtrace"
 author = "The memtrace authors"
 release = version = installed("memtrace-llm")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
-exclude_patterns = ["_build", "jupyter_execute"]
+exclude_patterns = ["_build", "_made", "jupyter_execute"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
@@ -39,6 +43,8 @@ html_show_copyright = False
 # Sphinx reads its own folder only. What is no longer there leaves the copy too.
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks")
+
+draw(HERE / "_made" / "copies.svg")
 
 
 def inline_math(writer, node):

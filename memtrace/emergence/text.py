@@ -195,7 +195,7 @@ def _regression(fit: EmergenceResult) -> Rows:
         if name in model.coefficients
     ]
     spread = "undefined" if math.isnan(model.dispersion) else number(model.dispersion, 3)
-    rows.append(("dispersion", f"{spread} (it widens these intervals; 1 if the model is right)"))
+    rows.append(("dispersion", f"{spread} (above 1 it widens these intervals; 1 for a true model)"))
     return rows
 
 

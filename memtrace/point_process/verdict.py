@@ -109,7 +109,7 @@ def _of_copies(order: TextOrder) -> str:
                 f"order ({p_text(test.p_value)})"
             )
     if not parts:
-        parts.append("Copies of memorized texts lie as in a random order")
+        parts.append("No departure of their copies from a random order was found")
     return "; ".join(parts)
 
 
