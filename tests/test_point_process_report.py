@@ -11,6 +11,7 @@ from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, fit_poisson
 from memtrace.point_process.figures import shown
 from memtrace.point_process.figures.descriptions import described
+from memtrace.point_process.fit import Asked, fit_events
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.page import fit_page
 from memtrace.point_process.simulate import log_linear_drift, random_order
@@ -193,7 +194,7 @@ def test_sequences_not_exposed_are_no_control_where_copies_are_not_known() -> No
     events = EventSequence.from_positions(
         np.arange(0, 5120, 10), n=5120, not_exposed_events=2, not_exposed_exposure=1024
     )
-    fit = fit_poisson(events, unknown_texts="make the table")
+    fit = fit_events(events, Asked(), unknown="make the table")
     control = fit.to_dict()["control"]
 
     assert control["not_exposed"] == {"events": 2, "exposure": 1024}

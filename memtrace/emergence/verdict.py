@@ -55,7 +55,8 @@ def _when(fit: EmergenceResult) -> str:
         return "when is unknown, since too few were followed for long enough"
     return (
         f"half of those that emerge do so within the first {percent(high)} of the training that is "
-        f"left after they are first seen (between {percent(low)} and {percent(high)})"
+        f"left after they are first seen (the estimate lies between {percent(low)} and "
+        f"{percent(high)}, without its sampling error)"
     )
 
 

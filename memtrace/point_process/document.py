@@ -145,7 +145,8 @@ def _detectable(fit: PoissonResult) -> dict[str, Any]:
         "trend_hidden_from_dispersion": power.hidden_trend,
     }
     endless = "no sample would tell a departure of this size, or it is undefined"
-    return values | {"reason": None if all(map(math.isfinite, values.values())) else endless}
+    found = values | {"reason": None if all(map(math.isfinite, values.values())) else endless}
+    return _rows(fit, found, *values)
 
 
 def _change_point(fit: PoissonResult) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def verdict(fit: PoissonResult) -> str:
         n = events.exposure
         every = f"All {n:,} sequences are" if n > 1 else "The only one is"
         return f"{every} memorized, so there is no order to test."
-    return f"{_of_texts(fit.by_text) if fit.by_text else _of_rows(fit.order)}."
+    whole = events.exposure == events.n
+    return f"{_of_texts(fit.by_text, whole) if fit.by_text else _of_rows(fit.order)}."
 
 
 def interval_text(trend: Trend) -> str:
@@ -81,12 +82,18 @@ def _underpowered(order: Order) -> str:
     return f"Too few events to tell whether the rate drifts: with {known} {least}"
 
 
-def _of_texts(found: ByText) -> str:
-    """Return the share of texts and, by text, what is to be said of their order."""
+def _of_texts(found: ByText, whole: bool) -> str:
+    """Return the share of texts and, by text, what is to be said of their order.
+
+    Args:
+        found: Statistics by text.
+        whole: Whether all that was trained on was scanned; else the share is of scanned texts.
+    """
     rates, order = found.rates, found.order
     share = f"{percent(rates.rate)}, 95% {interval(rates.rate_ci95, percent)}"
     as_one = ", near-copies as one," if found.near.texts else ""
-    texts = f"{rates.event_texts:,} of {count(rates.texts, 'text')}{as_one} are memorized ({share})"
+    unit = count(rates.texts, "text" if whole else "scanned text")
+    texts = f"{rates.event_texts:,} of {unit}{as_one} are memorized ({share})"
     parts = [f"{texts}. {_of_copies(order)}"]
     if order.texts >= FEW_TEXTS:
         parts.append(_of_once(order))

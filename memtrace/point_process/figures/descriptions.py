@@ -25,8 +25,9 @@ CAPTIONS = {
     "order they came: a drift shows only by what it adds to their variance.",
     "texts": "A text is memorized or not, with all its copies, so the text is what can vary: the "
     "rows that it fills say how often it was copied. Near-copies count as one text.",
-    "control": "Texts of which no copy was exposed are a randomised control group: what is "
-    "extractable there was not memorized from training on it. Copies of exposed texts are not.",
+    "control": "Which copies were exposed is random, so unexposed texts are a control group, but "
+    "of texts of equal count only: of those with many copies nearly all are exposed. Sequences of "
+    "which a copy was exposed are no control.",
 }
 PARTS = 10
 

@@ -72,6 +72,7 @@ def text_rows(
     unknown: str | None,
     hashed: EventTexts | None,
     *,
+    whole: bool = True,
     row_interval: bool = False,
 ) -> Rows:
     """Return the rows of the printed table on texts: their rate, and how few they may be.
@@ -80,6 +81,7 @@ def text_rows(
         found: Statistics by text.
         unknown: Why there are none.
         hashed: How the events fall on texts, where only that is known.
+        whole: Whether all that was trained on was scanned.
         row_interval: Also give the share of rows with its interval.
     """
     if found is None:
@@ -96,6 +98,8 @@ def text_rows(
         return []
     share = f"{percent(rates.rate)}, 95% {interval(rates.rate_ci95, percent)}"
     rows = [("texts memorized", f"{rates.event_texts:,} of {count(rates.texts, 'text')}: {share}")]
+    if not whole and rates.texts < found.classes.exposed.exposure:
+        rows.append(("of the scanned ones", "a text with many copies is scanned more often"))
     if rates.event_texts:
         rows.append(("largest text", f"{percent(rates.largest_share)} of the memorized rows"))
         effect = f"design effect of copies {number(rates.design_effect, 3)}"
