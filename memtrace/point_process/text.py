@@ -119,7 +119,9 @@ def _order(fit: PoissonResult) -> Rows:
     if trend.reason:
         return [("undefined", trend.reason)]
     if fit.has_copies:
-        drift = f"{bounded(trend.rate_ratio)}, {p_text(trend.p_value)}: it holds whatever the copies"
+        drift = (
+            f"{bounded(trend.rate_ratio)}, {p_text(trend.p_value)}: it holds whatever the copies"
+        )
         return [("rate, end over start", drift)]
     inside = "yes" if even.equivalent else "no"
     ci90, ci95 = (interval(trend.interval(level), bounded) for level in (0.9, 0.95))
