@@ -123,7 +123,9 @@ def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
 
 def _facts(fits: Sequence[tuple[str, int, PoissonResult]]) -> list[Fact]:
     models = len({model for model, _, _ in fits})
-    scanned = sum(fit.events.exposure + (fit.events.unexposed_exposure or 0) for _, _, fit in fits)
+    scanned = sum(
+        fit.events.exposure + (fit.events.not_exposed_exposure or 0) for _, _, fit in fits
+    )
     return [
         Fact(f"{models:,}", "model" if models == 1 else "models"),
         Fact(f"{len(fits):,}", "checkpoint" if len(fits) == 1 else "checkpoints"),
