@@ -59,7 +59,7 @@ class RandomTexts:
 
 def fit(python: Path, checkout: Path, runs: Path) -> tuple[float, float, float]:
     """Return seconds, processor seconds and peak GiB of `fit-poisson` in a process of its own."""
-    measure = runpy.run_path(str(BENCHMARKS / "statistics.py"))["_measure"]
+    measure = runpy.run_path(str(BENCHMARKS / "statistics.py"))["measure_command"]
     found: tuple[float, float, float] = measure(
         [str(python), "-m", "memtrace", "fit-poisson", str(runs.resolve())], checkout
     )

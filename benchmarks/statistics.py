@@ -225,8 +225,15 @@ def calibrate_verdict(draws: int, workers: int) -> None:
     for name in found["with copies"]:
         shown = [f"{one[name]:.2%}" if name in one else "-" for one in found.values()]
         lines.append(_row(name, shown))
-    before = SUMMARY.read_text(encoding="utf-8").split(GATE_TITLE)[0].rstrip()
-    SUMMARY.write_text(f"{before}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    write_section(SUMMARY, lines)
+
+
+def write_section(path: Path, lines: list[str]) -> None:
+    """Write the section that begins with the first of the lines, in its place or at the end."""
+    before, _, old = path.read_text(encoding="utf-8").partition(lines[0] + "\n")
+    after = old.partition("\n## ")
+    rest = f"\n{after[1].strip()} {after[2].lstrip()}" if after[1] else ""
+    path.write_text(f"{before.rstrip()}\n\n" + "\n".join(lines) + "\n" + rest, encoding="utf-8")
 
 
 def _row(name: str, cells: list[str]) -> str:
@@ -250,7 +257,7 @@ def scale() -> None:
             "pandas, counts window by window": [str(Path(__file__).resolve()), "pandas", folder],
         }
         for name, command in commands.items():
-            wall, processor, peak = _measure([sys.executable, *command])
+            wall, processor, peak = measure_command([sys.executable, *command])
             print(f"{name}: {wall:.1f} s ({processor:.1f} s of processor), {peak:.2f} GiB")
 
 
@@ -307,7 +314,7 @@ def _write_copies(folder: Path) -> None:
     write_near_copies(folder, table)
 
 
-def _measure(command: list[str], checkout: Path | None = None) -> tuple[float, float, float]:
+def measure_command(command: list[str], checkout: Path | None = None) -> tuple[float, float, float]:
     """Return seconds, processor seconds and peak GiB of a command, which has its own process."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "2"}
     program = (

@@ -11,6 +11,7 @@ from .parameters import (
     Number,
     existing_folder,
     json_option,
+    min_probability_option,
     only_model,
     only_suite,
     optional_runs,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     default=0.5,
     help="With --evals: fraction of its gain that a curve has to make.",
 )
+@min_probability_option
 @seed_option("the simulations")
 @json_option
 @output_option(
@@ -57,6 +59,7 @@ def emergence(
     duplicates: Path | None,
     evals: Path | None,
     level: float,
+    min_probability: float | None,
     seed: int,
     json: bool,
     output: Path | None,
@@ -69,6 +72,7 @@ def emergence(
     \b
     memtrace emergence runs
     memtrace emergence runs --model 1.4b --output figures
+    memtrace emergence runs --min-probability 0.01
     memtrace emergence --evals pythia/evals --level 0.5 --json
     """
     if (runs is None) == (evals is None):
@@ -76,13 +80,13 @@ def emergence(
             "give either RUNS, a folder of scans, or --evals, one of evaluations"
         )
     if evals is not None:
-        if suite or model or duplicates:
+        if suite or model or duplicates or min_probability:
             raise click.UsageError(
-                "--suite, --model and --duplicates choose from RUNS, not --evals"
+                "--suite, --model, --duplicates and --min-probability are for RUNS, not --evals"
             )
         _abilities(evals, level, seed, json, output)
     elif runs is not None:
-        fits = _memorization(runs, suite, model, duplicates, seed)
+        fits = _memorization(runs, suite, model, duplicates, min_probability, seed)
         documents = [fit.to_dict() for fit in fits]
         if output is not None:
             _write(output, fits, documents)
@@ -104,7 +108,12 @@ def _abilities(evals: Path, level: float, seed: int, json: bool, output: Path | 
 
 
 def _memorization(
-    runs: Path, suite: str | None, model: str | None, duplicates: Path | None, seed: int
+    runs: Path,
+    suite: str | None,
+    model: str | None,
+    duplicates: Path | None,
+    min_probability: float | None,
+    seed: int,
 ) -> "list[EmergenceFit]":
     """Fit each model of a folder."""
     from memtrace.runs.run import find_runs
@@ -116,7 +125,15 @@ def _memorization(
     for (_, name), group in models.items():
         total = sum(run.configuration.stop - run.configuration.start for run in group)
         with show_progress(f"Reading {name}", total, "scores") as advance:
-            fits.append(fit_emergence(group, duplicates=duplicates, seed=seed, on_progress=advance))
+            fits.append(
+                fit_emergence(
+                    group,
+                    duplicates=duplicates,
+                    min_probability=min_probability,
+                    seed=seed,
+                    on_progress=advance,
+                )
+            )
     return fits
 
 

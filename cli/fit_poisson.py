@@ -17,6 +17,7 @@ from .parameters import (
     existing_folder,
     json_option,
     margin_option,
+    min_probability_option,
     only_model,
     only_suite,
     output_option,
@@ -79,6 +80,7 @@ logger = logging.getLogger("memtrace")
     "from checkpoint to checkpoint, texts came to be memorized; --step chooses the "
     "checkpoints, --window has no meaning.",
 )
+@min_probability_option
 @click.option("--full", is_flag=True, help="Of several fits print all numbers, not only the table.")
 @json_option
 @output_option("fit.json, report.html and the figures (PNG and SVG)")
@@ -99,6 +101,7 @@ def fit_poisson(
     duplicates: Path | None,
     row_interval: bool,
     time_scale: str,
+    min_probability: float | None,
     full: bool,
     json: bool,
     output: Path | None,
@@ -132,7 +135,8 @@ def fit_poisson(
     if sequences_per_step:
         found = [run.in_order(sequences_per_step) for run in found]
     if time_scale == "emergence":
-        _fit_emergence(runs_at(found, step or "all"), duplicates, margin, seed, cuts, json, output)
+        at = runs_at(found, step or "all")
+        _fit_emergence(at, duplicates, min_probability, margin, seed, cuts, json, output)
         return
     chosen = runs_at(found, step) if step else last_finished(found)
     check_same_sequences(chosen)
@@ -140,12 +144,17 @@ def fit_poisson(
         from memtrace.point_process import EventSequence, fit_run
         from memtrace.runs.estimate import estimate_run
         from memtrace.runs.events import read_events
+        from memtrace.runs.likelihoods import find_probable
 
     fits, estimates = [], []
     with show_progress("Fitting", len(chosen), "checkpoints") as advance:
         for run in chosen:
             logger.debug("%s: reading its events", run.label)
-            found_events = read_events(run, hashes=True)
+            found_events = (
+                find_probable(run, min_probability)
+                if min_probability
+                else read_events(run, hashes=True)
+            )
             estimates.append(estimate_run(run, found_events))
             axis = EventSequence.from_positions(
                 [], n=run.exposed_rows, sequences_per_step=run.sequences_per_step
@@ -158,6 +167,7 @@ def fit_poisson(
                     run,
                     duplicates=duplicates,
                     found=found_events,
+                    min_probability=min_probability,
                     window=window,
                     margin=margin,
                     seed=seed,
@@ -167,7 +177,7 @@ def fit_poisson(
             )
             advance(1)
     documents = [
-        _document(run, one, estimate)
+        {**_document(run, one, estimate), "min_probability": min_probability}
         for run, one, estimate in zip(chosen, fits, estimates, strict=True)
     ]
     _adjust(documents, fits)
@@ -180,6 +190,7 @@ def fit_poisson(
 def _fit_emergence(
     chosen: "list[Run]",
     duplicates: Path | None,
+    min_probability: float | None,
     margin: float,
     seed: int,
     cuts: str | None,
@@ -195,7 +206,9 @@ def _fit_emergence(
     fits = []
     with show_progress("Fitting", len(models), "models") as advance:
         for (suite, model), group in models.items():
-            histories = read_histories(group, duplicates=duplicates)
+            histories = read_histories(
+                group, duplicates=duplicates, min_probability=min_probability
+            )
             # A training of one sequence a step: what is known of it beforehand are steps.
             axis = EventSequence.from_positions([], n=histories.total_steps, sequences_per_step=1)
             known = _cuts(suite, model, axis, cuts)

@@ -10,7 +10,16 @@ if TYPE_CHECKING:
     from memtrace.point_process import EventSequence
 
 _OF_A_TABLE = {"sequences", "column"}
-_OF_RUNS = {"suite", "model", "step", "duplicates", "row_interval", "time_scale", "full"}
+_OF_RUNS = {
+    "suite",
+    "model",
+    "step",
+    "duplicates",
+    "row_interval",
+    "time_scale",
+    "min_probability",
+    "full",
+}
 
 
 def is_indices(source: Path) -> bool:

@@ -196,6 +196,13 @@ margin_option = click.option(
     help="Ratio of the rates at the end and the start of training from which a drift matters.",
 )
 
+min_probability_option = click.option(
+    "--min-probability",
+    type=Number(0, 1, min_open=True),
+    help="Count a sequence as memorized if its continuation has at least this probability, in "
+    "place of if greedy decoding returns it. Needs runs with likelihoods.",
+)
+
 
 def step_option(default: str | None = None, otherwise: str = "") -> Decorator:
     """Return the option --step; `otherwise` says what is taken where it is left out."""

@@ -31,6 +31,7 @@ def document(fit: EmergenceResult) -> dict[str, Any]:
             "kind": "memorization",
             "suite": found.suite,
             "model": found.model,
+            "min_probability": found.min_probability,
             "sources": list(found.sources),
             "total_steps": found.total_steps,
             "copies_known": found.copies_known,

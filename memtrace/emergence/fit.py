@@ -55,6 +55,7 @@ def fit_emergence(
     *,
     duplicates: str | Path | None = None,
     texts: Texts | None = None,
+    min_probability: float | None = None,
     seed: int = 0,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> EmergenceFit:
@@ -65,6 +66,8 @@ def fit_emergence(
         duplicates: Folder that `corpus duplicates` wrote; small corpora need none. Where copies
             are not known every sequence counts as a text of its own, and the page says so.
         texts: Which sequences are copies, where this is at hand.
+        min_probability: Take a sequence as memorized if its continuation has at least this
+            probability, in place of if greedy decoding returns it; the runs need likelihoods.
         seed: Seed of the subsamples behind intervals.
         on_progress: Called with the number of scores read since the last call.
 
@@ -72,7 +75,13 @@ def fit_emergence(
         FitError: The runs do not belong together, or no exposed text was evaluated.
         CorpusError: The table of duplicates cannot be read, or is that of another corpus.
     """
-    found = read_histories(runs, duplicates=duplicates, texts=texts, on_progress=on_progress)
+    found = read_histories(
+        runs,
+        duplicates=duplicates,
+        texts=texts,
+        min_probability=min_probability,
+        on_progress=on_progress,
+    )
     cells = cells_of(found)
     parts = found.total_steps / 2.0 ** np.arange(HALVINGS, -1, -1)
     return EmergenceFit(

@@ -85,6 +85,9 @@ class Histories:
     near_copies: tuple[int, int] = (0, 0)
     """Texts of the corpus that share a continuation with another, and passages that they are: each
     passage counts as one text, and its sequences as copies."""
+    min_probability: float | None = None
+    """Probability of the continuation from which on a sequence counts as memorized; None: greedy
+    decoding has to return it."""
 
     @property
     def source(self) -> str:
@@ -95,8 +98,9 @@ class Histories:
 
     @property
     def label(self) -> str:
-        """Return a short name for titles."""
-        return f"{self.suite}/{self.model}"
+        """Return a short name for titles; it says where memorized is not what greedy returns."""
+        from_p = "" if self.min_probability is None else f", p >= {self.min_probability:g}"
+        return f"{self.suite}/{self.model}{from_p}"
 
     @property
     def copies_known(self) -> bool:
@@ -144,6 +148,7 @@ def read_histories(
     *,
     duplicates: str | Path | None = None,
     texts: Texts | None = None,
+    min_probability: float | None = None,
     block: int = BLOCK,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Histories:
@@ -157,6 +162,8 @@ def read_histories(
         duplicates: Folder that `corpus duplicates` wrote; small corpora need none. Where copies
             are not known every sequence counts as a text of its own.
         texts: Which sequences are copies, where this is at hand.
+        min_probability: Take a sequence as memorized if its continuation has at least this
+            probability, in place of if greedy decoding returns it; the runs need likelihoods.
         block: Texts at a time.
         on_progress: Called with the number of sequences folded in since the last call.
 
@@ -171,7 +178,7 @@ def read_histories(
     if texts is None:
         texts, unknown = _find_texts(ordered[-1], duplicates)
     near, texts = _near_texts(texts), texts and texts.merged
-    events = read_text_events(ordered, texts)
+    events = read_text_events(ordered, texts, min_probability)
     checkpoints = np.array([run.step for run in ordered], np.int64)
     total = int(steps_of(schedule, np.array([ordered[-1].corpus_rows - 1]))[0]) + 1
     every = np.linspace(0, total, min(BINS, total) + 1).astype(np.int64)
@@ -192,7 +199,7 @@ def read_histories(
         cells = [_unfold(t, int(bins[0])) for t in (one.memorized(), one.never(), one.risk())]
         parts.append([*cells, *one.copy_times()])
     gathered = _gather(ordered, parts, total, edges, tables, events, texts, unknown)
-    return replace(gathered, near_copies=near)
+    return replace(gathered, near_copies=near, min_probability=min_probability)
 
 
 def _find_texts(run: Run, duplicates: str | Path | None) -> tuple[Texts | None, str]:

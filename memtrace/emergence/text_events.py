@@ -14,6 +14,7 @@ from memtrace.emergence.copy_steps import CopySteps
 from memtrace.errors import FitError
 from memtrace.manifests.schedule import SequencesPerStep, steps_of
 from memtrace.runs.events import read_events
+from memtrace.runs.likelihoods import find_probable
 from memtrace.runs.memorized import Events
 from memtrace.runs.run import Run
 from memtrace.texts.groups import Texts
@@ -57,13 +58,20 @@ class TextEvents:
         return there, state[there] == 1
 
 
-def read_text_events(runs: Sequence[Run], texts: Texts | None) -> list[TextEvents]:
-    """Read the events of runs; without texts every sequence is one of its own."""
+def read_text_events(
+    runs: Sequence[Run], texts: Texts | None, min_probability: float | None = None
+) -> list[TextEvents]:
+    """Read the events of runs; without texts every sequence is one of its own.
+
+    With a least probability a sequence is an event whose continuation has at least that, in place
+    of one that greedy decoding returns.
+    """
     none = np.empty(0, np.int64)
     names, copies = (none, none) if texts is None else (texts.names, np.sort(texts.copies))
     found = []
     for run in runs:
-        events = _compact(read_events(run), run.corpus_rows)
+        known = find_probable(run, min_probability) if min_probability else read_events(run)
+        events = _compact(known, run.corpus_rows)
         states = _states(events, texts) if texts is not None else (none > 0, none > 0)
         found.append(TextEvents(events, names, copies, *states))
     return found

@@ -1,6 +1,7 @@
 """The fit of a run, with its texts: from a table of duplicates, or found in a small corpus."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from memtrace.errors import CorpusError
@@ -9,6 +10,7 @@ from memtrace.point_process.fit import Asked, PoissonFit, fit_events
 from memtrace.point_process.models.piecewise import Cut
 from memtrace.point_process.texts.result import by_text
 from memtrace.runs.events import read_events
+from memtrace.runs.likelihoods import find_probable
 from memtrace.runs.memorized import Events
 from memtrace.runs.run import Run
 from memtrace.texts.find import find_texts
@@ -20,6 +22,7 @@ def fit_run(
     *,
     duplicates: str | Path | None = None,
     found: Events | None = None,
+    min_probability: float | None = None,
     window: int = 512,
     margin: float = 1.05,
     seed: int = 0,
@@ -34,6 +37,8 @@ def fit_run(
             prefix pack that was scanned. Without a table, a corpus of at most 2,000,000 rows is
             read; of a larger one only the number of memorized texts is known.
         found: The events of the run, where they have been read already, with their hashes.
+        min_probability: Take a sequence as memorized if its continuation has at least this
+            probability, in place of if greedy decoding returns it; the run needs likelihoods.
         window: Length of a window in sequences.
         margin: Rate ratio between the end and the start of training that counts as a drift.
         seed: Seed of the simulations.
@@ -45,8 +50,14 @@ def fit_run(
         CorpusError: `duplicates` is no table of the run's corpus.
         FitError: As `fit_poisson`.
     """
-    found = found or read_events(run, hashes=True)
+    if found is None:
+        if min_probability is None:
+            found = read_events(run, hashes=True)
+        else:
+            found = find_probable(run, min_probability)
     events = EventSequence.from_run(run, found)
+    if min_probability is not None:
+        events = replace(events, label=f"{events.label}, p >= {min_probability:g}")
     asked = Asked(window, margin, seed, tuple(cuts), row_interval)
     asked.check()
     try:

@@ -109,7 +109,7 @@ def _texts(
     if texts is not None:
         return texts, None
     try:
-        return find_texts(run, duplicates), None
+        return find_texts(run, duplicates).merged, None  # near-copies are one text
     except CorpusError as error:
         if duplicates is not None:
             raise
