@@ -37,7 +37,7 @@ dry_run_option = click.option(
 
 @click.group()
 def corpus() -> None:
-    """Make a corpus of text, look into one, check it, pack it, count in it.
+    """Make, check and pack a corpus, and count in it.
 
     A corpus is a name from the manifests, a Megatron prefix (with or without .bin), a prefix pack,
     a .npy file, Parquet with a column of token ids, a corpus file (YAML), or an address such as

@@ -101,7 +101,7 @@ def test_each_page_is_in_the_contents(page):
     assert page in (README, ROOT / "docs/index.md") or f"\n{page.stem}\n" in contents
 
 
-@pytest.mark.parametrize(("page", "model"), [("your-own-run", Suite), ("file-formats", CorpusFile)])
+@pytest.mark.parametrize(("page", "model"), [("manifests", Suite), ("file-formats", CorpusFile)])
 def test_the_example_of_a_document_is_one(tmp_path, page, model):
     (example,) = re.findall(r"```yaml\n(.*?)```", text_of(ROOT / f"docs/{page}.md"), re.DOTALL)
     (tmp_path / "example.yaml").write_text(example)
