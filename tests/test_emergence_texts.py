@@ -16,6 +16,7 @@ from memtrace.corpus.copies import Copies, write_copies, write_near_copies
 from memtrace.emergence import fit_emergence
 from memtrace.emergence.copies_effect import copies_effect
 from memtrace.emergence.copy_steps import CopySteps
+from memtrace.emergence.dispersion import dispersion_about
 from memtrace.emergence.exposure_effect import stratified_ratio
 from memtrace.emergence.moves import moves_by_text
 from memtrace.emergence.process.fit import fit_emergence_process
@@ -245,3 +246,26 @@ def test_without_knowing_the_copies_each_interval_says_so(tmp_path) -> None:
     # Otherwise, where no sequence is a copy, it is the same.
     assert unknown.outcomes.emerged == known.outcomes.emerged
     assert unknown.histories.risk.equals(known.histories.risk)
+
+
+def test_dispersion_of_emergence_counts_texts_and_keeps_its_size(tmp_path) -> None:
+    """One text of 200 copies among others: it adds one to a count, not 200."""
+    labels = copied(np.random.default_rng(6), ROWS, 1, 200)
+    time = simulated(np.random.default_rng(7), labels, 0.0, 2e-3, PER_STEP)
+    runs = write_runs(tmp_path, labels, lambda step: time <= step)
+    process = fit_emergence_process(fit_emergence(runs, texts=Texts.from_labels(labels)).histories)
+    found = process.dispersion
+    assert found.expected.sum() == pytest.approx(process.n_events, rel=0.05)
+    assert found.degrees_of_freedom == len(process.stop) - 1
+    x2 = ((process.windows.counts - found.expected) ** 2 / found.expected).sum()
+    assert found.index_poisson == pytest.approx(x2 / found.degrees_of_freedom)
+    assert found.index_poisson < found.index < 2 * found.index_poisson
+
+    rng, draws, rejected = np.random.default_rng(8), 200, 0
+    at_risk, chance = np.array([900, 800, 700, 500]), np.array([0.002, 0.02, 0.1, 0.3])
+    for _ in range(draws):
+        counts = rng.binomial(at_risk, chance)
+        fitted = chance * counts.sum() / (at_risk @ chance)
+        mean = at_risk * fitted
+        rejected += dispersion_about(counts, mean, mean * (1 - fitted), rng).p_value <= 0.05
+    assert rejected <= 0.05 * draws + 3 * math.sqrt(0.05 * 0.95 * draws)

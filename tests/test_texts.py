@@ -1,6 +1,7 @@
 """Texts and exposure classes equal what plain loops over all rows count, whatever was scanned."""
 
 from collections import defaultdict
+from itertools import permutations
 from math import comb
 
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memtrace.point_process import EventSequence
+from memtrace.point_process.diagnostics.uniformity import uniformity
 from memtrace.point_process.texts.exposure_effect import (
     once_effect,
     sharp_null_p_value,
     stratified_effect,
 )
-from memtrace.point_process.texts.order import linear_rank
+from memtrace.point_process.texts.order import ks_distance, linear_rank
 from memtrace.point_process.texts.rates import text_rates
 from memtrace.runs.memorized import Events
 from memtrace.texts.exposure import (
@@ -148,3 +151,29 @@ def test_drawn_p_value_agrees_with_all_placements():
     ranks, labels = np.array([5, 8, 9, 7, 2, 6]), np.array([0, 0, 0, 1, 2, 2])
     found = linear_rank(ranks, labels, 10, np.random.default_rng(1), by_text=True)
     assert found.p_value == pytest.approx(0.10269841, abs=4 * (0.1 * 0.9 / 9999) ** 0.5)
+
+
+def test_ks_distance_by_text_is_that_of_weights_and_exact():
+    """Four rows of three texts among nine: all placements by enumeration."""
+    ranks, labels, rows = np.array([0, 1, 2, 7]), np.array([5, 5, 3, 9]), 9
+    weights = np.array([1 / 6, 1 / 6, 1 / 3, 1 / 3])
+
+    def distance(places):
+        order = np.argsort(places)
+        steps = np.zeros(rows)
+        steps[np.array(places)[order]] = weights[order]
+        return np.abs(np.cumsum(steps) - np.arange(1, rows + 1) / rows).max(
+            initial=np.abs(np.cumsum(steps) - steps - np.arange(rows) / rows).max()
+        )
+
+    every = [distance(list(places)) for places in permutations(range(rows), 4)]
+    found = ks_distance(ranks, labels, rows, np.random.default_rng(0))
+    assert found.ks == pytest.approx(distance(list(ranks)))
+    exact = np.mean(np.array(every) >= found.ks - 1e-9)
+    assert found.p_value == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 999) + 1e-3)
+    each = ks_distance(ranks, np.arange(4), rows, np.random.default_rng(0))
+    sequence = EventSequence.from_positions(ranks, n=rows)
+    assert each.ks == pytest.approx(uniformity(sequence).ks)
+    assert ks_distance(ranks[:0], labels[:0], rows, np.random.default_rng(0)).reason
+    many = np.arange(200_000)
+    assert "too many" in ks_distance(many, many, 10**6, np.random.default_rng(0)).reason

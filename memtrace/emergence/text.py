@@ -83,7 +83,7 @@ def _beware(fit: EmergenceResult) -> Rows:
 def _together(fit: EmergenceResult) -> str:
     factor, unit = math.sqrt(fit.local_overdispersion.index), fit.histories.unit
     return (
-        f"they take {unit}s as independent, but here many emerge together: think of them as up to "
+        f"they take {unit}s as independent, but here many emerge together: think of them as about "
         f"{number(factor, 2)} times as wide"
     )
 

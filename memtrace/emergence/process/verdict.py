@@ -31,5 +31,5 @@ def _even(found: LocalOverdispersion, unit: str) -> str:
         return f"whether {unit}s emerge together is unknown: {found.reason}"
     index = f"index {number(found.index, 3)}, {p_text(found.p_value)}"
     if found.p_value < 0.05:
-        return f"it is no Poisson process: more {unit}s emerge together than by chance ({index})"
+        return f"more {unit}s emerge together than in a Poisson process of a smooth rate ({index})"
     return f"no local overdispersion was found ({index})"
