@@ -1,10 +1,16 @@
 """The page of one fit or several: does training order matter?"""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from memtrace.point_process.figures import shown, single, small_multiples
-from memtrace.point_process.figures.charts import cumulative_chart, drift_chart, rate_chart
+from memtrace.point_process.figures.charts import (
+    cumulative_chart,
+    drift_chart,
+    rate_chart,
+    slider_chart,
+)
 from memtrace.point_process.figures.descriptions import CAPTIONS, described, several_described
 from memtrace.point_process.figures.drawing import Drawings, draw_all
 from memtrace.point_process.methods import METHODS
@@ -21,6 +27,12 @@ from memtrace.report.text import rendered
 QUESTION = "Does training order matter?"
 FEW = 4
 """Fits up to which a page shows every figure of each; more show their chart alone."""
+CAPTION = (
+    "Tenths of training with exact 95% intervals, which take rows as independent. Fits without "
+    "events have none."
+)
+MOST_SLIDES = 400
+"""Fits that a slider can choose from."""
 MOST_PANELS = 24
 """Fits up to which each has a panel in the figure of all."""
 TITLES = {
@@ -168,8 +180,9 @@ def _summary(fits: Sequence[PoissonResult], findings: Sequence[Finding]) -> Find
         name="all",
         label=count(len(fits), "fit"),
         answer=_answer(rows),
-        facts=_summary_facts(fits, rows),
-        figure=_side_by_side(fits, rows),
+        facts=_summary_facts(findings, rows),
+        figure=_side_by_side(fits),
+        figures=_drifts(fits, rows),
         tested=TESTED,
         limits=(
             "Checkpoints of one model share most of what they memorized; the adjusted p-values "
@@ -180,16 +193,21 @@ def _summary(fits: Sequence[PoissonResult], findings: Sequence[Finding]) -> Find
     )
 
 
-def _side_by_side(fits: Sequence[PoissonResult], rows: Sequence[dict[str, Any]]) -> Shown | None:
-    """Return a panel for each fit; of many fits only the drift of each, where charts are there."""
-    if len(fits) <= MOST_PANELS:
-        title = "Rate over training, relative to its mean"
-        caption = "Fits with few events are left out."
-        return Shown(title, several_described(fits), caption, png(small_multiples(fits)))
-    if not available():
-        return None
+def _drifts(fits: Sequence[PoissonResult], rows: Sequence[dict[str, Any]]) -> list[Shown]:
+    if not available() or all(math.isnan(row["rate_ratio"]) for row in rows):
+        return []
     caption = "Each fit with its 90% interval; 1 means that order does not matter."
-    return Shown("Drift", several_described(fits), caption, chart=drift_chart(rows))
+    return [Shown("Drift", several_described(fits), caption, chart=drift_chart(rows))]
+
+
+def _side_by_side(fits: Sequence[PoissonResult]) -> Shown | None:
+    """Return the rate of all fits: a slider where charts are there, else a panel for each."""
+    chart = slider_chart(fits) if available() and len(fits) <= MOST_SLIDES else None
+    if chart is None and len(fits) > MOST_PANELS:
+        return None
+    image = None if chart else png(small_multiples(fits))
+    title, caption = "Rate over training, relative to its mean", CAPTION
+    return Shown(title, several_described(fits), caption, image, chart)
 
 
 def _answer(rows: Sequence[dict[str, Any]]) -> str:
@@ -206,15 +224,16 @@ def _answer(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _summary_facts(fits: Sequence[PoissonResult], rows: Sequence[dict[str, Any]]) -> list[Fact]:
-    tested = [row for row in rows if row["p_value"] == row["p_value"]]
-    facts = [Fact(f"{len(fits):,}", "fits", f"{len(tested):,} with a testable drift")]
+def _summary_facts(findings: Sequence[Finding], rows: Sequence[dict[str, Any]]) -> list[Fact]:
+    labelled = list(zip(findings, rows, strict=True))
+    tested = [(one.label, row) for one, row in labelled if not math.isnan(row["p_value"])]
+    facts = [Fact(f"{len(rows):,}", "fits", f"{len(tested):,} with a testable drift")]
     if tested:
-        least = min(tested, key=lambda row: row["p_value_holm"])
-        note = f"{least['label']}: end/start {bounded(least['rate_ratio'])}"
+        label, least = min(tested, key=lambda pair: float(pair[1]["p_value_holm"]))
+        note = f"{label}: end/start {bounded(least['rate_ratio'])}"
         facts.append(Fact(p_value(least["p_value_holm"]), "smallest p, Holm", note))
-    most = max(rows, key=lambda row: row["events"])
-    facts.append(Fact(f"{most['events']:,}", "most sequences memorized", most["label"]))
+    most, row = max(labelled, key=lambda pair: int(pair[1]["events"]))
+    facts.append(Fact(f"{row['events']:,}", "most sequences memorized", most.label))
     return facts
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from memtrace.point_process.diagnostics.uniformity import deviations
 from memtrace.point_process.figures.axes import axis_unit, position
 from memtrace.point_process.figures.training import CURVE, rate_in_parts
+from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
 from memtrace.report.charts import data, specification
 from memtrace.report.numbers import p_value
@@ -86,6 +87,53 @@ def cumulative_chart(fit: PoissonResult) -> dict[str, Any]:
             line.encode(x=x, y=y, order="order:Q", tooltip=told),
         )
     )
+
+
+def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
+    """Return the chart of the rate in tenths of training; a slider chooses the checkpoint."""
+    import altair
+
+    rows = [row for place, fit in enumerate(fits) for row in _tenth_rows(place, fit)]
+    names = [{"place": place, "fit": fit.events.label} for place, fit in enumerate(fits)]
+    last = len(fits) - 1
+    slider = altair.binding_range(min=0, max=last, step=1, name="Checkpoint, in order: ")
+    choice = altair.param(name="chosen", value=last, bind=slider)
+    base = altair.Chart(data(rows)).transform_filter("datum.place == chosen")
+    base = base.encode(x=altair.X("x:Q", title="training step or sequence"))
+    title = "rate / mean rate"
+    told = [altair.Tooltip("events:Q", title="memorized", format=","), altair.Tooltip("of:Q")]
+    told += [altair.Tooltip(f"{end}:Q", format=".3g") for end in ("rate", "low", "high")]
+    which = altair.Chart(data(names)).transform_filter("datum.place == chosen")
+    mean = altair.Chart(data([{"rate": 1.0}])).mark_rule(strokeDash=[4, 3], style="quiet")
+    return specification(
+        altair.layer(
+            mean.encode(y=altair.Y("rate:Q", title=title)),
+            base.mark_rule(style="quiet").encode(y=altair.Y("low:Q", title=title), y2="high:Q"),
+            base.mark_point(opacity=1, size=45).encode(y="rate:Q", tooltip=told),
+            which.mark_text(align="left", fontWeight="bold").encode(
+                x=altair.value(8), y=altair.value(8), text="fit:N"
+            ),
+        ).add_params(choice)
+    )
+
+
+def _tenth_rows(place: int, fit: PoissonResult) -> list[dict[str, Any]]:
+    events = fit.events
+    if not events.n_events:
+        return []
+    tenths, mean = events.windows(-(-events.n // 10)), events.fraction
+    x = position(fit, tenths.start + events.n / 20)
+    low, high = (end / mean for end in binomial_interval(tenths.counts, tenths.exposures))
+    columns = {
+        "x": x,
+        "rate": tenths.counts / tenths.exposures / mean,
+        "low": low,
+        "high": high,
+        "events": tenths.counts,
+        "of": tenths.exposures,
+    }
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [{"place": place, **dict(zip(columns, row, strict=True))} for row in rows]
 
 
 def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
