@@ -52,9 +52,11 @@ class RandomTexts:
 
     remote = False
 
-    def take(self, rows: np.ndarray, tokens: int) -> np.ndarray:
+    def take(self, rows: np.ndarray, tokens: int, offset: int) -> np.ndarray:
         """Return random token ids."""
-        return np.random.default_rng(int(rows[0])).integers(0, 50_000, (len(rows), tokens))
+        return np.random.default_rng([int(rows[0]), offset]).integers(
+            0, 50_000, (len(rows), tokens)
+        )
 
 
 def fit(python: Path, checkout: Path, runs: Path) -> tuple[float, float, float]:

@@ -1,5 +1,6 @@
 """What holds for every command: one line for each failure, and arguments checked first."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -171,11 +172,18 @@ def test_environment_gives_options_and_is_checked_too(memtrace_cli, monkeypatch)
 def test_verbose_logs_each_step_and_quiet_none(tmp_path):
     """In a process of its own: pytest has handlers of its own."""
     arguments = ["scan", "--model", "demo", "--step", "256", "--sequences", "0:256"]
-    told = {}
-    for flag in ("-v", "-q"):
-        command = [sys.executable, "-m", "memtrace", flag, *arguments, "--device", "cpu"]
-        command += ["--runs", tmp_path / flag]
-        told[flag] = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    arguments += ["--device", "cpu", "--runs"]
+    program = (
+        "import contextlib, io, json\nfrom memtrace.cli.main import main\ntold = {}\n"
+        "for flag in ('-v', '-q'):\n"
+        "    told[flag], out = io.StringIO(), io.StringIO()\n"
+        "    with contextlib.redirect_stderr(told[flag]), contextlib.redirect_stdout(out):\n"
+        f"        main([flag, *{arguments!r}, 'runs' + flag], standalone_mode=False)\n"
+        "print(json.dumps({flag: text.getvalue() for flag, text in told.items()}))\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    told = json.loads(done.stdout)
     rows = f"corpus demo: {len(open_corpus('demo')):,} rows"
     for words in (rows, "step256", "tolerance", ".parquet written"):
         assert words in told["-v"]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import memtrace
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -57,8 +59,6 @@ def test_halves_stay_apart(module, forbidden):
 
 
 def test_public_names_are_there_and_documented():
-    import memtrace
-
     for name in memtrace.__all__:
         assert getattr(memtrace, name).__doc__
         assert name in dir(memtrace)
@@ -137,9 +137,8 @@ def laptop(wheel, tmp_path_factory):
 def copied_run(tmp_path_factory):
     """Runs of two checkpoints, as they are copied from the machine that scanned them."""
     runs = tmp_path_factory.mktemp("copied") / "runs"
-    arguments = ["scan", "--model", "demo", "--step", "256,last", "--sequences", "0:4096"]
-    command = [sys.executable, "-m", "memtrace", *arguments, "--device", "cpu", "--runs", runs]
-    subprocess.run(command, check=True, capture_output=True)
+    for step in (256, "last"):
+        memtrace.scan("demo", step, sequences=(0, 4096), device="cpu", runs=runs)
     return runs
 
 
@@ -159,25 +158,37 @@ def test_installed_wheel_works_away_from_the_checkout(laptop, tmp_path):
     assert str(laptop.parents[1]) in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "key"),
-    [
-        (["fit-poisson", "--output", "figures"], "rate_per_window"),
-        (["emergence", "runs", "--output", "figures"], "texts"),
-        (["status"], "finished"),
-        (["runs", "compact"], "finished"),
-        (["models", "list"], "parameters"),
-        (["corpus", "info", "demo"], "digest"),
-    ],
-    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
-)
-def test_statistics_run_without_torch(laptop, copied_run, tmp_path, arguments, key):
+WITHOUT_TORCH = {
+    "fit-poisson --output figures": "rate_per_window",
+    "emergence runs --output figures": "texts",
+    "status": "finished",
+    "models list": "parameters",
+    "corpus info demo": "digest",
+    "runs compact": "finished",
+}
+
+
+def test_statistics_run_without_torch(laptop, copied_run, tmp_path):
+    """One fresh interpreter runs all commands."""
     shutil.copytree(copied_run, tmp_path / "runs")
-    command = [laptop, "-m", "memtrace", *arguments, "--json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    program = (
+        "import contextlib, io, json, sys\nfrom memtrace.cli.main import main\nfound = {}\n"
+        f"for command in {list(WITHOUT_TORCH)!r}:\n"
+        "    out = io.StringIO()\n"
+        "    with contextlib.redirect_stdout(out):\n"
+        "        main([*command.split(), '--json'], standalone_mode=False)\n"
+        "    found[command] = json.loads(out.getvalue())\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(json.dumps(found))\n"
+    )
+    done = subprocess.run(
+        [laptop, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert key in (found[0] if isinstance(found, list) else found)
+    for command, key in WITHOUT_TORCH.items():
+        document = found[command]
+        assert key in (document[0] if isinstance(document, list) else document), command
 
 
 def test_scan_names_the_extra_that_it_needs(laptop, tmp_path):
