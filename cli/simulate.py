@@ -49,6 +49,35 @@ if TYPE_CHECKING:
     default=1.0,
     help="Without RUNS: rate at the end over rate at the start.",
 )
+@click.option(
+    "--likelihood",
+    is_flag=True,
+    help="Draw log-likelihoods in place of events, and test their order. Without RUNS.",
+)
+@click.option(
+    "--nats",
+    type=Number(),
+    default=1.0,
+    help="With --likelihood: what exposure adds to the log-likelihood of a sequence.",
+)
+@click.option(
+    "--residual-sd",
+    type=Number(min=0, min_open=True),
+    default=8.0,
+    help="With --likelihood: standard deviation of what the baseline leaves, in nats.",
+)
+@click.option(
+    "--exposed-share",
+    type=Number(0, 1, min_open=True),
+    default=0.5,
+    help="With --likelihood: share of the sequences that are exposed.",
+)
+@click.option(
+    "--fades",
+    type=Number(min=0, min_open=True),
+    help="With --likelihood: age at which the effect has fallen to 1/e, as a share of the exposed "
+    "sequences.  [default: it does not fade]",
+)
 @click.option("--draws", type=Whole(min=1), default=100, help="Number of draws.")
 @window_option
 @margin_option
@@ -68,6 +97,11 @@ def simulate(
     sequences: int | None,
     events: int | None,
     rate_ratio: float,
+    likelihood: bool,
+    nats: float,
+    residual_sd: float,
+    exposed_share: float,
+    fades: float | None,
     draws: int,
     window: int,
     margin: float,
@@ -75,16 +109,26 @@ def simulate(
     json: bool,
     output: Path | None,
 ) -> None:
-    """Draw memorized sequences, and test the draws.
+    """Draw memorized sequences or likelihoods, and test the draws.
 
     The result is how often each test finds that order matters. Draws follow the fitted rate of a
-    run or, without RUNS, a number of events with a drift.
+    run or, without RUNS, a number of events with a drift, or log-likelihoods with an effect of
+    exposure (--likelihood).
 
     \b
     memtrace simulate --sequences 146432000 --events 1870000 --rate-ratio 1.01 --draws 20
     memtrace simulate runs --model 1.4b --process spline --draws 200
     memtrace simulate runs --process homogeneous --draws 1 --output draws.parquet
+    memtrace simulate --likelihood --sequences 1000 --nats 2 --residual-sd 8
     """
+    if likelihood:
+        if runs is not None or not sequences or events or output:
+            raise click.UsageError(
+                "--likelihood takes --sequences, and no RUNS, --events, --output"
+            )
+        given = {"exposed_share": exposed_share, "fades": fades}
+        _likelihoods(sequences, nats, residual_sd, given, draws, seed, json)
+        return
     if runs is not None:
         draw = _like_a_run(runs, suite, model, step, process, window)
     elif sequences and events:
@@ -115,6 +159,35 @@ def simulate(
         _write(output, kept)
     result = {**asdict(power), "margin": margin, "window": window, "seed": seed}
     print_result(_defined(result), json, lambda: _text(power, margin))
+
+
+def _likelihoods(
+    sequences: int,
+    nats: float,
+    residual_sd: float,
+    given: dict[str, Any],
+    draws: int,
+    seed: int,
+    json: bool,
+) -> None:
+    """Draw log-likelihoods, test their order, and print how often something is found."""
+    import numpy as np
+
+    from memtrace.likelihood import LikelihoodModel, simulate_order
+
+    model = LikelihoodModel(sequences, nats, residual_sd, **given)
+    with show_progress("Drawing", draws, "draws") as advance:
+        rng = np.random.default_rng(seed)
+        power = simulate_order(model, draws, rng, on_progress=advance)
+    lines = [
+        f"{draws:,} draws of {sequences:,} sequences, to which exposure adds an estimated "
+        f"{power.mean_nats:.3g} nats on average; share in which each test finds something, at "
+        f"{power.level:.0%}:",
+        *(f"  {name:<26}{share:7.1%}" for name, share in power.rejected.items()),
+        f"  {'within 0.01 nats a token':<26}{power.equivalent:7.1%}",
+    ]
+    result = {**asdict(model), **asdict(power), "seed": seed}
+    print_result(_defined(result), json, lambda: "\n".join(lines))
 
 
 def _like_a_run(

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from memtrace.cli.simulate import simulate
 
 from memtrace.errors import FitError, RunError
+from memtrace.likelihood.difference import rows_needed
 from memtrace.point_process.simulate import random_order
 
 
@@ -97,3 +98,18 @@ def test_draws_in_which_no_test_is_defined_reject_nothing(events, sequences) -> 
     assert document["mean_events"] == events
     assert document["rejected"]["trend"] == 0
     assert document["equivalent"] == 0
+
+
+def test_likelihoods_have_the_power_of_the_closed_form() -> None:
+    """n = (1.96 + 0.84)^2 s^2 / (d^2 f (1 - f)) rows are found in 80% of draws."""
+    d, s, f = 3.0, 6.0, 0.4
+    n = round(rows_needed(d, s, f))
+    asked = ("--likelihood", "--sequences", n, "--nats", d, "--residual-sd", s)
+    result = command(*asked, "--exposed-share", f, "--draws", 150, "--json")
+
+    document = json.loads(result.stdout)
+    assert document["rejected"]["given the baseline"] == pytest.approx(0.8, abs=0.12)
+    assert document["mean_nats"] == pytest.approx(d, abs=0.3)
+    assert document["rejected"]["exposed minus unexposed"] < 0.6
+    assert document["equivalent"] == 0
+    assert command("--likelihood", "--sequences", 50, "--events", 3).exit_code == 2
