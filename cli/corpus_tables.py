@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.argument("source")
 @output_option("the table", required=True)
 @sequence_options(None)
+@click.option("--near", is_flag=True, help="Also find texts that are nearly the same: templates.")
 @manifest_option
 @json_option
 def duplicates(
@@ -34,6 +35,7 @@ def duplicates(
     prompt_tokens: int | None,
     continuation_tokens: int | None,
     offset: int,
+    near: bool,
     manifest: Path | None,
     json: bool,
 ) -> None:
@@ -46,11 +48,16 @@ def duplicates(
 
     \b
     memtrace corpus duplicates packs/pile-standard --output duplicates
+    memtrace corpus duplicates train.npy --near --output duplicates
     """
     from memtrace.corpus import open_corpus
+    from memtrace.corpus.copies import read_copies
     from memtrace.corpus.duplicates import count_repeated, write_duplicates
+    from memtrace.corpus.similar import check_size, find_similar, write_similar
 
     opened = open_corpus(source, manifest=manifest)
+    if near:
+        check_size(opened)
     with show_progress(f"Counting {opened.name}", len(opened), "rows") as advance:
         write_duplicates(
             opened,
@@ -60,13 +67,21 @@ def duplicates(
             offset=offset,
             on_progress=advance,
         )
-    document = {"table": str(output), **count_repeated(output)}
+    document: dict[str, Any] = {"table": str(output), **count_repeated(output), "similar": None}
+    if near:
+        copies = read_copies(output)
+        with show_progress(f"Comparing {opened.name}", len(opened), "rows") as advance:
+            similar = find_similar(opened, copies, advance)
+        write_similar(output, similar, copies)
+        document["similar"] = len(similar)
     print_result(
         document,
         json,
         lambda: (
             "{sequences:,} sequences, {distinct:,} distinct; {repeated:,} occur more than once, "
-            "the commonest {largest:,} times\nTable: {table}".format_map(document)
+            "the commonest {largest:,} times\n".format_map(document)
+            + (f"{document['similar']:,} texts have one that is nearly the same\n" if near else "")
+            + f"Table: {output}"
         ),
     )
 

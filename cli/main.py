@@ -28,6 +28,7 @@ from .simulate import simulate
 from .status import status
 from .term_frequency import term_frequency
 from .test_order import test_order
+from .texts import texts
 
 DEBUG = "MEMTRACE_DEBUG"
 """Set to 1 in the environment: failures are printed with their traceback."""
@@ -109,6 +110,7 @@ for command in (
     test_order,
     extraction,
     emergence,
+    texts,
     simulate,
     models,
     report,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from memtrace.point_process import EventSequence, PoissonFit, fit_poisson, fit_run
     from memtrace.runs.run import find_runs, load_scores
     from memtrace.scanning.launch import scan
+    from memtrace.texts.memorized import MemorizedTexts, memorized_texts
 
     __version__: str
 
@@ -24,6 +25,7 @@ __all__ = [
     "EmergenceFit",
     "EventSequence",
     "ExtractionFit",
+    "MemorizedTexts",
     "OrderFit",
     "PoissonFit",
     "find_runs",
@@ -32,6 +34,7 @@ __all__ = [
     "fit_poisson",
     "fit_run",
     "load_scores",
+    "memorized_texts",
     "open_corpus",
     "scan",
     "test_order",
@@ -42,6 +45,8 @@ _HOMES = {
     "load_scores": "memtrace.runs.run",
     "find_runs": "memtrace.runs.run",
     "open_corpus": "memtrace.corpus",
+    "MemorizedTexts": "memtrace.texts.memorized",
+    "memorized_texts": "memtrace.texts.memorized",
     "EventSequence": "memtrace.point_process",
     "PoissonFit": "memtrace.point_process",
     "fit_poisson": "memtrace.point_process",

@@ -94,7 +94,8 @@ def write_duplicates(
             passages.append(near)
             _append(scratch, "range", repeated, lambda found: found[:, 0] // rows_per_file)
             _append(scratch, "text", repeated[:, [2, 0]], lambda pair: pair[:, 0] // rows_per_file)
-        for stale in (*output.glob("duplicates-*.parquet"), *output.glob("*copies*.parquet")):
+        tables = ("duplicates-*.parquet", "*copies*.parquet", "similar.parquet")
+        for stale in (path for name in tables for path in output.glob(name)):
             stale.unlink()
         for number in range(count):
             start, stop = number * rows_per_file, min((number + 1) * rows_per_file, len(corpus))

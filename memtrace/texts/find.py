@@ -38,7 +38,7 @@ def find_texts(run: Run, folder: str | Path | None = None, corpus: Corpus | None
         return Texts.from_copies(kept)
     if c.corpus_rows > SMALL_ROWS:
         raise CorpusError(_advice(run, f"it has {c.corpus_rows:,} rows"))
-    corpus = corpus or _open(run)
+    corpus = corpus or open_corpus_of(run)
     if corpus.digest != c.corpus_digest:
         raise CorpusError(_advice(run, f"{corpus.name} is not the corpus that was scanned"))
     return Texts.from_copies(small_copies(corpus, *sequence))
@@ -51,7 +51,12 @@ def _beside(run: Run) -> Path | None:
     return folder if name is not None and folder.is_dir() else None
 
 
-def _open(run: Run) -> Corpus:
+def open_corpus_of(run: Run) -> Corpus:
+    """Open the corpus that the record of a run names.
+
+    Raises:
+        CorpusError: It does not name one, or it is not on this machine.
+    """
     name = run.record.get("corpus", {}).get("name")
     if name is None:
         raise CorpusError(_advice(run, "the record of the run does not say where it is"))

@@ -1,0 +1,59 @@
+"""Memorized texts as one web page that needs nothing beside it: search, sort, filter, read."""
+
+import base64
+import gzip
+import json
+from typing import Any
+
+import polars as pl
+
+from memtrace.report.html import render, script
+from memtrace.report.numbers import count
+from memtrace.texts.labels import LABELS
+from memtrace.texts.memorized import MemorizedTexts
+
+MOST_INDICES = 100
+"""Copies of a text of which the page has the place."""
+_COLUMNS = (
+    "text", "prompt", "continuation", "matched_tokens", "copies", "copies_exposed", "last_index",
+    "first_step", "last_step", "first_checkpoint", "lost_checkpoint", "history", "log_likelihood",
+    "file", "line", "labels", "copy_indices",
+)  # fmt: skip
+
+
+def texts_page(found: MemorizedTexts) -> str:
+    """Return the page.
+
+    Its data are compressed and in base64, so that nothing in them is markup; a script of its own
+    writes them as text, with control characters shown, and draws the rows in sight only.
+    """
+    return render(
+        "memtrace.report",
+        "texts.html",
+        scripts=[script("memtrace.report", "texts.js")],
+        title=f"Memorized texts of {found.label}",
+        summary=_summary(found),
+        notes=found.notes,
+        labels=LABELS,
+        data=_packed(found),
+    )
+
+
+def _summary(found: MemorizedTexts) -> str:
+    what = count(len(found.table), "text")
+    if found.at_least < found.continuation_tokens:
+        what += f" with at least {found.at_least} of {found.continuation_tokens} tokens matched"
+    return f"{what}, at {count(len(found.steps), 'checkpoint')}; {found.tested}."
+
+
+def _packed(found: MemorizedTexts) -> str:
+    """Return the columns as JSON, compressed, in base64."""
+    indices = pl.col("copy_indices")
+    several = pl.when(indices.list.len() > 1).then(indices.list.head(MOST_INDICES))
+    table = found.table.with_columns(copy_indices=several)
+    columns: dict[str, list[Any]] = {name: table[name].to_list() for name in _COLUMNS}
+    columns["log_likelihood"] = table["log_likelihood"].round(3).to_list()
+    document = {"steps": list(found.steps), "tokens": found.continuation_tokens, "columns": columns}
+    raw = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    # No time in the header: equal texts make equal pages.
+    return base64.b64encode(gzip.compress(raw.encode(), 6, mtime=0)).decode("ascii")
