@@ -59,7 +59,7 @@ def main() -> None:
     )
     parser.add_argument("--shape", choices=SHAPES, default="70m", help="of the Pythia suite")
     parser.add_argument("--sequences", type=int, default=4096, help="of scans that stop early")
-    parser.add_argument("--full", type=int, default=256, help="of scans that do not")
+    parser.add_argument("--full", type=int, default=256, help="of scans that do not; 0: none")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="to use")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--rounds", type=int, default=3, help="of all contenders")
@@ -69,12 +69,14 @@ def main() -> None:
     device = torch.device(options.device)
     print(f"{options.shape}: {describe(device, options.threads)}")
     model = random_model(options.shape).to(device)
+    sequences, matched = make_sequences(model, max(options.sequences, options.full))
+    if options.full:
+        compare_full(model, sequences[: options.full], options.rounds)
     with torch.no_grad():
         model.lm_head.weight *= SHARPER
-    sequences, matched = make_sequences(model, options.sequences)
+    sequences = sequences[: options.sequences]
     if options.text:
-        sequences = with_probable_tokens(model, sequences, matched)
-    compare_full(model, sequences[: options.full], options.rounds)
+        sequences = with_probable_tokens(model, sequences, matched[: options.sequences])
     compare_early(model, sequences, options.rounds)
 
 

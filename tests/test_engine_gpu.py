@@ -17,7 +17,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from memtrace.engine import Engine, Rules
+from memtrace.engine import Distribution, Engine, Rules
 
 pytestmark = [
     pytest.mark.gpu,
@@ -80,6 +80,24 @@ def test_scores_on_the_device_are_those_of_the_cpu(family: str) -> None:
                 on_device, Rules(), calibration=sequences, dtype=dtype, batch_size=batch_size
             )
             np.testing.assert_array_equal(engine.matched_tokens(sequences), expected, dtype)
+
+
+@pytest.mark.parametrize("family", ["neox", "llama", "gpt2", "mixtral", "mamba"])
+def test_likelihoods_on_the_device_are_those_of_the_cpu(family: str) -> None:
+    model = random_model(family)
+    sequences, _ = generated(model, 48)
+    least = Distribution(min_probability=1e-9, temperature=0.7)
+    wanted = [Distribution(), Distribution(top_k=40), least]
+    expected = [
+        Engine(model, Rules(distribution=each), calibration=sequences).score(sequences)
+        for each in wanted
+    ]
+    on_device = model.cuda()
+    for distribution, true in zip(wanted, expected, strict=True):
+        rules = Rules(distribution=distribution)
+        found = Engine(on_device, rules, calibration=sequences, dtype="auto").score(sequences)
+        np.testing.assert_array_equal(found.matched_tokens, true.matched_tokens)
+        np.testing.assert_allclose(found.log_likelihood, true.log_likelihood, rtol=0, atol=1e-4)
 
 
 def test_tf32_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,7 @@ def make_job(suite, runs, step="all", **options):
         "corpus": str(suite / "tokens.npy"),
         "shard_size": SHARD,
         "dtype": "float32",
+        "likelihood": True,  # a value in floating point has equal bytes only if all work is equal
     } | options
     plans = [plan_scan(each, runs=runs, **options) for each in checkpoints]
     return Job(tuple(plans), command=("memtrace", "scan", "--model", "tiny"))

@@ -21,6 +21,8 @@ from memtrace.errors import ApproximationWarning
 LOGITS_BUDGET = 256 << 20  # bytes
 CACHE_BUDGET = 128 << 20  # bytes; twice that makes it 1% faster and takes 300 MB more
 LARGEST_BATCH = 1024
+LARGEST_PASS = 256  # whole sequences on a CUDA device
+CORE_TOKENS = 1024  # read at once by one core
 TIMED_SEQUENCES = 64
 
 
@@ -114,16 +116,9 @@ def _stage(
 ) -> ToleranceStage:
     """A stage as large as its budgets allow, with tolerances and chunks still to be set."""
     forward = _forward(model, dtype, rules, routers)
-    config = model.config.get_text_config()
-    logits_budget, cache_budget = LOGITS_BUDGET, CACHE_BUDGET
-    if model.device.type == "cuda":
-        free = torch.cuda.mem_get_info(model.device)[0]
-        logits_budget, cache_budget = free // 8, free // 4
+    logits_budget, cache_budget = _budgets(model.device)
     rows = max(1, logits_budget // (forward.vocabulary * dtype.itemsize))
-    cached = (
-        2 * config.num_hidden_layers * config.hidden_size * dtype.itemsize * rules.prompt_tokens
-    )
-    most = max(1, min(rows, cache_budget // cached))
+    most = max(1, min(rows, cache_budget // _cached_bytes(model, dtype, rules.prompt_tokens)))
     stops = tuple(min(2**i, rules.continuation_tokens) for i in range(9))
     return ToleranceStage(
         forward=forward,
@@ -134,6 +129,36 @@ def _stage(
         max_rows=rows,
         tolerance=0.0,
     )
+
+
+def _budgets(device: torch.device) -> tuple[int, int]:
+    """Bytes that logits, and keys and values, may take."""
+    if device.type != "cuda":
+        return LOGITS_BUDGET, CACHE_BUDGET
+    free = torch.cuda.mem_get_info(device)[0]
+    return free // 8, free // 4
+
+
+def _cached_bytes(model: PreTrainedModel, dtype: torch.dtype, tokens: int) -> int:
+    """Bytes of the keys and values of a sequence."""
+    config = model.config.get_text_config()
+    width: int = config.num_hidden_layers * config.hidden_size
+    return 2 * width * dtype.itemsize * tokens
+
+
+def pass_size(model: PreTrainedModel, stage: ToleranceStage, rules: Rules) -> int:
+    """Sequences in a pass over whole sequences, which no batch size changes.
+
+    On a CPU some 1024 tokens for each core, on a CUDA device a power of two, as far as logits,
+    keys and values allow.
+    """
+    tokens = rules.sequence_tokens - 1
+    cached = _budgets(model.device)[1] // _cached_bytes(model, stage.forward.dtype, tokens)
+    most = max(1, min(stage.max_rows // stage.length, cached))
+    if model.device.type == "cuda":
+        return 1 << (min(most, LARGEST_PASS).bit_length() - 1)
+    cores = max(2, torch.get_num_threads())  # of 1 and 2 cores the tiles are the same
+    return min(most, cores * max(1, CORE_TOKENS // tokens))
 
 
 def _cost(stages: Sequence[ToleranceStage], sample: np.ndarray) -> float:

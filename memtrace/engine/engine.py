@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from memtrace.engine.build import LARGEST_BATCH, build_stages
+from memtrace.engine.build import LARGEST_BATCH, build_stages, pass_size
 from memtrace.engine.definition import Rules
 from memtrace.engine.forward.failures import ran_out_of_memory
 from memtrace.engine.forward.transformers import vocabulary
@@ -93,10 +93,11 @@ class Engine:
         if not len(calibration):
             raise CorpusError("no sequences to calibrate with: give the engine some of the corpus")
         sample = self._checked(calibration)
+        largest_pass = None
         while True:
             try:
                 stages, self.exact, self._likelihoods = _build(
-                    model, rules, sample, dtype, batch_size
+                    model, rules, sample, dtype, batch_size, largest_pass
                 )
                 break
             except Exception as error:
@@ -104,7 +105,7 @@ class Engine:
                     raise
                 told = first_line(error)  # see `score`
             at_once = min(batch_size or LARGEST_BATCH, len(sample))
-            batch_size = _fewer(at_once, told, model.device)
+            batch_size = largest_pass = _fewer(at_once, told, model.device)
         self.stages = stages
         """The fastest first, as they are now: with smaller batches or wider tolerances."""
 
@@ -260,7 +261,12 @@ class Engine:
 @torch.inference_mode()
 @full_precision()
 def _build(
-    model: PreTrainedModel, rules: Rules, sample: np.ndarray, dtype: str, batch_size: int | None
+    model: PreTrainedModel,
+    rules: Rules,
+    sample: np.ndarray,
+    dtype: str,
+    batch_size: int | None,
+    largest_pass: int | None,
 ) -> tuple[list[ToleranceStage], ExactStage, Likelihoods | None]:
     """The stages, and what log-likelihoods need where they are wanted."""
     wanted = rules.distribution
@@ -269,7 +275,11 @@ def _build(
     first = "float32" if whole and dtype == "auto" else dtype
     stages, exact = build_stages(model, rules, sample, first, batch_size)
     every: list[Stage] = [*stages, exact]
-    return stages, exact, Likelihoods.of(wanted, every, dtype, sample) if wanted else None
+    if wanted is None:
+        return stages, exact, None
+    at_once = pass_size(model, stages[-1], rules)
+    at_once = min(at_once, largest_pass or at_once)
+    return stages, exact, Likelihoods.of(wanted, every, dtype, at_once, sample)
 
 
 def _fewer(size: int, told: str, device: torch.device, *, advise: bool = True) -> int:

@@ -22,7 +22,7 @@ from memtrace.engine.scored_rows import among_top, error_of, score_rows
 from memtrace.engine.stages import ExactStage, Stage, ToleranceStage, name, on_device, settle
 from memtrace.errors import ModelError
 
-ROWS_AT_ONCE = 256  # of logits, whose softmax is taken: 51 MB for Pythia's vocabulary in float32
+ROWS_AT_ONCE = 256  # of logits on a CPU: 51 MB for Pythia's vocabulary in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,13 @@ def teacher_forced(
             tokens = on_device(filled, stage.forward.device)
             features, _ = stage.forward.prompt(tokens[:, :-1], keep=stage.length)
             targets = tokens[:, -stage.length :].flatten()
+            # On a CUDA device all rows of a pass, which was chosen for them.
+            rows_at_once = ROWS_AT_ONCE if tokens.device.type == "cpu" else len(targets)
             scored = [
                 score_rows(stage, distribution, rows, chosen)
                 for rows, chosen in zip(
-                    torch.split(features.flatten(0, 1), ROWS_AT_ONCE),
-                    torch.split(targets, ROWS_AT_ONCE),
+                    torch.split(features.flatten(0, 1), rows_at_once),
+                    torch.split(targets, rows_at_once),
                     strict=True,
                 )
             ]
@@ -165,20 +167,21 @@ class Likelihoods:
         distribution: Distribution,
         stages: Sequence[Stage],
         dtype: str,
+        at_once: int,
         sample: np.ndarray,
     ) -> "Likelihoods":
-        """Choose the stage and the size of a pass, and measure the error on some of the sample.
+        """Choose the stage, and measure the error on some of the sample.
 
         Args:
             distribution: What likelihoods are of.
             stages: From the fastest to the exact one.
             dtype: `auto` for float32, else the type of the first stage.
+            at_once: Sequences in a pass.
             sample: `(m, k + l)` token ids of the corpus.
         """
         place = len(stages) - 2 if dtype == "auto" else 0
         stage, following = stages[place : place + 2]
         assert isinstance(stage, ToleranceStage)
-        at_once = pass_size(stage, sample.shape[1])
         whole = replace(distribution, min_probability=None)
         some = spread(
             sample, EXACT_SEQUENCES if isinstance(following, ExactStage) else MARGIN_SEQUENCES
@@ -247,12 +250,6 @@ class Likelihoods:
 
     def _of_value(self, stages: Sequence[Stage], sequences: np.ndarray) -> Forced:
         return _score(stages[self.place], self.distribution, sequences, self.at_once)
-
-
-def pass_size(stage: ToleranceStage, tokens: int) -> int:
-    """Sequences in a pass: some 1024 tokens for each core, as far as logits and caches allow."""
-    cores = max(2, torch.get_num_threads())
-    return max(1, min(cores * max(1, 1024 // tokens), stage.max_rows // stage.length))
 
 
 def measured_error(ours: np.ndarray, true: np.ndarray, against: str) -> dict[str, Any]:
