@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="to use")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--rounds", type=int, default=3, help="of all contenders")
+    parser.add_argument("--dtypes", default="float32,auto", help="of scans that stop early")
     parser.add_argument("--text", action="store_true", help="wrong tokens are probable ones")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -77,7 +78,7 @@ def main() -> None:
     sequences = sequences[: options.sequences]
     if options.text:
         sequences = with_probable_tokens(model, sequences, matched[: options.sequences])
-    compare_early(model, sequences, options.rounds)
+    compare_early(model, sequences, options.dtypes.split(","), options.rounds)
 
 
 def compare_full(model: GPTNeoXForCausalLM, sequences: np.ndarray, rounds: int) -> None:
@@ -103,12 +104,14 @@ def compare_full(model: GPTNeoXForCausalLM, sequences: np.ndarray, rounds: int) 
     print(f"of the fastest peer: {fastest / timings[-1].wall:.2f} times as fast (wall)\n")
 
 
-def compare_early(model: GPTNeoXForCausalLM, sequences: np.ndarray, rounds: int) -> None:
+def compare_early(
+    model: GPTNeoXForCausalLM, sequences: np.ndarray, dtypes: Sequence[str], rounds: int
+) -> None:
     """Likelihoods above a smallest probability, against greedy scans of the same sequences."""
     rules = Rules(distribution=Distribution(min_probability=LEAST))
     contenders = [
         Contender(f"memtrace, greedy, {dtype}", greedy(model, sequences, dtype), sequences)
-        for dtype in ("float32", "auto")
+        for dtype in dtypes
     ]
     contenders += [
         Contender(
@@ -116,16 +119,16 @@ def compare_early(model: GPTNeoXForCausalLM, sequences: np.ndarray, rounds: int)
             engine(model, sequences, rules, dtype),
             sequences,
         )
-        for dtype in ("float32", "auto")
+        for dtype in dtypes
     ]
     timings = measure(contenders, rounds)
     for contender, timing in zip(contenders, timings, strict=True):
-        print(line(contender, timing, timings[1]))
+        print(line(contender, timing, timings[len(dtypes) - 1]))
     kept = (~np.isnan(timings[-1].values)).mean()
     print(f"at least {LEAST:g}: {kept:.2%} of the sequences")
-    for place, dtype in enumerate(("float32", "auto")):
+    for place, dtype in enumerate(dtypes):
         ratios = [
-            getattr(timings[place + 2], clock) / getattr(timings[place], clock)
+            getattr(timings[place + len(dtypes)], clock) / getattr(timings[place], clock)
             for clock in ("processor", "wall")
         ]
         print("{}: {:.2f} times the greedy scan (processor), {:.2f} (wall)".format(dtype, *ratios))

@@ -1,5 +1,6 @@
 """What `memtrace scan` prints: documents for `--json`, tables and sentences for people."""
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,48 @@ def run_document(run: "Run", corpus: "Corpus") -> dict[str, Any]:
         "tested": run.configuration.tested,
         **events.count(run.exposed_rows),
         **_control(run, events, corpus),
+        "likelihood": _likelihood(run),
         "estimate": asdict(estimate) if estimate else None,
         "workers": run.record.get("workers", []),
     }
+
+
+def _likelihood(run: "Run") -> dict[str, Any] | None:
+    """Return what the log-likelihoods of a run are, None where it has none."""
+    import polars as pl
+
+    c = run.configuration
+    if not c.likelihood:
+        return None
+    value = pl.col("log_likelihood")
+    found = run.scores().select(
+        sequences=pl.len(),
+        below_min_probability=value.null_count(),
+        impossible=(value == -math.inf).sum(),
+        mean_nats=value.filter(value.is_finite()).cast(pl.Float64).mean(),
+    )
+    settings = {name: getattr(c, name) for name in ("temperature", "top_k", "min_probability")}
+    return settings | found.collect(engine="streaming").row(0, named=True)
+
+
+def _likelihood_text(d: dict[str, Any]) -> str:
+    """Say how probable continuations are: all of them, or how many are above the smallest one."""
+    from memtrace.report.numbers import count, number
+
+    found, start = d["likelihood"], f"Log-likelihood at step {d['step']}: "
+    if (least := found["min_probability"]) is not None:
+        kept = found["sequences"] - found["below_min_probability"]
+        return (
+            f"{start}{kept:,} of {count(found['sequences'], 'continuation')} have a probability of "
+            f"at least {least:g}; the others are null."
+        )
+    possible = found["sequences"] - found["impossible"]
+    what = "continuation" if possible == found["sequences"] else "continuation that can be drawn"
+    mean = found["mean_nats"]
+    text = f"{start}{number(mean, 4)} nats a {what}, on average." if possible else start
+    if found["impossible"]:
+        text += f" {count(found['impossible'], 'continuation')} cannot be drawn (-inf)."
+    return text
 
 
 def _control(run: "Run", events: "Events", corpus: "Corpus") -> dict[str, Any]:
@@ -67,6 +107,7 @@ def runs_text(documents: list[dict[str, Any]]) -> str:
     names += [] if known or unknown else ["not exposed", "memorized"]
     lines = [_table(names, [_cells(d, len(names)) for d in documents])]
     lines += [estimate_text(d["estimate"]) for d in documents if d["estimate"]]
+    lines += [_likelihood_text(d) for d in documents if d["likelihood"] and d["sequences"]]
     lines += [_control_text(d) for d in documents if d["control"]]
     lines += _unknown_text(documents) + ([_ORDER_UNKNOWN] if unknown else [])
     folder = documents[0]["run"] if len(documents) == 1 else documents[0]["run"].rpartition("/")[0]

@@ -244,7 +244,8 @@ class Likelihoods:
         least, full = self.distribution.min_probability, stages[-2]
         if least is None or not isinstance(full, ToleranceStage):
             return 0
-        again = teacher_forced(full, self.distribution, sequences, self.at_once)
+        size = max(1, min(self.at_once, len(sequences)))  # the number itself is not kept
+        again = teacher_forced(full, self.distribution, sequences, size)
         error = error_of(full, self.distribution) * full.length
         return int((again.sure & (again.log_likelihood > math.log(least) + error)).sum())
 
