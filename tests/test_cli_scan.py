@@ -88,6 +88,7 @@ def scanned(**values):
         "step": 0,
         "run": "runs/a/b/c",
         "tested": "",
+        "likelihood": None,
         "estimate": None,
         "control": None,
     }
@@ -122,6 +123,24 @@ def test_classes_of_exposure_are_columns():
     assert first[4:] == ["-"] * 4
     assert second[4:] == ["2,926", "364", "21,650", "4"]
     assert "4 of 21,624 unexposed texts are extractable (0.0185%)" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Log-likelihood at step 0: -38.25 nats a continuation, on average."),
+        ({"impossible": 8, "mean_nats": None}, "Log-likelihood at step 0: 8 continuations cannot"),
+        ({"impossible": 1}, "a continuation that can be drawn, on average. 1 continuation cannot"),
+        (
+            {"min_probability": 0.001, "below_min_probability": 7},
+            "1 of 8 continuations have a probability of at least 0.001; the others are null.",
+        ),
+    ],
+)
+def test_likelihoods_are_summed_up(changes, said):
+    usual = {"sequences": 8, "impossible": 0, "mean_nats": -38.25, "min_probability": None}
+    text = runs_text([scanned(sequences=8, likelihood={**usual, **changes})])
+    assert said in " ".join(text.split())
 
 
 def test_all_later_sequences_may_be_copies():
