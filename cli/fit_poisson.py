@@ -157,7 +157,7 @@ def fit_poisson(
             )
             estimates.append(estimate_run(run, found_events))
             axis = EventSequence.from_positions(
-                [], n=run.exposed_rows, sequences_per_step=run.sequences_per_step
+                [], n=run.exposed_rows, sequences_per_step=run.configuration.sequences_per_step
             )
             known = _cuts(run.suite, run.model, axis, cuts)
             number = len(found_events.sequence_index)
@@ -224,13 +224,16 @@ def _fit_emergence(
 
 def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) -> "list[Cut]":
     """Return the cuts known of the model and those of the command, which are steps."""
+    from memtrace.manifests.schedule import last_step, rows_before
     from memtrace.manifests.steps import parse_steps
     from memtrace.point_process.models.piecewise import Cut, known_cuts
 
     found = {cut.index: cut for cut in known_cuts(suite, model, events)}
-    unit = events.sequences_per_step or 1
-    asked = parse_steps(steps, range(1, -(-events.n // unit))) if steps else []
-    found |= {step * unit: Cut(step * unit, f"step {step:,}") for step in asked}
+    schedule = events.schedule or 1
+    last = last_step(schedule, max(events.n - 1, 0))
+    for step in parse_steps(steps, range(1, last + 1)) if steps else []:
+        index = rows_before(schedule, step)
+        found[index] = Cut(index, f"step {step:,}")
     return [found[index] for index in sorted(found)]
 
 

@@ -21,7 +21,7 @@ suite_option = click.option("--suite", help="Only this suite.")
 
 @click.group()
 def models() -> None:
-    """Show what is known of models, check their weights, and describe your own."""
+    """Know models: their manifests, weights, and your own."""
 
 
 models.add_command(init_models)

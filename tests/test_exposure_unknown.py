@@ -10,6 +10,7 @@ from builders import write_run
 import memtrace
 from memtrace.corpus import open_corpus
 from memtrace.errors import CorpusError, ManifestError, RunError
+from memtrace.manifests.schedule import place_in_steps, rows_before, steps_of
 from memtrace.runs.run import open_run
 from memtrace.scanning.checkpoints import find_checkpoints
 from memtrace.scanning.plan import plan_scan
@@ -52,8 +53,8 @@ def test_sequences_per_step_say_what_it_has_seen(neox_folder, corpus, tmp_path):
     assert (control.exposed_rows, control.stop) == (12, 20)
     with pytest.raises(CorpusError, match=r"step 0 of .* has seen no row of corpus"):
         plan(neox_folder, corpus, tmp_path, sequences_per_step=4)
-    with pytest.raises(CorpusError, match="manifest 64, --sequences-per-step 4"):
-        plan("demo", None, tmp_path, 512, sequences_per_step=4)
+    with pytest.raises(CorpusError, match=r"manifest \d+, --sequences-per-step 5;"):
+        plan("demo", None, tmp_path, "last", sequences_per_step=5)
     with pytest.raises(RunError, match="give --sequences-per-step"):
         plan(neox_folder, corpus, tmp_path, sample=2, stratified=True)
 
@@ -119,3 +120,40 @@ def test_a_run_without_a_shard_gives_way(tmp_path):
     with pytest.raises(RunError, match="another configuration"):
         write_run(tmp_path, shards=(), weight_digest="y")
     assert open_run(next(tmp_path.rglob("step=512"))).configuration.weight_digest == "x"
+
+
+RAMP = ((0, 10), (4, 30), (6, 50))
+
+
+def test_places_in_steps_follow_a_ramp():
+    """Against a list of the rows, one by one."""
+    steps = [step for step, rows in enumerate([10] * 4 + [30] * 2 + [50] * 3) for _ in range(rows)]
+    assert steps_of(RAMP, np.arange(250)).tolist() == steps
+    places = place_in_steps(RAMP, np.arange(250))
+    assert np.floor(places + 1e-9).astype(int).tolist() == steps
+    assert place_in_steps(RAMP, [rows_before(RAMP, s) for s in range(10)]).tolist() == [*range(10)]
+    assert place_in_steps(16, [40]).tolist() == [2.5]
+
+
+def test_the_fit_of_a_run_with_a_ramp_speaks_of_steps(tmp_path, memtrace_cli):
+    """The rate doubles at row 100: step 6 of the ramp. Cuts are steps of it too."""
+    rng = np.random.default_rng(0)
+    write_run(
+        tmp_path,
+        lambda rows: np.where(rng.random(len(rows)) < np.where(rows < 100, 0.05, 0.6), 32, 0),
+        step=9,
+        stop=250,
+        exposed_rows=250,
+        corpus_rows=300,
+        sequences_per_step=RAMP,
+    )
+    done = memtrace_cli("fit-poisson", tmp_path, "--window", 10, "--cuts", "4,6", "--json")
+    document = json.loads(done.stdout)
+    change = document["change_point"]
+    assert change["step"] == pytest.approx(place_in_steps(RAMP, change["index"]))
+    assert 5 < change["step"] < 7
+    assert "best change point             step 6" in memtrace_cli("fit-poisson", tmp_path).output
+    known = next(model for model in document["models"] if model["name"] == "known cuts")
+    assert known["parameters"]
+    bad = memtrace_cli("fit-poisson", tmp_path, "--cuts", "9")
+    assert "no checkpoint at step 9" in bad.output

@@ -5,9 +5,10 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BeforeValidator
 
-from memtrace.types import Int64Array
+from memtrace.types import FloatArray, Int64Array
 
 Ramp = tuple[tuple[int, int], ...]
 """`(from step, sequences)`, from step 0 on, ascending."""
@@ -60,6 +61,16 @@ def steps_of(sequences_per_step: SequencesPerStep, rows: Int64Array) -> Int64Arr
     edges = np.array([rows_before(sequences_per_step, begin) for begin, _ in ramp], np.int64)
     phase = np.searchsorted(edges, rows, side="right") - 1
     return np.asarray(begins[phase] + (rows - edges[phase]) // sizes[phase])
+
+
+def place_in_steps(sequences_per_step: SequencesPerStep, rows: npt.ArrayLike) -> FloatArray:
+    """Return how many steps, and which part of the next one, so many rows have taken."""
+    ramp = _ramp(sequences_per_step)
+    edges = np.array([rows_before(sequences_per_step, begin) for begin, _ in ramp], float)
+    begins, sizes = np.array(ramp, float).T
+    found = np.asarray(rows, float)
+    phase = np.maximum(np.searchsorted(edges, found, side="right") - 1, 0)
+    return np.asarray(begins[phase] + (found - edges[phase]) / sizes[phase])
 
 
 def last_step(sequences_per_step: SequencesPerStep, rows: int) -> int:

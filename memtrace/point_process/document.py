@@ -150,12 +150,12 @@ def _detectable(fit: PoissonResult) -> dict[str, Any]:
 
 
 def _change_point(fit: PoissonResult) -> dict[str, Any]:
-    found, step = fit.change_point, fit.events.sequences_per_step
-    missing = "sequences per step are unknown" if not step else None
+    found, events = fit.change_point, fit.events
+    missing = "sequences per step are unknown" if events.schedule is None else None
     endless = None if math.isfinite(found.rate_ratio) else "no event before the change"
     return {
         "index": found.index,
-        "step": found.index / step if step and found.index is not None else None,
+        "step": events.step_of(found.index),
         "rate_ratio": found.rate_ratio,
         "p_value": found.p_value,
         "ci95": found.ci95,

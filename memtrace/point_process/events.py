@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.errors import FitError
+from memtrace.manifests.schedule import SequencesPerStep, place_in_steps
 from memtrace.point_process.windows import Windows
 from memtrace.runs.events import read_events
 from memtrace.runs.memorized import Events, find_events
@@ -44,6 +45,8 @@ class EventSequence:
     """Scanned rows not yet trained on; None if none was scanned."""
     label: str = ""
     """What the events are, for titles: suite, model and step."""
+    ramp: SequencesPerStep | None = None
+    """What `sequences_per_step` cannot say: sequences of a step that change along the run."""
     source: str = ""
     """The run that they come from and its digests, for the foot of figures and tables."""
 
@@ -54,7 +57,7 @@ class EventSequence:
         *,
         n: int,
         observed: npt.ArrayLike | None = None,
-        sequences_per_step: int | None = None,
+        sequences_per_step: SequencesPerStep | None = None,
         not_exposed_events: int | None = None,
         not_exposed_exposure: int | None = None,
         label: str = "",
@@ -78,7 +81,8 @@ class EventSequence:
             positions=_as_positions(positions, n, ranges),
             n=int(n),
             observed=ranges,
-            sequences_per_step=sequences_per_step,
+            sequences_per_step=sequences_per_step if isinstance(sequences_per_step, int) else None,
+            ramp=None if isinstance(sequences_per_step, int) else sequences_per_step,
             not_exposed_events=not_exposed_events,
             not_exposed_exposure=not_exposed_exposure,
             label=label,
@@ -90,7 +94,7 @@ class EventSequence:
         scores: "pl.LazyFrame",
         *,
         n: int,
-        sequences_per_step: int | None = None,
+        sequences_per_step: SequencesPerStep | None = None,
         continuation_tokens: int = 32,
         label: str = "",
     ) -> "EventSequence":
@@ -115,7 +119,12 @@ class EventSequence:
 
     @classmethod
     def from_events(
-        cls, events: Events, *, n: int, sequences_per_step: int | None = None, label: str = ""
+        cls,
+        events: Events,
+        *,
+        n: int,
+        sequences_per_step: SequencesPerStep | None = None,
+        label: str = "",
     ) -> "EventSequence":
         """Build from the events of a run.
 
@@ -158,10 +167,21 @@ class EventSequence:
         events = cls.from_events(
             found,
             n=run.exposed_rows,
-            sequences_per_step=run.sequences_per_step,
+            sequences_per_step=run.configuration.sequences_per_step,
             label=run.label,
         )
         return replace(events, source=run.provenance)
+
+    @property
+    def schedule(self) -> SequencesPerStep | None:
+        """Return how many sequences each step consumes; None where steps have no meaning."""
+        return self.ramp or self.sequences_per_step
+
+    def step_of(self, index: float | None) -> float | None:
+        """Return the place of an index in steps; None where there is none."""
+        if index is None or self.schedule is None:
+            return None
+        return float(place_in_steps(self.schedule, index))
 
     @property
     def n_events(self) -> int:

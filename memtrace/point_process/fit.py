@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.errors import FitError
+from memtrace.manifests.schedule import SequencesPerStep
 from memtrace.point_process.contrasts import halves_and_ends
 from memtrace.point_process.diagnostics.checks import check
 from memtrace.point_process.document import document
@@ -48,7 +49,7 @@ def fit_poisson(
     events: EventSequence | npt.ArrayLike,
     *,
     n: int | None = None,
-    sequences_per_step: int | None = None,
+    sequences_per_step: SequencesPerStep | None = None,
     texts: Texts | npt.ArrayLike | None = None,
     window: int = 512,
     margin: float = 1.05,
@@ -177,7 +178,9 @@ def fit_events(
 
 
 def _as_events(
-    given: "EventSequence | npt.ArrayLike", n: int | None, sequences_per_step: int | None
+    given: "EventSequence | npt.ArrayLike",
+    n: int | None,
+    sequences_per_step: SequencesPerStep | None,
 ) -> EventSequence:
     """Return events as they are, or made of the index of each.
 

@@ -92,7 +92,7 @@ def from_model(model: Model, like: EventSequence, rng: np.random.Generator) -> E
         kept,
         n=like.n,
         observed=like.observed,
-        sequences_per_step=like.sequences_per_step,
+        sequences_per_step=like.schedule,
         label=f"drawn from {model.name}",
     )
 

@@ -150,8 +150,8 @@ def _described(fit: PoissonResult) -> Rows:
         ("Neyman, 4 components", f"{number(u.neyman_statistic)}, {p_text(u.neyman_p_value)}"),
     ]
     if change.index is not None:
-        where, unit = change.index, fit.events.sequences_per_step
-        place = f"step {where / unit:,.1f}" if unit else f"sequence {where:,}"
+        step = fit.events.step_of(change.index)
+        place = f"sequence {change.index:,}" if step is None else f"step {step:,.1f}"
         moved = f"{place}, rate x {ratio(change.rate_ratio)}, {p_text(change.p_value)}"
         rows.append(("best change point", moved))
 

@@ -270,10 +270,10 @@ def _unit(order: Order) -> str:
 
 
 def _place(order: Order, index: int) -> str:
-    step = order.events.sequences_per_step
-    return f"{index / step:,.0f}" if step else f"{index:,}"
+    step = order.events.step_of(index)
+    return f"{index:,}" if step is None else f"{step:,.0f}"
 
 
 def _place_name(order: Order, index: int) -> str:
-    unit = "step" if order.events.sequences_per_step else "sequence"
+    unit = "sequence" if order.events.schedule is None else "step"
     return f"{unit} {_place(order, index)} of {_place(order, order.events.n)}"

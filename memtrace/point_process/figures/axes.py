@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from memtrace.manifests.schedule import place_in_steps
 from memtrace.point_process.result import PoissonResult
 from memtrace.report.figures import GREY, RED
 from memtrace.types import FloatArray
@@ -20,6 +21,8 @@ GAP = 0.005
 
 def position(fit: PoissonResult, index: "npt.NDArray[Any]") -> "FloatArray":
     """Return indices in training steps, or unchanged where steps have no meaning."""
+    if fit.events.ramp is not None:
+        return place_in_steps(fit.events.ramp, index)
     return np.asarray(index, float) / axis_unit(fit)
 
 
@@ -32,12 +35,18 @@ def axis_unit(fit: PoissonResult) -> int:
     return step if fit.events.n >= FEWEST_STEPS * step else 1
 
 
+def axis_name(fit: PoissonResult) -> str:
+    """Return what the axis counts."""
+    in_steps = axis_unit(fit) > 1 or fit.events.ramp is not None
+    return "training step" if in_steps else "sequence index"
+
+
 def training_axis(ax: "Axes", fit: PoissonResult) -> None:
     """Label the training axis and shade the ranges that were not scanned, if they can be seen."""
     from matplotlib.ticker import MaxNLocator
 
     events = fit.events
-    ax.set_xlabel("training step" if axis_unit(fit) > 1 else "sequence index")
+    ax.set_xlabel(axis_name(fit))
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     start, stop = position(fit, np.array([0.0, events.n]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memtrace.point_process.diagnostics.uniformity import deviations
-from memtrace.point_process.figures.axes import axis_unit, position
+from memtrace.point_process.figures.axes import axis_name, position
 from memtrace.point_process.figures.training import CURVE, rate_in_parts
 from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
@@ -226,4 +226,4 @@ def _rate_axis(fit: PoissonResult) -> str:
 
 
 def _axis(fit: PoissonResult) -> str:
-    return "training step" if axis_unit(fit) > 1 else "sequence index"
+    return axis_name(fit)
