@@ -84,22 +84,24 @@ class Texts:
         """Return the same with the texts of a passage as one unit, named by its first sequence."""
         if not len(self.near.texts):
             return self
-        repeated = np.isin(self.near.texts, self.names)
-        names = np.concatenate((self.names, self.near.texts[~repeated]))
-        counts = np.concatenate((self.duplicate_counts, np.ones((~repeated).sum(), np.int64)))
-        copies = np.concatenate((self.copies, self.near.texts[~repeated]))
-        begins = np.cumsum(counts) - counts
-        units = self.near.passages_of(names)
-        order = np.argsort(units, kind="stable")
-        counts, unit = counts[order], units[order]
-        rows = np.repeat(begins[order] - (np.cumsum(counts) - counts), counts)
-        rows = copies[rows + np.arange(len(rows))]
-        new = np.diff(unit, prepend=-1) != 0
-        edges = np.append((np.cumsum(counts) - counts)[new], len(rows))
-        several = np.repeat(np.diff(np.append(np.flatnonzero(new), len(unit))) > 1, np.diff(edges))
-        which = np.repeat(np.arange(len(edges) - 1), np.diff(edges))[several]
-        rows[several] = rows[several][np.lexsort((rows[several], which))]
-        return Texts(self.rows, unit[new], edges, rows)
+        joined = np.isin(self.names, self.near.texts)
+        alone = self.near.texts[~np.isin(self.near.texts, self.names)]
+        moved = np.repeat(joined, self.duplicate_counts)
+        rows = np.concatenate((self.copies[moved], alone))
+        units = self.near.passages_of(
+            np.concatenate((np.repeat(self.names[joined], self.duplicate_counts[joined]), alone))
+        )
+        order = np.lexsort((rows, units))
+        begins = np.flatnonzero(np.diff(units[order], prepend=-1))
+        counts = np.diff(begins, append=len(order))
+        # All others stay in their order: the joined ones are put between them.
+        others, sizes = self.names[~joined], self.duplicate_counts[~joined]
+        names = units[order][begins]
+        at = np.searchsorted(others, names)
+        ends = np.append(0, np.cumsum(sizes))
+        copies = np.insert(self.copies[~moved], np.repeat(ends[at], counts), rows[order])
+        edges = np.append(0, np.cumsum(np.insert(sizes, at, counts)))
+        return Texts(self.rows, np.insert(others, at, names), edges, copies)
 
     def __len__(self) -> int:
         """Return the number of texts, repeated or not."""
