@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from memtrace.engine.forward.neox import NeoXForward
+from memtrace.engine.forward.neox import neox_forward
 
 SHAPES = {
     "70m": (512, 6, 8),
@@ -70,7 +70,7 @@ def make_sequences(
     random = np.random.default_rng(0)
     sequences = random.integers(0, VOCABULARY, (n, PROMPT + LENGTH))
     matched = (random.random(n)[:, None] < SURVIVAL).sum(axis=1)
-    forward = NeoXForward(model, torch.float32, PROMPT + LENGTH)
+    forward = neox_forward(model, torch.float32, PROMPT + LENGTH)
     looked_at = np.flatnonzero(matched)
     for start in range(0, len(looked_at), batch):
         rows_of_batch = looked_at[start : start + batch]

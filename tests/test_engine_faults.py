@@ -12,8 +12,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 import memtrace.engine.build as build
 import memtrace.engine.engine as engine_module
 from memtrace.engine import Engine, Rules
+from memtrace.engine.forward.decoder import DecoderForward
 from memtrace.engine.forward.failures import ran_out_of_memory
-from memtrace.engine.forward.neox import NeoXForward
+from memtrace.engine.forward.neox import neox_forward
 from memtrace.engine.forward.transformers import GenericForward
 from memtrace.engine.switches import full_precision
 from memtrace.errors import ApproximationWarning, CapacityWarning, ModelError
@@ -34,14 +35,14 @@ def test_what_says_that_memory_has_ended(case, monkeypatch, error):  # noqa: F81
     """In the constructor too: it takes fewer sequences at once, and goes on."""
     assert ran_out_of_memory(error)
     model, sequences, matched = case("neox")
-    prompt = NeoXForward.prompt
+    prompt = DecoderForward.prompt
 
     def scarce(forward, tokens, keep):
         if len(tokens) > 12:
             raise error
         return prompt(forward, tokens, keep)
 
-    monkeypatch.setattr(NeoXForward, "prompt", scarce)
+    monkeypatch.setattr(DecoderForward, "prompt", scarce)
     with pytest.warns(CapacityWarning, match="out of memory with 24 .* going on with 12"):
         engine = Engine(model, Rules(), calibration=sequences[:24], dtype="float32")
     assert engine.record()["batch_size"] == 12
@@ -59,7 +60,7 @@ def test_no_memory_at_all_ends_the_constructor_in_one_line(case, monkeypatch):  
     def fail(*_, keep):
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes")
 
-    monkeypatch.setattr(NeoXForward, "prompt", fail)
+    monkeypatch.setattr(DecoderForward, "prompt", fail)
     with (
         pytest.warns(CapacityWarning),
         pytest.raises(ModelError, match="one sequence at a time") as e,
@@ -70,7 +71,7 @@ def test_no_memory_at_all_ends_the_constructor_in_one_line(case, monkeypatch):  
 
 def test_a_smaller_prompt_cache_is_made_when_the_larger_one_is_gone(case, monkeypatch):  # noqa: F811
     model, sequences, _ = case("neox")
-    forward, tokens = NeoXForward(model, torch.float32, 64), torch.from_numpy(sequences)
+    forward, tokens = neox_forward(model, torch.float32, 64), torch.from_numpy(sequences)
     with torch.inference_mode():
         forward.prompt(tokens[:20, :32], keep=1)
         before, empty = weakref.ref(forward._prompt_cache.keys), torch.empty

@@ -14,10 +14,10 @@ from transformers import (
     PreTrainedModel,
 )
 
-import memtrace.engine.forward.neox as neox
+import memtrace.engine.forward.decoder as decoder
 import memtrace.engine.forward.parallel as tiles
 from memtrace.engine.cascade import Forward
-from memtrace.engine.forward.neox import NeoXForward
+from memtrace.engine.forward.neox import neox_forward
 from memtrace.engine.forward.token_cache import TokenCache
 from memtrace.engine.forward.transformers import GenericForward, Read
 
@@ -84,24 +84,21 @@ def cached_logits(forward: Forward, tokens: torch.Tensor) -> torch.Tensor:
 def test_every_variant_against_transformers(name: str, tokens: torch.Tensor) -> None:
     model = random_neox(**VARIANTS[name])
     expected = model(tokens).logits[:, PROMPT - 1 :]
-    ours = cached_logits(NeoXForward(model, torch.float32, LENGTH), tokens)
+    ours = cached_logits(neox_forward(model, torch.float32, LENGTH), tokens)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_float64_rounds_nothing_to_float32(name: str, tokens: torch.Tensor) -> None:
     model = random_neox(**VARIANTS[name])
-    rotation = model.gpt_neox.rotary_emb(torch.zeros(()), torch.arange(LENGTH)[None])
-    whole, _ = NeoXForward(model, torch.float64, LENGTH).prompt(tokens, keep=LENGTH)
+    whole, _ = neox_forward(model, torch.float64, LENGTH).prompt(tokens, keep=LENGTH)
     # The same in steps differs in the last bits only if each of them is float64.
-    stepwise = cached_logits(NeoXForward(model, torch.float64, LENGTH), tokens)
-    logits = NeoXForward(model, torch.float64, LENGTH).logits(whole.flatten(0, 1))
+    stepwise = cached_logits(neox_forward(model, torch.float64, LENGTH), tokens)
+    logits = neox_forward(model, torch.float64, LENGTH).logits(whole.flatten(0, 1))
     logits = logits.view(5, LENGTH, -1)[:, PROMPT - 1 :]
     torch.testing.assert_close(stepwise, logits, rtol=1e-13, atol=1e-13)
-    # And it is the function that Transformers computes, with the rotation of float32 that it has.
-    model.gpt_neox.rotary_emb.forward = lambda *_, **__: tuple(part.double() for part in rotation)
-    model.set_attn_implementation("sdpa")
-    expected = model.double()(tokens).logits[:, PROMPT - 1 :]
+    # And it is the function that Transformers computes.
+    expected = cached_logits(GenericForward(model, torch.float64), tokens)
     torch.testing.assert_close(logits, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -109,13 +106,13 @@ def test_float64_rounds_nothing_to_float32(name: str, tokens: torch.Tensor) -> N
 def test_half_precision_is_near(name: str, tokens: torch.Tensor) -> None:
     model = random_neox(**VARIANTS[name])
     exact = model(tokens).logits[:, PROMPT - 1 :]
-    ours = cached_logits(NeoXForward(model, torch.bfloat16, LENGTH), tokens).float()
+    ours = cached_logits(neox_forward(model, torch.bfloat16, LENGTH), tokens).float()
     assert (ours - exact).std() < 0.02 * exact.std()
 
 
 def test_precise_logits_are_closer_than_the_logits(tokens: torch.Tensor) -> None:
     model = random_neox()
-    forward = NeoXForward(model, torch.bfloat16, LENGTH)
+    forward = neox_forward(model, torch.bfloat16, LENGTH)
     features = forward.prompt(tokens, keep=1)[0][:, 0]
     ids = torch.arange(83).expand(5, 83)
     precise = model.lm_head(model.gpt_neox.final_layer_norm(features))
@@ -124,7 +121,7 @@ def test_precise_logits_are_closer_than_the_logits(tokens: torch.Tensor) -> None
 
 
 def test_tiles_change_nothing(tokens: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = NeoXForward(random_neox(), torch.float32, LENGTH)
+    forward = neox_forward(random_neox(), torch.float32, LENGTH)
     whole, _ = forward.prompt(tokens, keep=2)
     monkeypatch.setitem(tiles.TILE_TOKENS, "cpu", 2 * LENGTH)
     tiled, _ = forward.prompt(tokens, keep=2)
@@ -136,11 +133,11 @@ def test_a_parallel_map_computes_what_one_does(
     tokens: torch.Tensor, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
 ) -> None:
     monkeypatch.setitem(tiles.TILE_TOKENS, "cpu", LENGTH)
-    alone, cache = NeoXForward(random_neox(), dtype, LENGTH).prompt(tokens, keep=2)
+    alone, cache = neox_forward(random_neox(), dtype, LENGTH).prompt(tokens, keep=2)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        forward = NeoXForward(random_neox(), dtype, LENGTH)
+        forward = neox_forward(random_neox(), dtype, LENGTH)
         for _ in range(20):
             together, shared = forward.prompt(tokens, keep=2)
             torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
@@ -164,12 +161,12 @@ def test_the_token_cache_brings_half_precision_nearer(
     name: str, tokens: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = random_neox(**VARIANTS[name])
-    exact, _ = NeoXForward(model, torch.float32, LENGTH).prompt(tokens, keep=LENGTH)
-    forward = NeoXForward(model, torch.bfloat16, LENGTH)
+    exact, _ = neox_forward(model, torch.float32, LENGTH).prompt(tokens, keep=LENGTH)
+    forward = neox_forward(model, torch.bfloat16, LENGTH)
     forward.prompt(tokens[:2], keep=1)  # now some of the rows are there, others not
     with_table, _ = forward.prompt(tokens, keep=LENGTH)
-    monkeypatch.setattr(neox, "TOKEN_CACHE_BUDGET", 0)
-    without, _ = NeoXForward(model, torch.bfloat16, LENGTH).prompt(tokens, keep=LENGTH)
+    monkeypatch.setattr(decoder, "TOKEN_CACHE_BUDGET", 0)
+    without, _ = neox_forward(model, torch.bfloat16, LENGTH).prompt(tokens, keep=LENGTH)
     assert (with_table - exact).std() < (without - exact).std() < 0.02 * exact.std()
 
 

@@ -9,8 +9,9 @@ from memtrace.engine.definition import EOS_RULES, Distribution, Rules
 
 if TYPE_CHECKING:
     from memtrace.engine.engine import Engine
+    from memtrace.engine.forward.families import reads_as_stored
 
-__all__ = ["EOS_RULES", "Distribution", "Engine", "Rules"]
+__all__ = ["EOS_RULES", "Distribution", "Engine", "Rules", "reads_as_stored"]
 
 
 if "torch" not in sys.modules:
@@ -18,8 +19,11 @@ if "torch" not in sys.modules:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+_HEAVY = {"Engine": "memtrace.engine.engine", "reads_as_stored": "memtrace.engine.forward.families"}
+
+
 def __getattr__(name: str) -> Any:
     """Load the engine, and with it torch, on first use (PEP 562)."""
-    if name != "Engine":
+    if name not in _HEAVY:
         raise AttributeError(f"module 'memtrace.engine' has no attribute {name!r}")
-    return import_module("memtrace.engine.engine").Engine
+    return getattr(import_module(_HEAVY[name]), name)

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from transformers import GPTNeoXForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from memtrace.engine.calibrate import float32_stage, half_stage, router_tolerance, spread
-from memtrace.engine.cascade import Forward, schedule
+from memtrace.engine.cascade import schedule
 from memtrace.engine.definition import Rules
-from memtrace.engine.forward.neox import NeoXForward
-from memtrace.engine.forward.transformers import GenericForward
+from memtrace.engine.forward.families import make_forward
 from memtrace.engine.kernels import MISS, UNDECIDED
 from memtrace.engine.stages import ExactStage, ToleranceStage
 from memtrace.errors import ApproximationWarning
@@ -32,7 +31,7 @@ def build_stages(
     """The precision stages for a model, from the fastest to the exact one.
 
     Args:
-        model: In float32, on its device.
+        model: On its device; in float32 unless we read it ourselves.
         rules: Lengths and EOS rule.
         sample: `(m, k + l)` token ids of the corpus, m at least 1.
         dtype: `float32`, `bfloat16`, `float16`, or `auto`: the fastest, rechecks included.
@@ -43,7 +42,7 @@ def build_stages(
     """
     routers = router_tolerance(model, sample)
     exact = ExactStage(
-        forward=_forward(model, torch.float64, rules, None),
+        forward=make_forward(model, torch.float64, rules.sequence_tokens),
         length=rules.continuation_tokens,
         mask_eos=rules.eos_rule == "mask-eos",
     )
@@ -57,15 +56,6 @@ def build_stages(
         fastest = [full]
     stops = _stops(fastest[0], sample)
     return [replace(stage, stops=stops) for stage in fastest], exact
-
-
-def _forward(
-    model: PreTrainedModel, dtype: torch.dtype, rules: Rules, routers: float | None
-) -> Forward:
-    """Our own forward pass where there is one for the model, else that of Transformers."""
-    if type(model) is GPTNeoXForCausalLM:
-        return NeoXForward(model, dtype, rules.sequence_tokens)
-    return GenericForward(model, dtype, routers)
 
 
 def _half_types(dtype: str, device: torch.device, *, routes: bool) -> list[torch.dtype]:
@@ -115,10 +105,11 @@ def _stage(
     routers: float | None,
 ) -> ToleranceStage:
     """A stage as large as its budgets allow, with tolerances and chunks still to be set."""
-    forward = _forward(model, dtype, rules, routers)
+    forward = make_forward(model, dtype, rules.sequence_tokens, routers)
     logits_budget, cache_budget = _budgets(model.device)
     rows = max(1, logits_budget // (forward.vocabulary * dtype.itemsize))
-    most = max(1, min(rows, cache_budget // _cached_bytes(model, dtype, rules.prompt_tokens)))
+    cached = forward.cache_width * dtype.itemsize * rules.prompt_tokens
+    most = max(1, min(rows, cache_budget // cached))
     stops = tuple(min(2**i, rules.continuation_tokens) for i in range(9))
     return ToleranceStage(
         forward=forward,
@@ -139,13 +130,6 @@ def _budgets(device: torch.device) -> tuple[int, int]:
     return free // 8, free // 4
 
 
-def _cached_bytes(model: PreTrainedModel, dtype: torch.dtype, tokens: int) -> int:
-    """Bytes of the keys and values of a sequence."""
-    config = model.config.get_text_config()
-    width: int = config.num_hidden_layers * config.hidden_size
-    return 2 * width * dtype.itemsize * tokens
-
-
 def pass_size(model: PreTrainedModel, stage: ToleranceStage, rules: Rules) -> int:
     """Sequences in a pass over whole sequences, which no batch size changes.
 
@@ -153,7 +137,8 @@ def pass_size(model: PreTrainedModel, stage: ToleranceStage, rules: Rules) -> in
     keys and values allow.
     """
     tokens = rules.sequence_tokens - 1
-    cached = _budgets(model.device)[1] // _cached_bytes(model, stage.forward.dtype, tokens)
+    width = stage.forward.cache_width * stage.forward.dtype.itemsize
+    cached = _budgets(model.device)[1] // (width * tokens)
     most = max(1, min(stage.max_rows // stage.length, cached))
     if model.device.type == "cuda":
         return 1 << (min(most, LARGEST_PASS).bit_length() - 1)

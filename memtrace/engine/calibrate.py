@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import GPTNeoXForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
+from memtrace.engine.forward.families import decoder_of
 from memtrace.engine.forward.transformers import GenericForward
 from memtrace.engine.margins import margins, top_competitors
 from memtrace.engine.stages import ExactStage, Stage, ToleranceStage, on_device
@@ -34,7 +35,7 @@ class Margins:
 
 def router_tolerance(model: PreTrainedModel, sample: np.ndarray) -> float | None:
     """How far float32 moves the gaps of the routers' choices; None for a model without routers."""
-    if type(model) is GPTNeoXForCausalLM:
+    if decoder_of(model, sample.shape[1]) is not None:
         return None
     fast, exact = GenericForward(model, torch.float32), GenericForward(model, torch.float64)
     tokens = on_device(spread(sample, EXACT_SEQUENCES)[:, :-1], model.device)

@@ -17,6 +17,8 @@ class Forward(Protocol):
     dtype: torch.dtype
     device: torch.device
     vocabulary: int
+    cache_width: int
+    """Numbers that are kept of a token: keys and values of all layers."""
     router_tolerance: float | None
     """Gaps of a router that rounding may have closed: the logits after them are all equal."""
 

@@ -110,6 +110,24 @@ def read_limits(folder: Path) -> ModelLimits:
     return ModelLimits(_positions(text), getattr(text, "vocab_size", None))
 
 
+def read_config(folder: Path) -> "PretrainedConfig":
+    """Read the configuration of a model, as Transformers does.
+
+    Raises:
+        ModelError: It cannot be read, or is of a model type that Transformers does not know.
+    """
+    from transformers import AutoConfig
+
+    try:
+        with quiet_transformers():
+            config: PretrainedConfig = AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+    except Exception as error:  # Transformers raises whatever its parsers raise
+        raise ModelError(f"cannot read {folder / 'config.json'}: {first_line(error)}") from error
+    return config
+
+
 def _positions(config: "PretrainedConfig") -> int | None:
     kind = config.model_type
     if kind in _OTHER_NAMES:

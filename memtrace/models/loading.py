@@ -1,14 +1,16 @@
 """Load a causal language model from its weight files, onto a device."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from memtrace.errors import ModelError, first_line
 from memtrace.models.completeness import check_completeness
+from memtrace.models.limits import read_config
 from memtrace.models.probe import check_causality
 from memtrace.models.quiet import quiet_transformers
+from memtrace.models.stored import check_memory, stored_type
 from memtrace.models.weights import Weights
 
 if TYPE_CHECKING:
@@ -59,16 +61,22 @@ def describe_device(device: "torch.device") -> str:
 
 
 def load_model(
-    weights: Weights, device: "torch.device", tokens: int = _TOKENS
+    weights: Weights,
+    device: "torch.device",
+    tokens: int = _TOKENS,
+    as_stored: Callable[[Any, int], bool] | None = None,
 ) -> "PreTrainedModel":
-    """Load a causal LM in float32, the type of the canonical result, ready for inference.
+    """Load a causal LM, ready for inference, in float32: the type of the canonical result.
 
-    Half-precision weights are widened exactly.
+    Half-precision weights are widened exactly, or left as they are for who widens them himself.
 
     Args:
         weights: The files, as `fetch_weights` found and hashed them.
         device: Where the model is to be.
         tokens: Length of the sequences that it is to decide, prompt and continuation together.
+        as_stored: Of a configuration and that length: are weights that are all of one half type
+            left in it? Who says so reads from left to right by himself: Transformers' own reading
+            is not probed.
 
     Raises:
         ModelError: The files are not a causal LM that Transformers can load, do not hold exactly
@@ -78,7 +86,11 @@ def load_model(
     import torch
 
     weights.check_unchanged()
-    model, info = _from_pretrained(weights)
+    dtype = torch.float32
+    if as_stored is not None and as_stored(read_config(weights.folder), tokens):
+        dtype = stored_type(weights.folder, weights.files)
+    check_memory(weights, dtype, device)
+    model, info = _from_pretrained(weights, dtype)
     check_completeness(info, weights.folder)
     # Through the base class: Transformers' own overrides are not typed.
     module: torch.nn.Module = model
@@ -86,20 +98,22 @@ def load_model(
     if device.type == "cpu":
         _read_into_memory(module)
     weights.check_unchanged()
-    check_causality(model, tokens)
+    if dtype == torch.float32:
+        check_causality(model, tokens)
     return model
 
 
-def _from_pretrained(weights: Weights) -> tuple["PreTrainedModel", Mapping[str, Any]]:
+def _from_pretrained(
+    weights: Weights, dtype: "torch.dtype"
+) -> tuple["PreTrainedModel", Mapping[str, Any]]:
     """Return a model and what Transformers tells of its loading."""
-    import torch
     from transformers import AutoModelForCausalLM
 
     try:
         with _ONE_AT_A_TIME, quiet_transformers():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 weights.folder,
-                dtype=torch.float32,
+                dtype=dtype,
                 local_files_only=True,
                 weights_only=True,
                 use_safetensors=any(name.endswith(".safetensors") for name in weights.files),

@@ -173,7 +173,7 @@ class CheckpointScan:
         calibration = plan.corpus.take(rows, tokens, plan.rules.offset)
         device = choose_device(self._device)
         reporter.stage("loading model")
-        model = load_model(self._weights, device, tokens)
+        model = load_model(self._weights, device, tokens, engine.reads_as_stored)
         folder = self._weights.folder
         logger.debug("%s: weights of %s are on %s", self.run.label, folder, self._device)
         reporter.stage("calibrating")

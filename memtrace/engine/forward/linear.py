@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own abbreviation)
 from torch import Tensor, nn
-from transformers.activations import GELUActivation
+from transformers.activations import GELUActivation, SiLUActivation
 
 Linear = Callable[[Tensor], Tensor]
 
@@ -29,6 +29,53 @@ def linear(layer: nn.Linear, dtype: torch.dtype, activation: nn.Module | None = 
         return _onednn_linear(weight, bias, "gelu")
     inner = _onednn_linear(weight, bias, "none")
     return lambda x: activation(inner(x))
+
+
+def side_by_side(layers: list[nn.Linear], dtype: torch.dtype) -> Linear:
+    """Layers that read the same as one: `(..., in)` to all their results, one after the other."""
+    first = layers[0].weight
+    if first.dtype == dtype and not (dtype == torch.bfloat16 and _onednn_has(first)):
+        # Weights are shared: one matrix of all would be a copy.
+        apart = [linear(layer, dtype) for layer in layers]
+        return lambda x: torch.cat([each(x) for each in apart], dim=-1)
+    weight = torch.cat([layer.weight.detach().to(dtype) for layer in layers])
+    bias = None
+    if any(layer.bias is not None for layer in layers):
+        bias = torch.cat([_bias(layer).to(dtype) for layer in layers])
+    if _onednn_has(weight):
+        return _onednn_linear(weight, bias, "none")
+    return lambda x: F.linear(x.to(dtype), weight, bias)
+
+
+def gated(
+    gate: nn.Linear, up: nn.Linear, down: nn.Linear, activation: nn.Module, dtype: torch.dtype
+) -> Linear:
+    """`down(activation(gate(x)) * up(x))`, rounded to `dtype` after each product."""
+    last = linear(down, dtype)
+    first, second = (layer.weight.detach().to(dtype) for layer in (gate, up))
+    biases = [None if each.bias is None else each.bias.detach().to(dtype) for each in (gate, up)]
+    if not (_onednn_has(first) and isinstance(activation, nn.SiLU | SiLUActivation)):
+
+        def apart(x: Tensor) -> Tensor:
+            x = x.to(dtype)
+            inner = activation(F.linear(x, first, biases[0]))
+            return last(inner * F.linear(x, second, biases[1]))
+
+        return apart
+    operations = torch.ops.mkldnn
+    if dtype == torch.bfloat16:
+        first, second = (operations._reorder_linear_weight(w, None) for w in (first, second))
+
+    def fused(x: Tensor) -> Tensor:
+        x = x.to(dtype)
+        inner = operations._linear_pointwise(x, first, biases[0], "swish", [], "none")
+        return last(operations._linear_pointwise.binary(x, inner, second, biases[1], "mul"))
+
+    return fused
+
+
+def _bias(layer: nn.Linear) -> Tensor:
+    return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias.detach()
 
 
 def _onednn_has(weight: Tensor) -> bool:

@@ -25,6 +25,15 @@ def vocabulary(model: PreTrainedModel) -> int:
     return next(model.get_input_embeddings().parameters()).shape[0]
 
 
+def _cache_width(model: PreTrainedModel) -> int:
+    """Keys and values of all layers, of one token; heads may share them."""
+    config: Any = model.config.get_text_config()
+    heads = config.num_attention_heads if hasattr(config, "num_attention_heads") else 1
+    size = getattr(config, "head_dim", None) or config.hidden_size // (heads or 1)
+    shared = getattr(config, "num_key_value_heads", None) or heads
+    return 2 * int(config.num_hidden_layers) * int(shared) * int(size)
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """Sequences read so far."""
@@ -61,6 +70,7 @@ class GenericForward:
         """
         self.dtype, self.device = dtype, model.device
         self.vocabulary = vocabulary(model)
+        self.cache_width = _cache_width(model)
         self.router_tolerance = router_tolerance
         self._model, self._name = model, name_of(model)
         self._cache_works = True

@@ -1,0 +1,55 @@
+"""Which models have a forward pass of our own; all others go through Transformers."""
+
+from typing import Any
+
+import torch
+from transformers import GPTNeoXForCausalLM, PreTrainedModel
+
+from memtrace.engine.forward.decoder import Decoder, DecoderForward
+from memtrace.engine.forward.llama import LLAMAS, llama_decoder
+from memtrace.engine.forward.neox import neox_decoder
+from memtrace.engine.forward.transformers import GenericForward
+
+_OURS = {"gpt_neox", "llama", "mistral", "olmo2", "qwen2", "qwen3"}
+_FIXED_ROTATIONS = {"default", "linear", "llama3", "yarn"}
+"""Rotary embeddings whose frequencies do not depend on the length of a sequence."""
+
+
+def make_forward(
+    model: PreTrainedModel, dtype: torch.dtype, positions: int, routers: float | None = None
+) -> DecoderForward | GenericForward:
+    """The forward pass of a model in one precision.
+
+    Args:
+        model: A causal language model.
+        dtype: The precision.
+        positions: No sequence is longer than so many tokens.
+        routers: See `GenericForward`.
+    """
+    decoder = decoder_of(model, positions)
+    if decoder is None:
+        return GenericForward(model, dtype, routers)
+    return DecoderForward(model, decoder, dtype, positions)
+
+
+def decoder_of(model: PreTrainedModel, positions: int) -> Decoder | None:
+    """How we read a model; None if Transformers has to."""
+    if not is_plain(model.config, positions):
+        return None
+    if isinstance(model, GPTNeoXForCausalLM):
+        return neox_decoder(model)
+    return llama_decoder(model) if type(model) in LLAMAS else None
+
+
+def reads_as_stored(config: Any, positions: int) -> bool:
+    """Is a model of this configuration read by us, so that its weights stay as they are stored?"""
+    return config.model_type in _OURS and is_plain(config, positions)
+
+
+def is_plain(config: Any, positions: int) -> bool:
+    """Does every position see all before it, by rotations that are always the same?"""
+    rope = getattr(config, "rope_parameters", None) or {}
+    window = getattr(config, "sliding_window", None)
+    return rope.get("rope_type", "default") in _FIXED_ROTATIONS and (
+        window is None or window >= positions
+    )
