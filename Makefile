@@ -6,7 +6,7 @@ export OMP_WAIT_POLICY ?= passive
 RUNS := demo-run/runs
 FIGURES := demo-run/figures
 
-.PHONY: demo test docs bench clean
+.PHONY: demo test docs bench gpu-check clean
 
 demo: .venv/ready
 	$(BIN)/memtrace scan --model demo --step all --include-unexposed --runs $(RUNS)
@@ -30,6 +30,11 @@ bench: .venv/bench-ready
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/statistics.py scale
+
+# On a machine with a CUDA device, with torch, CuPy and pytest: some five minutes. The interpreter is that
+# of the shell, because .venv has torch for the CPU.
+gpu-check:
+	python3 -m benchmarks.gpu_check --output gpu-check
 
 clean:
 	rm -rf .venv demo-run build dist docs/_build docs/notebooks *.egg-info

@@ -24,7 +24,7 @@ import memtrace.engine.engine as engine_module
 from memtrace.engine import Engine, Rules
 from memtrace.engine.cascade import schedule
 from memtrace.engine.definition import matched_tokens
-from memtrace.engine.forward.transformers import GenericForward
+from memtrace.engine.forward.decoder import DecoderForward
 from memtrace.errors import ApproximationWarning, CapacityWarning, CorpusError, ModelError
 
 Case = tuple[PreTrainedModel, np.ndarray, np.ndarray]
@@ -307,14 +307,14 @@ def test_calibration_is_spread_over_the_whole_sample(
     sample = np.tile(sequences, (6, 1))
     sample[:, 0] = np.arange(len(sample)) * VOCABULARY // len(sample)  # the sequence's place
     measured: dict[torch.dtype, set[int]] = {}
-    prompt = GenericForward.prompt
+    prompt = DecoderForward.prompt
 
-    def noted(forward: GenericForward, tokens: torch.Tensor, keep: int) -> object:
+    def noted(forward: DecoderForward, tokens: torch.Tensor, keep: int) -> object:
         if keep == 32:
             measured.setdefault(forward.dtype, set()).update(tokens[:, 0].tolist())
         return prompt(forward, tokens, keep)
 
-    monkeypatch.setattr(GenericForward, "prompt", noted)
+    monkeypatch.setattr(DecoderForward, "prompt", noted)
     Engine(model, Rules(), calibration=sample, dtype="bfloat16")
     assert set(measured) == {torch.float64, torch.float32, torch.bfloat16}
     for places in measured.values():
@@ -370,8 +370,11 @@ def test_the_record_is_json_and_counts(case: Callable[..., Case]) -> None:
     ),
     step=st.floats(0.01, 2),
     token=st.floats(0.01, 2),
+    most=st.sampled_from([None, 2, 3]),
 )
-def test_the_schedule_costs_least_of_all(survival: np.ndarray, step: float, token: float) -> None:
+def test_the_schedule_costs_least_of_all(
+    survival: np.ndarray, step: float, token: float, most: int | None
+) -> None:
     length = len(survival)
 
     def cost(stops: tuple[int, ...]) -> float:
@@ -383,7 +386,8 @@ def test_the_schedule_costs_least_of_all(survival: np.ndarray, step: float, toke
         (1, *some, length) if length > 1 else (1,)
         for size in range(len(inner) + 1)
         for some in itertools.combinations(inner, size)
+        if most is None or size + 2 <= most
     ]
-    stops = schedule(survival, step, token)
+    stops = schedule(survival, step, token, most)
     assert stops in chosen
     assert cost(stops) <= min(map(cost, chosen)) + 1e-9

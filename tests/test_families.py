@@ -151,15 +151,15 @@ def test_a_decoder_that_is_deeper_than_its_cache_is_read_without_one() -> None:
 def test_what_a_forward_pass_raises_names_model_precision_and_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = random_model("llama")
+    model = random_model("gpt2")
     sequences = generated(model, RULES, 20)
     engine = Engine(model, RULES, calibration=sequences, dtype="float32")
 
     def fail(*_: object, **__: object) -> None:
         raise IndexError("index out of range in self")
 
-    monkeypatch.setattr(type(model.model), "forward", fail)
-    expected = r"LlamaForCausalLM .*float32 .*20 sequences of 12 tokens: IndexError: index out of"
+    monkeypatch.setattr(type(model.transformer), "forward", fail)
+    expected = r"GPT2LMHeadModel .*float32 .*20 sequences of 12 tokens: IndexError: index out of"
     with pytest.raises(ModelError, match=expected) as caught:
         engine.matched_tokens(sequences)
     assert "\n" not in str(caught.value)

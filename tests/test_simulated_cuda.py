@@ -16,6 +16,7 @@ from memtrace.engine import stages as stages_module
 from memtrace.engine.kernels import cuda as kernels
 from memtrace.engine.kernels import decide, matched_tokens
 from memtrace.errors import CapacityWarning, ModelError
+from memtrace.models import stored
 from memtrace.models.loading import describe_device, visible_devices
 
 RULES = Rules(prompt_tokens=4, continuation_tokens=4)
@@ -90,6 +91,22 @@ def test_likelihoods_are_those_of_a_cpu(case, device, family, dtype, distributio
     away = 2.0 if dtype == "bfloat16" else 1e-4
     np.testing.assert_allclose(found.log_likelihood, expected.log_likelihood, rtol=0, atol=away)
     assert engine.record()["likelihood"]["dtype"] == ("float32" if dtype == "auto" else dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("family", ["gpt_neox", "llama"])
+def test_the_host_waits_three_times_in_a_batch(case, device, family, dtype):
+    """After each chunk but the last, and for the answer; whatever was met before."""
+    model, sequences, _ = case(family)
+    engine = Engine(model.to("cuda"), RULES, calibration=sequences, dtype=dtype, batch_size=6)
+    (first, *_), every = engine.stages, np.ones((N, RULES.continuation_tokens), bool)
+    assert len(first.stops) <= 3
+    device.reset()
+    with torch.inference_mode():
+        outcomes = first.outcomes(sequences, every)
+    batches = -(-N // 6)
+    assert device.host_waits <= 3 * batches, device.where
+    assert len(np.unique(outcomes)) > 1
 
 
 def test_what_does_not_fit_is_halved(case, device):
@@ -210,6 +227,7 @@ def test_every_line_for_a_device_has_run(case, device):
         test_a_decision_on_a_device_needs_rows_in_one_piece_and_may_be_empty(device)
         test_a_stream_that_speaks_the_newer_protocol_is_given_as_it_is(device)
         assert visible_devices("auto") == ["cuda:0"]
+        assert stored._free(torch.device("cuda", 0)) == device.memory - device.allocated
         assert describe_device(torch.device("cuda", 0)) == "simulated CUDA device"
     wanted = set(lines.for_cuda())
     files = Counter(path.rsplit("/", 1)[1] for path, _ in wanted)

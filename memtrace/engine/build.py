@@ -23,6 +23,7 @@ LARGEST_BATCH = 1024
 LARGEST_PASS = 256  # whole sequences on a CUDA device
 CORE_TOKENS = 1024  # read at once by one core
 TIMED_SEQUENCES = 64
+CUDA_CHUNKS = 3
 
 
 def build_stages(
@@ -175,4 +176,6 @@ def _stops(stage: ToleranceStage, sample: np.ndarray) -> tuple[int, ...]:
     seconds, _ = _time_first_token(stage, timed)
     prompt = timed.shape[1] - stage.length
     step, _ = _time_first_token(stage, timed[:1])
-    return schedule(survival, step, seconds / (len(timed) * prompt) * stage.batch_size)
+    # After each chunk but the last the host waits for the device.
+    most = CUDA_CHUNKS if stage.forward.device.type == "cuda" else None
+    return schedule(survival, step, seconds / (len(timed) * prompt) * stage.batch_size, most)

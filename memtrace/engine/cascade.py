@@ -53,6 +53,8 @@ def cascade(
     open_decisions: Tensor,
     stops: tuple[int, ...],
     max_rows: int,
+    *,
+    all_open: bool,
 ) -> Tensor:
     """Decide continuation tokens in growing chunks; a sequence leaves at its first miss.
 
@@ -66,6 +68,8 @@ def cascade(
         open_decisions: `(n, l)`, which decisions to make; the others count as matches.
         stops: The chunks: decisions [0, 1), [1, stops[1]), ..., the last stop being l.
         max_rows: The most rows of logits in one step; chunks are cut to it.
+        all_open: Are all decisions open? Then the host waits for the device only to learn how many
+            sequences go on.
 
     Returns:
         Outcomes `(n, l)`, uint8; MATCH where no decision was made.
@@ -77,12 +81,21 @@ def cascade(
     features, cache = forward.prompt(tokens[:, :prompt], keep=1)
     start, stop = 0, 1
     while True:
-        row, column = open_decisions[alive, start:stop].nonzero(as_tuple=True)
-        where = alive[row], column + start
-        targets = tokens[where[0], prompt + where[1]]
-        if len(targets):
-            outcomes[where] = decide(features[row, column], targets)
-        going = (outcomes[alive, start:stop] != MISS).all(1) & open_decisions[alive, stop:].any(1)
+        if all_open:
+            targets = tokens[alive, prompt + start : prompt + stop]
+            decided = decide(features.flatten(0, 1), targets.flatten()).view(targets.shape)
+            outcomes[alive, start:stop] = decided
+            if stop == length:
+                return outcomes
+            going = (decided != MISS).all(1)
+        else:
+            row, column = open_decisions[alive, start:stop].nonzero(as_tuple=True)
+            where = alive[row], column + start
+            targets = tokens[where[0], prompt + where[1]]
+            if len(targets):
+                outcomes[where] = decide(features[row, column], targets)
+            going = (outcomes[alive, start:stop] != MISS).all(1)
+            going &= open_decisions[alive, stop:].any(1)
         rows = going.nonzero()[:, 0]
         if not len(rows):
             return outcomes
@@ -93,7 +106,9 @@ def cascade(
         features, cache = forward.extend(read, cache, rows)
 
 
-def schedule(survival: np.ndarray, step_cost: float, token_cost: float) -> tuple[int, ...]:
+def schedule(
+    survival: np.ndarray, step_cost: float, token_cost: float, most: int | None = None
+) -> tuple[int, ...]:
     """The chunks that cost least in expectation.
 
     A chunk [i, j) costs `step_cost + token_cost * survival[i - 1] * (j - i)`: what every step costs
@@ -103,16 +118,29 @@ def schedule(survival: np.ndarray, step_cost: float, token_cost: float) -> tuple
         survival: `(l,)`, the share of sequences that are still right after decisions 0..j.
         step_cost: Seconds of a step with hardly any token.
         token_cost: Seconds to read one token of all sequences of a batch.
+        most: Chunks, at least 2; None for any number.
 
     Returns:
         Ascending ends of the chunks, from 1 to l.
     """
     length = len(survival)
-    # best[i]: cost and ends of the chunks from decision i on.
-    best: list[tuple[float, tuple[int, ...]]] = [(0.0, ())] * (length + 1)
-    for i in range(length - 1, 0, -1):
-        best[i] = min(
-            (step_cost + token_cost * survival[i - 1] * (j - i) + best[j][0], (j, *best[j][1]))
-            for j in range(i + 1, length + 1)
-        )
+    left = length if most is None else most - 1
+    # best[i]: cost and ends of at most so many chunks from decision i on.
+    nothing: tuple[float, tuple[int, ...]] = (np.inf, ())
+    best = [*[nothing] * length, (0.0, nothing[1])]
+    for _ in range(left):
+        before = best
+        chosen = [
+            min(
+                (
+                    step_cost + token_cost * survival[i - 1] * (j - i) + before[j][0],
+                    (j, *before[j][1]),
+                )
+                for j in range(i + 1, length + 1)
+            )
+            for i in range(1, length)
+        ]
+        best = [nothing, *chosen, before[-1]]
+        if best == before:
+            break
     return (1, *best[1][1])

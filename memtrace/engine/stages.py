@@ -12,6 +12,8 @@ from memtrace.engine.kernels import MATCH, MISS, NOT_FINITE, UNDECIDED, decide
 from memtrace.engine.margins import decide_exactly, top_competitors
 from memtrace.errors import ModelError
 
+FINE_LEAST, FINE_SHARE = 16, 8  # rows of a step that a CUDA device decides more finely: 16 + 1/8
+
 
 @dataclass(frozen=True, slots=True)
 class ToleranceStage:
@@ -40,7 +42,13 @@ class ToleranceStage:
             moved = prefetch_to_device(cut, self.forward.device)
             for batch, (tokens, open_batch) in zip(batches, moved, strict=True):
                 decided = cascade(
-                    self.forward, self._decide, tokens, open_batch, self.stops, self.max_rows
+                    self.forward,
+                    self._decide,
+                    tokens,
+                    open_batch,
+                    self.stops,
+                    self.max_rows,
+                    all_open=bool(open_decisions[batch].all()),
                 )
                 outcomes[batch] = decided.cpu().numpy()
         return outcomes
@@ -52,8 +60,10 @@ class ToleranceStage:
 
     def refine(self, outcomes: Tensor, features: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
         """Decide what the logits leave undecided by more precise ones of the top competitors."""
-        rows = (outcomes == UNDECIDED).nonzero()[:, 0]
-        if self.fine_tolerance is not None and len(rows):
+        if self.fine_tolerance is None or not len(outcomes):
+            return outcomes
+        rows = _undecided(outcomes)
+        if len(rows):
             near, targets = logits[rows].float(), targets[rows]
             ids = top_competitors(near, targets, self.mask_eos)
             few = self.forward.precise_logits(features[rows], ids)
@@ -61,8 +71,22 @@ class ToleranceStage:
             # a tolerance of 0 would decide by the place among the competitors, not by the id.
             spread = near.std(1).nan_to_num(nan=torch.inf)
             tolerance = (self.fine_tolerance * spread).clamp_min(torch.finfo(torch.float32).tiny)
-            outcomes[rows] = decide(few, torch.zeros_like(targets), tolerance, mask_eos=False)
+            finer = decide(few, torch.zeros_like(targets), tolerance, mask_eos=False)
+            outcomes[rows] = torch.where(outcomes[rows] == UNDECIDED, finer, outcomes[rows])
         return outcomes
+
+
+def _undecided(outcomes: Tensor) -> Tensor:
+    """Which rows are undecided; on CUDA a fixed number of rows, with as many of them as there are.
+
+    To know how many they are the host would wait for the device. What is beyond the number stays
+    undecided, and the next stage decides it.
+    """
+    undecided = outcomes == UNDECIDED
+    if outcomes.device.type == "cuda":
+        most = min(len(outcomes), FINE_LEAST + len(outcomes) // FINE_SHARE)
+        return undecided.float().topk(most).indices
+    return undecided.nonzero()[:, 0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,15 @@ class TokenCache:
         """
         self._compute, self._columns = compute, columns
         self._known = torch.zeros(vocabulary, dtype=torch.bool, device=columns[0].device)
+        self._complete = False
+        if columns[0].device.type == "cuda":  # to see what is new the host would wait each time
+            self.learn(torch.arange(vocabulary, device=columns[0].device))
+            self._complete = True
 
     def learn(self, tokens: Tensor) -> None:
         """Compute the rows of tokens that were not met before."""
+        if self._complete:
+            return
         met = torch.unique(tokens)
         for new in met[~self._known[met]].split(ROWS_AT_ONCE):
             for column, rows in zip(self._columns, self._compute(new), strict=True):
