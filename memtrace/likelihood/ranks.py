@@ -48,7 +48,7 @@ def rank_correlation(values: FloatArray, seed: int | np.random.SeedSequence = 0)
 
     The interval is tanh(atanh rho -+ 1.96 sqrt((1 + rho^2 / 2) / (n - 3))) (Bonett and Wright 2000,
     Psychometrika 65:23); the p-value that of all permutations below 10 rows, of 9,999 drawn ones
-    below 100, else 2 sf(|rho| sqrt(n - 1)).
+    below 100, else ``2 sf(|rho| sqrt(n - 1))``.
 
     Args:
         values: In order of training, shape (n,).
@@ -73,7 +73,7 @@ def partial_correlation(values: FloatArray, baseline: FloatArray) -> RankCorrela
     """Correlate what a baseline leaves of the ranks of values and of their order.
 
     Residuals of rank(order) and rank(value) on rank(baseline), their Pearson correlation r; p is
-    2 sf(|r| sqrt(n - 2)), the interval that of `rank_correlation` with one row less.
+    ``2 sf(|r| sqrt(n - 2))``, the interval that of `rank_correlation` with one row less.
 
     Args:
         values: In order of training, shape (n,).
