@@ -1,5 +1,6 @@
 """`memtrace report`: every page that a folder of runs allows, and an index."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from memtrace.point_process import PoissonFit
     from memtrace.report.page import Page
     from memtrace.runs.run import Run
+    from memtrace.texts.memorized import MemorizedTexts
 
+logger = logging.getLogger("memtrace")
 ORDER = "order.html"
 
 
@@ -67,6 +70,8 @@ def report(
     memtrace report runs --output report
     memtrace report runs --evals pythia/evals --output report
     """
+    from memtrace.report.page import page_html
+    from memtrace.report.texts_page import texts_page, title_of
     from memtrace.runs.events import is_finished
     from memtrace.runs.run import find_runs
 
@@ -78,14 +83,18 @@ def report(
         **({"abilities.html": lambda: _abilities(evals, seed)} if evals else {}),
     }
     fits = _fits(found, duplicates, seed)
+    texts = _texts(runs, found, duplicates)
     pages, left_out = _built(builders)
-    pages = _with_order(fits, left_out) | pages
+    pages = _with_order(fits, texts, left_out) | pages
     links = [(name, page.question) for name, page in pages.items()]
+    links += [(name, title_of(one)) for name, one in texts.items()]
     with writing_to(output):
         for name, page in pages.items():
-            _write(output / name, replace(page, links=links))
-    document = {"pages": [str(output / name) for name in pages], "left_out": left_out}
-    print_result(document, json, lambda: _printed(output, pages, left_out))
+            _write(output / name, page_html(replace(page, links=links)))
+        for name, one in texts.items():
+            _write(output / name, texts_page(one, links))
+    document = {"pages": [str(output / name) for name, _ in links], "left_out": left_out}
+    print_result(document, json, lambda: _printed(output, links, left_out))
 
 
 def _built(
@@ -116,7 +125,9 @@ def _fits(found: "list[Run]", duplicates: Path | None, seed: int) -> "list[tuple
 
 
 def _with_order(
-    fits: "list[tuple[Run, PoissonFit]]", left_out: dict[str, str]
+    fits: "list[tuple[Run, PoissonFit]]",
+    texts: "dict[str, MemorizedTexts]",
+    left_out: dict[str, str],
 ) -> "dict[str, Page]":
     from memtrace.errors import RunError
     from memtrace.point_process.overview import overview_page
@@ -127,8 +138,31 @@ def _with_order(
     chosen = [(f"{run.suite}/{run.model}", run.step, fit) for run, fit in fits]
     return {
         "index.html": overview_page(chosen, ORDER, left_out),
-        ORDER: fit_page([fit for _, fit in fits]),
+        ORDER: fit_page([fit for _, fit in fits], texts=[_address(run, texts) for run, _ in fits]),
     }
+
+
+def _texts(runs: Path, found: "list[Run]", duplicates: Path | None) -> "dict[str, MemorizedTexts]":
+    """Return the page's name and the texts of each model whose corpus is at hand."""
+    from memtrace.errors import MemtraceError
+    from memtrace.texts.memorized import memorized_texts
+
+    pages: dict[str, MemorizedTexts] = {}
+    with show_progress("Reading texts", len(by_model(found)), "models") as advance:
+        for suite, model in by_model(found):
+            try:
+                read = memorized_texts(runs, suite=suite, model=model, duplicates=duplicates)
+            except MemtraceError as error:
+                logger.warning("no page of texts for %s/%s: %s", suite, model, error)
+            else:
+                pages |= {f"texts-{len(pages) + 1}.html": one for one in read}
+            advance(1)
+    return pages
+
+
+def _address(run: "Run", texts: "dict[str, MemorizedTexts]") -> str:
+    mine = (run.suite, run.model)
+    return next((name for name, one in texts.items() if (one.suite, one.model) == mine), "")
 
 
 def _likelihoods(found: "list[Run]", duplicates: Path | None, seed: int) -> "Page":
@@ -180,14 +214,12 @@ def _abilities(evals: Path, seed: int) -> "Page":
     return ability_page(emergence_of_abilities(evals, 0.5, seed))
 
 
-def _write(path: Path, page: "Page") -> None:
-    from memtrace.report.page import page_html
-
-    path.write_text(page_html(page), encoding="utf-8")
+def _write(path: Path, page: str) -> None:
+    path.write_text(page, encoding="utf-8")
 
 
-def _printed(output: Path, pages: "dict[str, Page]", left_out: dict[str, str]) -> str:
-    width = max(map(len, pages))
-    lines = [f"{name:{width}}  {page.question}" for name, page in pages.items()]
+def _printed(output: Path, links: list[tuple[str, str]], left_out: dict[str, str]) -> str:
+    width = max(len(name) for name, _ in links)
+    lines = [f"{name:{width}}  {title}" for name, title in links]
     lines += [f"left out: {title.lower()}: {reason}" for title, reason in left_out.items()]
     return "\n".join([*lines, f"Open {output / 'index.html'}"])

@@ -72,37 +72,44 @@ LIMITS = (
 OF_COPIES = "copies of one text share one result: rates and effects are those of texts."
 
 
-def fit_page(fits: Sequence[PoissonResult], drawings: Sequence[Drawings] | None = None) -> Page:
+def fit_page(
+    fits: Sequence[PoissonResult],
+    drawings: Sequence[Drawings] | None = None,
+    texts: Sequence[str] | None = None,
+) -> Page:
     """Return the page of one fit or several.
 
     Args:
         fits: What to show.
         drawings: The figures of each fit, where they are drawn already.
+        texts: For each fit the page that lists its texts, or nothing.
     """
+    pages = texts or [""] * len(fits)
     if len(fits) == 1:
         drawn = (drawings or draw_all(fits))[0]
-        return page_of(QUESTION, [finding(fits[0], drawn)], None, METHODS)
+        return page_of(QUESTION, [finding(fits[0], drawn, texts=pages[0])], None, METHODS)
     few = len(fits) <= FEW
     pictures: Sequence[Drawings] = [{}] * len(fits)
     if few:
         pictures = drawings or draw_all(fits)
     findings = [
-        finding(fit, drawn, name=f"fit-{i + 1}")
+        finding(fit, drawn, name=f"fit-{i + 1}", texts=pages[i])
         for i, (fit, drawn) in enumerate(zip(fits, pictures, strict=True))
     ]
     return page_of(QUESTION, findings, _summary(fits, findings), METHODS)
 
 
-def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit") -> Finding:
+def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit", texts: str = "") -> Finding:
     """Return what is shown of one fit.
 
     Args:
         fit: The fit.
         drawings: Its figures by name; those left out are not shown.
         name: Its place on the page.
+        texts: Page that lists its texts, or nothing.
     """
-    figures = [_shown(fit, one, drawings) for one in TITLES if one in drawings]
-    first = figures[0] if figures else _chart_alone(fit)
+    figures = [_shown(fit, one, drawings, texts) for one in TITLES if one in drawings]
+    first = figures[0] if figures else _chart_alone(fit, texts)
     return Finding(
         name=name,
         label=fit.events.label or name.replace("-", " "),
@@ -122,18 +129,21 @@ def head(fit: PoissonResult) -> Finding:
     return finding(fit, {name: encoded(single(fit, name)) for name in shown(fit)[:1]})
 
 
-def _shown(fit: PoissonResult, name: str, drawings: Drawings) -> Shown:
-    chart = _CHARTS[name](fit) if name in _CHARTS and available() else None
+def _shown(fit: PoissonResult, name: str, drawings: Drawings, texts: str) -> Shown:
+    chart = None
+    if available() and name == "rate":
+        chart = rate_chart(fit, texts)
+    if available() and name == "cumulative":
+        chart = cumulative_chart(fit)
     return Shown(TITLES[name], described(fit, name), CAPTIONS[name], drawings[name].png, chart)
 
 
-def _chart_alone(fit: PoissonResult) -> Shown | None:
+def _chart_alone(fit: PoissonResult, texts: str) -> Shown | None:
     if not (fit.events.exposure and available()):
         return None
-    return Shown(TITLES["rate"], described(fit, "rate"), CAPTIONS["rate"], chart=rate_chart(fit))
-
-
-_CHARTS: dict[str, Any] = {"rate": rate_chart, "cumulative": cumulative_chart}
+    return Shown(
+        TITLES["rate"], described(fit, "rate"), CAPTIONS["rate"], chart=rate_chart(fit, texts)
+    )
 
 
 def _facts(fit: PoissonResult) -> list[Fact]:

@@ -32,7 +32,14 @@ def _environment(package: str) -> "Environment":
     )
 
 
-def render(package: str, template: str, *, scripts: Sequence[str] = (), **values: Any) -> str:
+def render(
+    package: str,
+    template: str,
+    *,
+    scripts: Sequence[str] = (),
+    links: Sequence[tuple[str, str]] = (),
+    **values: Any,
+) -> str:
     """Return a template of a package's folder `templates`, filled in and escaped.
 
     A page extends `page.html`, which has the style sheet, the dark mode, the print rules and the
@@ -42,11 +49,12 @@ def render(package: str, template: str, *, scripts: Sequence[str] = (), **values
         package: The package, such as `memtrace.point_process`.
         template: The file's name.
         scripts: JavaScript sources that the page runs, in this order, once it is read.
+        links: Other pages of a report: address and title.
         values: What the template names.
     """
     inside = [_closed(source) for source in scripts]
     page = _environment(package).get_template(template)
-    return page.render(scripts=inside, policy=content_policy(inside), **values)
+    return page.render(scripts=inside, links=links, policy=content_policy(inside), **values)
 
 
 def content_policy(scripts: Sequence[str]) -> str:

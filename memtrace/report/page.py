@@ -116,6 +116,7 @@ def page_html(page: Page) -> str:
         "memtrace.report",
         "findings.html",
         scripts=scripts,
+        links=page.links,
         page=page,
         alive=charts is not None,
         explained=explained(),

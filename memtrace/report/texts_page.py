@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -21,22 +22,32 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def texts_page(found: MemorizedTexts) -> str:
-    """Return the page.
+def texts_page(found: MemorizedTexts, links: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the page; `#rows=A-B` in its address shows texts with a copy in rows A to B.
 
     Its data are compressed and in base64, so that nothing in them is markup; a script of its own
     writes them as text, with control characters shown, and draws the rows in sight only.
+
+    Args:
+        found: The texts.
+        links: Other pages of a report: address and title.
     """
     return render(
         "memtrace.report",
         "texts.html",
         scripts=[script("memtrace.report", "texts.js")],
-        title=f"Memorized texts of {found.label}",
+        links=links,
+        title=title_of(found),
         summary=_summary(found),
         notes=found.notes,
         labels=LABELS,
         data=_packed(found),
     )
+
+
+def title_of(found: MemorizedTexts) -> str:
+    """Return the title of the page."""
+    return f"Memorized texts of {found.label}"
 
 
 def _summary(found: MemorizedTexts) -> str:

@@ -21,18 +21,22 @@ SPLINE = 40
 """Points of a curve in a chart: enough for a smooth line."""
 
 
-def rate_chart(fit: PoissonResult) -> dict[str, Any]:
+def rate_chart(fit: PoissonResult, texts: str = "") -> dict[str, Any]:
     """Return the chart of the rate in equal parts, the spline with its band, and known cuts.
 
     Hovering a part shows its steps, its count and its exact 95% interval. Of copies there are
     neither intervals nor a band.
+
+    Args:
+        fit: The fit.
+        texts: Page that lists the texts; a click on a part leads to those that have a copy in it.
     """
     import altair
 
     x = altair.X("x:Q", title=_axis(fit), scale=altair.Scale(nice=False))
     y = altair.Y("rate:Q", title=_rate_axis(fit))
     low = altair.Y("low:Q", title=_rate_axis(fit))
-    points = altair.Chart(data(_part_rows(fit)))
+    points = altair.Chart(data(_part_rows(fit, texts)))
     told = [
         altair.Tooltip("x:Q", title=f"{_axis(fit)}, middle of the part", format=",.0f"),
         altair.Tooltip("events:Q", title="memorized", format=","),
@@ -50,7 +54,9 @@ def rate_chart(fit: PoissonResult) -> dict[str, Any]:
         *_cuts(fit, x),
         mean.mark_rule(strokeDash=[4, 3], style="quiet").encode(y=y),
         *ends,
-        points.mark_point(size=45, opacity=1).encode(x=x, y=y, tooltip=told),
+        points.mark_point(size=45, opacity=1, cursor="pointer" if texts else "default").encode(
+            x=x, y=y, tooltip=told
+        ),
     ]
     return specification(altair.layer(*layers))
 
@@ -175,7 +181,7 @@ def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     )
 
 
-def _part_rows(fit: PoissonResult) -> list[dict[str, Any]]:
+def _part_rows(fit: PoissonResult, texts: str) -> list[dict[str, Any]]:
     parts = rate_in_parts(fit)
     columns = {
         "x": parts.x,
@@ -186,7 +192,11 @@ def _part_rows(fit: PoissonResult) -> list[dict[str, Any]]:
     if not fit.has_copies:
         columns |= {"low": parts.low, "high": parts.high}
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+    found = [dict(zip(columns, row, strict=True)) for row in rows]
+    if texts:
+        for row, start, stop in zip(found, parts.start, parts.stop, strict=True):
+            row["anchor"] = f"{texts}#rows={start}-{stop - 1}"
+    return found
 
 
 def _spline(fit: PoissonResult, x: "altair.X", y: "altair.Y", low: "altair.Y") -> list[Any]:

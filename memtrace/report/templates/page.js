@@ -26,7 +26,7 @@ function draw(place) {
   vegaEmbed(place, chart, options).then((made) => {
     made.view.addEventListener("click", (event, item) => {
       const anchor = item && item.datum && item.datum.anchor;
-      if (/^[\w-]+\.html(#[\w-]+)?$/.test(anchor)) location.href = anchor;
+      if (/^[\w-]+\.html(#[\w=-]+)?$/.test(anchor)) location.href = anchor;
     });
   });
 }

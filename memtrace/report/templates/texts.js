@@ -106,6 +106,8 @@
     const wanted = $("search").value.toLowerCase(), label = $("label").value, at = $("step").value;
     const least = $("least").valueAsNumber, most = $("most").valueAsNumber, c = columns;
     if (wanted && !lower) lower = c.prompt.map((prompt, i) => (prompt + c.continuation[i]).toLowerCase());
+    const from = $("from").valueAsNumber, to = $("to").valueAsNumber;
+    const outside = (row) => row < from || row > to;
     order = [];
     for (let i = 0; i < n; i++) {
       if (wanted && !lower[i].includes(wanted)) continue;
@@ -113,6 +115,7 @@
       if (at && c.history[i][at] !== "1") continue;
       if (least >= 1 && !(c.copies[i] >= least)) continue;
       if (most >= 1 && !(known(c.copies[i]) && c.copies[i] <= most)) continue;
+      if ((c.copy_indices[i] ?? [c.text[i]]).every(outside)) continue;
       order.push(i);
     }
     order.sort(compare(c[$("order").value], $("descending").checked ? -1 : 1));
@@ -147,6 +150,8 @@
     if ((place + 1) * HEIGHT > list.scrollTop + list.clientHeight) list.scrollTop = (place + 1) * HEIGHT - list.clientHeight;
     open(order[place]);
   });
+  const rows = /^#rows=(\d+)-(\d+)$/.exec(location.hash);
+  if (rows) [$("from").value, $("to").value] = rows.slice(1);
   update();
   document.body.dataset.ready = "yes";
 })().catch((error) => { document.getElementById("shown").textContent = "This page cannot be shown: " + error; });
