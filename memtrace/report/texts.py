@@ -83,7 +83,7 @@ def _cells(row: Mapping[str, Any], found: MemorizedTexts) -> dict[str, str]:
         "lost": DASH if row["lost_checkpoint"] is None else str(row["lost_checkpoint"]),
         "matched": str(row["matched_tokens"]) if near else DASH,
         "nats": number(row["log_likelihood"], 3),
-        "label": row["label"] or DASH,
+        "label": ", ".join(row["labels"]) or DASH,
         "document": DASH if row["file"] is None else _document(row),
     }
 

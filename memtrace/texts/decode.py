@@ -11,7 +11,7 @@ from memtrace.corpus.tokenizer import FILE, TextTokenizer, load_tokenizer
 from memtrace.errors import CorpusError
 from memtrace.runs.run import Run
 
-_ABOVE = 2  # folders above a model's in which its tokenizer may lie, as for many checkpoints of one
+_ABOVE = 3  # folders above a model in which its tokenizer may lie, as for many checkpoints of one
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def find_tokenizer(run: Run, source: str | Path | None = None) -> TextTokenizer:
     Args:
         run: The run.
         source: A `tokenizer.json`, a folder or a repository on the Hub; by default the model's
-            folder or one of the two above it, else its repository.
+            folder or one of the three above it, else its repository.
 
     Raises:
         CorpusError: There is none.
