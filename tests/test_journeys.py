@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from journeys import (
     BATCH,
@@ -34,6 +35,7 @@ def test_the_student_finds_what_her_model_knows_and_since_when(memtrace_cli):
     assert session["memorized"].to_list() == repeated.tolist()
     assert len(repeated) > 100
     assert "small" in printed["memtrace emergence runs"]
+    assert "small: 1 text memorized" in printed["memtrace texts runs"]
 
 
 def test_the_auditor_finds_the_page_with_the_sentence(memtrace_cli):
@@ -48,6 +50,11 @@ def test_the_auditor_finds_the_page_with_the_sentence(memtrace_cli):
     assert min(first) == 32  # where the sentence begins
     for begin in first:
         assert " ".join(words[begin : begin + 64]) in sentence
+    texts = pl.read_parquet("texts/texts.parquet")
+    assert set(texts["line"]) == {8}
+    assert all(f"{row['prompt']}{row['continuation']}" in sentence for row in texts.to_dicts())
+    assert texts["copies_exposed"].null_count() == len(texts)  # nobody knows what it has seen
+    assert "pages.jsonl:8" in printed["memtrace texts runs"]
     assert "Training order unknown" in printed["memtrace scan --model ./model --corpus pages"]
 
 

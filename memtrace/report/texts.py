@@ -71,7 +71,9 @@ def _table(found: MemorizedTexts, limit: int, width: int) -> "Table":
 
 def _cells(row: Mapping[str, Any], found: MemorizedTexts) -> dict[str, str]:
     """Return the columns of a text; those that are unknown of every text are not printed."""
-    copies = DASH if row["copies"] is None else f"{row['copies_exposed']:,}/{row['copies']:,}"
+    copies = DASH if row["copies"] is None else f"{row['copies']:,}"
+    if row["copies_exposed"] is not None:
+        copies = f"{row['copies_exposed']:,}/{copies}"
     near = found.at_least < found.continuation_tokens
     steps = DASH if row["first_step"] is None else _range(row["first_step"], row["last_step"])
     return {

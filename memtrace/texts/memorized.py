@@ -255,7 +255,9 @@ def _places(run: Run, names: Int64Array, texts: Texts, unknown: str) -> pl.DataF
     return pl.DataFrame(
         {
             "copies": nothing if unknown else pl.Series(counts, dtype=pl.Int64),
-            "copies_exposed": nothing if unknown else pl.Series(seen, dtype=pl.Int64),
+            "copies_exposed": nothing
+            if unknown or not run.is_order_known
+            else pl.Series(seen, dtype=pl.Int64),
             "first_index": pl.Series(names, dtype=pl.Int64),
             "last_index": pl.Series(ends, dtype=pl.Int64),
             "first_step": steps[0],

@@ -28,7 +28,9 @@
   }
   function facts(i) {
     const c = columns, parts = ["text " + c.text[i].toLocaleString("en")];
-    if (known(c.copies[i])) parts.push(`${c.copies_exposed[i].toLocaleString("en")} of ${c.copies[i].toLocaleString("en")} copies exposed`);
+    const copies = known(c.copies[i]) ? c.copies[i].toLocaleString("en") : "";
+    if (known(c.copies_exposed[i])) parts.push(`${c.copies_exposed[i].toLocaleString("en")} of ${copies} copies exposed`);
+    else if (copies) parts.push(`${copies} ${c.copies[i] === 1 ? "copy" : "copies"}`);
     if (known(c.first_step[i])) parts.push(c.first_step[i] === c.last_step[i] ? `step ${c.first_step[i]}` : `steps ${c.first_step[i]}-${c.last_step[i]}`);
     parts.push(`since checkpoint ${c.first_checkpoint[i]}`);
     if (known(c.lost_checkpoint[i])) parts.push(`lost at ${c.lost_checkpoint[i]}`);
