@@ -97,7 +97,7 @@ def test_likelihoods_are_those_of_a_pass_of_transformers(
     )
     rules = Rules(distribution=Distribution())
     greedy = Engine(model, Rules(), calibration=sequences).matched_tokens(sequences)
-    for batch_size in (None, 5):
+    for batch_size in (None, 5) if family == "gpt_neox" else (5,):
         engine = Engine(model, rules, calibration=sequences, batch_size=batch_size)
         found = engine.score(sequences)
         np.testing.assert_array_equal(found.matched_tokens, greedy)
@@ -108,7 +108,6 @@ def test_likelihoods_are_those_of_a_pass_of_transformers(
     assert (found.matched_tokens[found.log_likelihood > np.log(0.5) + 1e-4] == 32).all()
 
 
-@pytest.mark.parametrize("eos_rule", ["none", "mask-eos"])
 @pytest.mark.parametrize(
     "distribution",
     [
@@ -119,7 +118,7 @@ def test_likelihoods_are_those_of_a_pass_of_transformers(
         Distribution(top_k=1000),
     ],
 )
-@pytest.mark.parametrize("family", ["gpt_neox", "gemma2"])
+@pytest.mark.parametrize(("family", "eos_rule"), [("gpt_neox", "mask-eos"), ("gemma2", "none")])
 def test_temperature_and_top_k_are_those_of_the_definition(
     case: Callable[[str], Case], family: str, distribution: Distribution, eos_rule: str
 ) -> None:

@@ -31,7 +31,7 @@ def assert_same(found, expected, terms=0):
 
 
 @each_dtype
-@some(max_examples=100)
+@some(max_examples=40)
 @given(data=st.data())
 def test_reference_is_the_log_softmax_beside_the_decision(dtype, data):
     case, temperature = data.draw(cases(dtype)), data.draw(temperatures)
@@ -52,16 +52,15 @@ def test_reference_is_the_log_softmax_beside_the_decision(dtype, data):
 
 
 @each_dtype
-@some(max_examples=100)
+@some(max_examples=40)
 @given(data=st.data())
 def test_cuda_source_agrees_with_the_reference(host, dtype, data):
     case, temperature = data.draw(cases(dtype)), data.draw(temperatures)
     outcomes, log_p = reference(case, temperature)
-    for threads in (1, data.draw(st.sampled_from([2, 7, 32]))):
-        found, on_host = score_on_host(host, case, threads, temperature)
-        assert found.tolist() == outcomes.tolist()
-        terms = case.logits.shape[1] / threads
-        assert_same(on_host.numpy(), log_p.numpy(), terms)
+    threads = data.draw(st.sampled_from([1, 2, 7, 32]))
+    found, on_host = score_on_host(host, case, threads, temperature)
+    assert found.tolist() == outcomes.tolist()
+    assert_same(on_host.numpy(), log_p.numpy(), terms=case.logits.shape[1] / threads)
 
 
 def test_cuda_source_scores_by_hand(host):
@@ -107,7 +106,7 @@ def test_launcher_passes_what_the_kernel_takes(stand_in, dtype):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @each_dtype
-@some(max_examples=100)
+@some(max_examples=40)
 @given(data=st.data())
 def test_gpu_agrees_with_the_reference(dtype, data):
     case, temperature = data.draw(cases(dtype)), data.draw(temperatures)
