@@ -232,6 +232,16 @@ def test_nothing_is_concluded_where_rows_are_not_shuffled() -> None:
     assert "adds" not in found.verdict
 
 
+def test_an_effect_that_turns_round_is_not_said_to_be_left() -> None:
+    b, y = rows_of(4000)
+    y[1200:2400] += 6
+    y[:1200] -= 3
+    found = order_of_rows(np.arange(4000), y, baseline=b, exposed_rows=2400, step=120,
+                          sequences_per_step=20)  # fmt: skip
+    assert found.recency.retention < 0
+    assert "is reversed 64 to 119 steps after exposure" in found.verdict
+
+
 def test_shuffled_rows_have_the_size_that_is_said() -> None:
     """Positions drawn anew: how often each test says that something is there, at 5%."""
     b, y = rows_of(600)

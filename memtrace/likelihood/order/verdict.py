@@ -106,6 +106,8 @@ def _recency(fit: OrderResult) -> str:
     low, high = oldest.band95
     if low <= 0 <= high:
         return f"{text}, and cannot be told from none {_ago(oldest, unit)}"
+    if curve.retention < 0:
+        return f"{text}, and is reversed {_ago(oldest, unit)}, {number(oldest.nats, 3)} nats"
     return f"{text}; {_ago(oldest, unit)} {percent(curve.retention, 2)} of it is left"
 
 
