@@ -249,4 +249,6 @@ def _attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         seen = torch.ones(c, positions, dtype=torch.bool, device=query.device).tril(positions - c)
         seen = seen.repeat(share, 1) if share > 1 else seen
     folded = query.reshape(n, groups, share * c, size)
-    return F.scaled_dot_product_attention(folded, keys, values, attn_mask=seen).view(query.shape)
+    # On CUDA the result lies in another order of its dimensions, so a view of it may not exist.
+    found = F.scaled_dot_product_attention(folded, keys, values, attn_mask=seen)
+    return found.reshape(query.shape)
