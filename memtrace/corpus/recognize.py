@@ -19,6 +19,10 @@ _RAW = (
     "dtype: uint16, row_tokens: N} and pass it (N tokens a row, one more than the model's context "
     "where the last label is counted; uint32 where the vocabulary has more than 65,536)"
 )
+_NANOTRON = (
+    "; nanotron draws the windows of these files in an order that is in no file: for its order "
+    + _SAVE.format("rows")
+)
 _HEADED = _RAW.replace("dtype: uint16, ", "").partition("; uint32")[0] + ")"
 _PACKED = "of the trainer, from its seeds, ranks and workers; " + _SAVE.format("rows")
 _INDEX = "put the .idx that belongs to it beside it, or, " + _RAW
@@ -116,7 +120,7 @@ def _file(path: Path) -> tuple[str, str]:
     if path.suffix == ".npy":
         return "an array without NumPy's header, as OLMo writes tokens", _RAW
     if path.suffix == ".ds":
-        return "a token file of datatrove, without a header", _RAW
+        return "a token file of datatrove, without a header", _RAW + _NANOTRON
     if path.suffix == ".bin":
         return "a file of tokens without an .idx, which would tell the length of a row", _INDEX
     if path.suffix in TEXT_ENDINGS:
