@@ -108,6 +108,7 @@ def measure_shape(shape: str, options: argparse.Namespace, results: Results) -> 
         row = measure(title, answer, sequences[:count], truth, clock)
         rows.append({"name": row.name, "n": row.sequences, "rate": row.rate, "wrong": row.wrong})
         print(rows[-1], flush=True)
+    del answer, truth  # and with them the last engine
     model = model.half()
     gc.collect()
     torch.cuda.empty_cache()

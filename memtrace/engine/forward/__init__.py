@@ -1,4 +1,4 @@
-"""Forward passes: GPT-NeoX's own, and any causal model through Transformers."""
+"""Forward passes: our own of GPT-NeoX and of the Llama family, any other through Transformers."""
 
 from functools import partial
 

@@ -5,9 +5,12 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own abbreviation)
 from torch import Tensor, nn
-from transformers.activations import GELUActivation, SiLUActivation
+from transformers.activations import ACT2FN, GELUActivation
 
 Linear = Callable[[Tensor], Tensor]
+
+_SILU = (nn.SiLU, type(ACT2FN["silu"]))
+"""Torch's own, and the class that Transformers has for it in some versions."""
 
 
 def linear(layer: nn.Linear, dtype: torch.dtype, activation: nn.Module | None = None) -> Linear:
@@ -54,7 +57,7 @@ def gated(
     last = linear(down, dtype)
     first, second = (layer.weight.detach().to(dtype) for layer in (gate, up))
     biases = [None if each.bias is None else each.bias.detach().to(dtype) for each in (gate, up)]
-    if not (_onednn_has(first) and isinstance(activation, nn.SiLU | SiLUActivation)):
+    if not (_onednn_has(first) and isinstance(activation, _SILU)):
 
         def apart(x: Tensor) -> Tensor:
             x = x.to(dtype)
