@@ -30,14 +30,12 @@ if TYPE_CHECKING:
 @step_option(otherwise="the last of each model with likelihoods")
 @click.option(
     "--n",
-    "samples",
     type=Numbers(least=1, whole=True),
     default="1,10,100,1000",
     help="Numbers of samples.",
 )
 @click.option(
     "--p",
-    "chances",
     type=Numbers(least=0, most=1, ends=False),
     default="0.1,0.5,0.9",
     help="Chances that at least one of the samples is the continuation.",
@@ -55,8 +53,8 @@ def extraction(
     suite: str | None,
     model: str | None,
     step: str | None,
-    samples: tuple[float, ...],
-    chances: tuple[float, ...],
+    n: tuple[float, ...],
+    p: tuple[float, ...],
     duplicates: Path | None,
     json: bool,
     output: Path | None,
@@ -88,8 +86,8 @@ def extraction(
             fits.append(
                 fit_extraction(
                     run,
-                    n=[int(n) for n in samples],
-                    p=chances,
+                    n=[int(one) for one in n],
+                    p=p,
                     duplicates=duplicates,
                     on_progress=advance,
                 )

@@ -86,23 +86,23 @@ def check_size(corpus: Corpus) -> None:
         )
 
 
-def write_similar(folder: Path, similar: pl.DataFrame, copies: Copies) -> None:
+def write_similar(folder: str | Path, similar: pl.DataFrame, copies: Copies) -> None:
     """Write the table beside that of the copies.
 
     Raises:
         CorpusError: The folder cannot be written.
     """
     metadata = copies_metadata(copies.corpus_digest, copies.corpus_rows, *copies.sequence)
-    write_table(folder / FILE, similar, metadata, option="--output", raises=CorpusError)
+    write_table(Path(folder) / FILE, similar, metadata, option="--output", raises=CorpusError)
 
 
-def read_similar(folder: Path) -> pl.DataFrame | None:
+def read_similar(folder: str | Path) -> pl.DataFrame | None:
     """Return the table in a folder of duplicates, None where there is none.
 
     Raises:
         CorpusError: It is damaged.
     """
-    path = folder / FILE
+    path = Path(folder) / FILE
     if not path.is_file():
         return None
     try:
