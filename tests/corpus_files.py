@@ -27,6 +27,8 @@ FILES: dict[str, dict[str, Any]] = {
         "tokens": ["corpus_text_document"],
         "index_maps": ["corpus_text_document_train_indexmap_*"],
         "row_tokens": 33,
+        "samples": 120,
+        "micro_batch": 4,
     },
     "polypythias": {
         "layout": "gpt-neox",
@@ -54,6 +56,15 @@ FILES: dict[str, dict[str, Any]] = {
         "dtype": "uint16",
         "row_tokens": 32,
         "sequences_per_step": 8,
+    },
+    "nanotron": {
+        "layout": "nanotron",
+        "tokens": ["a", "b"],
+        "weights": [0.7, 0.3],
+        "dtype": "uint32",
+        "row_tokens": 33,
+        "seed": 1234,
+        "samples": 520,
     },
 }
 FILES["megatron-core-final-epoch"] = FILES["megatron-core"]

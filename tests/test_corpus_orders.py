@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from memtrace.corpus import open_corpus
 from memtrace.corpus.blend import exhaustive_blend, greedy_blend
 from memtrace.corpus.info import read_contents
+from memtrace.corpus.nanotron import nanoset_order
 from memtrace.corpus.pack_writer import write_pack
 from memtrace.errors import CorpusError
 
-SAME = sorted(FILES.keys() - {"neox-overflow"})
+SAME = sorted(FILES)
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +39,30 @@ def test_another_seed_of_the_same_corpus(tmp_path):
     np.testing.assert_array_equal(corpus.read(0, 400, 33), rows)
 
 
-def test_whole_documents_are_packed_until_they_overflow(tmp_path):
-    """A short run's last micro-batch is its first again: the trainer repeats from the start."""
-    corpus, rows = (
-        opened("neox-overflow", copied("neox-overflow", tmp_path)),
-        expected("neox-overflow"),
-    )
-    np.testing.assert_array_equal(corpus.read(0, 116, 33), rows[:116])
-    np.testing.assert_array_equal(corpus.read(0, 4, 33), rows[116:])
+def test_a_run_of_gpt_neox_begins_again_with_whole_micro_batches(tmp_path):
+    """Without a number of samples each row that can be reached is there once."""
+    folder, rows = copied("neox-overflow", tmp_path), expected("neox-overflow")
+    once = opened("neox-overflow", folder, samples=None, micro_batch=None)
+    assert len(once) == 119
+    np.testing.assert_array_equal(once.read(0, 116, 33), rows[:116])
+    again = opened("neox-overflow", folder, samples=240)[:]
+    np.testing.assert_array_equal(again[:232], np.tile(rows[:116], (2, 1)))
+    np.testing.assert_array_equal(again[116:120], rows[116:])
+
+
+def test_nanotron_without_weights_and_one_epoch(tmp_path):
+    folder, rows = copied("nanotron", tmp_path), expected("nanotron", "expected_no_weights.npy")
+    np.testing.assert_array_equal(opened("nanotron", folder, weights=None)[:], rows)
+    epoch = opened("nanotron", folder, weights=None, samples=None)
+    assert len(epoch) == 171
+    np.testing.assert_array_equal(epoch[:], rows[:171])
+    np.testing.assert_array_equal(np.resize(epoch[:], rows.shape), rows)
+
+
+def test_nanotron_has_the_source_of_each_row_that_the_trainer_had():
+    sources = expected("nanotron", "expected_source.npy")
+    order = nanoset_order([0.7, 0.3], [123, 48], 1234)
+    np.testing.assert_array_equal(np.column_stack((order.corpus, order.row)), sources[:171])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Rows of several corpora in one order of training, by weights, as GPT-NeoX and Megatron blend."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,16 +112,25 @@ def greedy_blend(weights: Sequence[float], counts: Sequence[int]) -> BlendOrder:
         weights: Of each corpus, positive.
         counts: Rows of each corpus.
     """
+    order: list[int] = []
+    left = list(counts)
+    for most in most_behind(weights):
+        if not left[most]:
+            break
+        left[most] -= 1
+        order.append(most)
+    return _order(order)
+
+
+def most_behind(weights: Sequence[float]) -> Iterator[int]:
+    """Yield the corpus of each row, without end: the one that is most behind its weight."""
     shares = (np.asarray(weights, np.float64) / np.sum(np.asarray(weights, np.float64))).tolist()
     taken, numbers = [0] * len(shares), range(len(shares))
-    order: list[int] = []
-    while True:
-        i = max(float(len(order)), 1.0)
+    for row in itertools.count():
+        i = max(float(row), 1.0)
         behind = [shares[k] * i - taken[k] for k in numbers]
         most = behind.index(max(behind))
-        if taken[most] == counts[most]:
-            return _order(order)
-        order.append(most)
+        yield most
         taken[most] += 1
 
 
@@ -147,11 +157,16 @@ def exhaustive_blend(counts: Sequence[int]) -> BlendOrder:
 
 def _order(corpora: list[int]) -> BlendOrder:
     corpus = np.array(corpora, np.int16)
+    return BlendOrder(corpus, numbered(corpus))
+
+
+def numbered(corpus: npt.NDArray[np.int16]) -> Int64Array:
+    """Return of each row how many earlier rows are of its corpus, `(n,)`."""
     row = np.empty(len(corpus), np.int64)
     for number in np.unique(corpus):
         chosen = corpus == number
         row[chosen] = np.arange(np.count_nonzero(chosen))
-    return BlendOrder(corpus, row)
+    return row
 
 
 def find_blend(folder: Path, prefixes: Sequence[Path]) -> Description | None:

@@ -27,9 +27,11 @@ from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.gather import GatheredRows
 from memtrace.corpus.map_files import megatron_maps, neox_maps
 from memtrace.corpus.megatron import plain_rows
+from memtrace.corpus.nanotron import nanotron_rows
 from memtrace.corpus.npy import array_rows
 from memtrace.corpus.olmo import olmo_rows
 from memtrace.corpus.parquet import parquet_rows
+from memtrace.corpus.repeated import RepeatedRows
 from memtrace.corpus.rows import Rows
 from memtrace.errors import CorpusError, ManifestError
 from memtrace.manifests.documents import load_document
@@ -40,13 +42,23 @@ CORPUS_FILES = (".yaml", ".yml")
 # Of each layout: the keys that it needs, and those that it can use besides.
 _KEYS = {
     "megatron": ((), ("dtype", "row_tokens")),
-    "gpt-neox": (("index_maps", "row_tokens"), ("weights",)),
+    "gpt-neox": (("index_maps", "row_tokens"), ("weights", "samples", "micro_batch")),
     "megatron-core": (("index_maps", "row_tokens"), ("weights",)),
     "olmo": (("row_tokens",), ("index_maps", "dtype", "chunk")),
+    "nanotron": (("dtype", "row_tokens", "seed"), ("weights", "samples")),
     "npy": ((), ("row_tokens",)),
     "parquet": ((), ("row_tokens",)),
 }
-_OWN = ("weights", "index_maps", "dtype", "chunk", "row_tokens")
+_OWN = (
+    "weights",
+    "index_maps",
+    "dtype",
+    "chunk",
+    "seed",
+    "samples",
+    "micro_batch",
+    "row_tokens",
+)
 
 
 def _beside(path: Path, info: ValidationInfo) -> Path:
@@ -64,9 +76,9 @@ class CorpusFile(BaseModel):
 
     corpus: Name
     """Name of the corpus."""
-    layout: Literal["megatron", "gpt-neox", "megatron-core", "olmo", "npy", "parquet"]
+    layout: Literal["megatron", "gpt-neox", "megatron-core", "olmo", "nanotron", "npy", "parquet"]
     tokens: Paths
-    """Prefixes or files, in the trainer's order."""
+    """Prefixes, files or (nanotron) folders, in the trainer's order."""
     weights: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = None
     """Of each prefix in a blend, if the trainer was given weights."""
     index_maps: Paths | None = None
@@ -75,6 +87,12 @@ class CorpusFile(BaseModel):
     """Type of a token in files without a header."""
     chunk: PositiveInt | None = None
     """OLMo-core: sequences that were shuffled together."""
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
+    """nanotron: the seed of its data."""
+    samples: PositiveInt | None = None
+    """Rows that training consumed, where it began its order again (nanotron, gpt-neox)."""
+    micro_batch: PositiveInt | None = None
+    """gpt-neox with `samples`: rows of a micro-batch, of all ranks together."""
     row_tokens: Annotated[int, Field(gt=0, lt=1 << 31)] | None = None
     """Tokens of a row, the last label included."""
     sequences_per_step: ValidSequencesPerStep | None = None
@@ -88,6 +106,12 @@ class CorpusFile(BaseModel):
             raise ValueError(f"layout {self.layout} needs {' and '.join(missing)}")
         if other := [key for key in given if key not in (*needed, *used)]:
             raise ValueError(f"layout {self.layout} cannot use {' and '.join(other)}: leave it out")
+        if self.layout == "gpt-neox" and (self.samples is None) != (self.micro_batch is None):
+            raise ValueError(
+                "samples and micro_batch go together: gpt-neox repeats whole micro-batches"
+            )
+        if self.micro_batch and len(self.tokens) > 1:
+            raise ValueError("a blend that begins again is not read: leave out samples")
         counts: dict[str, tuple[Any, ...] | None] = {"weights": self.weights}
         if self.layout == "gpt-neox":
             counts["index_maps"] = self.index_maps
@@ -128,7 +152,7 @@ def _rows(said: CorpusFile) -> Rows:
                 neox_maps(prefix, pattern, row_tokens).gathered()
                 for prefix, pattern in zip(prefixes, maps, strict=True)
             ]
-            return _neox_blend(found, said.weights)
+            return _neox_repeated(_neox_blend(found, said.weights), said)
         case "megatron-core":
             return _megatron_core(prefixes, maps, row_tokens, said.weights)
         case "olmo":
@@ -140,6 +164,15 @@ def _rows(said: CorpusFile) -> Rows:
                 chunk=said.chunk or 1,
                 sequences_per_step=said.sequences_per_step,
             )
+        case "nanotron":
+            epoch = nanotron_rows(
+                said.tokens,
+                row_tokens=row_tokens,
+                dtype=said.dtype or "",
+                seed=said.seed or 0,
+                weights=said.weights,
+            )
+            return RepeatedRows(epoch, len(epoch), said.samples) if said.samples else epoch
         case "npy":
             return array_rows(said.tokens)
         case "parquet":
@@ -154,6 +187,19 @@ def _neox_blend(sources: Sequence[GatheredRows], weights: Sequence[float] | None
         return sources[0]
     order = greedy_blend(weights or [1.0] * len(sources), [len(each) for each in sources])
     return BlendedRows(tuple(sources), order)
+
+
+def _neox_repeated(rows: Rows, said: CorpusFile) -> Rows:
+    """Begin again after the last whole micro-batch, as the trainer's `cycle` of batches does."""
+    if said.samples is None or said.micro_batch is None:
+        return rows
+    period = len(rows) // said.micro_batch * said.micro_batch
+    if not period:
+        raise CorpusError(
+            f"the maps reach {len(rows)} rows, fewer than a micro-batch of {said.micro_batch}: "
+            "check micro_batch"
+        )
+    return RepeatedRows(rows, period, said.samples)
 
 
 def _megatron_core(

@@ -20,8 +20,8 @@ _RAW = (
     "where the last label is counted; uint32 where the vocabulary has more than 65,536)"
 )
 _NANOTRON = (
-    "; nanotron draws the windows of these files in an order that is in no file: for its order "
-    + _SAVE.format("rows")
+    "; where nanotron trained on it: {corpus: my-run, layout: nanotron, tokens: [FOLDER], "
+    "dtype: uint16, row_tokens: N, seed: SEED} gives its order"
 )
 _HEADED = _RAW.replace("dtype: uint16, ", "").partition("; uint32")[0] + ")"
 _PACKED = "of the trainer, from its seeds, ranks and workers; " + _SAVE.format("rows")
