@@ -87,7 +87,7 @@ def test_order(
     with fast_imports():
         from memtrace.likelihood import test_order as test
 
-    pairs = pairs_of(chosen, everything, baseline, later=step is None)
+    pairs = pairs_of(chosen, everything, baseline, later=step in (None, "all"))
     fits = []
     for run, other in pairs:
         with show_progress(run.label, run.configuration.sequences) as advance:

@@ -96,6 +96,22 @@ def test_a_run_gives_what_its_once_only_rows_give(runs, duplicates) -> None:
     assert found.copies_known
 
 
+def test_near_copies_are_not_alone(runs) -> None:
+    """A row that shares its continuation with another is left out, as a copy is."""
+    passages = LABELS.copy()
+    passages[1500:1550] = passages[1400:1450]  # different texts, one continuation
+    texts = Texts.from_labels(LABELS, passages)
+
+    found = memtrace.test_order(at(runs, 60), baseline=at(runs, 40), texts=texts)
+
+    alone = np.bincount(passages, minlength=ROWS)[passages] == 1
+    assert found.rows == alone[40 * PER_STEP :].sum()
+    exact = memtrace.test_order(
+        at(runs, 60), baseline=at(runs, 40), texts=Texts.from_labels(LABELS)
+    )
+    assert found.rows == exact.rows - 100
+
+
 def test_blocks_and_merged_shards_change_nothing(runs, duplicates, tmp_path, monkeypatch) -> None:
     whole = memtrace.test_order(at(runs, 60), baseline=at(runs, 40), duplicates=duplicates)
     write(tmp_path, (40, 60))
@@ -190,6 +206,14 @@ def test_the_command_prints_a_table_of_checkpoints(memtrace_cli, runs, duplicate
     assert [line.split()[0] for line in lines[1:4]] == ["40", "60", "100"]
     assert "small step 100" in result.stdout
     assert max(map(len, lines)) <= 100
+
+
+def test_all_steps_are_those_that_can_be_tested(memtrace_cli, runs, duplicates) -> None:
+    """The checkpoint before training has no order, and does not keep the others from theirs."""
+    every = memtrace_cli("test-order", runs, "--step", "all", "--duplicates", duplicates)
+
+    assert every.exit_code == 0, every.output
+    assert every.stdout == memtrace_cli("test-order", runs, "--duplicates", duplicates).stdout
 
 
 def test_the_command_answers_as_the_library(memtrace_cli, runs, duplicates, tmp_path) -> None:

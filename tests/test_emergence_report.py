@@ -163,6 +163,30 @@ def test_forgetting_and_flicker_are_told_apart(tmp_path) -> None:
     assert fit.confirmed < fit.outcomes.emerged
 
 
+def test_a_text_found_at_the_last_checkpoint_says_nothing_of_retention(tmp_path) -> None:
+    drawn = {}
+
+    def flickering(rng: np.random.Generator, exposure: np.ndarray) -> np.ndarray:
+        drawn["hits"] = emerging(0.2, 400)(rng, exposure) & (rng.random((ROWS, len(STEPS))) > 0.2)
+        return drawn["hits"]
+
+    fit = fit_emergence(find_runs(scan(tmp_path, flickering)))
+
+    hits = drawn["hits"]
+    first = np.where(hits.any(axis=1), hits.argmax(axis=1), len(STEPS))
+    followed = np.flatnonzero(first < len(STEPS) - 1)
+    again = hits[followed, first[followed] + 1].mean()
+    assert (first == len(STEPS) - 1).sum() > 0.1 * len(followed)
+    assert fit.retention.retained[0] == pytest.approx(again)
+
+
+def test_factors_say_which_texts_they_are_of(runs) -> None:
+    """The table above them is of all texts, and may go the other way."""
+    known = fit_emergence(find_runs(runs), texts=Texts.from_labels(np.arange(ROWS)))
+    assert "all but that of copies: texts that occur once" in known.summary()
+    assert "all but that of copies" not in fit_emergence(find_runs(runs)).summary()
+
+
 def test_rates_of_forgetting_are_recovered(tmp_path) -> None:
     learn, forget = 2e-4, 2e-3
 

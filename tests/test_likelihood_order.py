@@ -10,7 +10,7 @@ from scipy import stats
 from memtrace.errors import FitError
 from memtrace.likelihood import order_of_rows, rows
 from memtrace.likelihood.ages import age_ranges
-from memtrace.likelihood.difference import rows_needed
+from memtrace.likelihood.difference import adjusted_difference, rows_needed
 from memtrace.likelihood.ranks import (
     BinnedRanks,
     bins_of,
@@ -112,7 +112,10 @@ def test_adjusted_difference_is_the_interacted_regression() -> None:
     groups = [sm.OLS(y[g], sm.add_constant(x[g])).fit() for g in (seen, ~seen)]
     error = np.sqrt(sum(group.mse_resid / group.nobs for group in groups))
     assert found.standard_error == pytest.approx(error, rel=1e-9)
-    assert found.degrees_of_freedom == 496
+    parts = np.array([group.mse_resid / group.nobs for group in groups])
+    own = np.array([group.df_resid for group in groups])
+    assert found.degrees_of_freedom == pytest.approx(parts.sum() ** 2 / (parts**2 / own).sum())
+    assert found.degrees_of_freedom <= 496
 
 
 def test_raw_difference_is_welchs() -> None:
@@ -124,6 +127,36 @@ def test_raw_difference_is_welchs() -> None:
     assert found.adjusted is None
     assert found.difference.p_value == pytest.approx(theirs.pvalue)
     assert found.difference.interval() == pytest.approx(tuple(theirs.confidence_interval()))
+
+
+def test_few_exposed_rows_give_few_degrees_of_freedom() -> None:
+    """Against Satterthwaite's formula on the residuals of two lines."""
+    found = fit(4000, exposed=0.002, per_step=1).adjusted
+    b, y = rows_of(4000, exposed=0.002)
+    groups = [(b[:8], y[:8]), (b[8:], y[8:])]
+    parts = []
+    for x, z in groups:
+        residuals = z - np.polyval(np.polyfit(x, z, 1), x)
+        parts.append((residuals**2).sum() / (len(x) - 2) / len(x))
+    own = np.array([len(x) - 2 for x, _ in groups])
+
+    df = sum(parts) ** 2 / (np.array(parts) ** 2 / own).sum()
+    assert found.degrees_of_freedom == pytest.approx(df)
+    assert df < 7  # and not 3,996
+    t = found.nats / found.standard_error
+    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(t), df))
+
+
+def test_few_exposed_rows_are_not_found_to_differ_too_often() -> None:
+    rejected = 0
+    for seed in range(400):
+        b, y = rows_of(300, seed=seed)
+        sums = Sums(2, (-50.0, -40.0))
+        sums.add(np.array([0, 7, 300]), b, y)
+        rejected += adjusted_difference(*(sums.moments(k, k + 1) for k in range(2))).p_value < 0.05
+
+    # With n - 4 degrees of freedom it is one in seven.
+    assert rejected < 400 * 0.09
 
 
 def test_equivalence_is_a_90_percent_interval_inside_the_margin() -> None:

@@ -73,8 +73,11 @@ def retention_of(found: Histories) -> Retention:
     own = found.own
     if own.is_empty():
         return Retention((), (), (), ())
-    times, share = cumulative_incidence(own["retention_checkpoints"], own["retention_end"], 2)
-    most = int(own["retention_checkpoints"].to_numpy().max())
+    found_at, end = own["retention_checkpoints"].to_numpy(), own["retention_end"].to_numpy()
+    # Of a text that was found at n checkpoints and not missed, n - 1 came after the first.
+    after = found_at - (end == RETAINED)
+    times, share = cumulative_incidence(after, end, 2)
+    most = int(after.max())
     checkpoints = tuple(n for n in RETENTION if n <= most)
     place = np.searchsorted(times, checkpoints, side="right")
     lost, again = (np.append(0.0, row)[place].tolist() for row in share)

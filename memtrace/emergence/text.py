@@ -57,7 +57,7 @@ def text(fit: EmergenceResult) -> "RenderableType":
             f"Hazard: emergences per million {found.unit}s not yet memorized, per step",
             _hazards(fit),
         ),
-        ("What moves the hazard (factor)", named_values(_regression(fit), WIDTH)),
+        (f"What moves the hazard (factor{_who(fit)})", named_values(_regression(fit), WIDTH)),
         ("Learning and forgetting", named_values(_moves(fit), WIDTH)),
         ("Distributions of the time since exposure", named_values(_distributions(fit), WIDTH)),
     ]
@@ -199,6 +199,11 @@ def _regression(fit: EmergenceResult) -> Rows:
     return rows
 
 
+def _who(fit: EmergenceResult) -> str:
+    """Say what the factors are of: the table above them is of all texts."""
+    return "; all but that of copies: texts that occur once" if fit.histories.copies_known else ""
+
+
 def _copies(fit: EmergenceResult) -> str:
     found = fit.copies
     if not fit.histories.copies_known:
@@ -233,7 +238,9 @@ def _moves(fit: EmergenceResult) -> Rows:
         rate = f"{_million(panel.forgetting)} per million and step"
         rows.append((f"rate of forgetting, {name}", f"{rate}{_alike(panel.forgetting_ci95)}"))
         if panel.forgetting:
-            rows.append(("", f"kept for {number(panel.mean_retention, 3)} steps on average"))
+            rows.append(
+                ("", f"at this rate kept for {number(panel.mean_retention, 3)} steps on average")
+            )
         if panel.embeddable is False:
             rows.append(("", "no chain in continuous time moves so much between two checkpoints"))
     return rows

@@ -72,8 +72,8 @@ class Difference:
     @property
     def detectable(self) -> float:
         """Return the difference that rows as many would show with 80% power, in nats."""
-        quantiles = stats.norm.isf(LEVEL / 2) + stats.norm.ppf(POWER)
-        return float(quantiles) * self.standard_error
+        t = stats.t(self.degrees_of_freedom)
+        return float(t.isf(LEVEL / 2) + t.ppf(POWER)) * self.standard_error
 
     def _over_error(self, nats: float) -> float:
         if self.standard_error > 0:
@@ -91,14 +91,13 @@ def raw_difference(exposed: Moments, unexposed: Moments) -> Difference:
     if reason := _too_few(exposed, unexposed, 2):
         return _undefined(exposed, unexposed, reason, adjusted=False)
     parts = [group.variance / group.n for group in (exposed, unexposed)]
-    below = sum(p**2 / (g.n - 1) for p, g in zip(parts, (exposed, unexposed), strict=True))
     n = exposed.n + unexposed.n
     return Difference(
         exposed.n,
         unexposed.n,
         exposed.y - unexposed.y,
         math.sqrt(sum(parts)),
-        sum(parts) ** 2 / below if below else float(n - 2),
+        _degrees_of_freedom(parts, [exposed.n - 1, unexposed.n - 1]),
         math.sqrt((exposed.yy + unexposed.yy) / (n - 2)),
         adjusted=False,
     )
@@ -109,7 +108,8 @@ def adjusted_difference(exposed: Moments, unexposed: Moments) -> Difference:
 
     In each group least squares of the log-likelihood on the baseline, centred on the mean of both
     groups: the difference of the intercepts, SE^2 = s1^2 / n1 + s0^2 / n0, s_g^2 = RSS_g /
-    (n_g - 2), t with n1 + n0 - 4 degrees of freedom.
+    (n_g - 2). Student's t has the degrees of freedom of Satterthwaite (1946), as Welch's has: with
+    n1 + n0 - 4 a few exposed rows among many unexposed ones would be found to differ too often.
 
     Args:
         exposed: Of the rows that the checkpoint had seen.
@@ -122,10 +122,15 @@ def adjusted_difference(exposed: Moments, unexposed: Moments) -> Difference:
     groups = (exposed, unexposed)
     one, other = (group.y + group.slope * (centre - group.b) for group in groups)
     squares = [group.residual_squares(group.slope) for group in groups]
-    variance = sum(s / (g.n - 2) / g.n for s, g in zip(squares, groups, strict=True))
-    sd = math.sqrt(sum(squares) / (n - 4))
+    parts = [s / (g.n - 2) / g.n for s, g in zip(squares, groups, strict=True)]
     return Difference(
-        exposed.n, unexposed.n, one - other, math.sqrt(variance), n - 4, sd, adjusted=True
+        exposed.n,
+        unexposed.n,
+        one - other,
+        math.sqrt(sum(parts)),
+        _degrees_of_freedom(parts, [group.n - 2 for group in groups]),
+        math.sqrt(sum(squares) / (n - 4)),
+        adjusted=True,
     )
 
 
@@ -141,6 +146,15 @@ def rows_needed(nats: float, residual_sd: float, share: float) -> float:
     """
     quantiles = float(stats.norm.isf(LEVEL / 2) + stats.norm.ppf(POWER))
     return quantiles**2 * residual_sd**2 / (nats**2 * share * (1 - share))
+
+
+def _degrees_of_freedom(variances: list[float], own: list[int]) -> float:
+    """Return those of a sum of two variances with degrees of freedom of their own (Satterthwaite).
+
+    From the smaller of the two to their sum.
+    """
+    below = sum(v**2 / n for v, n in zip(variances, own, strict=True))
+    return sum(variances) ** 2 / below if below else float(sum(own))
 
 
 def _too_few(exposed: Moments, unexposed: Moments, least: int) -> str | None:

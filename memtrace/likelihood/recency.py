@@ -67,8 +67,11 @@ class Recency:
 
     @property
     def retention(self) -> float:
-        """Return the difference of the oldest bin over the largest; NaN where it is relative."""
-        if self.largest is None or self.relative or not self.largest.nats:
+        """Return the difference of the oldest bin over the largest.
+
+        NaN where it is relative, and where there is one bin: nothing has had time to fade.
+        """
+        if self.largest is None or self.relative or len(self.bins) < 2 or not self.largest.nats:
             return math.nan
         return self.bins[-1].nats / self.largest.nats
 

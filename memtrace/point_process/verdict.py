@@ -116,7 +116,7 @@ def _of_copies(order: TextOrder) -> str:
                 f"order ({p_text(test.p_value)})"
             )
     if not parts:
-        parts.append("No departure of their copies from a random order was found")
+        parts.append("Text by text no departure of their copies from a random order was found")
     return "; ".join(parts)
 
 

@@ -28,6 +28,8 @@ LIMITS = (
     "A sample counts only if it is the whole continuation, token by token. Near copies of it are "
     "not counted.",
     "Prompts are those of the corpus: whoever does not know them extracts less.",
+    "A text with many copies is hardly ever unexposed, so unexposed texts are others than exposed "
+    "ones. What is chance for a text with many copies is not known from them.",
 )
 METHODS = (
     Method(

@@ -41,7 +41,7 @@ def _chance(fit: ExtractionResult, n: int | None = None, p: float | None = None)
     copies = "" if fit.copies_reason is None else ", copies of exposed ones among them"
     return (
         f"Of {count(found.of_texts, 'unexposed text')} {how} {found.texts:,} ({_share(found)})"
-        f"{copies}: so much is chance."
+        f"{copies}: so much is chance among them."
     )
 
 

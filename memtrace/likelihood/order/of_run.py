@@ -38,8 +38,9 @@ def test_order(
 ) -> OrderFit:
     """Test whether training order shows in the log-likelihoods of a checkpoint.
 
-    Sequences that are the only ones of their text are compared: those that the checkpoint had seen
-    with those that it had not. With a baseline, only rows count that it had not seen either.
+    Sequences that are the only ones of their text, and of their continuation, are compared: those
+    that the checkpoint had seen with those that it had not. With a baseline, only rows count that
+    it had not seen either.
 
     Args:
         run: A run with likelihoods.
@@ -68,7 +69,8 @@ def test_order(
     theirs = None if baseline is None else read_likelihoods(baseline, start=first)
     rows = _counted(joined(read_likelihoods(run, start=first), theirs), on_progress)
     if known_texts is not None:
-        rows = once_only(rows, np.sort(known_texts.copies))
+        # The likelihoods of near-copies hang together too: none of a passage is alone.
+        rows = once_only(rows, np.sort(known_texts.merged.copies))
     source = Source(
         run.label,
         run.step,
