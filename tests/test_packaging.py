@@ -161,6 +161,8 @@ def test_installed_wheel_works_away_from_the_checkout(laptop, tmp_path):
 WITHOUT_TORCH = {
     "fit-poisson --output figures": "rate_per_window",
     "emergence runs --output figures": "texts",
+    "texts runs --limit 3 --output texts": "texts",
+    "report runs --output report": "pages",
     "status": "finished",
     "models list": "parameters",
     "corpus info demo": "digest",
