@@ -14,6 +14,7 @@ from memtrace.corpus.pack_writer import estimate_pack, plan_pack, write_pack
 from memtrace.corpus.prefix_pack import ROWS_PER_FILE, PackRecord, open_pack, read_record
 from memtrace.corpus.verify import verify_corpus, verify_pack
 from memtrace.errors import CorpusError
+from memtrace.storage.lock import locked_folder
 from memtrace.storage.prefetch import chunks, prefetch
 
 ROWS, PER_FILE = 1_000, 300
@@ -182,7 +183,8 @@ def test_a_pack_of_another_corpus_is_not_mixed_in(undisturbed, rows, tmp_path, w
 
 
 def test_two_processes_do_not_write_one_pack(source, tmp_path):
-    with pack_writer._locked(tmp_path), pytest.raises(CorpusError, match="another process"):
+    locked = locked_folder(tmp_path, option="--output", raises=CorpusError)
+    with locked, pytest.raises(CorpusError, match="another process"):
         write_pack(source, tmp_path)
     write_pack(source, tmp_path)
 

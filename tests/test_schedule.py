@@ -15,6 +15,12 @@ from memtrace.emergence.histories import read_histories
 from memtrace.errors import RunError
 from memtrace.manifests import load_suite
 from memtrace.manifests.schedule import last_step, rows_before, steps_of
+from memtrace.point_process.events import EventSequence
+from memtrace.point_process.fit import fit_poisson
+from memtrace.point_process.models.recency import last_steps
+from memtrace.point_process.shares import compare_shares
+from memtrace.point_process.text import printed
+from memtrace.report.text import rendered
 from memtrace.runs.configuration import read_configuration
 from memtrace.runs.run import begin_run
 
@@ -111,3 +117,34 @@ def test_emergence_is_in_the_steps_of_the_ramp(tmp_path):
     assert index.tolist() == list(range(0, 70, 7))
     by_hand = [row // 4 if row < 20 else 5 + (row - 20) // 10 for row in index.tolist()]
     assert memorized["exposure_step"].to_list() == by_hand
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_the_last_steps_are_those_of_the_ramp(more):
+    """By hand: every event and every sequence belongs to the step that consumed it."""
+    ramp = ((0, 4), (50, 10), (90, 20))
+    n = rows_before(ramp, 120) + more  # also in the middle of a step
+    index = np.flatnonzero(np.random.default_rng(0).random(n) < 0.2)
+    events = EventSequence.from_positions(index, n=n, sequences_per_step=ramp)
+    step = np.repeat(np.arange(121), [4] * 50 + [10] * 40 + [20] * 31)[:n]
+    found = last_steps(events)
+    assert sorted(found) == [1, 10, 100]
+    for k, compared in found.items():
+        last = step > step[-1] - k
+        assert compared == compare_shares(
+            (int(last[index].sum()), int((~last)[index].sum())),
+            (int(last.sum()), int((~last).sum())),
+        )
+
+
+def fit_text(fit):
+    return rendered(printed(fit), width=120, colour=False)
+
+
+def test_a_ramp_is_told_where_windows_are_reported():
+    ramp = ((0, 4), (50, 10))
+    text = fit_text(fit_poisson(np.arange(3, 600, 7), n=600, sequences_per_step=ramp))
+    assert "their size changes along the run" in text
+    assert "last 10 steps to the rest" in text
+    plain = fit_text(fit_poisson(np.arange(3, 600, 7), n=600, sequences_per_step=4))
+    assert "their size changes" not in plain

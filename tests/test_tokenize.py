@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from memtrace.corpus import open_corpus, tokenize, tokenized_files
+from memtrace.corpus.pack_writer import write_pack
 from memtrace.corpus.row_documents import has_documents, row_documents
 from memtrace.corpus.source_files import read_texts, source_files
 from memtrace.corpus.tokenize import RowPlan, tokenize_files
 from memtrace.corpus.tokenizer import load_tokenizer
 from memtrace.errors import CorpusError
+from memtrace.storage import lock
 
 WORDS = [f"w{i}" for i in range(50)]
 TEXTS = [" ".join(np.random.default_rng(i).choice(WORDS, 3 + 7 * i % 40)) for i in range(30)]
@@ -168,6 +170,44 @@ def test_a_command_that_is_killed_goes_on_where_it_was(tmp_path, tokenizer, monk
     assert {end: (tmp_path / f"out{end}").read_bytes() for end in expected} == expected
     assert pl.read_parquet(tmp_path / "out.documents.parquet").equals(table)
     assert not list(tmp_path.glob(".out*"))
+
+
+def test_two_processes_do_not_write_one_corpus(tmp_path, tokenizer):
+    source, plan = write_jsonl(tmp_path / "a.jsonl", TEXTS), RowPlan("packed", 17)
+    output = tmp_path / "out"
+    with tokenized_files.OutputFiles(output).locked():
+        tokenize_files([source], tokenizer, tmp_path / "other", plan)
+        with pytest.raises(CorpusError, match=r"out is being written by another process"):
+            tokenize_files([source], tokenizer, output, plan)
+        assert not list(tmp_path.glob("out*"))
+    (tmp_path / ".out.lock").touch()  # of a process that was killed
+    tokenize_files([source], tokenizer, output, plan)
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_a_lock_on_a_file_that_was_deleted_is_no_lock(tmp_path, monkeypatch):
+    """Between opening and locking the one who had the lock may be done and delete the file."""
+    path = tmp_path / ".out.lock"
+    monkeypatch.setattr(lock.fcntl, "flock", lambda *_: path.unlink())
+    with (
+        pytest.raises(CorpusError, match="another process"),
+        lock.locked_file(path, tmp_path / "out", option="--output", raises=CorpusError),
+    ):
+        pytest.fail("held a lock that nobody else sees")
+
+
+@pytest.mark.parametrize("offset", [0, 5])
+@pytest.mark.parametrize("plan", [RowPlan("packed", 17), RowPlan("sliding", 17, 5)])
+def test_a_pack_leads_back_to_the_documents(tmp_path, tokenizer, plan, offset):
+    source = write_jsonl(tmp_path / "a.jsonl", TEXTS)
+    tokenize_files([source], tokenizer, tmp_path / "out", plan)
+    corpus = open_corpus(tmp_path / "out")
+    write_pack(corpus, tmp_path / "pack", tokens=8, offset=offset)
+    write_pack(open_corpus(tmp_path / "pack"), tmp_path / "again", tokens=8, offset=offset)
+    rows = range(len(corpus))
+    expected = row_documents(corpus, rows, offset + 8)
+    for name in ("pack", "again"):
+        assert row_documents(open_corpus(tmp_path / name), rows).equals(expected)
 
 
 def test_what_is_whole_is_not_made_again_and_nothing_else_is_written_over(tmp_path, tokenizer):

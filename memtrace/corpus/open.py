@@ -76,9 +76,9 @@ def _open_single(path: Path) -> Corpus | None:
         return open_array(path)
     if path.suffix in CORPUS_FILES and path.is_file():
         return open_corpus_file(path)
-    if is_table(path):
-        return Corpus(str(path), parquet_rows([path]))
-    return open_pack(path) if is_pack(path) else None
+    if is_pack(path):
+        return open_pack(path)
+    return Corpus(str(path), parquet_rows([path])) if is_table(path) else None
 
 
 def _fitting(opened: Corpus, manifest: CorpusManifest) -> Corpus:

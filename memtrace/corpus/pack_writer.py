@@ -1,28 +1,27 @@
 """Write a prefix pack from a corpus, wherever that is: streaming, resumable, each file whole."""
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from memtrace.corpus.corpus import Corpus
 from memtrace.corpus.prefix_pack import (
+    PACK_DOCUMENTS,
     PACK_RECORD,
     PACK_TOKENS,
     ROWS_PER_FILE,
     PackRecord,
     read_record,
 )
+from memtrace.corpus.row_documents import documents_path
 from memtrace.corpus.rows import Tokens
 from memtrace.errors import CorpusError
+from memtrace.storage.lock import locked_folder
 from memtrace.storage.prefetch import READERS, chunks, prefetch
-from memtrace.storage.problems import UNSUPPORTED, write_problem
 from memtrace.storage.store import replace_atomically
 
 
@@ -76,10 +75,11 @@ def write_pack(
             be written, holds a pack of another corpus or of other tokens, or is being written by
             another process.
     """
-    with _locked(folder):
+    with locked_folder(folder, option="--output", raises=CorpusError):
         for stale in folder.glob(".*.tmp"):
             stale.unlink()
         record = _begin(corpus, folder, tokens, offset, rows_per_file)
+        _copy_documents(corpus, folder)
         left = _files_left(corpus, folder, record, rows)
         upcoming = prefetch(
             lambda chunk: corpus.read(*chunk, record.row_tokens, offset),
@@ -118,6 +118,16 @@ def _begin(
                 f"{corpus.name} ({ours[key]}); choose another --output"
             )
     return record
+
+
+def _copy_documents(corpus: Corpus, folder: Path) -> None:
+    """Copy the table of documents, where the corpus has one: the pack's rows lead back to them."""
+    source, target = documents_path(corpus), folder / PACK_DOCUMENTS
+    if source is None or source.absolute() == target.absolute() or not source.is_file():
+        return
+    replace_atomically(
+        target, lambda path: shutil.copyfile(source, path), option="--output", raises=CorpusError
+    )
 
 
 def _tokens_kept(corpus: Corpus, tokens: int | None, offset: int) -> int:
@@ -177,31 +187,6 @@ def _save(folder: Path, record: PackRecord) -> None:
         path.write_text(text, encoding="utf-8")
 
     replace_atomically(folder / PACK_RECORD, write, option="--output", raises=CorpusError)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing the same pack; the lock goes when the process goes."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise CorpusError(write_problem(folder, error, "--output")) from error
-    try:
-        _lock(descriptor, folder)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise CorpusError(f"{folder} is being written by another process: wait for it") from None
-    except OSError as error:
-        if error.errno not in UNSUPPORTED:  # some mounts know no locks
-            raise CorpusError(write_problem(folder, error, "--output")) from error
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 `pack_writer` writes it.
 
     PACK/pack.json                      the corpus, its rows and digest, sha256 of each file
+    PACK/documents.parquet              of a corpus made of text: the table of its documents
     PACK/prefixes-00017-of-00143.npy    (rows, 64): 1,024,000 rows, which are 1000 steps of Pythia
                                         (k + l tokens from `offset` on, where others are packed)
 """
@@ -27,6 +28,7 @@ from memtrace.storage.documents import read_document
 from memtrace.storage.problems import read_problem
 
 PACK_RECORD = "pack.json"
+PACK_DOCUMENTS = "documents.parquet"
 PACK_TOKENS = 64
 """Tokens of a row that a pack keeps, unless told: prompt and continuation."""
 ROWS_PER_FILE = 1_024_000

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from memtrace.corpus.corpus import Corpus
+from memtrace.corpus.prefix_pack import PACK_DOCUMENTS
 from memtrace.corpus.tokenized_files import DOCUMENTS, made_of
 from memtrace.errors import CorpusError
 
@@ -26,7 +27,7 @@ SCHEMA = pl.Schema(
 
 def has_documents(corpus: Corpus) -> bool:
     """Return whether the documents of a corpus are known: `corpus tokenize` wrote it."""
-    table = _table(corpus)
+    table = documents_path(corpus)
     return table is not None and table.is_file()
 
 
@@ -36,9 +37,10 @@ def row_documents(
     """Return the documents of which rows, or their first tokens, are made.
 
     Args:
-        corpus: A corpus that `memtrace corpus tokenize` wrote.
+        corpus: A corpus that `memtrace corpus tokenize` wrote, or a pack of one.
         rows: Row numbers.
-        tokens: Only documents that lie in so many tokens at the beginning of a row; all by default.
+        tokens: Only documents that lie in so many tokens at the beginning of a row; all by
+            default, or up to the last one that a pack keeps.
 
     Returns:
         `SCHEMA`, one row for each row and document: the number of the document, its file and its
@@ -48,11 +50,11 @@ def row_documents(
     Raises:
         CorpusError: No table of documents belongs to the corpus, or it has no such row.
     """
-    path = _table(corpus)
+    path = documents_path(corpus)
     if path is None or not path.is_file():
         raise CorpusError(
             f"the documents of corpus {corpus.name} are not known: only corpora that "
-            "`memtrace corpus tokenize` wrote have a table of them"
+            "`memtrace corpus tokenize` wrote, and packs of them, have a table of them"
         )
     wanted = np.asarray(rows, np.int64)
     if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(corpus):
@@ -61,12 +63,15 @@ def row_documents(
     starts = table["start"].to_numpy().astype(np.int64)
     if plan["kind"] == "sliding":
         return _sliding(table, starts, wanted, plan["stride"])
-    return _packed(table, starts, wanted, plan["row_tokens"], tokens or plan["row_tokens"])
+    held = corpus.first_token + corpus.row_tokens
+    return _packed(table, starts, wanted, plan["row_tokens"], tokens or held)
 
 
-def _table(corpus: Corpus) -> Path | None:
-    """Return where the table would lie: beside the token file."""
+def documents_path(corpus: Corpus) -> Path | None:
+    """Return where the table of documents would lie: beside the token file, or in the pack."""
     first = Path(corpus.parts[0].name)
+    if corpus.source_digest:
+        return first.with_name(PACK_DOCUMENTS)
     return first.with_name(first.stem + DOCUMENTS) if first.suffix == ".bin" else None
 
 

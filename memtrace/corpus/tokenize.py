@@ -3,7 +3,7 @@
 Documents are read as a stream and encoded a block at a time, on all cores.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -97,43 +97,55 @@ def tokenize_files(
         on_progress: Called with the number of bytes of the files done since the last call.
 
     Raises:
-        CorpusError: A file cannot be read, there is no whole row, or the output holds, or has
-            begun, something else.
+        CorpusError: A file cannot be read, there is no whole row, the output holds, or has
+            begun, something else, or another process writes it.
     """
     files, output = source_files(paths), OutputFiles(Path(prefix))
     eod = tokenizer.end_of_document(end_token) if plan.kind == "packed" else None
     identity = _identity(files, tokenizer, plan, field, eod)
     encode = _Encoder(tokenizer, plan, eod)
     try:
-        if not output.is_finished(identity):
-            progress = output.begun(identity)
-            on_progress(sum(path.stat().st_size for path in files[: progress.file]))
-            with output.open(progress, tokenizer.dtype.itemsize, plan.row_tokens) as (
-                tokens,
-                documents,
-            ):
-                blocks = _blocks(files, field, progress)
-                for block, encoded, records in prefetch(encode, blocks):
-                    unit = 1 if plan.kind == "packed" else plan.row_tokens
-                    records["start"] += progress.tokens // unit
-                    tokens.write(encoded.data)
-                    documents.write(records.tobytes())
-                    progress = _after(progress, block, len(encoded))
-                    output.save(identity, progress, (tokens, documents))
-                    on_progress(round(block.size))
-                records = output.records()
-            found = _summary(records, plan, eod is not None)
-            if not found.rows:
-                raise CorpusError(
-                    f"{found.documents:,} documents of {found.tokens:,} tokens make no row of "
-                    f"{plan.row_tokens}: choose fewer --row-tokens"
-                )
-            output.finish(identity, found.rows, plan.row_tokens, tokenizer.dtype, files)
-            return found
-        on_progress(sum(path.stat().st_size for path in files))
-        return _summary(output.finished_records(), plan, eod is not None)
+        if output.is_finished(identity):
+            on_progress(sum(path.stat().st_size for path in files))
+            return _summary(output.finished_records(), plan, eod is not None)
+        with output.locked():
+            return _write(files, output, identity, encode, field, on_progress)
     except OSError as error:
         raise CorpusError(write_problem(output.prefix, error, "--output")) from error
+
+
+def _write(
+    files: Sequence[Path],
+    output: OutputFiles,
+    identity: Mapping[str, Any],
+    encode: "_Encoder",
+    field: str,
+    on_progress: Callable[[int], None],
+) -> Tokenized:
+    """Write what is left; another process may have finished it before the lock was had."""
+    plan, dtype, is_packed = encode.plan, encode.tokenizer.dtype, encode.eod is not None
+    if output.is_finished(identity):
+        return _summary(output.finished_records(), plan, is_packed)
+    progress = output.begun(identity)
+    on_progress(sum(path.stat().st_size for path in files[: progress.file]))
+    with output.open(progress, dtype.itemsize, plan.row_tokens) as (tokens, documents):
+        for block, encoded, records in prefetch(encode, _blocks(files, field, progress)):
+            unit = 1 if plan.kind == "packed" else plan.row_tokens
+            records["start"] += progress.tokens // unit
+            tokens.write(encoded.data)
+            documents.write(records.tobytes())
+            progress = _after(progress, block, len(encoded))
+            output.save(identity, progress, (tokens, documents))
+            on_progress(round(block.size))
+        records = output.records()
+    found = _summary(records, plan, is_packed)
+    if not found.rows:
+        raise CorpusError(
+            f"{found.documents:,} documents of {found.tokens:,} tokens make no row of "
+            f"{plan.row_tokens}: choose fewer --row-tokens"
+        )
+    output.finish(identity, found.rows, plan.row_tokens, dtype, files)
+    return found
 
 
 def _identity(

@@ -3,13 +3,14 @@
 PREFIX.bin, PREFIX.idx       token rows, as Megatron has them
 PREFIX.documents.parquet     `document`, `file`, `line`, `tokens`, `start`
 .PREFIX.tokens, .PREFIX.documents, .PREFIX.progress.json    the same while it is written
+.PREFIX.lock                 is there while a process writes
 """
 
 import json
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,7 @@ import polars as pl
 
 from memtrace.corpus.megatron import MAGIC
 from memtrace.errors import CorpusError
+from memtrace.storage.lock import locked_file
 from memtrace.storage.store import replace_atomically
 from memtrace.storage.tables import write_table
 
@@ -60,6 +62,15 @@ class OutputFiles:
 
     def _hidden(self, ending: str) -> Path:
         return self.prefix.with_name(f".{self.prefix.name}{ending}")
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes from writing the same files.
+
+        Raises:
+            CorpusError: Another process writes them.
+        """
+        lock = self._hidden(".lock")
+        return locked_file(lock, self.prefix, option="--output", raises=CorpusError)
 
     def is_finished(self, identity: Mapping[str, Any]) -> bool:
         """Return whether the corpus is whole, and made of the same text in the same way.

@@ -186,6 +186,8 @@ def _windows(fit: PoissonResult) -> Rows:
         ),
         ("rate between windows", varies),
     ]
+    if fit.events.ramp is not None:
+        rows.append(("steps", "their size changes along the run: all windows have equal sequences"))
     tests = ((name, p) for name, p in fit.checks.p_values().items() if not math.isnan(p))
     return [*rows, *((name, p_text(p)) for name, p in tests)]
 

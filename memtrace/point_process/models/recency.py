@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from scipy import optimize, special
 
+from memtrace.manifests.schedule import rows_before, steps_of
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.constant import homogeneous
@@ -81,17 +82,25 @@ def _decaying_rate(u: FloatArray, base: float, amplitude: float, decay: float) -
 
 def last_steps(events: EventSequence) -> dict[int, RateComparison]:
     """Compare the rate in the last 1, 10, 100, 1000 steps with the rest of training."""
-    step = events.sequences_per_step
-    if not step:
-        return {}
     compared = {}
     for k in LAST_STEPS:
-        if 0 < k * step < events.n:
-            there = parts(events, [events.n - k * step])
+        begin = _begin_of_last(events, k)
+        if 0 < begin < events.n:
+            there = parts(events, [begin])
             if len(there.counts) == 2:
                 pairs = (tuple(map(int, x[::-1])) for x in (there.counts, there.exposures))
                 compared[k] = compare_shares(*pairs)  # type: ignore[arg-type]
     return compared
+
+
+def _begin_of_last(events: EventSequence, steps: int) -> int:
+    """Return the sequence with which the last steps begin; 0 where there are not so many."""
+    if events.sequences_per_step:
+        return max(events.n - steps * events.sequences_per_step, 0)
+    if events.ramp is None or not events.n:
+        return 0
+    done = int(steps_of(events.ramp, np.array([events.n - 1]))[0]) + 1
+    return rows_before(events.ramp, max(done - steps, 0))
 
 
 def _bins(events: EventSequence, unit: int) -> Windows:
