@@ -37,8 +37,9 @@ def texts_text(found: MemorizedTexts, limit: int, width: int) -> str:
         width: Columns of the terminal.
     """
     n = len(found.table)
+    some = " at some checkpoint" if len(found.steps) > 1 else ""
     what = count(n, "text") + (
-        " memorized" if found.at_least == found.continuation_tokens
+        f" memorized{some}" if found.at_least == found.continuation_tokens
         else f" with at least {found.at_least} of {found.continuation_tokens} tokens matched"
     )  # fmt: skip
     parts = [f"{printable(found.label)}: {what}; {found.tested}"]
