@@ -86,15 +86,16 @@ def report(
     texts = _texts(runs, found, duplicates)
     pages, left_out = _built(builders)
     pages = _with_order(fits, texts, left_out) | pages
-    links = [(name, page.question) for name, page in pages.items()]
-    links += [(name, title_of(one)) for name, one in texts.items()]
+    titles = {name: page.question for name, page in pages.items()}
+    titles |= {name: title_of(one) for name, one in texts.items()}
+    links = [(name, _short(name, texts)) for name in titles]
     with writing_to(output):
         for name, page in pages.items():
-            _write(output / name, page_html(replace(page, links=links)))
+            _write(output / name, page_html(replace(page, links=links, name=_short(name, texts))))
         for name, one in texts.items():
-            _write(output / name, texts_page(one, links))
-    document = {"pages": [str(output / name) for name, _ in links], "left_out": left_out}
-    print_result(document, json, lambda: _printed(output, links, left_out))
+            _write(output / name, texts_page(one, links, _short(name, texts)))
+    document = {"pages": [str(output / name) for name in titles], "left_out": left_out}
+    print_result(document, json, lambda: _printed(output, titles, left_out))
 
 
 def _built(
@@ -108,7 +109,7 @@ def _built(
         try:
             pages[name] = build()
         except (FitError, RunError) as error:
-            left_out[name.removesuffix(".html").capitalize()] = str(error)
+            left_out[_capitalized(name)] = str(error)
     return pages, left_out
 
 
@@ -214,12 +215,25 @@ def _abilities(evals: Path, seed: int) -> "Page":
     return ability_page(emergence_of_abilities(evals, 0.5, seed))
 
 
+def _short(name: str, texts: "dict[str, MemorizedTexts]") -> str:
+    """Return what the navigation calls a page: a word, with the model where there are several."""
+    if name == "index.html":
+        return "Overview"
+    if name in texts:
+        return "Texts" if len(texts) == 1 else f"Texts of {texts[name].label}"
+    return _capitalized(name)
+
+
+def _capitalized(name: str) -> str:
+    return name.removesuffix(".html").capitalize()
+
+
 def _write(path: Path, page: str) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def _printed(output: Path, links: list[tuple[str, str]], left_out: dict[str, str]) -> str:
-    width = max(len(name) for name, _ in links)
-    lines = [f"{name:{width}}  {title}" for name, title in links]
+def _printed(output: Path, titles: dict[str, str], left_out: dict[str, str]) -> str:
+    width = max(map(len, titles))
+    lines = [f"{name:{width}}  {title}" for name, title in titles.items()]
     lines += [f"left out: {title.lower()}: {reason}" for title, reason in left_out.items()]
     return "\n".join([*lines, f"Open {output / 'index.html'}"])

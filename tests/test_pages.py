@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from memtrace.cli.main import main
 from memtrace.point_process import EventSequence, fit_poisson
 from memtrace.point_process.page import MOST_PANELS, fit_page
 from memtrace.point_process.simulate import log_linear_drift, random_order
-from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_html
+from memtrace.report.charts import HEIGHT, LABEL, apart
+from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_html, parted
 
 CHROMIUM = shutil.which("chromium")
 HOSTILE_NAME = "<b>model<b>"
@@ -160,6 +162,7 @@ def test_names_and_texts_with_markup_do_nothing(show) -> None:
         "one",
         HOSTILE,
         HOSTILE,
+        HOSTILE,
         [Fact(HOSTILE, HOSTILE, HOSTILE)],
         figure,
         [HOSTILE],
@@ -172,6 +175,22 @@ def test_names_and_texts_with_markup_do_nothing(show) -> None:
     tab = show(Page(HOSTILE, finding, [finding], links=[("index.html", HOSTILE)]))
     tab.wait_for_timeout(300)
     assert tab.locator("img[src=x]").count() == 0
+
+
+def test_a_long_answer_begins_with_its_first_sentence_and_loses_nothing() -> None:
+    long = f"The effect is 2.5 nats (p < 0.001). {'And so on, ' * 30}to the end. The last."
+    first, rest = parted(long)
+    assert first == "The effect is 2.5 nats (p < 0.001)."
+    assert f"{first} {rest}" == long
+    assert parted("Short. Whole.") == ("Short. Whole.", "")
+
+
+@pytest.mark.parametrize("levels", [[0.0, 0.0, 0.0], [3.0, 1.0, 1.01], [1.0], []])
+def test_labels_of_lines_keep_their_order_and_do_not_cover_each_other(levels) -> None:
+    moved = apart(levels, 2.0)
+    ordered = [moved[i] for i in sorted(range(len(levels)), key=lambda i: levels[i])]
+    assert all(b - a >= 0.99 * LABEL / HEIGHT * 2 for a, b in pairwise(ordered))
+    assert all(at >= level for at, level in zip(moved, levels, strict=True))
 
 
 def test_a_hundred_and_fifty_four_checkpoints_are_one_page_of_less_than_three_megabytes() -> None:
@@ -223,6 +242,40 @@ def test_every_page_of_a_report_leads_to_all_others(browser, report) -> None:
         tab.goto(address)
         assert tab.locator("nav.pages a[aria-current]").count() == 1
         assert tab.locator(".answer").first.inner_text()
+    tab.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index", "order", "likelihoods", "extraction", "emergence"])
+def test_axe_finds_no_violation_in_a_report(browser, report, name, scheme) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    viewport = {"width": 390, "height": 800}
+    tab = browser.new_page(viewport=viewport, color_scheme=scheme)
+    complaints: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.goto((report / f"{name}.html").as_uri())
+    box = tab.locator(".answer").first.bounding_box()
+    assert box["y"] + box["height"] <= 800
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    tab.wait_for_timeout(300)
+    found = axe.Axe().run(tab)
+    tab.close()
+    assert found.violations_count == 0, found.generate_report()
+    assert complaints == []
+
+
+def test_every_page_of_a_report_is_below_three_megabytes(report) -> None:
+    assert all(page.stat().st_size < 3_000_000 for page in report.glob("*.html"))
+
+
+def test_a_checkpoint_on_the_first_page_is_reached_by_keyboard(browser, report) -> None:
+    tab = browser.new_page()
+    tab.goto((report / "index.html").as_uri())
+    tab.locator("tbody a").nth(1).press("Enter")
+    tab.wait_for_url("**/order.html#fit-2")
+    assert tab.locator("#fit-2[open]").count() == 1
     tab.close()
 
 

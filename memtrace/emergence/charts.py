@@ -1,15 +1,12 @@
 """Charts of emergence that readers can ask: what is memorized by checkpoint, and when it began."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from memtrace.emergence.result import EmergenceResult
-from memtrace.report.charts import data, specification
+from memtrace.report.charts import apart, data, specification
 from memtrace.report.numbers import interval, percent
-
-if TYPE_CHECKING:
-    pass
 
 SCALES = {
     "training": "training step",
@@ -17,6 +14,10 @@ SCALES = {
     "share": "share of the training that was left",
 }
 """Time scale -> what its axis shows."""
+GROUPS = {"trained on": "trained on", "not yet trained on": "not yet"}
+"""Group of texts -> what its line is called: short, for small screens."""
+ROOM = 1.5
+"""Of the highest share, up to which intervals are drawn: the first ones hold few texts."""
 
 
 def share_chart(fit: EmergenceResult) -> dict[str, Any]:
@@ -24,15 +25,16 @@ def share_chart(fit: EmergenceResult) -> dict[str, Any]:
     import altair
 
     rows = _share_rows(fit)
+    top = min(1.0, ROOM * max((row["share"] for row in rows), default=0)) or 1.0
+    ends = [[row for row in rows if row["group"] == name][-1:] for name in GROUPS]
+    last = [row for end in ends for row in end]
+    for row, at in zip(last, apart([row["share"] for row in last], top), strict=True):
+        row["at"] = at
     unit = fit.histories.unit
     share = f"share of the {unit}s evaluated"
     base = altair.Chart(data(rows)).encode(
-        x=altair.X("step:Q", title="checkpoint"),
-        color=altair.Color(
-            "group:N",
-            title=f"{unit}s",
-            scale=altair.Scale(domain=["trained on", "not yet trained on"]),
-        ),
+        x=altair.X("step:Q", title="checkpoint, training step", scale=altair.Scale(nice=False)),
+        color=altair.Color("group:N", scale=altair.Scale(domain=list(GROUPS)), legend=None),
     )
     told = [
         altair.Tooltip("step:Q", title="checkpoint", format=","),
@@ -42,12 +44,17 @@ def share_chart(fit: EmergenceResult) -> dict[str, Any]:
         altair.Tooltip("moves:N", title="since the checkpoint before"),
     ]
     axis = altair.Axis(format=".2~%")
+    within = altair.Scale(domain=[0, top])
+    names = base.transform_filter("isValid(datum.at)").mark_text(align="left", dx=8)
     return specification(
         altair.layer(
-            base.mark_rule().encode(y=altair.Y("low:Q", title=share, axis=axis), y2="high:Q"),
-            base.mark_line(point=altair.OverlayMarkDef(size=45)).encode(
-                y=altair.Y("share:Q", title=share, axis=axis), tooltip=told
+            base.mark_rule(clip=True).encode(
+                y=altair.Y("low:Q", title=share, axis=axis, scale=within), y2="high:Q"
             ),
+            base.mark_line(point=altair.OverlayMarkDef(size=45)).encode(
+                y=altair.Y("share:Q", title=share, axis=axis, scale=within), tooltip=told
+            ),
+            names.encode(y=altair.Y("at:Q", title=share, scale=within), text="name:N"),
         )
     )
 
@@ -88,6 +95,7 @@ def _share_rows(fit: EmergenceResult) -> list[dict[str, Any]]:
             {
                 "step": one.step,
                 "group": name,
+                "name": GROUPS[name],
                 "share": events / of,
                 "low": ends[0],
                 "high": ends[1],

@@ -70,7 +70,7 @@ def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "
         label = f"of rows, copies counted: up to {percent(max(rows))}"
         ax.plot(x if inside else [], rows if inside else [], color=GREY, lw=1, ls=":", label=label)
     _steps(ax, fit)
-    ax.yaxis.set_major_formatter("{x:.3g}")
+    ax.yaxis.set_major_formatter(lambda value, _: percent(value))
     ax.set_ylabel(f"share of the {fit.histories.unit}s evaluated")
     ax.legend(loc="upper left")
     return ax
@@ -207,6 +207,7 @@ def _distribution(fit: EmergenceResult, name: str, title: str, ax: "Axes | None"
     ax.hlines(scale.share, scale.right, ends, color=BLUE, lw=1.6, label="share emerged")
     ax.plot([], [], color=BLUE, alpha=0.45, lw=8, label="somewhere inside the interval")
     ax.set_ylim(0, 1.25 * float(scale.high.max()))
+    ax.yaxis.set_major_formatter(lambda value, _: percent(value))
     ax.set_ylabel(f"share of the {fit.histories.unit}s")
     ax.legend(loc="upper left")
     return ax

@@ -7,7 +7,7 @@ from memtrace.emergence.figures import FIGURES, figures_of
 from memtrace.emergence.methods import METHODS
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.text import text
-from memtrace.emergence.verdict import verdict
+from memtrace.emergence.verdict import answer, verdict
 from memtrace.report.charts import available
 from memtrace.report.figures import new_figure, png, styled
 from memtrace.report.numbers import count, interval, percent
@@ -27,6 +27,16 @@ TIMES = (
     "Time of emergence (NPMLE), with pointwise 95% bands. It is known only to lie between two "
     "checkpoints."
 )
+HAZARD = "Emergences among the texts not yet memorized, by interval, with 95% intervals."
+CAPTIONS = {
+    "memorized": "Share of the texts evaluated at a checkpoint that are memorized, with exact 95% "
+    "intervals; an interval that leaves the figure is cut.",
+    "flows": "Counts of texts: above the line what is memorized anew, below it what is lost.",
+    "time-training": TIMES,
+    "time-exposure": TIMES,
+    "hazard-training": HAZARD,
+    "hazard-exposure": HAZARD,
+}
 TESTED = (
     "At which checkpoint each text is first memorized, when it is lost and learned again, and "
     "whether copies seen so far make it emerge faster.",
@@ -59,7 +69,8 @@ def finding(
     return Finding(
         name=name,
         label=f"{found.suite}/{found.model}",
-        answer=verdict(fit),
+        answer=answer(fit),
+        rest=verdict(fit),
         facts=_facts(fit),
         figure=figures[0] if figures else None,
         tested=TESTED,
@@ -80,11 +91,11 @@ def _shown(fit: EmergenceResult, name: str) -> Shown:
     with styled():
         figure = new_figure()
         FIGURES[name](fit, figure.add_subplot())
-    chart, caption = None, ""
+    chart, caption = None, CAPTIONS[name]
     if name == "memorized":
         chart = share_chart(fit) if available() else None
     if name == "time-training":
-        chart, caption = time_chart(fit) if available() else None, TIMES
+        chart = time_chart(fit) if available() else None
     return Shown(TITLES[name], f"{TITLES[name]}. {verdict(fit)}", caption, png(figure), chart)
 
 
@@ -128,9 +139,10 @@ def _summary(findings: Sequence[Finding]) -> Finding:
         name="all",
         label=count(len(findings), "model"),
         answer=f"{findings[-1].label}: {findings[-1].answer}",
+        rest=findings[-1].rest,
         facts=findings[-1].facts,
         figure=findings[-1].figure,
         tested=TESTED,
         limits=LIMITS,
-        tables=[Table("Models", columns, padded, [one.name for one in findings])],
+        tables=[Table("Models", columns, padded, [one.address for one in findings])],
     )

@@ -22,6 +22,15 @@ def verdict(fit: EmergenceResult) -> str:
     return f"{first}; {_when(fit)}; {_kept(fit)}. {_copies(fit)}{_cause(fit)}"
 
 
+def answer(fit: EmergenceResult) -> str:
+    """Say in one sentence when texts emerge, and how many did."""
+    out, unit = fit.outcomes, fit.histories.unit
+    if not out.emerged:
+        return f"None of {count(fit.texts, unit)} was found memorized after being trained on."
+    when = _when(fit)
+    return f"{when[0].upper()}{when[1:]}; {out.emerged:,} of {count(fit.texts, unit)} emerged."
+
+
 def _generic(fit: EmergenceResult) -> str:
     generic = fit.outcomes.generic
     if not generic:

@@ -30,17 +30,20 @@ def overview_page(
     """
     rows = [_row(fit) for _, _, fit in fits]
     chart = share_map(fits, address) if available() else None
-    described = f"Shares from {_range([fit for _, _, fit in fits])} of the texts trained on."
+    described = (
+        f"A row a model and a cell a checkpoint, darker for more: from "
+        f"{_range([fit for _, _, fit in fits])} of the texts trained on."
+    )
     summary = Finding(
         name="all",
         label=count(len(fits), "checkpoint"),
         answer=_answer(fits),
         facts=_facts(fits),
         figure=Shown("Memorized by model and checkpoint", described, CAPTION, chart=chart)
-        if chart
+        if chart and any(memorized(fit)[1] for _, _, fit in fits)
         else None,
         limits=[f"{title}: {reason}" for title, reason in left_out.items()],
-        tables=[Table("Checkpoints", COLUMNS, rows)],
+        tables=[Table("Checkpoints", COLUMNS, rows, _links(address, fits))],
     )
     return Page(QUESTION, summary)
 
@@ -55,7 +58,7 @@ def share_map(fits: Sequence[tuple[str, int, PoissonResult]], address: str) -> d
             "step": step,
             "share": memorized(fit)[0] / max(memorized(fit)[1], 1),
             "count": "{:,} of {:,}".format(*memorized(fit)),
-            "anchor": f"{address}#fit-{place + 1}" if len(fits) > 1 else address,
+            "anchor": _place(address, place, fits),
         }
         for place, (model, step, fit) in enumerate(fits)
         if memorized(fit)[1]
@@ -68,17 +71,27 @@ def share_map(fits: Sequence[tuple[str, int, PoissonResult]], address: str) -> d
     told.append(altair.Tooltip("share:Q", format=".3%"))
     level = altair.Axis(labelOverlap=True, labelAngle=0)
     models = len({row["model"] for row in rows})
+    shares = altair.Scale(domain=[0, max((float(row["share"]) for row in rows), default=0) or 1])
+    legend = altair.Legend(format=".2~%")
     return specification(
         altair.Chart(data(rows))
         .mark_rect(cursor="pointer")
         .encode(
-            x=altair.X("step:O", title="checkpoint", axis=level),
+            x=altair.X("step:O", title="checkpoint, training step", axis=level),
             y=altair.Y("model:N", title=None),
-            color=altair.Color("share:Q", title="share", legend=altair.Legend(format=".2~%")),
+            color=altair.Color("share:Q", title="share", scale=shares, legend=legend),
             tooltip=told,
         ),
         height=max(2, models) * CELL,
     )
+
+
+def _links(address: str, fits: Sequence[tuple[str, int, PoissonResult]]) -> list[str]:
+    return [_place(address, place, fits) for place in range(len(fits))]
+
+
+def _place(address: str, place: int, fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
+    return f"{address}#fit-{place + 1}" if len(fits) > 1 else address
 
 
 def memorized(fit: PoissonResult) -> tuple[int, int]:

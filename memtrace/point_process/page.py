@@ -6,12 +6,13 @@ from typing import Any
 
 from memtrace.point_process.figures import shown, single, small_multiples
 from memtrace.point_process.figures.charts import (
+    FARTHEST,
     cumulative_chart,
     drift_chart,
     rate_chart,
     slider_chart,
 )
-from memtrace.point_process.figures.descriptions import CAPTIONS, described, several_described
+from memtrace.point_process.figures.descriptions import captioned, described, several_described
 from memtrace.point_process.figures.drawing import Drawings, draw_all
 from memtrace.point_process.methods import METHODS
 from memtrace.point_process.result import SIGNIFICANT, PoissonResult
@@ -21,7 +22,7 @@ from memtrace.point_process.verdict import verdict
 from memtrace.report.charts import available
 from memtrace.report.figures import encoded, png
 from memtrace.report.numbers import DASH, count, interval, number, p_text, p_value, percent, ratio
-from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of
+from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
 
 QUESTION = "Does training order matter?"
@@ -110,11 +111,13 @@ def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit", texts: st
     """
     figures = [_shown(fit, one, drawings, texts) for one in TITLES if one in drawings]
     first = figures[0] if figures else _chart_alone(fit, texts)
+    answer, rest = parted(verdict(fit))
     return Finding(
         name=name,
         label=fit.events.label or name.replace("-", " "),
-        answer=verdict(fit),
-        facts=_facts(fit),
+        answer=answer,
+        rest=rest,
+        facts=_facts(fit) if fit.events.exposure else (),
         figure=first,
         tested=TESTED if fit.events.n_events else (),
         limits=_limits(fit),
@@ -135,14 +138,15 @@ def _shown(fit: PoissonResult, name: str, drawings: Drawings, texts: str) -> Sho
         chart = rate_chart(fit, texts)
     if available() and name == "cumulative":
         chart = cumulative_chart(fit)
-    return Shown(TITLES[name], described(fit, name), CAPTIONS[name], drawings[name].png, chart)
+    caption = captioned(fit, name)
+    return Shown(TITLES[name], described(fit, name), caption, drawings[name].png, chart)
 
 
 def _chart_alone(fit: PoissonResult, texts: str) -> Shown | None:
-    if not (fit.events.exposure and available()):
+    if not (fit.events.n_events and available()):
         return None
     return Shown(
-        TITLES["rate"], described(fit, "rate"), CAPTIONS["rate"], chart=rate_chart(fit, texts)
+        TITLES["rate"], described(fit, "rate"), captioned(fit, "rate"), chart=rate_chart(fit, texts)
     )
 
 
@@ -193,7 +197,7 @@ def _summary(fits: Sequence[PoissonResult], findings: Sequence[Finding]) -> Find
         facts=_summary_facts(findings, rows),
         figure=_side_by_side(fits),
         figures=_drifts(fits, rows),
-        tested=TESTED,
+        tested=TESTED if any(not math.isnan(row["p_value"]) for row in rows) else (),
         limits=(
             "Checkpoints of one model share most of what they memorized; the adjusted p-values "
             "hold whatever that dependence.",
@@ -206,12 +210,17 @@ def _summary(fits: Sequence[PoissonResult], findings: Sequence[Finding]) -> Find
 def _drifts(fits: Sequence[PoissonResult], rows: Sequence[dict[str, Any]]) -> list[Shown]:
     if not available() or all(math.isnan(row["rate_ratio"]) for row in rows):
         return []
-    caption = "Each fit with its 90% interval; 1 means that order does not matter."
+    caption = (
+        "Each fit with its 90% interval; 1 means that order does not matter. What is beyond a "
+        f"factor of {FARTHEST:,} is drawn there."
+    )
     return [Shown("Drift", several_described(fits), caption, chart=drift_chart(rows))]
 
 
 def _side_by_side(fits: Sequence[PoissonResult]) -> Shown | None:
     """Return the rate of all fits: a slider where charts are there, else a panel for each."""
+    if not any(fit.events.n_events for fit in fits):
+        return None
     chart = slider_chart(fits) if available() and len(fits) <= MOST_SLIDES else None
     if chart is None and len(fits) > MOST_PANELS:
         return None
@@ -229,8 +238,8 @@ def _answer(rows: Sequence[dict[str, Any]]) -> str:
     margin = f"{tested[0]['margin']:g}"
     found = f"In {len(drifts):,} of {count(len(tested), 'fit')} that can be tested"
     return (
-        f"{found} the rate drifts along training (Holm, 5% in all); in {within:,} it is shown to "
-        f"agree within the margin of {margin}."
+        f"{found} the rate drifts along training (Holm, 5% in all); in {within:,} its ratio of "
+        f"end to start is shown to be within a factor of {margin} of 1."
     )
 
 
@@ -249,7 +258,7 @@ def _summary_facts(findings: Sequence[Finding], rows: Sequence[dict[str, Any]]) 
 
 def _table(rows: Sequence[dict[str, Any]], findings: Sequence[Finding]) -> Table:
     cells = [(one.label, *_row(row)) for one, row in zip(findings, rows, strict=True)]
-    return Table("All fits", COLUMNS, cells, [one.name for one in findings])
+    return Table("All fits", COLUMNS, cells, [one.address for one in findings])
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 Altair and the library are in the extra `report`. Without it pages have pictures.
 """
 
+import math
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 HEIGHT = 280
 """Of a chart, in CSS pixels; its width is that of its place."""
+LABEL = 15
+"""Height of a label at the end of a line, in CSS pixels."""
 MOST_ROWS = 5000
 """Of the data of one chart: more cannot be told apart, and would make the page slow."""
 
@@ -46,6 +50,21 @@ def data(rows: list[dict[str, Any]]) -> "altair.InlineData":
     if len(rows) > MOST_ROWS:
         raise ValueError(f"{len(rows):,} rows, above {MOST_ROWS:,}: thin them out for a chart")
     return altair.InlineData(values=[json_safe(_rounded(row)) for row in rows])
+
+
+def apart(levels: Sequence[float], height: float) -> list[float]:
+    """Return where the labels of lines that end at these levels go, so that none covers another.
+
+    They keep their order; those above move up.
+
+    Args:
+        levels: Where the lines end, on the scale of the chart: logarithms on a log axis.
+        height: Of the chart, on the same scale.
+    """
+    room, moved, below = LABEL / HEIGHT * height, list(levels), -math.inf
+    for place in sorted(range(len(levels)), key=lambda i: levels[i]):
+        below = moved[place] = max(levels[place], below + room)
+    return moved
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def render(
     *,
     scripts: Sequence[str] = (),
     links: Sequence[tuple[str, str]] = (),
+    current: str = "",
     **values: Any,
 ) -> str:
     """Return a template of a package's folder `templates`, filled in and escaped.
@@ -49,12 +50,15 @@ def render(
         package: The package, such as `memtrace.point_process`.
         template: The file's name.
         scripts: JavaScript sources that the page runs, in this order, once it is read.
-        links: Other pages of a report: address and title.
+        links: Pages of a report: address and short name.
+        current: Which of these names is that of the page.
         values: What the template names.
     """
     inside = [_closed(source) for source in scripts]
     page = _environment(package).get_template(template)
-    return page.render(scripts=inside, links=links, policy=content_policy(inside), **values)
+    return page.render(
+        scripts=inside, links=links, current=current, policy=content_policy(inside), **values
+    )
 
 
 def content_policy(scripts: Sequence[str]) -> str:

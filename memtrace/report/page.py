@@ -3,6 +3,7 @@
 An analysis builds a `Page` from its results; how a page looks is decided here and in `templates`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 from memtrace.report.charts import library
 from memtrace.report.glossary import TERMS, anchor, explained
 from memtrace.report.html import picture, render, script
+
+LONG = 240
+"""Characters above which an answer is more than can be seen at once on a small screen."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     links: Sequence[str] = ()
-    """For each row the name of the finding that its first cell leads to, or nothing."""
+    """For each row the address that its first cell leads to, such as `#fit-1`, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ class Finding:
     label: str
     """What it is about, such as `pythia/1.4b step 143000`."""
     answer: str
+    """One sentence, with its uncertainty."""
+    rest: str = ""
+    """What else is to be said, folded."""
     facts: Sequence[Fact] = ()
     figure: Shown | None = None
     tested: Sequence[str] = ()
@@ -83,6 +90,11 @@ class Finding:
     provenance: Sequence[tuple[str, str]] = ()
     """What the numbers come from: run, digests, the command to repeat."""
 
+    @property
+    def address(self) -> str:
+        """Return its address on its page."""
+        return f"#{self.name}"
+
 
 @dataclass(frozen=True)
 class Page:
@@ -93,7 +105,9 @@ class Page:
     findings: Sequence[Finding] = ()
     methods: Sequence[Method] = ()
     links: Sequence[tuple[str, str]] = field(default=())
-    """Other pages of the report: address and title."""
+    """Pages of the report: address and short name."""
+    name: str = ""
+    """The short name of this page among them."""
 
 
 def page_of(
@@ -108,6 +122,14 @@ def page_of(
     return Page(question, summary, findings, methods)
 
 
+def parted(verdict: str) -> tuple[str, str]:
+    """Return the first sentence of a long verdict and the rest; a short one is left whole."""
+    if len(verdict) <= LONG:
+        return verdict, ""
+    first, *rest = re.split(r"(?<=\.) (?=[A-Z])", verdict, maxsplit=1)
+    return first, "".join(rest)
+
+
 def page_html(page: Page) -> str:
     """Return the page as one HTML document that needs nothing beside it."""
     charts = library() if any(shown.chart for shown in _figures(page)) else None
@@ -117,6 +139,7 @@ def page_html(page: Page) -> str:
         "findings.html",
         scripts=scripts,
         links=page.links,
+        current=page.name,
         page=page,
         alive=charts is not None,
         explained=explained(),

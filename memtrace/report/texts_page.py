@@ -22,7 +22,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def texts_page(found: MemorizedTexts, links: Sequence[tuple[str, str]] = ()) -> str:
+def texts_page(found: MemorizedTexts, links: Sequence[tuple[str, str]] = (), name: str = "") -> str:
     """Return the page; `#rows=A-B` in its address shows texts with a copy in rows A to B.
 
     Its data are compressed and in base64, so that nothing in them is markup; a script of its own
@@ -30,13 +30,15 @@ def texts_page(found: MemorizedTexts, links: Sequence[tuple[str, str]] = ()) -> 
 
     Args:
         found: The texts.
-        links: Other pages of a report: address and title.
+        links: Pages of a report: address and short name.
+        name: The short name of this page among them.
     """
     return render(
         "memtrace.report",
         "texts.html",
         scripts=[script("memtrace.report", "texts.js")],
         links=links,
+        current=name,
         title=title_of(found),
         summary=_summary(found),
         notes=found.notes,

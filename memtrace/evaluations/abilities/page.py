@@ -1,16 +1,15 @@
 """The page of abilities: when each emerged, by task and size of the model."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from memtrace.evaluations.abilities.figures import figure, shown_tasks
 from memtrace.evaluations.abilities.result import AbilityCurve, AbilityResult
 from memtrace.evaluations.abilities.text import text
 from memtrace.evaluations.abilities.verdict import verdict
-from memtrace.report.charts import available, data, specification
+from memtrace.report.charts import apart, available, data, specification
 from memtrace.report.figures import png
 from memtrace.report.numbers import DASH, count, interval, number, p_value, percent
-from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table
+from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, parted
 from memtrace.report.text import rendered
 
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 QUESTION = "How early in training do abilities emerge?"
 CAPTION = "The tasks that emerged in most models, a line a model, darker for larger ones."
-ROOM = 0.04
-"""Share of a chart's height between two names."""
 COLUMNS = ("model", "task", "shots", "gain", "p, Holm", "share of training", "95%")
 TESTED = (
     "Whether each curve gains from step 0 to the last checkpoint, adjusted for the tasks of a "
@@ -52,10 +49,12 @@ def head(result: AbilityResult) -> Finding:
     """Return what is shown of a folder of evaluations, on its page and in a notebook."""
     chart = curve_chart(result) if available() and shown_tasks(result) else None
     image = png(figure(result))
+    answer, rest = parted(verdict(result))
     return Finding(
         name="all",
         label=count(len({one.model for one in result.curves}), "model"),
-        answer=verdict(result),
+        answer=answer,
+        rest=rest,
         facts=_facts(result),
         figure=Shown("Abilities along training", verdict(result), CAPTION, image, chart),
         tested=TESTED,
@@ -75,36 +74,41 @@ def curve_chart(result: AbilityResult) -> dict[str, Any]:
     choice = altair.param(
         name="task", value=tasks[0], bind=altair.binding_select(options=tasks, name="Task: ")
     )
-    x = altair.X("step:Q", title="training step", scale=altair.Scale(type="symlog"))
+    powers = altair.Axis(values=[0, *(10**power for power in range(1, 10))], format=",d")
+    x = altair.X("step:Q", title="training step", scale=altair.Scale(type="symlog"), axis=powers)
     base = altair.Chart(data(rows)).transform_filter("datum.task == task").encode(x=x)
     told = [
         "model:N",
         altair.Tooltip("step:Q", format=","),
         altair.Tooltip("level:Q", format=".3f"),
     ]
-    y = altair.Y("level:Q", scale=altair.Scale(zero=False))
+    title = "level, in the metric of the task"
+    y = altair.Y("level:Q", title=title, scale=altair.Scale(zero=False))
     colour = altair.Color("parameters:Q", scale=altair.Scale(type="log"), legend=None)
     lines = base.mark_line(point=altair.OverlayMarkDef(size=20)).encode(
         y=y, color=colour, detail="model:N", tooltip=told
     )
-    return specification(altair.layer(lines, _names(base, y)).add_params(choice))
+    return specification(altair.layer(lines, _names(base, title)).add_params(choice))
 
 
-def _names(base: "altair.Chart", y: "altair.Y") -> Any:
+def _names(base: "altair.Chart", title: str) -> Any:
     """Write each model's name at the end of its line."""
+    import altair
+
     ends = base.transform_filter("datum.last")
-    return ends.mark_text(align="left", dx=6).encode(y=y, text="model:N")
+    return ends.mark_text(align="left", dx=6).encode(
+        y=altair.Y("at:Q", scale=altair.Scale(zero=False), title=title), text="model:N"
+    )
 
 
 def _name_ends(rows: list[dict[str, Any]]) -> None:
-    """Keep the names at the ends of lines that do not cover each other."""
+    """Place the names at the ends of lines so that they do not cover each other."""
     for task in {row["task"] for row in rows}:
         levels = [row["level"] for row in rows if row["task"] == task]
-        room, below = ROOM * (max(levels) - min(levels)), -math.inf
         ends = [row for row in rows if row["task"] == task and row["last"]]
-        for row in sorted(ends, key=lambda row: row["level"]):
-            row["last"] = row["level"] >= below + room
-            below = row["level"] if row["last"] else below
+        places = apart([row["level"] for row in ends], max(levels) - min(levels))
+        for row, at in zip(ends, places, strict=True):
+            row["at"] = at
 
 
 def _rows(one: AbilityCurve) -> list[dict[str, Any]]:

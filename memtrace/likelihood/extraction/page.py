@@ -1,5 +1,6 @@
 """The page of what sampling would extract, of one checkpoint or several."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,10 @@ from memtrace.likelihood.extraction.figures import CAPTIONS, FIGURES, single
 from memtrace.likelihood.extraction.result import ExtractionResult, Share
 from memtrace.likelihood.extraction.text import printed
 from memtrace.likelihood.extraction.verdict import verdict
-from memtrace.report.charts import available, data, specification
+from memtrace.report.charts import apart, available, data, specification
 from memtrace.report.figures import png
 from memtrace.report.numbers import count, interval, percent
-from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, page_of
+from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
 
 QUESTION = "How much would sampling extract?"
@@ -20,6 +21,9 @@ TITLES = {
     "samples": "Texts that n samples return",
     "probabilities": "Probability of the continuation",
 }
+LABELS = "A line is named by its texts and by p."
+CLASSES = ("exposed", "unexposed")
+"""Texts that have a curve."""
 TESTED = (
     "Every scanned sequence: from its probability p_z follows exactly how likely n samples are to "
     "return it at least once.",
@@ -62,16 +66,18 @@ def finding(
         name: Its place on the page.
         names: Of the figures to show.
     """
-    first, *more = (_shown(fit, one) for one in names)
+    answer, rest = parted(verdict(fit))
+    figures = [_shown(fit, one) for one in names if one != "samples" or _curves(fit)]
     return Finding(
         name=name,
         label=fit.label,
-        answer=verdict(fit),
+        answer=answer,
+        rest=rest,
         facts=_facts(fit),
-        figure=first,
+        figure=figures[0],
         tested=TESTED,
         limits=[*LIMITS, *([f"{fit.caveat.capitalize()}."] if fit.caveat else [])],
-        figures=more,
+        figures=figures[1:],
         printed=rendered(printed(fit)),
         provenance=[("run", fit.source)] if fit.source else (),
     )
@@ -79,13 +85,15 @@ def finding(
 
 def head(fit: ExtractionResult) -> Finding:
     """Return what a notebook shows: the first figure alone."""
-    return finding(fit, names=("samples",))
+    return finding(fit, names=("samples",) if _curves(fit) else ("probabilities",))
 
 
 def _shown(fit: ExtractionResult, name: str) -> Shown:
     chart = sample_chart(fit) if name == "samples" and available() else None
-    alt = f"{CAPTIONS[name]} {verdict(fit)}"
-    return Shown(TITLES[name], alt, CAPTIONS[name], png(single(fit, name)), chart)
+    caption = f"{CAPTIONS[name]} {LABELS}" if chart else CAPTIONS[name]
+    return Shown(
+        TITLES[name], f"{CAPTIONS[name]} {verdict(fit)}", caption, png(single(fit, name)), chart
+    )
 
 
 def _facts(fit: ExtractionResult) -> list[Fact]:
@@ -117,11 +125,14 @@ def _summary(fits: Sequence[ExtractionResult], findings: Sequence[Finding]) -> F
         name="all",
         label=count(len(fits), "checkpoint"),
         answer=f"At the last of them, {last.label}: {last.answer}",
+        rest=last.rest,
         facts=last.facts,
         figure=last.figure,
         tested=TESTED,
         limits=LIMITS,
-        tables=[Table("Share of texts extracted", columns, rows, [one.name for one in findings])],
+        tables=[
+            Table("Share of texts extracted", columns, rows, [one.address for one in findings])
+        ],
     )
 
 
@@ -129,15 +140,29 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
     """Return the chart of the share of texts against the number of samples, on log axes."""
     import altair
 
-    rows = [row for name in ("exposed", "unexposed") for p in fit.ps for row in _rows(fit, name, p)]
+    found = _curves(fit)
+    ends = [math.log10(curve[-1]["share"]) for curve in found]
+    lowest = min(math.log10(row["share"]) for curve in found for row in curve)
+    height = math.ceil(max(ends)) - math.floor(lowest)
+    for curve, at in zip(found, apart(ends, max(height, 1)), strict=True):
+        curve[-1]["at"] = 10**at
     log = altair.Scale(type="log")
-    lines = altair.Chart(data(rows)).mark_line(point=altair.OverlayMarkDef(size=25))
+    shares = altair.Scale(
+        type="log", domain=[10 ** math.floor(lowest), 10 ** math.ceil(max(ends))], nice=False
+    )
+    decades = range(math.floor(lowest), 1)
+    few = altair.Axis(format="~%", values=[10.0**power for power in decades])
+    base = altair.Chart(data([row for curve in found for row in curve])).encode(
+        x=altair.X("n:Q", title="samples n", scale=log, axis=altair.Axis(tickCount=4)),
+        color=altair.Color("class:N", scale=altair.Scale(domain=list(CLASSES)), legend=None),
+    )
+    names = base.transform_filter("isValid(datum.at)").mark_text(align="left", dx=6)
+    lines = base.mark_line(point=altair.OverlayMarkDef(size=25))
     return specification(
-        lines.encode(
-            x=altair.X("n:Q", title="samples n", scale=log),
-            y=altair.Y("share:Q", title="share of texts", scale=log, axis=altair.Axis(format="%")),
-            color=altair.Color("class:N", title="texts"),
-            strokeDash=altair.StrokeDash("chance:N", title="with a chance of"),
+        names.encode(y=altair.Y("at:Q", title="share of texts", scale=shares), text="name:N")
+        + lines.encode(
+            y=altair.Y("share:Q", title="share of texts", scale=shares, axis=few),
+            strokeDash=altair.StrokeDash("chance:N", legend=None),
             tooltip=[
                 altair.Tooltip("n:Q", title="samples", format=","),
                 altair.Tooltip("share:Q", title="share of texts", format=".3%"),
@@ -148,12 +173,24 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
     )
 
 
+def _curves(fit: ExtractionResult) -> list[list[dict[str, Any]]]:
+    """Return the rows of each curve that has any."""
+    curves = (_rows(fit, name, p) for name in CLASSES for p in fit.ps)
+    return [curve for curve in curves if curve]
+
+
 def _rows(fit: ExtractionResult, name: str, p: float) -> list[dict[str, Any]]:
     if not fit.classes[name].counts.texts:
         return []
     n, share = fit.curve(name, p)
     seen = np.isfinite(share) & (share > 0)
     return [
-        {"n": int(at), "share": float(y), "class": name, "chance": f"{percent(p)} or more"}
+        {
+            "n": int(at),
+            "share": float(y),
+            "class": name,
+            "chance": f"{percent(p)} or more",
+            "name": f"{name}, {percent(p)}",
+        }
         for at, y in zip(n[seen], share[seen], strict=True)
     ]

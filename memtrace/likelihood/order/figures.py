@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 12.0, 5.4
 """Of the overview in inches."""
+CLOSE = 1.45
+"""Factor of age between two ticks below which their labels touch."""
 SOURCES = 4
 """Runs named at the foot of a figure."""
 
@@ -43,7 +46,8 @@ def effect_by_age(fit: OrderResult, ax: "Axes | None" = None) -> "Axes":
     ax.plot(x, y, color=BLUE, lw=1.8, label="mean difference")
     none = "seen longest ago" if curve.relative else "unexposed"
     ax.axhline(0, color=INK, lw=0.8)
-    ax.text(0.99, 0, none, transform=ax.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+    ax.annotate(none, (1, 0), (4, 0), xycoords=ax.get_yaxis_transform(),
+                textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     _age_axis(ax, fit)
     _room_above(ax)
     ax.legend(loc="upper right")
@@ -189,7 +193,10 @@ def _age_axis(ax: "Axes", fit: OrderResult) -> None:
     ax.set_xscale("log", base=2)
     ticks = sorted({age for pair in ages for age in pair})
     every = max(1, len(ticks) // 9)
-    ax.set_xticks([age + 1 for age in ticks][::every], [f"{age:,}" for age in ticks][::every])
+    kept = ticks[::every]
+    # The oldest age can lie close to the power of two before it.
+    kept = [a for a, b in pairwise(kept) if (b + 1) / (a + 1) > CLOSE] + kept[-1:]
+    ax.set_xticks([age + 1 for age in kept], [f"{age:,}" for age in kept])
     ax.minorticks_off()
     ax.set_xlabel(f"{fit.ages.unit}s since exposure")
     ax.set_ylabel("nats a sequence")

@@ -1,5 +1,6 @@
 """The page of order in likelihoods, of one checkpoint or several."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,16 +13,16 @@ from memtrace.likelihood.order.verdict import age_text, verdict
 from memtrace.report.charts import available, data, specification
 from memtrace.report.figures import png
 from memtrace.report.numbers import count, interval, number, p_text
-from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of
+from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
 
 QUESTION = "Does training order matter, in the likelihoods?"
 OF_SEVERAL = (
     "Mean log-likelihood of exposed sequences by age, less that of unexposed ones at equal "
-    "baseline, a line a checkpoint."
+    "baseline, a line a checkpoint, named by its step at its end."
 )
-MOST_NAMED = 8
-"""Checkpoints in the legend of a chart."""
+NAMED = 3.5
+"""Factor of age between two lines that carry their checkpoint."""
 TITLES = {"by-age": "Effect by time since exposure", "exposure": "Exposed minus unexposed"}
 TESTED = (
     "Whether exposed sequences are likelier than unexposed ones, whether order and likelihood go "
@@ -54,10 +55,12 @@ def finding(
         names: Of the figures to show; all that there are if left out.
     """
     figures = [_shown(fit, one) for one in (names or shown(fit))]
+    answer, rest = parted(verdict(fit))
     return Finding(
         name=name,
         label=fit.source.label or "Order in likelihoods",
-        answer=verdict(fit),
+        answer=answer,
+        rest=rest,
         facts=_facts(fit),
         figure=figures[0] if figures else None,
         tested=TESTED,
@@ -97,21 +100,25 @@ def _facts(fit: OrderResult) -> list[Fact]:
 
 def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Finding:
     rows = table_rows(fits)
+    known = [place for place, fit in enumerate(fits) if not fit.difference.reason]
+    chosen = findings[known[-1] if known else -1]
+    which = "of them" if chosen is findings[-1] else "with unexposed sequences"
     return Finding(
         name="all",
         label=count(len(fits), "checkpoint"),
-        answer=f"At the last of them, {findings[-1].label}: {findings[-1].answer}",
-        facts=findings[-1].facts,
+        answer=f"At the last {which}, {chosen.label}: {chosen.answer}",
+        rest=chosen.rest,
+        facts=chosen.facts,
         figure=Shown(
             "Effect by time since exposure, and by checkpoint",
-            f"Effect of exposure by age at {len(fits)} checkpoints, and at each in all.",
+            f"Effect of exposure in nats by age at {len(fits)} checkpoints. {chosen.answer}",
             OF_SEVERAL,
             png(curves(fits)),
             age_chart(fits) if available() and _with_curve(fits) else None,
         ),
         tested=TESTED,
         limits=LIMITS,
-        tables=[Table(LEGEND, COLUMNS, rows, [one.name for one in findings])],
+        tables=[Table(LEGEND, COLUMNS, rows, [one.address for one in findings])],
     )
 
 
@@ -125,11 +132,14 @@ def age_chart(fits: Sequence[OrderResult]) -> dict[str, Any]:
     import altair
 
     chosen = fits if len(fits) == 1 else _with_curve(fits)
-    rows = [row for fit in chosen for row in _age_rows(fit)]
+    curves = [_age_rows(fit) for fit in chosen]
+    _name_ends([curve[-1] for curve in curves if curve])
+    rows = [row for curve in curves for row in curve]
     x = altair.X(
         "age:Q",
         title="steps since exposure",
         scale=altair.Scale(type="log", base=2),
+        axis=altair.Axis(labelExpr="format(datum.value - 1, ',d')"),
     )
     y = altair.Y("nats:Q", title="nats a sequence")
     told = [
@@ -145,14 +155,22 @@ def age_chart(fits: Sequence[OrderResult]) -> dict[str, Any]:
         band = base.mark_area(opacity=0.6, interpolate="linear").encode(y=low, y2="high:Q")
         points = base.mark_line(point=altair.OverlayMarkDef(size=45)).encode(y=y, tooltip=told)
         return specification(altair.layer(band, zero, points))
-    steps = sorted({row["step"] for row in rows})
-    legend = altair.Legend(values=steps[:: max(1, len(steps) // MOST_NAMED)])
-    colour = altair.Color("step:Q", title="checkpoint", legend=legend)
+    colour = altair.Color("step:Q", legend=None)
+    named = base.transform_filter("datum.name").mark_text(baseline="top", dy=6)
     told = [altair.Tooltip("label:N", title="checkpoint"), *told]
     lines = base.mark_line(point=altair.OverlayMarkDef(size=30)).encode(
         y=y, color=colour, detail="label:N", tooltip=told
     )
-    return specification(altair.layer(zero, lines))
+    return specification(altair.layer(zero, lines, named.encode(y=y, text="name:N")))
+
+
+def _name_ends(ends: Sequence[dict[str, Any]]) -> None:
+    """Name lines at their ends by their checkpoint, the last one first, where there is room."""
+    left = math.inf
+    for row in reversed(ends):
+        if row["age"] * NAMED <= left:
+            left = row["age"]
+            row["name"] = f"{row['step']:,}"
 
 
 def _age_rows(fit: OrderResult) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SPLINE = 40
 """Points of a curve in a chart: enough for a smooth line."""
+FARTHEST = 1000
+"""Ratio that a chart of drifts draws at most: one wild fit would flatten all others."""
 
 
 def rate_chart(fit: PoissonResult, texts: str = "") -> dict[str, Any]:
@@ -105,19 +107,24 @@ def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
     slider = altair.binding_range(min=0, max=last, step=1, name="Checkpoint, in order: ")
     choice = altair.param(name="chosen", value=last, bind=slider)
     base = altair.Chart(data(rows)).transform_filter("datum.place == chosen")
-    base = base.encode(x=altair.X("x:Q", title="training step or sequence"))
-    title = "rate / mean rate"
+    title = " or ".join(sorted({axis_name(fit) for fit in fits if fit.events.n_events}))
+    base = base.encode(x=altair.X("x:Q", title=title or None))
+    title, near = "rate / mean rate", altair.Scale(zero=False)
     told = [altair.Tooltip("events:Q", title="memorized", format=","), altair.Tooltip("of:Q")]
     told += [altair.Tooltip(f"{end}:Q", format=".3g") for end in ("rate", "low", "high")]
     which = altair.Chart(data(names)).transform_filter("datum.place == chosen")
     mean = altair.Chart(data([{"rate": 1.0}])).mark_rule(strokeDash=[4, 3], style="quiet")
     return specification(
         altair.layer(
-            mean.encode(y=altair.Y("rate:Q", title=title)),
-            base.mark_rule(style="quiet").encode(y=altair.Y("low:Q", title=title), y2="high:Q"),
-            base.mark_point(opacity=1, size=45).encode(y="rate:Q", tooltip=told),
+            mean.encode(y=altair.Y("rate:Q", title=title, scale=near)),
+            base.mark_rule(style="quiet").encode(
+                y=altair.Y("low:Q", title=title, scale=near), y2="high:Q"
+            ),
+            base.mark_point(opacity=1, size=45).encode(
+                y=altair.Y("rate:Q", title=title, scale=near), tooltip=told
+            ),
             which.mark_text(align="left", fontWeight="bold").encode(
-                x=altair.value(8), y=altair.value(8), text="fit:N"
+                x=altair.value(0), y=altair.value(-12), text="fit:N"
             ),
         ).add_params(choice)
     )
@@ -155,15 +162,19 @@ def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "fit": row["label"],
             "place": place + 1,
             "ratio": row["rate_ratio"],
-            "low": row["ci90"][0],
-            "high": row["ci90"][1],
+            "at": _bounded(row["rate_ratio"]),
+            "low": _bounded(row["ci90"][0]),
+            "high": _bounded(row["ci90"][1]),
             "p": p_value(row["p_value_holm"]),
         }
         for place, row in enumerate(rows)
         if math.isfinite(row["rate_ratio"])
     ]
     title = "rate, end/start"
-    base = altair.Chart(data(found)).encode(x=altair.X("place:Q", title="fit, in order"))
+    whole = altair.Axis(tickMinStep=1, format="d")
+    base = altair.Chart(data(found)).encode(
+        x=altair.X("place:Q", title="fit, in order", axis=whole)
+    )
     scale = altair.Scale(type="log", nice=False)
     told = ["fit:N", altair.Tooltip("ratio:Q", title=title, format=".3g")]
     told.append(altair.Tooltip("p:N", title="p, Holm"))
@@ -174,11 +185,16 @@ def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 y=altair.Y("low:Q", title=title, scale=scale), y2="high:Q"
             ),
             base.mark_point(opacity=1).encode(
-                y=altair.Y("ratio:Q", title=title, scale=scale), tooltip=told
+                y=altair.Y("at:Q", title=title, scale=scale), tooltip=told
             ),
             one.encode(y=altair.Y("ratio:Q", title=title, scale=scale)),
         )
     )
+
+
+def _bounded(ratio: float) -> float:
+    """Return a ratio within the chart; NaN stays what it is."""
+    return min(max(ratio, 1 / FARTHEST), FARTHEST)
 
 
 def _part_rows(fit: PoissonResult, texts: str) -> list[dict[str, Any]]:

@@ -12,8 +12,7 @@ from memtrace.point_process.verdict import drift_text
 from memtrace.report.numbers import count, interval, number, percent
 
 CAPTIONS = {
-    "rate": "Rate along training; dotted lines are cuts known beforehand. A band holds the whole "
-    "curve at once with 95% confidence; where rows are copies there is none.",
+    "rate": "Rate along training, in equal parts; the dashed line is its mean.",
     "cumulative": "Share of the events so far minus the share of the sequences so far. 95% of "
     "random orders stay inside the band everywhere.",
     "fano": "In random order the variance over the mean is 1 - p at every length. A drift makes it "
@@ -35,6 +34,20 @@ PARTS = 10
 def described(fit: PoissonResult, name: str) -> str:
     """Return the alternative text of one of the figures that `shown` lists."""
     return _DESCRIBED[name](fit)
+
+
+def captioned(fit: PoissonResult, name: str) -> str:
+    """Return the caption of a figure: that of the rate names the lines that are drawn in it."""
+    caption = CAPTIONS[name]
+    if name != "rate":
+        return caption
+    if fit.cuts:
+        caption += " Dotted lines are cuts known beforehand."
+    if fit.has_copies:
+        return f"{caption} Rows are copies of texts, so there are no intervals."
+    if len(fit.spline.u) and not fit.trend.reason:
+        caption += " The band holds the whole curve at once with 95% confidence."
+    return caption
 
 
 def several_described(fits: Sequence[PoissonResult]) -> str:

@@ -184,7 +184,7 @@ def residuals(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     ax.axhline(0, color=INK, lw=0.8)
     for side in (-bound, bound):
         ax.axhline(side, color=GREY, lw=1, ls="--")
-    span = 1.25 * max(bound, float(np.abs(z).max()))
+    span = 1.55 * max(bound, float(np.abs(z).max()))
     ax.set_ylim(-span, span)
     left = fit.checks.rescaling
     note = left.reason and f"gaps rescaled by it: undefined, {left.reason}"

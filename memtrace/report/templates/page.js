@@ -4,18 +4,18 @@
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function style() {
-  const [ink, soft, line, blue, pale, red, grey] =
-    ["--ink", "--soft", "--line", "--blue", "--pale", "--red", "--grey"].map(css);
+  const [ink, soft, line, blue, pale, light, red, grey] =
+    ["--ink", "--soft", "--line", "--blue", "--pale", "--light", "--red", "--grey"].map(css);
   const axis = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: grey, tickColor: grey, titleFontWeight: "normal" };
   return {
     background: "transparent", font: "system-ui, sans-serif",
-    axis: { ...axis, labelFontSize: 12, titleFontSize: 12.5 },
+    axis: { ...axis, labelFontSize: 12, titleFontSize: 12.5, labelSeparation: 6 },
     axisX: { grid: false }, view: { stroke: null },
     legend: { labelColor: ink, titleColor: ink, labelFontSize: 12 },
     title: { color: ink }, text: { color: ink, fontSize: 12 },
     point: { color: blue, filled: true }, line: { color: blue, strokeWidth: 2 }, area: { color: pale },
     bar: { color: blue }, rule: { color: grey }, errorbar: { color: grey }, rect: { color: blue },
-    range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [css("--box"), blue], ramp: [pale, blue] },
+    range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [css("--box"), blue], ramp: [light, blue] },
     style: { alert: { color: red, fill: red }, quiet: { color: soft, stroke: soft } },
   };
 }
@@ -41,6 +41,7 @@ function drawCharts() {
   }, { rootMargin: "400px" });
   places.forEach((place) => watcher.observe(place));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(draw));
+  addEventListener("beforeprint", () => document.querySelectorAll(".rest").forEach((rest) => { rest.open = true; }));
   addEventListener("beforeprint", () => places.forEach((place) => { if (!drawn.has(place)) { drawn.add(place); draw(place); } }));
 }
 

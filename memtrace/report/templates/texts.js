@@ -41,8 +41,10 @@
   }
   function row(place) {
     const i = order[place], made = element("div", "row"), line = element("div", "meta"), words = element("div", "words");
-    made.setAttribute("role", "row");
-    made.setAttribute("aria-rowindex", place + 1);
+    made.id = "row-" + i;
+    made.setAttribute("role", "option");
+    made.setAttribute("aria-posinset", place + 1);
+    made.setAttribute("aria-setsize", order.length);
     made.setAttribute("aria-selected", i === selected);
     made.style.top = place * HEIGHT + "px";
     if (columns.labels[i].length) line.append(element("b", "", columns.labels[i].join(", ")), " · ");
@@ -60,6 +62,8 @@
     const rows = [];
     for (let place = first; place < last; place++) rows.push(row(place));
     spacer.replaceChildren(...rows);
+    if (order.slice(first, last).includes(selected)) list.setAttribute("aria-activedescendant", "row-" + selected);
+    else list.removeAttribute("aria-activedescendant");
   }
   function wide(parent, text) {  // line ends are kept, and shown
     for (const piece of text.split(/(\n|[\p{C}\p{Zl}\p{Zp}])/u)) {
@@ -122,7 +126,6 @@
     }
     order.sort(compare(c[$("order").value], $("descending").checked ? -1 : 1));
     $("shown").textContent = `${order.length.toLocaleString("en")} of ${n.toLocaleString("en")} texts`;
-    list.setAttribute("aria-rowcount", order.length);
     spacer.style.height = order.length * HEIGHT + "px";
     list.scrollTop = 0;
     draw();
