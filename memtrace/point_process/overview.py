@@ -71,7 +71,8 @@ def share_map(fits: Sequence[tuple[str, int, PoissonResult]], address: str) -> d
     told.append(altair.Tooltip("share:Q", format=".3%"))
     level = altair.Axis(labelOverlap=True, labelAngle=0)
     models = len({row["model"] for row in rows})
-    shares = altair.Scale(domain=[0, max((float(row["share"]) for row in rows), default=0) or 1])
+    most = max((memorized(fit)[0] / max(memorized(fit)[1], 1) for _, _, fit in fits), default=0.0)
+    shares = altair.Scale(domain=[0, most or 1])
     legend = altair.Legend(format=".2~%")
     return specification(
         altair.Chart(data(rows))
