@@ -16,6 +16,8 @@ SCALES = {
 """Time scale -> what its axis shows."""
 GROUPS = {"trained on": "trained on", "not yet trained on": "not yet"}
 """Group of texts -> what its line is called: short, for small screens."""
+MANY = 40
+"""Checkpoints above which their intervals are one band."""
 ROOM = 1.5
 """Of the highest share, up to which intervals are drawn: the first ones hold few texts."""
 
@@ -45,13 +47,15 @@ def share_chart(fit: EmergenceResult) -> dict[str, Any]:
     ]
     axis = altair.Axis(format=".2~%")
     within = altair.Scale(domain=[0, top])
+    many = len(fit.checkpoints) > MANY
+    interval_mark = base.mark_area(clip=True, opacity=0.25) if many else base.mark_rule(clip=True)
     names = base.transform_filter("isValid(datum.at)").mark_text(align="left", dx=8)
     return specification(
         altair.layer(
-            base.mark_rule(clip=True).encode(
+            interval_mark.encode(
                 y=altair.Y("low:Q", title=share, axis=axis, scale=within), y2="high:Q"
             ),
-            base.mark_line(point=altair.OverlayMarkDef(size=45)).encode(
+            base.mark_line(point=altair.OverlayMarkDef(size=15 if many else 45)).encode(
                 y=altair.Y("share:Q", title=share, axis=axis, scale=within), tooltip=told
             ),
             names.encode(y=altair.Y("at:Q", title=share, scale=within), text="name:N"),

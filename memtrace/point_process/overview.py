@@ -129,9 +129,9 @@ def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
     model = max(known, key=lambda name: memorized(known[name])[0] / memorized(known[name])[1])
     fit = known[model]
     events, of = memorized(fit)
-    unit = "text" if fit.by_text is not None else "sequence"
+    unit = "scanned text" if fit.by_text is not None else "scanned sequence"
     most = "" if len(known) == 1 else f"Of {count(len(known), 'model')} the one with most is this: "
-    said = f"{fit.events.label} returns {events:,} of the {count(of, unit)} trained on"
+    said = f"{fit.events.label} returns {events:,} of the {count(of, unit)} that it was trained on"
     return f"{most}{said} ({_share(fit)}, 95% {_ends(fit)})."
 
 
