@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from memtrace.emergence import EmergenceFit, fit_emergence
     from memtrace.likelihood import ExtractionFit, OrderFit, fit_extraction, test_order
     from memtrace.point_process import EventSequence, PoissonFit, fit_poisson, fit_run
-    from memtrace.runs.run import find_runs, load_scores
+    from memtrace.runs.load_scores import load_scores
+    from memtrace.runs.run import find_runs
     from memtrace.scanning.launch import scan
     from memtrace.texts.memorized import MemorizedTexts, memorized_texts
 
@@ -42,7 +43,7 @@ __all__ = [
 
 _HOMES = {
     "scan": "memtrace.scanning.launch",
-    "load_scores": "memtrace.runs.run",
+    "load_scores": "memtrace.runs.load_scores",
     "find_runs": "memtrace.runs.run",
     "open_corpus": "memtrace.corpus",
     "MemorizedTexts": "memtrace.texts.memorized",

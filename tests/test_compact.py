@@ -13,7 +13,8 @@ from builders import CONFIGURATION, write_run, write_shard
 from memtrace.errors import RunError
 from memtrace.runs.compact import compact
 from memtrace.runs.events import read_events, write_events
-from memtrace.runs.run import begin_run, load_scores, open_run
+from memtrace.runs.load_scores import load_scores
+from memtrace.runs.run import begin_run, open_run
 from memtrace.runs.scores import read_metadata, write_scores
 from memtrace.storage.checksum import is_intact
 
@@ -25,6 +26,30 @@ def run(tmp_path):
 
 def names(run):
     return sorted(path.name for path in (run.folder / "scores").iterdir())
+
+
+def test_a_frame_from_before_has_the_same_rows_after(run, tmp_path):
+    eager = run.scores().collect()
+    scores = load_scores(tmp_path, model="demo", step=512)
+    some = scores.filter(pl.col("matched_tokens") == 32).select("sequence_index")
+    assert scores.collect_schema() == eager.schema
+
+    def check():
+        assert scores.collect().equals(eager)
+        assert scores.collect(engine="streaming").equals(eager)
+        assert scores.head(50).collect().equals(eager.head(50))
+        assert scores.tail(5).collect().equals(eager.tail(5))
+        assert scores.select(pl.len()).collect().item() == len(eager)
+        matched = eager.filter(pl.col("matched_tokens") == 32)
+        assert some.collect().equals(matched.select("sequence_index"))
+        assert some.head(1).collect().equals(matched.select("sequence_index").head(1))
+
+    check()
+    compact(run)
+    check()
+    run.merged_path.unlink()
+    with pytest.raises(RunError, match="are gone since they were loaded"):
+        scores.collect()
 
 
 def test_the_content_is_equal_and_in_one_sealed_file(run, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from builders import write_run
-from tokenizers import Tokenizer, decoders, models
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import memtrace
 from memtrace.corpus import open_corpus
@@ -179,6 +179,66 @@ def test_the_command_prints_one_line_a_text(folder, memtrace_cli):
     assert "\u202e" not in result.stdout
     short = memtrace_cli("texts", folder / "runs", "--limit", 1, "--label", "rare").stdout
     assert "1 text memorized at some checkpoint" in short
+
+
+def test_nats_are_shown_where_likelihoods_were_scanned(tokens, tmp_path, memtrace_cli):
+    np.save(tmp_path / "rows.npy", tokens)
+    digest = open_corpus(str(tmp_path / "rows.npy")).digest
+    write_matched(tmp_path, tokens, 60, digest, likelihood=lambda rows: -0.25 - rows / 8)
+    (read,) = memtrace.memorized_texts(tmp_path / "runs")
+    nats = dict(read.table.select("text", "log_likelihood").iter_rows())
+    assert {text for text, _ in read.table.select("text", "label").iter_rows()} == set(nats)
+    for text in (9, 30):
+        assert nats[text] == -0.25 - text / 8
+    assert nats[3] in {-0.25 - row / 8 for row in (3, 13, 23, 55, 66, 77, 110)}
+    shown = memtrace_cli("texts", tmp_path / "runs").stdout.splitlines()
+    assert "nats" in shown[1].split()
+    line = next(line for line in shown if line.lstrip().startswith("9 "))
+    assert "-1.38" in line.split()
+
+
+def test_the_document_is_shown_also_by_way_of_a_pack(tmp_path, memtrace_cli):
+    """Rows that `corpus tokenize` made, and a pack of them."""
+    words = {"<|endoftext|>": 0, **{f"w{i}": i for i in range(1, 200)}}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w1"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    texts = [" ".join(f"w{1 + (7 * i + j) % 199}" for j in range(64)) for i in range(20)]
+    (tmp_path / "pages.txt.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    )
+    arguments = ["--tokenizer", tmp_path / "tokenizer.json", "--output", tmp_path / "pages"]
+    slide = ["--rows", "sliding", "--stride", 64, "--row-tokens", 64]
+    source = tmp_path / "pages.txt.jsonl"
+    for command in (
+        ["corpus", "tokenize", source, *arguments, *slide],
+        ["corpus", "pack", tmp_path / "pages", "--output", tmp_path / "pack"],
+    ):
+        done = memtrace_cli(*command)
+        assert done.exit_code == 0, done.output
+    digest = open_corpus(tmp_path / "pages").digest
+    for name in ("pages", "pack"):
+        record = {
+            "command": ["memtrace", "scan"],
+            "source": str(tmp_path),
+            "corpus": {"name": str(tmp_path / name)},
+        }
+        write_run(
+            tmp_path / f"runs-{name}",
+            lambda rows: np.where(rows == 11, 32, 0),
+            record=record,
+            step=60,
+            corpus_digest=digest,
+            stop=20,
+            corpus_rows=20,
+            exposed_rows=20,
+            shard_size=20,
+        )
+        shown = memtrace_cli("texts", tmp_path / f"runs-{name}")
+        assert shown.exit_code == 0, shown.output
+        assert "pages.txt.jsonl:12" in shown.stdout
+        document = json.loads(memtrace_cli("texts", tmp_path / f"runs-{name}", "--json").stdout)
+        assert [(t["file"], t["line"]) for t in document["texts"]] == [(str(source), 12)]
 
 
 def test_json_is_the_table(folder, found, memtrace_cli):

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.errors import DataWarning, RunError
+from memtrace.runs.load_scores import load_scores
 from memtrace.runs.run import (
     begin_run,
     find_run,
     find_runs,
-    load_scores,
     open_run,
 )
 from memtrace.runs.shards import plan_shards

@@ -16,7 +16,8 @@ from memtrace.corpus.duplicates import scan_duplicates, write_duplicates
 from memtrace.corpus.pack_writer import write_pack
 from memtrace.errors import CorpusError, FitError, MemtraceError, RunError
 from memtrace.runs.events import hash_texts, read_events
-from memtrace.runs.run import find_runs, load_scores
+from memtrace.runs.load_scores import load_scores
+from memtrace.runs.run import find_runs
 from memtrace.scanning.import_published import import_run
 from memtrace.texts.find import find_texts
 

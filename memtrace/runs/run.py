@@ -380,19 +380,3 @@ def find_run(runs: str | Path, *, suite: str | None = None, model: str, step: in
         suites = ", ".join(run.suite for run in found)
         raise RunError(f"model {model!r} was scanned in several suites ({suites}): name the suite")
     return found[0]
-
-
-def load_scores(
-    runs: str | Path, *, model: str, step: int, suite: str | None = None
-) -> pl.LazyFrame:
-    """Return the scores of one model at one checkpoint, as far as they are done.
-
-    Columns: `sequence_index` UInt64 (row number in training order), `matched_tokens` UInt8
-    (0..continuation tokens; equal to it means memorized). In a run with likelihoods also
-    `log_likelihood` Float32 (nats; null where it is below the run's --min-probability).
-    The frame reads the files that are there now: load it again after `runs compact`.
-
-    Raises:
-        RunError: `runs` holds no such run, or runs of that name in several suites.
-    """
-    return find_run(runs, suite=suite, model=model, step=step).scores()
