@@ -266,6 +266,18 @@ def test_axe_finds_no_violation_in_a_report(browser, report, name, scheme) -> No
     assert complaints == []
 
 
+def test_a_printed_page_has_no_navigation_and_the_whole_answer(browser, report) -> None:
+    tab = browser.new_page(viewport={"width": 720, "height": 1000})
+    tab.goto((report / "emergence.html").as_uri())
+    whole = tab.locator(".rest p").first
+    assert not whole.is_visible()
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    tab.emulate_media(media="print")
+    assert whole.is_visible()
+    assert not tab.locator("nav.pages").is_visible()
+    tab.close()
+
+
 def test_every_page_of_a_report_is_below_three_megabytes(report) -> None:
     assert all(page.stat().st_size < 3_000_000 for page in report.glob("*.html"))
 

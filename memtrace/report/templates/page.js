@@ -41,7 +41,6 @@ function drawCharts() {
   }, { rootMargin: "400px" });
   places.forEach((place) => watcher.observe(place));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(draw));
-  addEventListener("beforeprint", () => document.querySelectorAll(".rest").forEach((rest) => { rest.open = true; }));
   addEventListener("beforeprint", () => places.forEach((place) => { if (!drawn.has(place)) { drawn.add(place); draw(place); } }));
 }
 
@@ -112,3 +111,4 @@ document.querySelectorAll("table.sortable").forEach((table) => { sortable(table)
 document.querySelectorAll("button.term").forEach(explain);
 addEventListener("hashchange", openTarget);
 openTarget();
+addEventListener("beforeprint", () => document.querySelectorAll(".rest").forEach((rest) => { rest.open = true; }));
