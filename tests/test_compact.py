@@ -265,6 +265,7 @@ def test_dry_run_and_status_know_a_merged_run(neox_folder, tmp_path, memtrace_cl
     np.save(tmp_path / "tokens.npy", np.full((6, 64), 3, np.uint16))
     command = ["--quiet", "scan", "--model", neox_folder, "--corpus", tmp_path / "tokens.npy"]
     command += ["--runs", tmp_path / "runs", "--shard-size", 2, "--dtype", "float32"]
+    command += ["--step", 3, "--sequences-per-step", 2]
     assert memtrace_cli(*command).exit_code == 0
     (folder,) = (tmp_path / "runs").glob("*/*/*")
     compact(open_run(folder))
