@@ -127,6 +127,7 @@ def scanned(neox_folder, corpus, tmp_path_factory):
             str(neox_folder),
             corpus=str(source),
             runs=runs or tmp_path_factory.mktemp("runs"),
+            run="mine",
             prompt_tokens=k,
             continuation_tokens=continuation,
             offset=offset,
@@ -276,11 +277,11 @@ def test_import_of_other_lengths(rows, corpus, tmp_path):
     texts = rows[[4, 20, 33], OFFSET : OFFSET + K + L].astype(np.int64)
     table = pl.DataFrame({"index": [4, 20, 33], "tokens": texts.tolist()})
     table.write_parquet(tmp_path / "memorized.parquet")
-    source = {"model": "demo", "step": 1, "corpus": str(corpus), "runs": tmp_path / "runs"}
+    source = {"model": "demo", "step": 64, "corpus": str(corpus), "runs": tmp_path / "runs"}
     run, _ = import_run(tmp_path / "memorized.parquet", **source, **SEQUENCE)
     assert run.configuration.tested == "tokens 9-13 -> 14-20 of each row"
     assert read_events(run).sequence_index.tolist() == [4, 20, 33]
-    scores = load_scores(tmp_path / "runs", model="demo", step=1).collect()
+    scores = load_scores(tmp_path / "runs", model="demo", step=64).collect()
     assert scores["matched_tokens"].max() == L
     with pytest.raises(RunError, match="sequences of 12 tokens, not of 64: give the --prompt"):
         import_run(tmp_path / "memorized.parquet", **source | {"runs": tmp_path / "other"})
