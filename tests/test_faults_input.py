@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from builders import CONFIGURATION
 from test_fuzz import MANIFEST
@@ -157,7 +158,7 @@ def test_a_pickle_in_place_of_weights_is_not_run(neox_folder, tmp_path):
     (folder / "config.json").write_bytes((neox_folder / "config.json").read_bytes())
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(tmp_path / "trace")))
     with pytest.raises(ModelError):
-        load_model(fetch_weights(str(folder)), "cpu")
+        load_model(fetch_weights(str(folder)), torch.device("cpu"))
     assert not (tmp_path / "trace").exists()
 
 
@@ -172,7 +173,7 @@ def test_code_that_comes_with_a_model_is_not_run(neox_folder, tmp_path):
     )
     (folder / "own.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'trace')!r})\n")
     with pytest.raises(ModelError) as caught:
-        load_model(fetch_weights(str(folder)), "cpu")
+        load_model(fetch_weights(str(folder)), torch.device("cpu"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "trace").exists()
 
@@ -279,7 +280,8 @@ def test_any_locale_time_zone_and_path(job, undisturbed, tmp_path):
     assert done.returncode == 0, done.stderr
     (run,) = find_runs(folder / "runs")
     assert run.model == model.name
-    alike = memtrace.scan(**job | {"model": str(model)}, runs=folder / "again")
+    same = {"model": str(model), "corpus": str(folder / "töken s.npy")}
+    alike = memtrace.scan(**job | same, runs=folder / "again")
     assert score_bytes(run) == score_bytes(alike)
 
 

@@ -297,7 +297,7 @@ def test_signals_end_a_scan_cleanly(suite, undisturbed_singly, tmp_path, process
     command = [sys.executable, str(tmp_path / "scan.py"), str(processes), "scan", "--model", "tiny"]
     command += ["--manifest", str(suite / "toy.yaml"), "--corpus", str(suite / "tokens.npy")]
     command += ["--step", "all", "--runs", str(tmp_path / "runs"), "--dtype", "float32"]
-    command += ["--shard-size", "1"]
+    command += ["--shard-size", "1", "--likelihood"]
     process = subprocess.Popen(
         command,
         stderr=subprocess.PIPE,

@@ -186,6 +186,7 @@ def test_a_run_begun_on_the_corpus_is_finished_on_its_pack(tmp_path, neox_folder
     np.save(tmp_path / "rows.npy", rows)
     write_pack(open_corpus(str(tmp_path / "rows.npy")), tmp_path / "pack")
     command = ["-q", "scan", "--model", neox_folder, "--dtype", "float32", "--shard-size", "10"]
+    command += ["--run", "mine"]  # else a model of no manifest has a place for each corpus
     for name, runs in (("rows.npy", "a"), ("pack", "b"), ("rows.npy", "c")):
         memtrace_cli(*command, "--corpus", tmp_path / name, "--runs", tmp_path / runs)
     tables = {

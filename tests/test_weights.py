@@ -82,8 +82,8 @@ def test_a_configuration_that_changes_after_the_weights_were_hashed(folder):
 def test_weights_that_are_replaced_while_they_are_loaded(folder, other, monkeypatch, replace):
     weights, load = fetch_weights(str(folder)), loading._from_pretrained
 
-    def slow(found):
-        loaded = load(found)
+    def slow(*given):
+        loaded = load(*given)
         replace(folder / "model.safetensors", other)
         return loaded
 

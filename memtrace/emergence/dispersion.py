@@ -50,7 +50,9 @@ def emergence_dispersion(histories: Histories, rng: np.random.Generator) -> Emer
     model = one_hazard(cells)
     if model.reason:
         return _none(model.reason, len(stops))
-    chance = -np.expm1(-np.exp(model.coefficients["log_hazard"]) * cells.length)
+    # A rate of e^50 a step is certainty, and larger ones would overflow.
+    rate = np.exp(min(model.coefficients["log_hazard"], 50.0))
+    chance = -np.expm1(-rate * cells.length)
     expected, variance = (
         np.bincount(which, cells.at_risk * each, len(stops)).astype(float)
         for each in (chance, chance * (1 - chance))

@@ -9,6 +9,7 @@ from memtrace.point_process.events import EventSequence
 from memtrace.point_process.strata import TextStratum
 from memtrace.point_process.texts.exposure_effect import EXACT_EVENTS, OnceEffect, StratifiedEffect
 from memtrace.point_process.texts.order import RankTest
+from memtrace.point_process.texts.rates import TextRates
 from memtrace.point_process.texts.result import ByText
 from memtrace.point_process.texts.text_order import TextOrder
 from memtrace.texts.groups import EventTexts
@@ -102,8 +103,15 @@ def texts_document(
         "near_copies": _near_copies(found.near),
         "strata": [_stratum(one) for one in found.strata],
         "trend": _order(found.order),
-        "reason": empty or rates.reason or ("one text" if rates.texts < 2 else None),
+        "reason": empty or rates.reason or _no_design_effect(rates),
     }
+
+
+def _no_design_effect(rates: TextRates) -> str | None:
+    """Return why the design effect is not defined: the variance of the share is 0, or not known."""
+    if rates.texts < 2:
+        return "one text"
+    return "every text is memorized" if rates.event_texts == rates.texts else None
 
 
 def _near_copies(near: NearCounts) -> dict[str, int]:
