@@ -57,6 +57,8 @@ def emergence_dispersion(histories: Histories, rng: np.random.Generator) -> Emer
         np.bincount(which, cells.at_risk * each, len(stops)).astype(float)
         for each in (chance, chance * (1 - chance))
     )
+    if not (variance > 0).all():
+        return _none("in some interval the counts cannot vary", len(stops))
     return dispersion_about(counts, expected, variance, rng)
 
 

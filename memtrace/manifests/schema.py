@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 """Problems of a file that a message lists."""
+_LONGEST = 300
+"""Characters of a problem."""
 _NAME = "[A-Za-z0-9][A-Za-z0-9._-]*"
 _PLACED = "[A-Za-z0-9{][A-Za-z0-9{}._-]*"  # with a place for the step
 
@@ -267,4 +269,6 @@ def _problem(problem: "ErrorDetails") -> str:
     said, value = problem["msg"].removeprefix("Value error, "), problem["input"]
     if problem["type"] != "value_error" and isinstance(value, str | int | float):
         said += f" (got {reprlib.repr(value)})"
+    if len(said) > _LONGEST:  # it may repeat a value that grew as it was read
+        said = f"{said[:_LONGEST]}..."
     return f"{place.lstrip('.')}{': ' if place else ''}{said}"
