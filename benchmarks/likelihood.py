@@ -9,8 +9,7 @@ greedy scan takes one that also has all likelihoods above a smallest probability
 For the second the output layer is multiplied by a power of two, which changes no greedy decision:
 random weights give every token nearly the same probability, and a memorized continuation of a
 trained model is probable. Then what is right has some 0.9 to 1 a token, and other tokens nearly 0.
-With --text the first wrong token of each sequence, and what follows, is one of the ten most
-probable ones, so that a running probability falls as slowly as on text.
+On text wrong tokens are more probable, so that more sequences go on for longer than here.
 
 Each round measures every contender once, in turns, by the clock of the processor and by that of
 the wall. The table has the least of the rounds.
@@ -64,21 +63,17 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--rounds", type=int, default=3, help="of all contenders")
     parser.add_argument("--dtypes", default="float32,auto", help="of scans that stop early")
-    parser.add_argument("--text", action="store_true", help="wrong tokens are probable ones")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     print(f"{options.shape}: {describe(device, options.threads)}")
     model = random_model(options.shape).to(device)
-    sequences, matched = make_sequences(model, max(options.sequences, options.full))
+    sequences, _ = make_sequences(model, max(options.sequences, options.full))
     if options.full:
         compare_full(model, sequences[: options.full], options.rounds)
     with torch.no_grad():
         model.lm_head.weight *= SHARPER
-    sequences = sequences[: options.sequences]
-    if options.text:
-        sequences = with_probable_tokens(model, sequences, matched[: options.sequences])
-    compare_early(model, sequences, options.dtypes.split(","), options.rounds)
+    compare_early(model, sequences[: options.sequences], options.dtypes.split(","), options.rounds)
 
 
 def compare_full(model: GPTNeoXForCausalLM, sequences: np.ndarray, rounds: int) -> None:
@@ -190,27 +185,6 @@ def one_pass(model: GPTNeoXForCausalLM) -> Score:
 def harness_scores(harness: Callable[[np.ndarray], list[tuple[float, bool]]]) -> Score:
     """The harness's log-likelihoods."""
     return lambda sequences: np.array([value for value, _ in harness(sequences)])
-
-
-@torch.inference_mode()
-def with_probable_tokens(
-    model: GPTNeoXForCausalLM, sequences: np.ndarray, matched: np.ndarray
-) -> np.ndarray:
-    """From its first miss on, a sequence goes on with tokens drawn among the likely ones."""
-    random, changed = np.random.default_rng(1), sequences.copy()
-    for start in range(0, len(sequences), 64):
-        rows = slice(start, start + 64)
-        tokens = torch.from_numpy(changed[rows]).to(model.device)
-        for place in range(3):  # three more tokens: then the running probability is small anyway
-            at = np.minimum(PROMPT + matched[rows] + place, PROMPT + LENGTH - 1)
-            missed = matched[rows] + place < LENGTH
-            logits = model(tokens, use_cache=False).logits
-            before = logits[torch.arange(len(tokens)), torch.from_numpy(at - 1)]
-            chosen = before.topk(10, dim=1).indices.cpu().numpy()
-            drawn = chosen[np.arange(len(tokens)), random.integers(1, 10, len(tokens))]
-            tokens[missed, at[missed]] = torch.from_numpy(drawn[missed]).to(tokens)
-        changed[rows] = tokens.cpu().numpy()
-    return changed
 
 
 if __name__ == "__main__":
