@@ -1,8 +1,8 @@
 """Figures of memorization over checkpoints: shares, flows, times of emergence, hazards."""
 
 import math
-import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,10 @@ from memtrace.report.figures import (
     axes_for,
     new_figure,
     nothing,
+    single_figure,
     styled,
     write_figure,
+    write_heading,
     write_sources,
 )
 from memtrace.report.numbers import percent
@@ -169,10 +171,14 @@ def overview(fit: EmergenceResult) -> "Figure":
             FIGURES[name](
                 fit, figure.add_subplot(grid[i // 2, :] if alone else grid[i // 2, i % 2])
             )
-        title = f"{fit.histories.label}\n{textwrap.fill(verdict(fit), 140)}"
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        write_heading(figure, verdict(fit), fit.histories.label)
         write_sources(figure, [fit.histories.source])
     return figure
+
+
+def single(fit: EmergenceResult, name: str) -> "Figure":
+    """Draw one of `FIGURES` alone."""
+    return single_figure(partial(FIGURES[name], fit), fit.histories.label, [fit.histories.source])
 
 
 def save_emergence(fit: EmergenceResult, folder: Path) -> None:
@@ -182,12 +188,7 @@ def save_emergence(fit: EmergenceResult, folder: Path) -> None:
         OSError: The folder cannot be written.
     """
     for name in figures_of(fit):
-        with styled():
-            figure = new_figure()
-            FIGURES[name](fit, figure.add_subplot())
-            figure.suptitle(fit.histories.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
-            write_sources(figure, [fit.histories.source])
-        write_figure(figure, folder / name)
+        write_figure(single(fit, name), folder / name)
     write_figure(overview(fit), folder / "emergence")
 
 

@@ -14,10 +14,10 @@ import polars as pl
 
 from memtrace.emergence.block import Block, Tables
 from memtrace.emergence.text_events import TextEvents, blocks, copy_steps, read_text_events
-from memtrace.errors import CorpusError, FitError
+from memtrace.errors import FitError
 from memtrace.manifests.schedule import SequencesPerStep, steps_of
 from memtrace.runs.run import Run
-from memtrace.texts.find import find_texts
+from memtrace.texts.find import known_texts
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
@@ -174,9 +174,7 @@ def read_histories(
     """
     ordered = sorted(runs, key=lambda run: run.step)
     schedule = _check(ordered)
-    unknown = ""
-    if texts is None:
-        texts, unknown = _find_texts(ordered[-1], duplicates)
+    texts, unknown = known_texts(ordered[-1], duplicates, texts)
     near, texts = _near_texts(texts), texts and texts.merged
     events = read_text_events(ordered, texts, min_probability)
     checkpoints = np.array([run.step for run in ordered], np.int64)
@@ -198,18 +196,8 @@ def read_histories(
         tables.idle[:] += one.idle()
         cells = [_unfold(t, int(bins[0])) for t in (one.memorized(), one.never(), one.risk())]
         parts.append([*cells, *one.copy_times()])
-    gathered = _gather(ordered, parts, total, edges, tables, events, texts, unknown)
+    gathered = _gather(ordered, parts, total, edges, tables, events, texts, unknown or "")
     return replace(gathered, near_copies=near, min_probability=min_probability)
-
-
-def _find_texts(run: Run, duplicates: str | Path | None) -> tuple[Texts | None, str]:
-    """Return the texts of the corpus, or why they are not known."""
-    try:
-        return find_texts(run, duplicates), ""
-    except CorpusError as error:
-        if duplicates is not None:
-            raise
-        return None, str(error)
 
 
 def _near_texts(texts: Texts | None) -> tuple[int, int]:

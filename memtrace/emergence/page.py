@@ -1,15 +1,16 @@
 """The page of emergence, of one model or several."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from memtrace.emergence.charts import share_chart, time_chart
-from memtrace.emergence.figures import FIGURES, figures_of
+from memtrace.emergence.figures import figures_of, single
 from memtrace.emergence.methods import METHODS
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.text import text
 from memtrace.emergence.verdict import answer, verdict
 from memtrace.report.charts import available
-from memtrace.report.figures import new_figure, png, styled
+from memtrace.report.figures import png
 from memtrace.report.numbers import count, interval, percent
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of
 from memtrace.report.text import rendered
@@ -55,7 +56,11 @@ def emergence_page(fits: Sequence[EmergenceResult]) -> Page:
 
 
 def finding(
-    fit: EmergenceResult, name: str = "model", names: Sequence[str] | None = None
+    fit: EmergenceResult,
+    name: str = "model",
+    names: Sequence[str] | None = None,
+    *,
+    charts: bool = True,
 ) -> Finding:
     """Return what is shown of one model.
 
@@ -63,8 +68,9 @@ def finding(
         fit: The result.
         name: Its place on the page.
         names: Of the figures to show; all that there are if left out.
+        charts: Charts where they can be drawn; else pictures.
     """
-    figures = [_shown(fit, one) for one in (names or figures_of(fit))]
+    figures = [_shown(fit, one, charts) for one in (names or figures_of(fit))]
     found = fit.histories
     return Finding(
         name=name,
@@ -84,19 +90,20 @@ def finding(
 
 def head(fit: EmergenceResult) -> Finding:
     """Return what a notebook shows: the first figure alone."""
-    return finding(fit, names=figures_of(fit)[:1])
+    return finding(fit, names=figures_of(fit)[:1], charts=False)
 
 
-def _shown(fit: EmergenceResult, name: str) -> Shown:
-    with styled():
-        figure = new_figure()
-        FIGURES[name](fit, figure.add_subplot())
-    chart, caption = None, CAPTIONS[name]
-    if name == "memorized":
-        chart = share_chart(fit) if available() else None
-    if name == "time-training":
-        chart = time_chart(fit) if available() else None
-    return Shown(TITLES[name], f"{TITLES[name]}. {verdict(fit)}", caption, png(figure), chart)
+def _shown(fit: EmergenceResult, name: str, charts: bool) -> Shown:
+    draw = _CHARTS.get(name) if charts and available() else None
+    chart = draw(fit) if draw else None
+    image = None if chart else png(single(fit, name))
+    return Shown(TITLES[name], f"{TITLES[name]}. {verdict(fit)}", CAPTIONS[name], image, chart)
+
+
+_CHARTS: dict[str, Callable[[EmergenceResult], dict[str, Any]]] = {
+    "memorized": share_chart,
+    "time-training": time_chart,
+}
 
 
 def _facts(fit: EmergenceResult) -> list[Fact]:

@@ -1,20 +1,11 @@
 """What figures of evaluations share."""
 
-import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from memtrace.report.figures import BLUE, GREY
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 SMALL, LARGE = "#a9cfe6", "#152a3b"
-
-
-def write_verdict(figure: "Figure", verdict: str) -> None:
-    """Write the verdict above the panels."""
-    figure.suptitle(textwrap.fill(verdict, 140), x=0.01, ha="left", fontsize=11)
 
 
 def size_colours(parameters: Sequence[int | None]) -> list[Any]:

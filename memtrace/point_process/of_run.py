@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from memtrace.errors import CorpusError
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.fit import Asked, PoissonFit, fit_events
 from memtrace.point_process.models.piecewise import Cut
-from memtrace.point_process.texts.result import by_text
+from memtrace.point_process.texts.result import NOT_KNOWN, by_text
 from memtrace.runs.events import read_events
 from memtrace.runs.likelihoods import find_probable
 from memtrace.runs.memorized import Events
 from memtrace.runs.run import Run
-from memtrace.texts.find import find_texts
+from memtrace.texts.find import known_texts
 from memtrace.texts.groups import EventTexts, count_event_texts
 
 
@@ -60,13 +59,10 @@ def fit_run(
         events = replace(events, label=f"{events.label}, p >= {min_probability:g}")
     asked = Asked(window, margin, seed, tuple(cuts), row_interval)
     asked.check()
-    try:
-        texts = find_texts(run, duplicates)
-    except CorpusError as error:
-        if duplicates is not None:
-            raise
+    texts, unknown = known_texts(run, duplicates)
+    if texts is None:
         hashed = _event_texts(found, run.exposed_rows)
-        return fit_events(events, asked, unknown=str(error), event_texts=hashed)
+        return fit_events(events, asked, unknown=unknown or NOT_KNOWN, event_texts=hashed)
     known = by_text(texts, found, run.exposed_rows, window=window, margin=margin, seed=seed)
     return fit_events(events, asked, known)
 

@@ -4,6 +4,8 @@ Figures belong to whoever holds them: pyplot, which keeps every figure open, is 
 """
 
 import io
+import textwrap
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +36,10 @@ STYLE: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
+SOURCES = 4
+"""Runs named at the foot of a figure."""
+VERDICT_WIDTH = 140
+"""Characters of a line above a figure."""
 SIZE = (7.2, 4.8)
 """Width and height of a single figure in inches."""
 
@@ -72,10 +78,36 @@ def nothing(ax: "Axes", reason: str) -> "Axes":
     return ax
 
 
-def write_sources(figure: "Figure", sources: "list[str]") -> None:
-    """Write at the foot of a figure where its numbers come from."""
-    if sources:
-        figure.supxlabel("\n".join(sources), x=0.99, ha="right", fontsize=6, color=GREY)
+def write_sources(figure: "Figure", sources: Iterable[str]) -> None:
+    """Write at the foot of a figure where its numbers come from, each once; of many the first."""
+    found = [one for one in dict.fromkeys(sources) if one]
+    if len(found) > SOURCES:
+        found[SOURCES - 1 :] = [f"and {len(found) - SOURCES + 1:,} more runs"]
+    if found:
+        figure.supxlabel("\n".join(found), x=0.99, ha="right", fontsize=6, color=GREY)
+
+
+def write_heading(figure: "Figure", verdict: str, heading: str = "") -> None:
+    """Write what a figure is of, and the verdict, above its panels."""
+    text = "\n".join(filter(None, (heading, textwrap.fill(verdict, VERDICT_WIDTH))))
+    figure.suptitle(text, x=0.01, ha="left", fontsize=11)
+
+
+def single_figure(draw: Callable[["Axes"], object], label: str, sources: Iterable[str]) -> "Figure":
+    """Return a figure of one panel, under what it is of.
+
+    Args:
+        draw: Draws on the axes.
+        label: What the figure is of, or nothing.
+        sources: Where its numbers come from.
+    """
+    with styled():
+        figure = new_figure()
+        draw(figure.add_subplot())
+        if label:
+            figure.suptitle(label, x=0.01, ha="left", fontsize=9.5, color=GREY)
+        write_sources(figure, sources)
+    return figure
 
 
 def axes_below(ax: "Axes") -> "Axes | None":

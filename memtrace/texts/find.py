@@ -44,6 +44,33 @@ def find_texts(run: Run, folder: str | Path | None = None, corpus: Corpus | None
     return Texts.from_copies(small_copies(corpus, *sequence))
 
 
+def known_texts(
+    run: Run,
+    folder: str | Path | None = None,
+    given: Texts | None = None,
+    corpus: Corpus | None = None,
+) -> tuple[Texts | None, str | None]:
+    """Return the texts of the corpus of a run, or None and why they are not known.
+
+    Args:
+        run: The run.
+        folder: As `find_texts` takes it.
+        given: The texts, where they are at hand.
+        corpus: The corpus, where it is open.
+
+    Raises:
+        CorpusError: A folder was named, and has no table of the run's corpus.
+    """
+    if given is not None:
+        return given, None
+    try:
+        return find_texts(run, folder, corpus), None
+    except CorpusError as error:
+        if folder is not None:
+            raise
+        return None, str(error)
+
+
 def _beside(run: Run) -> Path | None:
     """Return the table that lies in the prefix pack of the run, if there is one."""
     name = run.record.get("corpus", {}).get("name")

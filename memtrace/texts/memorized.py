@@ -18,7 +18,7 @@ from memtrace.manifests.schedule import steps_of
 from memtrace.runs.run import Run, find_runs
 from memtrace.storage.store import open_store
 from memtrace.texts.decode import decode, find_tokenizer
-from memtrace.texts.find import find_texts, open_corpus_of
+from memtrace.texts.find import known_texts, open_corpus_of
 from memtrace.texts.groups import Texts
 from memtrace.texts.history import copies_of, histories, hits_of
 from memtrace.texts.labels import Evidence, increments, labels_of, repeats
@@ -175,20 +175,18 @@ def _texts(
     run: Run, corpus: Corpus, duplicates: Path | None, rows: Int64Array
 ) -> tuple[Texts, str]:
     """Return the texts of the corpus; where copies are not known, those among the rows found."""
-    try:
-        return find_texts(run, duplicates, corpus), ""
-    except CorpusError as error:
-        if duplicates is not None:
-            raise
-        c = run.configuration
-        tokens = corpus.take(rows, c.sequence_tokens, c.offset)
-        _, first, which = np.unique(tokens, axis=0, return_index=True, return_inverse=True)
-        names = rows[first[which]]
-        order = np.lexsort((rows, names))
-        repeated = order[np.bincount(which, minlength=len(first))[which[order]] > 1]
-        pairs = names[repeated], rows[repeated]
-        table = Copies(c.corpus_digest, c.corpus_rows, c.sequence_tokens, c.prompt_tokens, *pairs)
-        return Texts.from_copies(table), str(error)
+    texts, unknown = known_texts(run, duplicates, corpus=corpus)
+    if texts is not None:
+        return texts, ""
+    c = run.configuration
+    tokens = corpus.take(rows, c.sequence_tokens, c.offset)
+    _, first, which = np.unique(tokens, axis=0, return_index=True, return_inverse=True)
+    names = rows[first[which]]
+    order = np.lexsort((rows, names))
+    repeated = order[np.bincount(which, minlength=len(first))[which[order]] > 1]
+    pairs = names[repeated], rows[repeated]
+    table = Copies(c.corpus_digest, c.corpus_rows, c.sequence_tokens, c.prompt_tokens, *pairs)
+    return Texts.from_copies(table), unknown or ""
 
 
 def _tokenizer(run: Run, source: str | Path | None) -> tuple[TextTokenizer | None, str]:

@@ -1,5 +1,6 @@
 """The figure of the emergence process: the rate between checkpoints, and its drift."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +13,8 @@ from memtrace.report.figures import (
     GREY,
     RED,
     axes_for,
-    new_figure,
     nothing,
-    styled,
-    write_sources,
+    single_figure,
 )
 from memtrace.report.numbers import interval, ratio
 
@@ -26,12 +25,7 @@ if TYPE_CHECKING:
 
 def process_figure(fit: EmergenceProcessResult) -> "Figure":
     """Draw the rate of emergence in each interval between checkpoints, and its drift."""
-    with styled():
-        figure = new_figure()
-        emergence_rate(fit, figure.add_subplot())
-        figure.suptitle(fit.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
-        write_sources(figure, [fit.histories.source])
-    return figure
+    return single_figure(partial(emergence_rate, fit), fit.label, [fit.histories.source])
 
 
 def emergence_rate(fit: EmergenceProcessResult, ax: "Axes | None" = None) -> "Axes":

@@ -8,9 +8,18 @@ import numpy as np
 
 from memtrace.evaluations.abilities.result import AbilityCurve, AbilityResult, mean_z
 from memtrace.evaluations.abilities.verdict import verdict
-from memtrace.evaluations.figures import size_colours, write_verdict
+from memtrace.evaluations.figures import size_colours
 from memtrace.evaluations.names import size_and_family
-from memtrace.report.figures import BLUE, GREY, RED, axes_for, new_figure, nothing, styled
+from memtrace.report.figures import (
+    BLUE,
+    GREY,
+    RED,
+    axes_for,
+    new_figure,
+    nothing,
+    styled,
+    write_heading,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +46,7 @@ def figure(result: AbilityResult) -> "Figure":
             last = panels - 1
             place = grid[last // 2, :] if last % 2 == 0 else grid[last // 2, last % 2]
             emergence_against_size(result, found.add_subplot(place))
-        write_verdict(found, verdict(result))
+        write_heading(found, verdict(result))
     return found
 
 

@@ -42,13 +42,17 @@ METHODS = (
 
 def ability_page(result: AbilityResult) -> Page:
     """Return the page of a folder of evaluations."""
-    return Page(QUESTION, head(result), methods=METHODS)
+    return Page(QUESTION, _finding(result, charts=available()), methods=METHODS)
 
 
 def head(result: AbilityResult) -> Finding:
-    """Return what is shown of a folder of evaluations, on its page and in a notebook."""
-    chart = curve_chart(result) if available() and shown_tasks(result) else None
-    image = png(figure(result))
+    """Return what a notebook shows of a folder of evaluations."""
+    return _finding(result, charts=False)
+
+
+def _finding(result: AbilityResult, *, charts: bool) -> Finding:
+    chart = curve_chart(result) if charts and shown_tasks(result) else None
+    image = None if chart else png(figure(result))
     answer, rest = parted(verdict(result))
     return Finding(
         name="all",

@@ -3,11 +3,21 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from memtrace.evaluations.figures import size_colours, write_verdict
+from memtrace.evaluations.figures import size_colours
 from memtrace.evaluations.intervention.measures import is_shown, model_name, run_name, short_name
 from memtrace.evaluations.intervention.result import Comparison, InterventionResult
 from memtrace.evaluations.intervention.verdict import verdict
-from memtrace.report.figures import BLUE, GREY, INK, RED, axes_for, new_figure, nothing, styled
+from memtrace.report.figures import (
+    BLUE,
+    GREY,
+    INK,
+    RED,
+    axes_for,
+    new_figure,
+    nothing,
+    styled,
+    write_heading,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +40,7 @@ def figure(result: InterventionResult) -> "Figure":
             differences(measures, found.add_subplot(place), f"{name}: intervened minus baseline")
         if bias:
             along_training(bias, found.add_subplot(grid[1, :]))
-        write_verdict(found, verdict(result))
+        write_heading(found, verdict(result))
     return found
 
 

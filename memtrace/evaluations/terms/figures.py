@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memtrace.evaluations.figures import size_colours, write_verdict
+from memtrace.evaluations.figures import size_colours
 from memtrace.evaluations.terms.result import Series, TermResult
 from memtrace.evaluations.terms.verdict import verdict
-from memtrace.report.figures import INK, axes_for, new_figure, styled
+from memtrace.report.figures import INK, axes_for, new_figure, styled, write_heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ def figure(result: TermResult) -> "Figure":
             mine = [o for o in result.series if (o.task, o.shots) == (task, shots)]
             accuracy_against_count(result, mine, left)
             slope_along_training(mine, right)
-        write_verdict(found, verdict(result))
+        write_heading(found, verdict(result))
     return found
 
 

@@ -1,7 +1,7 @@
 """Figures of extraction: the share over the number of samples, and the probabilities themselves."""
 
-import textwrap
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,9 @@ from memtrace.report.figures import (
     axes_for,
     new_figure,
     nothing,
+    single_figure,
     styled,
+    write_heading,
     write_sources,
 )
 from memtrace.report.numbers import percent
@@ -114,18 +116,11 @@ def overview(fit: ExtractionResult) -> "Figure":
         figure = new_figure(WIDTH, HEIGHT)
         for place, draw in enumerate(FIGURES.values()):
             draw(fit, figure.add_subplot(1, 2, place + 1))
-        figure.suptitle(
-            f"{fit.label}\n{textwrap.fill(verdict(fit), 140)}", x=0.01, ha="left", fontsize=11
-        )
+        write_heading(figure, verdict(fit), fit.label)
         write_sources(figure, [fit.source])
     return figure
 
 
 def single(fit: ExtractionResult, name: str) -> "Figure":
     """Draw one of `FIGURES` alone."""
-    with styled():
-        figure = new_figure()
-        FIGURES[name](fit, figure.add_subplot())
-        figure.suptitle(fit.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
-        write_sources(figure, [fit.source])
-    return figure
+    return single_figure(partial(FIGURES[name], fit), fit.label, [fit.source])

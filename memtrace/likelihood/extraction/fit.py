@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from memtrace.errors import CorpusError, FitError
+from memtrace.errors import FitError
 from memtrace.likelihood.extraction.chances import least_log_likelihood
 from memtrace.likelihood.extraction.document import document
 from memtrace.likelihood.extraction.figures import overview
@@ -22,7 +22,7 @@ from memtrace.report.base import Renderers, Report
 from memtrace.report.numbers import number
 from memtrace.runs.likelihoods import Likelihoods, read_likelihoods, require_likelihoods
 from memtrace.runs.run import Run
-from memtrace.texts.find import find_texts
+from memtrace.texts.find import known_texts
 from memtrace.texts.groups import Texts
 
 SAMPLES = (1, 10, 100, 1000)
@@ -67,9 +67,10 @@ def fit_extraction(
         raise FitError("give at least one n and one p, such as 100 and 0.5")
     floor = min(least_log_likelihood(max(*ns, 2), one) for one in ps)
     least_log_likelihood(min(ns), ps[0])  # the smallest n is checked too
-    known_texts, reason = _texts(run, duplicates, texts)
+    found, reason = known_texts(run, duplicates, texts)
+    units = found and found.merged  # near-copies are one text
     blocks = _counted(read_likelihoods(run, matched=True), on_progress)
-    classes = by_class(blocks, known_texts, c.exposed_rows, c.continuation_tokens, floor)
+    classes = by_class(blocks, units, c.exposed_rows, c.continuation_tokens, floor)
     if not any(one.counts.exposure for one in classes.values()):
         raise FitError(f"nothing of {run.label} is scanned yet; finish it with: {run.command}")
     return ExtractionFit(
@@ -100,20 +101,6 @@ def _discoverable(
         for name, one in classes.items()
     }
     return Discoverable(n, p, least, shares)
-
-
-def _texts(
-    run: Run, duplicates: str | Path | None, texts: Texts | None
-) -> tuple[Texts | None, str | None]:
-    """Return the texts of the corpus, or why they are not known."""
-    if texts is not None:
-        return texts, None
-    try:
-        return find_texts(run, duplicates).merged, None  # near-copies are one text
-    except CorpusError as error:
-        if duplicates is not None:
-            raise
-        return None, str(error)
 
 
 def _counted(

@@ -57,7 +57,11 @@ def extraction_page(fits: Sequence[ExtractionResult]) -> Page:
 
 
 def finding(
-    fit: ExtractionResult, name: str = "checkpoint", names: Sequence[str] = tuple(FIGURES)
+    fit: ExtractionResult,
+    name: str = "checkpoint",
+    names: Sequence[str] = tuple(FIGURES),
+    *,
+    charts: bool = True,
 ) -> Finding:
     """Return what is shown of one checkpoint.
 
@@ -65,9 +69,10 @@ def finding(
         fit: The result.
         name: Its place on the page.
         names: Of the figures to show.
+        charts: Charts where they can be drawn; else pictures.
     """
     answer, rest = parted(verdict(fit))
-    figures = [_shown(fit, one) for one in names if one != "samples" or _curves(fit)]
+    figures = [_shown(fit, one, charts) for one in names if one != "samples" or _curves(fit)]
     return Finding(
         name=name,
         label=fit.label,
@@ -85,15 +90,15 @@ def finding(
 
 def head(fit: ExtractionResult) -> Finding:
     """Return what a notebook shows: the first figure alone."""
-    return finding(fit, names=("samples",) if _curves(fit) else ("probabilities",))
+    first = "samples" if _curves(fit) else "probabilities"
+    return finding(fit, names=(first,), charts=False)
 
 
-def _shown(fit: ExtractionResult, name: str) -> Shown:
-    chart = sample_chart(fit) if name == "samples" and available() else None
+def _shown(fit: ExtractionResult, name: str, charts: bool) -> Shown:
+    chart = sample_chart(fit) if charts and available() and name == "samples" else None
     caption = f"{CAPTIONS[name]} {LABELS}" if chart else CAPTIONS[name]
-    return Shown(
-        TITLES[name], f"{CAPTIONS[name]} {verdict(fit)}", caption, png(single(fit, name)), chart
-    )
+    image = None if chart else png(single(fit, name))
+    return Shown(TITLES[name], f"{CAPTIONS[name]} {verdict(fit)}", caption, image, chart)
 
 
 def _facts(fit: ExtractionResult) -> list[Fact]:

@@ -1,7 +1,7 @@
 """Figures of order in likelihoods: the effect by age, and what exposure adds."""
 
-import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ from memtrace.report.figures import (
     axes_for,
     new_figure,
     nothing,
+    single_figure,
     styled,
+    write_heading,
     write_sources,
 )
 from memtrace.report.numbers import number
@@ -31,8 +33,6 @@ WIDTH, HEIGHT = 12.0, 5.4
 """Of the overview in inches."""
 CLOSE = 1.45
 """Factor of age between two ticks below which their labels touch."""
-SOURCES = 4
-"""Runs named at the foot of a figure."""
 
 
 def effect_by_age(fit: OrderResult, ax: "Axes | None" = None) -> "Axes":
@@ -103,21 +103,14 @@ def overview(fit: OrderResult) -> "Figure":
         for place, name in enumerate(names):
             FIGURES[name](fit, figure.add_subplot(1, len(names), place + 1))
         heading = f"{fit.source.label or 'Order in likelihoods'}: {fit.rows:,} sequences"
-        text = f"{heading}\n{textwrap.fill(verdict(fit), 140)}"
-        figure.suptitle(text, x=0.01, ha="left", fontsize=11)
-        write_sources(figure, list(fit.source.runs))
+        write_heading(figure, verdict(fit), heading)
+        write_sources(figure, fit.source.runs)
     return figure
 
 
 def single(fit: OrderResult, name: str) -> "Figure":
     """Draw one of `FIGURES` alone."""
-    with styled():
-        figure = new_figure()
-        FIGURES[name](fit, figure.add_subplot())
-        if fit.source.label:
-            figure.suptitle(fit.source.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
-        write_sources(figure, list(fit.source.runs))
-    return figure
+    return single_figure(partial(FIGURES[name], fit), fit.source.label, fit.source.runs)
 
 
 def curves(fits: Sequence[OrderResult]) -> "Figure":
@@ -126,9 +119,7 @@ def curves(fits: Sequence[OrderResult]) -> "Figure":
         figure = new_figure(WIDTH, HEIGHT)
         _all_curves(figure.add_subplot(1, 2, 1), fits)
         _by_step(figure.add_subplot(1, 2, 2), fits)
-        found = list(dict.fromkeys(source for fit in fits for source in fit.source.runs))
-        more = [f"and {len(found) - SOURCES + 1:,} more runs"] if len(found) > SOURCES else []
-        write_sources(figure, [*found[: SOURCES - len(more)], *more])
+        write_sources(figure, [source for fit in fits for source in fit.source.runs])
     return figure
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memtrace.errors import CorpusError, FitError
+from memtrace.errors import FitError
 from memtrace.likelihood.ages import age_ranges
 from memtrace.likelihood.difference import MARGIN
 from memtrace.likelihood.order.fit import OrderFit, fit_order
@@ -18,7 +18,7 @@ from memtrace.runs.likelihoods import (
     require_likelihoods,
 )
 from memtrace.runs.run import Run
-from memtrace.texts.find import find_texts
+from memtrace.texts.find import known_texts
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
@@ -65,12 +65,12 @@ def test_order(
     c = run.configuration
     if c.exposed_rows <= max(c.start, first):
         raise FitError(_not_exposed(run, baseline, first))
-    known_texts, reason = _texts(run, duplicates, texts)
+    corpus_texts, reason = known_texts(run, duplicates, texts)
     theirs = None if baseline is None else read_likelihoods(baseline, start=first)
     rows = _counted(joined(read_likelihoods(run, start=first), theirs), on_progress)
-    if known_texts is not None:
+    if corpus_texts is not None:
         # The likelihoods of near-copies hang together too: none of a passage is alone.
-        rows = once_only(rows, np.sort(known_texts.merged.copies))
+        rows = once_only(rows, np.sort(corpus_texts.merged.copies))
     source = Source(
         run.label,
         run.step,
@@ -189,20 +189,6 @@ def _not_exposed(run: Run, baseline: Run | None, first: int) -> str:
         f"({run.exposed_rows:,} rows seen, rows from {run.configuration.start:,} on scanned): "
         "there is no order to test; scan a later --step with --likelihood"
     )
-
-
-def _texts(
-    run: Run, duplicates: str | Path | None, texts: Texts | None
-) -> tuple[Texts | None, str | None]:
-    """Return the texts of the corpus, or why they are not known."""
-    if texts is not None:
-        return texts, None
-    try:
-        return find_texts(run, duplicates), None
-    except CorpusError as error:
-        if duplicates is not None:
-            raise
-        return None, str(error)
 
 
 def _name(run: Run, baseline: Run) -> str:

@@ -45,7 +45,11 @@ def order_page(fits: Sequence[OrderResult]) -> Page:
 
 
 def finding(
-    fit: OrderResult, name: str = "checkpoint", names: Sequence[str] | None = None
+    fit: OrderResult,
+    name: str = "checkpoint",
+    names: Sequence[str] | None = None,
+    *,
+    charts: bool = True,
 ) -> Finding:
     """Return what is shown of one checkpoint.
 
@@ -53,8 +57,9 @@ def finding(
         fit: The result.
         name: Its place on the page.
         names: Of the figures to show; all that there are if left out.
+        charts: Charts where they can be drawn; else pictures.
     """
-    figures = [_shown(fit, one) for one in (names or shown(fit))]
+    figures = [_shown(fit, one, charts) for one in (names or shown(fit))]
     answer, rest = parted(verdict(fit))
     return Finding(
         name=name,
@@ -73,13 +78,14 @@ def finding(
 
 def head(fit: OrderResult) -> Finding:
     """Return what a notebook shows: the first figure alone."""
-    return finding(fit, names=shown(fit)[:1])
+    return finding(fit, names=shown(fit)[:1], charts=False)
 
 
-def _shown(fit: OrderResult, name: str) -> Shown:
-    chart = age_chart([fit]) if name == "by-age" and available() else None
+def _shown(fit: OrderResult, name: str, charts: bool) -> Shown:
+    chart = age_chart([fit]) if charts and available() and name == "by-age" else None
     alt = f"{CAPTIONS[name]} {verdict(fit)}"
-    return Shown(TITLES[name], alt, CAPTIONS[name], png(single(fit, name)), chart)
+    image = None if chart else png(single(fit, name))
+    return Shown(TITLES[name], alt, CAPTIONS[name], image, chart)
 
 
 def _facts(fit: OrderResult) -> list[Fact]:
@@ -102,6 +108,7 @@ def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Findin
     rows = table_rows(fits)
     known = [place for place, fit in enumerate(fits) if not fit.difference.reason]
     chosen = findings[known[-1] if known else -1]
+    chart = age_chart(fits) if available() and _with_curve(fits) else None
     which = "of them" if chosen is findings[-1] else "with unexposed sequences"
     return Finding(
         name="all",
@@ -113,8 +120,8 @@ def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Findin
             "Effect by time since exposure, and by checkpoint",
             f"Effect of exposure in nats by age at {len(fits)} checkpoints. {chosen.answer}",
             OF_SEVERAL,
-            png(curves(fits)),
-            age_chart(fits) if available() and _with_curve(fits) else None,
+            None if chart else png(curves(fits)),
+            chart,
         ),
         tested=TESTED,
         limits=LIMITS,

@@ -1,7 +1,7 @@
 """Which figures a fit has, all of them under its verdict, and many fits side by side."""
 
-import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,13 @@ from memtrace.point_process.figures.training import (
 from memtrace.point_process.figures.windows import fano_curve, hanging_rootogram, qq_window_counts
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.verdict import verdict
-from memtrace.report.figures import GREY, new_figure, styled, write_sources
+from memtrace.report.figures import (
+    new_figure,
+    single_figure,
+    styled,
+    write_heading,
+    write_sources,
+)
 from memtrace.report.numbers import count
 
 if TYPE_CHECKING:
@@ -39,8 +45,6 @@ WIDTH, ROW = 12.0, 4.8
 """Of the overview, and of each of its rows, in inches."""
 COLUMNS = 4
 """Of small multiples."""
-SOURCES = 4
-"""Runs named at the foot of a figure."""
 
 
 def shown(fit: PoissonResult) -> list[str]:
@@ -70,21 +74,15 @@ def overview(fit: PoissonResult) -> "Figure":
                 alone = i == len(names) - 1 and i % 2 == 0
                 place = grid[i // 2, :] if alone else grid[i // 2, i % 2]
                 FIGURES[name](fit, figure.add_subplot(place))
-        text = f"{_heading(fit)}\n{textwrap.fill(verdict(fit), 140)}"
-        figure.suptitle(text, x=0.01, ha="left", fontsize=11)
-        write_sources(figure, _sources([fit]))
+        write_heading(figure, verdict(fit), _heading(fit))
+        write_sources(figure, [fit.events.source])
     return figure
 
 
 def single(fit: PoissonResult, name: str) -> "Figure":
     """Draw one of `FIGURES` alone, under the fit's label."""
-    with styled():
-        figure = new_figure()
-        FIGURES[name](fit, figure.add_subplot())
-        if fit.events.label:
-            figure.suptitle(fit.events.label, x=0.01, ha="left", fontsize=9.5, color=GREY)
-        write_sources(figure, _sources([fit]))
-    return figure
+    draw = partial(FIGURES[name], fit)
+    return single_figure(draw, fit.events.label, [fit.events.source])
 
 
 def small_multiples(fits: Sequence[PoissonResult]) -> "Figure":
@@ -109,7 +107,7 @@ def small_multiples(fits: Sequence[PoissonResult]) -> "Figure":
         axes[0, 0].set_ylim(0, 1.35 * max([1.5, *tops]))
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         figure.supylabel("rate / mean rate", fontsize=9.5)
-        write_sources(figure, _sources(fits))
+        write_sources(figure, [fit.events.source for fit in fits])
     return figure
 
 
@@ -119,11 +117,3 @@ def _heading(fit: PoissonResult) -> str:
     if events.not_exposed_exposure:
         seen += f", {events.not_exposed_events:,} of {events.not_exposed_exposure:,} not exposed"
     return f"{events.label or 'Poisson fit'}: {seen}"
-
-
-def _sources(fits: Sequence[PoissonResult]) -> list[str]:
-    """Return which runs the fits came from, each once; of many the first ones."""
-    found = list(dict.fromkeys(fit.events.source for fit in fits if fit.events.source))
-    if len(found) <= SOURCES:
-        return found
-    return [*found[: SOURCES - 1], f"and {len(found) - SOURCES + 1:,} more runs"]
