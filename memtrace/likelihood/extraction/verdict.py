@@ -38,11 +38,11 @@ def _chance(fit: ExtractionResult, n: int | None = None, p: float | None = None)
     if not found.of_texts:
         return "No unexposed text was scanned, so how much of it is chance is not known."
     how = "greedy decoding returns" if n is None else "the same is true of"
-    copies = "" if fit.copies_reason is None else ", copies of exposed ones among them"
-    return (
-        f"Of {count(found.of_texts, 'unexposed text')} {how} {found.texts:,} ({_share(found)})"
-        f"{copies}: so much is chance among them."
-    )
+    meant = ": so much is chance among them."
+    if fit.copies_reason is not None:
+        meant = "; copies of exposed ones may be among them, so how much is chance is not known."
+    texts = count(found.of_texts, "unexposed text")
+    return f"Of {texts} {how} {found.texts:,} ({_share(found)}){meant}"
 
 
 def _share(found: Share) -> str:

@@ -26,7 +26,7 @@ def control_rows(found: ByText | None, unknown: str | None, events: EventSequenc
         return [("not exposed", "none scanned (no control group)")]
     if found is None:
         counts = f"{events.not_exposed_events:,} of {events.not_exposed_exposure:,} extractable"
-        return [("not exposed", f"{counts}, copies of exposed ones among them: {unknown}")]
+        return [("not exposed", f"{counts}; copies of exposed ones may be among them: {unknown}")]
     classes = found.classes
     return [
         ("exposed", _class(classes.exposed)),
