@@ -38,9 +38,8 @@ def test_order(
 ) -> OrderFit:
     """Test whether training order shows in the log-likelihoods of a checkpoint.
 
-    Sequences that are the only ones of their text, and of their continuation, are compared: those
-    that the checkpoint had seen with those that it had not. With a baseline, only rows count that
-    it had not seen either.
+    Sequences that are the only ones of their text are compared: those that the checkpoint had seen
+    with those that it had not. With a baseline, only rows count that it had not seen either.
 
     Args:
         run: A run with likelihoods.
@@ -69,8 +68,8 @@ def test_order(
     theirs = None if baseline is None else read_likelihoods(baseline, start=first)
     rows = _counted(joined(read_likelihoods(run, start=first), theirs), on_progress)
     if corpus_texts is not None:
-        # The likelihoods of near-copies hang together too: none of a passage is alone.
-        rows = once_only(rows, np.sort(corpus_texts.merged.copies))
+        # Near-copies stay: their places are random too, and each text is there once.
+        rows = once_only(rows, np.sort(corpus_texts.copies))
     source = Source(
         run.label,
         run.step,
