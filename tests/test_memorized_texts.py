@@ -19,7 +19,7 @@ from memtrace.report.texts_page import texts_page
 from memtrace.texts.select import select_texts
 
 ROWS, STEP = 120, 10
-HELD = {3: [20, 40, 60], 7: [40], 9: [20, 60], 30: [60]}  # text: steps that had it
+MEMORIZED = {3: [20, 40, 60], 7: [40], 9: [20, 60], 30: [60]}  # text: steps that had it
 NEAR = 50
 EVIL = "</script><script>alert(1)</script>\u202e\x1b[2J"
 
@@ -56,10 +56,10 @@ def folder(tokens, tmp_path_factory):
 
 
 def write_matched(place, tokens, step, digest, **more):
-    held = [text for text, steps in HELD.items() if step in steps]
+    memorized = [text for text, steps in MEMORIZED.items() if step in steps]
 
     def matched(rows):
-        same = [(tokens[rows] == tokens[text]).all(axis=1) for text in held]
+        same = [(tokens[rows] == tokens[text]).all(axis=1) for text in memorized]
         near = (tokens[rows] == tokens[NEAR]).all(axis=1)
         return np.where(np.any(same, axis=0), 32, np.where(near, 27, 3)).astype(np.uint8)
 
@@ -90,7 +90,7 @@ def row(found, text):
 
 def test_each_text_that_any_checkpoint_had_is_there_once(found):
     assert found.steps == (20, 40, 60)
-    assert found.table["text"].to_list() == sorted(HELD)
+    assert found.table["text"].to_list() == sorted(MEMORIZED)
     assert found.tested == "tokens 0-31 -> 32-63 of each row"
     assert found.notes == ()
 
@@ -123,7 +123,7 @@ def test_labels_and_words(found, tokens):
 
 def test_near_misses(folder):
     (found,) = memtrace.memorized_texts(folder / "runs", at_least=24)
-    assert found.table["text"].to_list() == sorted([*HELD, NEAR])
+    assert found.table["text"].to_list() == sorted([*MEMORIZED, NEAR])
     assert row(found, NEAR)["matched_tokens"] == 27
     assert row(found, 3)["matched_tokens"] == 32
     with pytest.raises(RunError, match="choose 1 to 32"):
@@ -173,7 +173,7 @@ def test_the_command_prints_one_line_a_text(folder, memtrace_cli):
     result = memtrace_cli("texts", folder / "runs")
     assert result.exit_code == 0, result.output
     lines = [line for line in result.stdout.splitlines() if " | " in line]
-    assert [int(line.split()[0]) for line in lines[1:]] == sorted(HELD)
+    assert [int(line.split()[0]) for line in lines[1:]] == sorted(MEMORIZED)
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
     assert "\x1b[2J" not in result.stdout
     assert "\u202e" not in result.stdout

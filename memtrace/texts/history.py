@@ -13,7 +13,7 @@ from memtrace.runs.run import Run
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
-HELD, NOT_HELD, NOT_EVALUATED = "1", "0", "-"
+MEMORIZED, NOT_MEMORIZED, NOT_EVALUATED = "1", "0", "-"
 """What a history says of a text at a checkpoint."""
 
 
@@ -51,9 +51,9 @@ def histories(
     matched = np.full(len(names), -1, np.int64)
     likelihood = np.full(len(names), np.nan)
     for number, each in enumerate(hits):
-        states[places[_inside(rows, each.events.scanned)], number] = NOT_HELD
+        states[places[_inside(rows, each.events.scanned)], number] = NOT_MEMORIZED
         of = np.searchsorted(names, texts.names_of(each.rows))
-        states[of, number] = HELD
+        states[of, number] = MEMORIZED
         if each.matched is not None:
             np.maximum.at(matched, of, each.matched.astype(np.int64))
         if each.likelihoods is not None:
@@ -61,9 +61,9 @@ def histories(
         elif each.matched is None:
             matched[of] = runs[number].continuation_tokens
     steps = np.array([run.step for run in runs])
-    held = states == HELD
-    first = held.argmax(axis=1)
-    after = (states == NOT_HELD) & (np.arange(len(runs)) > first[:, None])
+    memorized = states == MEMORIZED
+    first = memorized.argmax(axis=1)
+    after = (states == NOT_MEMORIZED) & (np.arange(len(runs)) > first[:, None])
     lost = pl.Series(steps[after.argmax(axis=1)]).set(pl.Series(~after.any(axis=1)), None)
     return pl.DataFrame(
         {

@@ -49,12 +49,12 @@ def count_near(
         return NearCounts(0, 0, 0, 0, 0, 0)
     rows = events.sequence_index[events.sequence_index < exposed_rows]
     names = texts.names_of(rows)
-    held = np.unique(names[np.isin(names, near.texts)])
+    memorized = np.unique(names[np.isin(names, near.texts)])
     return NearCounts(
         texts=len(near.texts),
         passages=len(np.unique(near.passages)),
-        memorized_texts=len(held),
-        memorized_passages=len(np.unique(near.passages_of(held))),
+        memorized_texts=len(memorized),
+        memorized_passages=len(np.unique(near.passages_of(memorized))),
         unexposed=classes.unexposed.exposure - merged.unexposed.exposure,
         unexposed_memorized=classes.unexposed.events - merged.unexposed.events,
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import polars as pl
 
 from memtrace.errors import RunError
-from memtrace.texts.history import HELD
+from memtrace.texts.history import MEMORIZED
 from memtrace.texts.labels import LABELS
 from memtrace.texts.memorized import MemorizedTexts
 
@@ -45,8 +45,8 @@ def select_texts(
         places = [place for place, step in enumerate(found.steps) if step in steps]
         if not places:
             raise RunError(f"{found.label} has no run of these steps; it has {found.steps}")
-        held = [pl.col("history").str.slice(place, 1) == HELD for place in places]
-        table = table.filter(pl.any_horizontal(held))
+        memorized = [pl.col("history").str.slice(place, 1) == MEMORIZED for place in places]
+        table = table.filter(pl.any_horizontal(memorized))
     if labels:
         table = table.filter(pl.col("labels").list.set_intersection(list(labels)).list.len() > 0)
     if least_copies is not None:

@@ -128,8 +128,8 @@ def near_text(near: NearCounts) -> str:
     passages = count(near.passages, "passage")
     said = f"{near.texts:,} texts share their continuation with another: {passages}, each one text"
     if near.memorized_texts:
-        held = f"{near.memorized_texts:,} of them are memorized, {near.memorized_passages:,} as one"
-        said += f"; {held}"
+        said += f"; {near.memorized_texts:,} of them are memorized"
+        said += f", {near.memorized_passages:,} as one"
     return said
 
 

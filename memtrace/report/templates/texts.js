@@ -82,7 +82,7 @@
     wide(text, c.continuation[i]);
     const history = element("div", "history");
     steps.forEach((step, at) => {
-      const state = {1: ["held", "memorized"], 0: ["", "not memorized"], "-": ["unknown", "not evaluated"]}[c.history[i][at]];
+      const state = {1: ["memorized", "memorized"], 0: ["", "not memorized"], "-": ["unknown", "not evaluated"]}[c.history[i][at]];
       const mark = element("span", state[0], step);
       mark.title = `step ${step}: ${state[1]}`;
       history.append(mark);
