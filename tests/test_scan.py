@@ -156,20 +156,27 @@ def test_a_finished_run_is_not_touched(suite, undisturbed):
 
 
 def test_killed_at_any_moment_and_repeated(suite, undisturbed, tmp_path):
-    """SIGKILL a moment after a shard is there, twice, then once to the end."""
+    """SIGKILL after a random time, again and again, then once to the end.
+
+    What is killed as it writes leaves a temporary file, which no reader sees.
+    """
     command = [sys.executable, "-m", "memtrace", "--quiet", "scan", "--model", "tiny"]
     command += ["--step", "9", "--manifest", str(suite[0] / "toy.yaml"), "--runs", str(tmp_path)]
     command += ["--shard-size", "40", "--dtype", "float32"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    began = time.monotonic()
+    subprocess.run([*command, "--runs", str(tmp_path / "whole")], check=True, env=environment)
+    duration = time.monotonic() - began
     rng = np.random.default_rng(7)
-    for shards in (0, 2):
+    for share in rng.uniform(0.5, 1.0, 3):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        while process.poll() is None and len(list(tmp_path.rglob("shard-*.parquet"))) <= shards:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.01))
+        time.sleep(duration * share)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert score_bytes(scan_toy(suite, tmp_path, shard_size=40)) == score_bytes(undisturbed)
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    (record,) = tmp_path.glob("suite=toy/*/*/run.json")
+    scores = {p.name: p.read_bytes() for p in (record.parent / "scores").glob("*.parquet")}
+    assert scores == score_bytes(undisturbed)
 
 
 @pytest.mark.parametrize("moment", range(5))
