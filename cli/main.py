@@ -13,6 +13,7 @@ import click
 from memtrace.errors import MemtraceError, first_line
 from memtrace.storage.address import public_address
 
+from .compare import compare
 from .console import ended_by_sigterm, set_up
 from .corpus import corpus
 from .emergence import emergence
@@ -110,6 +111,7 @@ for command in (
     test_order,
     extraction,
     emergence,
+    compare,
     texts,
     simulate,
     models,

@@ -1,0 +1,141 @@
+"""Runs to be compared: what is read of them, which belong together, and which are refused."""
+
+import numpy as np
+import pytest
+from builders import write_run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtrace.comparison.coverage import common, inside, intersection, rows_in, within
+from memtrace.comparison.facts import seed_of
+from memtrace.comparison.matching import event_hashes, row_hashes, rows_with
+from memtrace.comparison.runs import load_runs
+from memtrace.corpus import open_corpus
+from memtrace.errors import CorpusError, FitError
+from memtrace.runs.events import hash_texts, write_events
+from memtrace.runs.memorized import Events, ranges_of
+from memtrace.texts.groups import Texts
+
+rows = st.sets(st.integers(0, 60)).map(sorted)
+
+
+def ranges(chosen):
+    return ranges_of(np.array(chosen, np.int64))
+
+
+@given(rows, rows, rows)
+def test_common_rows_are_those_of_the_sets(a, b, c):
+    shared = sorted(set(a) & set(b) & set(c))
+    found = common([ranges(a), ranges(b), ranges(c)])
+    assert np.flatnonzero(inside(np.arange(61), found)).tolist() == shared
+    assert rows_in(found) == len(shared)
+    assert rows_in(intersection(ranges(a), ranges(b))) == len(set(a) & set(b))
+
+
+@given(rows, rows)
+def test_events_within_ranges(scanned, kept):
+    events = Events(np.array(scanned[::2], np.int64), ranges(scanned))
+    both = intersection(events.scanned, ranges(kept))
+    found = within(events, both)
+    assert found.sequence_index.tolist() == sorted(set(scanned[::2]) & set(kept))
+    assert found.scanned_sequences == len(set(scanned) & set(kept))
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "kind", "number"),
+    [
+        ("70m", "70m", "all", None),
+        ("70m-seed3", "70m", "all", 3),
+        ("160m-data-seed2", "160m", "data", 2),
+        ("160m-weight-seed1", "160m", "weight", 1),
+        ("seedling", "seedling", "all", None),
+        ("410m-seed9-v0", "410m-v0", "all", 9),
+    ],
+)
+def test_names_tell_the_seed(name, of, kind, number):
+    found = seed_of(name)
+    assert (found.of, found.kind, found.number) == (of, kind, number)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "runs"
+
+
+def test_runs_are_read_with_their_facts(folder):
+    small = write_run(folder, lambda r: (r % 7 == 0) * 32, suite="pythia", model="70m")
+    large = write_run(folder, lambda r: (r % 3 == 0) * 32, suite="pythia", model="12b")
+    texts = Texts.from_labels(np.arange(120) // 2)
+    a, b = load_runs([small, large], texts=texts)
+    assert (a.parameters, b.parameters) == (70426624, 11846072320)
+    assert a.corpus == b.corpus
+    assert a.texts is b.texts is texts
+    assert a.events.sequence_index.tolist() == list(range(0, 100, 7))
+    assert a.events.scanned.tolist() == [[0, 100]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"prompt_tokens": 16}, r"tokens 0-31 -> 32-63 .*against tokens 0-15 -> 16-47"),
+        ({"continuation_tokens": 40}, r"32-63 of each row against .*32-71"),
+        ({"offset": 8}, r"against tokens 8-39 -> 40-71"),
+        ({"eos_rule": "mask-eos"}, r"rule: none against mask-eos"),
+    ],
+)
+def test_other_rules_are_refused_with_the_difference(folder, changes, difference):
+    runs = [write_run(folder, model="a"), write_run(folder, model="b", **changes)]
+    with pytest.raises(FitError, match=difference):
+        load_runs(runs)
+
+
+def test_unfinished_runs_are_refused(folder):
+    with pytest.raises(FitError, match="not finished"):
+        load_runs([write_run(folder, shards=[0])])
+    with pytest.raises(FitError, match="no run"):
+        load_runs([])
+
+
+def test_imports_without_a_corpus_have_that_of_their_manifest(folder):
+    standard = [
+        write_run(folder, suite="pythia", model=model, corpus_digest="unknown")
+        for model in ("70m", "12b", "12b-deduped")
+    ]
+    a, b, c = load_runs(standard)
+    assert a.corpus == b.corpus != c.corpus
+
+
+def test_texts_of_another_corpus_are_found_by_hash(tmp_path, folder):
+    rng = np.random.default_rng(3)
+    first = rng.integers(1, 99, (90, 65)).astype(np.uint16)
+    second = np.concatenate((rng.integers(1, 99, (20, 65)).astype(np.uint16), first[40:10:-1]))
+    runs = []
+    for name, tokens in (("a", first), ("b", second)):
+        np.save(tmp_path / f"{name}.npy", tokens)
+        corpus = open_corpus(str(tmp_path / f"{name}.npy"))
+        n = len(tokens)
+        run = write_run(
+            folder,
+            lambda r: (r % 4 == 0) * 32,
+            model=name,
+            record={"command": ["memtrace", "scan"], "corpus": {"name": corpus.name}},
+            corpus_digest=corpus.digest,
+            corpus_rows=n,
+            exposed_rows=n,
+            stop=n,
+        )
+        runs.append(run)
+    write_events(runs[0], runs[0].valid_scores(), open_corpus(str(tmp_path / "a.npy")))
+    a, b = load_runs(runs)
+    expected = hash_texts(first[::4, :64])
+    assert event_hashes(a).tolist() == expected.tolist()
+    assert event_hashes(b).tolist() == hash_texts(second[::4, :64]).tolist()  # read late
+    found = rows_with(b.run, expected)
+    same = (second[:, None, :64] == first[None, ::4, :64]).all(axis=2).any(axis=1)
+    assert found.rows.tolist() == np.flatnonzero(same).tolist()
+    assert found.text_hash.tolist() == row_hashes(b.run)[same].tolist()
+    assert found.scanned(np.array([[0, 30]])).rows.tolist() == np.flatnonzero(same[:30]).tolist()
+    assert not len(rows_with(b.run, np.empty(0, np.uint64)).rows)
+    np.save(tmp_path / "b.npy", first)
+    with pytest.raises(CorpusError, match="not the corpus"):
+        rows_with(b.run, expected)
