@@ -64,7 +64,7 @@ def show_model(
     owner, model = find_model(name, suite=suite, manifest=manifest)
     card = _card(owner, model)
     if step is not None:
-        parse_steps(str(step), owner.steps)
+        parse_steps(str(step), owner.steps_of(model))
         card["checkpoint"] = _checkpoint(owner, model, step)
     print_result(card, json, lambda: _text(card))
 
@@ -99,7 +99,7 @@ def verify_model(
     from memtrace.models.verify import verify_checkpoints
 
     owner, model = find_model(name, suite=suite, manifest=manifest)
-    steps = parse_steps(step, owner.steps)
+    steps = parse_steps(step, owner.steps_of(model))
     with show_progress(f"Comparing {name}", len(steps), "checkpoints") as advance:
         verdicts = verify_checkpoints(owner, model, steps, cached=cached, on_progress=advance)
     if not verdicts:
@@ -150,9 +150,9 @@ def _row(suite: "Suite", model: "ModelManifest") -> dict[str, Any]:
         "vocab_size": model.vocab_size,
         "dtype": model.dtype,
         "corpus": model.corpus,
-        "checkpoints": len(suite.steps),
+        "checkpoints": len(suite.steps_of(model)),
         "known_bad_checkpoints": sum(
-            model.known_bad_reason(step) is not None for step in suite.steps
+            model.known_bad_reason(step) is not None for step in suite.steps_of(model)
         ),
     }
 
@@ -164,7 +164,7 @@ def _card(suite: "Suite", model: "ModelManifest") -> dict[str, Any]:
         **_row(suite, model),
         "source": model.hub or str(model.path),
         "revision": model.revision if model.hub else None,
-        "steps": suite.steps,
+        "steps": suite.steps_of(model),
         "sequences_per_step": suite.sequences_per_step,
         "corpus_details": corpus.model_dump(mode="json", exclude={"name"}) if corpus else None,
         "corpus_note": model.corpus_note,
@@ -172,7 +172,7 @@ def _card(suite: "Suite", model: "ModelManifest") -> dict[str, Any]:
         "memorized_source": suite.memorized_source if model.memorized else None,
         "known_bad": [
             {
-                "steps": [step for step in suite.steps if bad.covers(step)],
+                "steps": [step for step in suite.steps_of(model) if bad.covers(step)],
                 "ranges": bad.steps,
                 "reason": bad.reason,
                 "url": bad.url,

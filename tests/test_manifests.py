@@ -15,6 +15,7 @@ from memtrace.errors import ManifestError
 from memtrace.manifests import (
     load_suite,
 )
+from memtrace.scanning.checkpoints import find_checkpoints
 
 # Every example writes its own manifest over the last one's.
 one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -30,6 +31,18 @@ def test_minimal_manifest(tmp_path, monkeypatch):
     assert suite.corpora["text"].local_files == (tmp_path / "c" / "c.bin",)
     with pytest.raises(ValidationError):
         suite.title = "another"
+
+
+def test_a_model_may_lack_checkpoints_of_its_suite(tmp_path):
+    models = [model(), model(name="few", steps=["2:8:6"])]
+    path = write(tmp_path, document(models=models))
+    suite = load_suite(path)
+    assert [suite.steps_of(each) for each in suite.models] == [suite.steps, (2, 8)]
+    for asked, expected in (("all", [2, 8]), ("last", [8]), ("0:4", [2])):
+        found = find_checkpoints("few", asked, manifest=path)
+        assert [each.step for each in found] == expected
+    with pytest.raises(ManifestError, match="no checkpoint at step 4; the nearest: 2 and 8"):
+        find_checkpoints("few", 4, manifest=path)
 
 
 def test_a_step_is_put_in_where_the_folder_has_braces_of_its_own(tmp_path):
@@ -56,6 +69,9 @@ BAD = [
     (document(models=[model(layers="many")]), "models[0].layers"),
     (document(models=[model(layers=0)]), "models[0].layers"),
     (document(models=[model(dtype="fp16")]), "models[0].dtype"),
+    (document(models=[model(steps=[])]), "models[0].steps"),
+    (document(models=[model(steps=[2, 3])]), "step 3"),
+    (document(models=[model(steps=[2], memorized={4: 1})]), "memorized at step 4"),
     (document(models=[model(corpus="texts")]), "texts"),
     (document(models=[model(corpus=None)]), "corpus_note"),
     (document(models=[model(hub="a/b")]), "hub or path"),

@@ -161,4 +161,5 @@ def test_every_manifest_that_comes_with_memtrace(path):
             assert file.is_file()
     for entry in suite.models:
         if entry.hub is None:
-            assert all(Path(entry.source(step)[0], "config.json").is_file() for step in suite.steps)
+            places = [Path(entry.source(step)[0]) for step in suite.steps_of(entry)]
+            assert all((place / "config.json").is_file() for place in places)

@@ -51,6 +51,7 @@ HubName = Annotated[str, Field(pattern=f"^{_NAME}/{_NAME}$")]
 Revision = Annotated[str, Field(pattern=rf"^{_PLACED}(/{_PLACED})*$")]
 FilePattern = Annotated[str, Field(pattern=rf"^{_NAME}(\{{shard(:0[1-9]d)?\}}[A-Za-z0-9._-]*)?$")]
 StepRange = Annotated[str, BeforeValidator(step_text)]
+Steps = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(expand_steps), Field(min_length=1)]
 LocalPath = Annotated[Path, AfterValidator(_beside_manifest)]
 
 
@@ -155,6 +156,8 @@ class ModelManifest(_Placed):
     """All trained weights; those that two places share count once."""
     dtype: Literal["float16", "bfloat16", "float32"]
     """What it was trained in."""
+    steps: Steps | None = None
+    """Steps with a checkpoint, where they are not all of the suite's."""
     memorized: dict[NonNegativeInt, NonNegativeInt] = {}
     """Published numbers of memorized sequences, by step."""
     known_bad: tuple[KnownBad, ...] = ()
@@ -183,7 +186,7 @@ class ModelManifest(_Placed):
 
 
 class Suite(_Document):
-    """Models trained on the corpora of one manifest, with checkpoints at the same steps."""
+    """Models trained on the corpora of one manifest, with checkpoints at steps of one list."""
 
     schema_version: Literal[1] = Field(alias="schema")
     """Version of this format."""
@@ -201,7 +204,7 @@ class Suite(_Document):
     """Shown by `models show`."""
     sequences_per_step: ValidSequencesPerStep
     """Rows that a step consumes: a number, or a list of [from step, sequences]."""
-    steps: Annotated[tuple[NonNegativeInt, ...], BeforeValidator(expand_steps), Field(min_length=1)]
+    steps: Steps
     """Steps with a checkpoint, ascending; in YAML integers and quoted ranges, ends included."""
     memorized_source: str | None = None
     """Where the published numbers of memorized sequences come from."""
@@ -216,6 +219,10 @@ class Suite(_Document):
     def last_step(self) -> int:
         """Step of the last checkpoint."""
         return self.steps[-1]
+
+    def steps_of(self, model: ModelManifest) -> tuple[int, ...]:
+        """Return the steps at which a model has a checkpoint, ascending."""
+        return self.steps if model.steps is None else model.steps
 
     def exposed_rows(self, step: int, corpus_rows: int) -> int:
         """Return how many of a corpus' rows, from row 0, a checkpoint has been trained on."""
@@ -247,11 +254,13 @@ class Suite(_Document):
         template = model.revision if model.hub else str(model.path)
         if len(self.steps) > 1 and "{step}" not in template:
             yield "has no {step} in revision or path: every step would be the same checkpoint"
-        if unknown := model.memorized.keys() - set(self.steps):
-            yield f"has memorized at step {min(unknown)}, which the suite does not have"
+        if unknown := set(self.steps_of(model)) - set(self.steps):
+            yield f"has step {min(unknown)}, which the suite does not have"
+        if unknown := model.memorized.keys() - set(self.steps_of(model)):
+            yield f"has memorized at step {min(unknown)}, where it has no checkpoint"
         for text in (text for bad in model.known_bad for text in bad.steps):
-            if not any(step in step_range(text) for step in self.steps):
-                yield f"has known_bad at {text!r}, where the suite has no step"
+            if not any(step in step_range(text) for step in self.steps_of(model)):
+                yield f"has known_bad at {text!r}, where it has no checkpoint"
 
 
 def problems(error: ValidationError) -> str:

@@ -52,7 +52,7 @@ def find_checkpoints(
     if suite is None and ("/" in model or is_folder):
         return _series(model, step) or [_local_checkpoint(model, step)]
     found = find_model(model, suite=suite, manifest=manifest)
-    steps = parse_steps(str("last" if step is None else step), found[0].steps)
+    steps = parse_steps(str("last" if step is None else step), found[0].steps_of(found[1]))
     return [
         Checkpoint(found[0].suite, found[1].name, each, *_source(found[1], each), found)
         for each in steps

@@ -128,7 +128,7 @@ def _verdicts(plans: Sequence[ScanPlan]) -> list[Verdict]:
         raise ModelError(f"no manifest names {plans[0].checkpoint.model}")
     suite, model = found
     steps = [plan.checkpoint.step for plan in plans]
-    return verify_checkpoints(suite, model, [*steps, suite.last_step])[: len(steps)]
+    return verify_checkpoints(suite, model, [*steps, suite.steps_of(model)[-1]])[: len(steps)]
 
 
 def _refusal(name: str, verdict: Verdict) -> str:
