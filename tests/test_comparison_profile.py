@@ -1,0 +1,138 @@
+"""The counterfactual profile: effects by brute force and by regression, on a known truth."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from memtrace.comparison.profile.effects import Effects
+from memtrace.comparison.profile.moments import CohortSums
+
+EXPOSED = np.array([0, 40, 90, 160, 220])
+ROWS = 300
+
+
+def truth(cohort: int, checkpoint: int) -> float:
+    """What training is worth, by the number of checkpoints since."""
+    return 3.0 * 0.6 ** (checkpoint - cohort) if checkpoint >= cohort else 0.0
+
+
+def simulated(seed: int, exposed=EXPOSED, rows: int = ROWS):
+    """Outcomes of texts that differ, on a trend common to all, with effects of their own."""
+    rng = np.random.default_rng(seed)
+    k = len(exposed)
+    cohort = np.searchsorted(exposed, np.arange(rows), side="right")
+    own = rng.normal(0, 5, (rows, 1)) + rng.normal(0, 1, (rows, 1)) * np.arange(k)
+    noise = rng.normal(0, 1, (rows, k)).cumsum(axis=1)
+    outcomes = -60 + 4 * np.sqrt(np.arange(k)) + own + noise
+    strength = rng.gamma(4, 0.25, rows)
+    for c in range(k):
+        outcomes[:, c] += strength * np.array([truth(g, c) for g in cohort])
+    return cohort, outcomes
+
+
+def effects_of(outcomes, exposed=EXPOSED, cuts=()) -> Effects:
+    sums = CohortSums(exposed)
+    for rows in np.split(np.arange(len(outcomes)), cuts):
+        sums.add(rows, outcomes[rows])
+    return Effects(sums.moments())
+
+
+def cells(k: int, kept) -> list[tuple[int, int]]:
+    return [(g, c) for g in range(1, k) for c in range(k) if kept(g, c)]
+
+
+@given(st.integers(0, 10), st.lists(st.integers(1, ROWS - 1), unique=True, max_size=4).map(sorted))
+@settings(max_examples=15)
+def test_cells_are_differences_in_differences_of_the_texts(seed, cuts):
+    cohort, outcomes = simulated(seed)
+    found = effects_of(outcomes, cuts=cuts)
+    for g, c in cells(5, lambda g, c: c != g - 1):
+        change = outcomes[:, c] - outcomes[:, g - 1]
+        treated, control = change[cohort == g], change[cohort > max(g, c)]
+        expected = stats.ttest_ind(treated, control, equal_var=False)
+        one = found.cell(g, c)
+        assert one.estimate == pytest.approx(treated.mean() - control.mean())
+        assert (one.texts, one.control) == (len(treated), len(control))
+        assert one.p_value == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
+        assert one.ci95 == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def by_regression(cohort, outcomes, which):
+    """All cells in one regression, errors clustered by text, then the mean of their effects."""
+    import statsmodels.api as sm
+
+    lines, texts, sizes = [], [], []
+    for place, (g, c) in enumerate(which):
+        change = outcomes[:, c] - outcomes[:, g - 1]
+        for text in np.flatnonzero((cohort == g) | (cohort > max(g, c))):
+            lines.append((place, cohort[text] == g, change[text]))
+            texts.append(text)
+        sizes.append((cohort == g).sum())
+    place, treated, change = np.array(lines, float).T
+    own = place[:, None] == np.arange(len(which))
+    design = np.column_stack((own, own * treated[:, None])).astype(float)
+    fit = sm.OLS(change, design).fit(
+        cov_type="cluster", cov_kwds={"groups": np.array(texts), "use_correction": False}
+    )
+    weights = np.concatenate((np.zeros(len(which)), np.array(sizes) / np.sum(sizes)))
+    return float(weights @ fit.params), float(np.sqrt(weights @ fit.cov_params() @ weights))
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda g, c: g == c,
+        lambda g, c: c == g + 1,
+        lambda g, c: c == 4 and g < 4,
+        lambda g, c: c < g - 1,
+        lambda g, c: c >= g,
+    ],
+)
+def test_means_of_cells_and_their_errors_are_those_of_a_regression_clustered_by_text(kept):
+    cohort, outcomes = simulated(1)
+    which = cells(5, kept)
+    found = effects_of(outcomes).mean(which)
+    estimate, error = by_regression(cohort, outcomes, which)
+    assert found.estimate == pytest.approx(estimate)
+    # Each cohort has n - 1 degrees of freedom here, which the regression has not.
+    assert found.standard_error == pytest.approx(error, rel=0.015)
+    assert found.standard_error > error
+
+
+def test_effects_are_found_within_their_error_and_none_before_exposure():
+    exposed = 40 * EXPOSED
+    found = effects_of(simulated(2, exposed, 40 * ROWS)[1], exposed)
+    for g, c in cells(5, lambda g, c: c != g - 1):
+        one = found.cell(g, c)
+        assert abs(one.estimate - truth(g, c)) < 4 * one.standard_error
+    before = found.mean(cells(5, lambda g, c: c < g - 1))
+    assert abs(before.estimate) < 4 * before.standard_error
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    draws = 300
+    kinds = (lambda g, c: g == c, lambda g, c: c == 4 and g < 4, lambda g, c: (g, c) == (1, 3))
+    covered = np.zeros(len(kinds), int)
+    for seed in range(draws):
+        found = effects_of(simulated(1000 + seed)[1])
+        for i, kept in enumerate(kinds):
+            which = cells(5, kept)
+            sizes = found.moments.texts[[g for g, _ in which]]
+            mean = np.average([truth(*cell) for cell in which], weights=sizes)
+            low, high = found.mean(which).ci95
+            covered[i] += low <= mean <= high
+    for n in covered.tolist():
+        assert stats.binomtest(n, draws, 0.95).pvalue > 0.001
+
+
+def test_cells_without_baseline_or_control_are_undefined_with_a_reason():
+    found = effects_of(simulated(0)[1][:220])
+    assert not found.is_defined(0, 2)  # seen before the first checkpoint
+    assert not found.is_defined(2, 1)  # its own baseline
+    assert not found.is_defined(1, 4)  # the last checkpoint has seen all
+    one = found.cell(1, 4)
+    assert np.isnan(one.estimate)
+    assert "not yet trained on" in one.reason
+    assert all(map(np.isnan, one.ci95))
