@@ -104,7 +104,8 @@ class Effects:
             centre[first:] -= pool * float(pool @ (means[first:] @ apart))
         estimate = float(((treated + pooled) * means).sum())
         influence = self._variances(treated + pooled, (pooled * means).sum(axis=1) - centre)
-        error, freedom = _error(influence, n, treated.any(axis=1), pooled.any(axis=1))
+        own, control = (np.asarray(part.any(axis=1)) for part in (treated, pooled))
+        error, freedom = _error(influence, n, own, control)
         texts = sum(int(n[cohort]) for cohort in {cohort for cohort, _ in kept})
         return Effect(estimate, error, freedom, texts, fewest)
 
