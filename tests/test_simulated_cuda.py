@@ -109,6 +109,20 @@ def test_the_host_waits_three_times_in_a_batch(case, device, family, dtype):
     assert len(np.unique(outcomes)) > 1
 
 
+@pytest.mark.parametrize("family", ["gpt_neox", "gpt2"])
+def test_attention_takes_the_back_ends_of_its_precision(case, device, family):
+    model, sequences, _ = case(family)
+    engine = Engine(model.to("cuda"), RULES, calibration=sequences, dtype="float16", batch_size=7)
+    engine.matched_tokens(sequences)
+    assert dict(device.attention.keys()) == {
+        torch.float64: "math",
+        torch.float32: "efficient, math",
+        torch.float16: "flash, efficient, math",
+    }
+    assert len(device.attention) == 3
+    assert engine.record()["attention"].endswith("flash, efficient, math")
+
+
 def test_what_does_not_fit_is_halved(case, device):
     model, sequences, truth = case("gpt_neox")
     engine = Engine(

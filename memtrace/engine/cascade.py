@@ -21,6 +21,8 @@ class Forward(Protocol):
     """Numbers that are kept of a token: keys and values of all layers."""
     router_tolerance: float | None
     """Gaps of a router that rounding may have closed: the logits after them are all equal."""
+    attention: str
+    """What computes it, for the record: `flash, efficient, math` are torch's back ends."""
 
     def precision(self) -> AbstractContextManager[Any]:
         """Where the other methods may be called."""

@@ -168,6 +168,7 @@ class Engine:
         stage = self.stages[0]
         return {
             "dtype": name(stage.forward.dtype),
+            "attention": stage.forward.attention,
             "batch_size": stage.batch_size,
             "schedule": list(stage.stops),
             "tolerance": {

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # While it loads, Transformers replaces methods of its own classes: two threads at it leave the
 # wrong ones behind, and tied weights are never tied again.
 _ONE_AT_A_TIME = Lock()
+_ATTENTION = ("sdpa", "eager")
+"""Implementations of Transformers, the first that a model has: none that a configuration names."""
 _TOKENS = 64  # of a sequence, as published: 32 of the prompt, and the 32 after them
 
 
@@ -109,23 +111,31 @@ def _from_pretrained(
     """Return a model and what Transformers tells of its loading."""
     from transformers import AutoModelForCausalLM
 
+    def load(attention: str) -> Any:
+        return AutoModelForCausalLM.from_pretrained(
+            weights.folder,
+            dtype=dtype,
+            attn_implementation=attention,
+            local_files_only=True,
+            weights_only=True,
+            use_safetensors=any(name.endswith(".safetensors") for name in weights.files),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told in the loading info, with their names
+            trust_remote_code=False,  # nor ask, which a batch job could not answer
+        )
+
     try:
         with _ONE_AT_A_TIME, quiet_transformers():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                weights.folder,
-                dtype=dtype,
-                local_files_only=True,
-                weights_only=True,
-                use_safetensors=any(name.endswith(".safetensors") for name in weights.files),
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told in the loading info, with their names
-                trust_remote_code=False,  # nor ask, which a batch job could not answer
-            )
+            try:
+                model, info = load(_ATTENTION[0])
+            except ValueError as error:
+                if "attention implementation" not in str(error):
+                    raise
+                model, info = load(_ATTENTION[1])
     except Exception as error:  # Transformers raises whatever its parsers raise
         raise ModelError(
             f"cannot load the model in {weights.folder}: {first_line(error)}"
         ) from error
-    model, info = loaded
     return model, info
 
 

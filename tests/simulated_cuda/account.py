@@ -36,6 +36,7 @@ class Account:
         """Count from here."""
         self.calls, self.copies, self.waits = (collections.Counter() for _ in range(3))
         self.where = collections.Counter()
+        self.attention = collections.Counter()
         self.launches = self.rows_decided = 0
         self.peak = self.allocated
 

@@ -7,15 +7,15 @@ or where the kernels of a CPU read them faster in an order of their own.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (torch's own abbreviation)
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from memtrace.engine.forward.attention import causal_attention, chosen, described
 from memtrace.engine.forward.failures import name_of, named_failures
 from memtrace.engine.forward.linear import Linear, linear
 from memtrace.engine.forward.parallel import cut, parallel_map
@@ -102,6 +102,7 @@ class DecoderForward:
         self.dtype, self.device = dtype, model.device
         self.vocabulary: int = decoder.head.weight.shape[0]
         self.router_tolerance: float | None = None
+        self.attention = described(self.device, dtype)
         self.cache_width = 2 * len(decoder.layers) * decoder.key_heads * decoder.head_size
         self._name, self._decoder = name_of(model), decoder
         self._residual = torch.promote_types(dtype, torch.float32)
@@ -115,8 +116,8 @@ class DecoderForward:
         self._token_cache = self._first_layer_cache() if dtype.itemsize == 2 else None
 
     def precision(self) -> AbstractContextManager[None]:
-        """Nothing to prepare."""
-        return nullcontext()
+        """Where the other methods may be called: attention has its back ends."""
+        return chosen(self.device, self.dtype)
 
     def prompt(self, tokens: Tensor, keep: int) -> tuple[Tensor, Cache]:
         """Read `(n, k)` tokens; return the features `(n, keep, d)` of the last ones and a cache.
@@ -173,7 +174,7 @@ class DecoderForward:
                 packed, base = layer.project(x, kept)
             query, new_keys, new_values = layer.heads(packed, rotation)
             keys[:, :, positions - c :], values[:, :, positions - c :] = new_keys, new_values
-            attended = _attention(query[:, :, c - kept :], keys, values)
+            attended = causal_attention(query[:, :, c - kept :], keys, values)
             x = layer.finish(base, attended.transpose(1, 2).flatten(2))
         return x
 
@@ -234,21 +235,3 @@ def rotate(heads: Tensor, rotation: Tensor) -> None:
     turned = torch.complex(first.to(real), second.to(real)) * rotation
     first.copy_(turned.real)
     second.copy_(turned.imag)
-
-
-def _attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Causal attention from the last positions; all are `(n, heads, positions, head size)`.
-
-    Query heads that share keys follow each other: together they are one head with more queries.
-    """
-    n, heads, c, size = query.shape
-    groups, positions = keys.shape[1:3]
-    share = heads // groups
-    seen = None
-    if c > 1:
-        seen = torch.ones(c, positions, dtype=torch.bool, device=query.device).tril(positions - c)
-        seen = seen.repeat(share, 1) if share > 1 else seen
-    folded = query.reshape(n, groups, share * c, size)
-    # On CUDA the result lies in another order of its dimensions, so a view of it may not exist.
-    found = F.scaled_dot_product_attention(folded, keys, values, attn_mask=seen)
-    return found.reshape(query.shape)

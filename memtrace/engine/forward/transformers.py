@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from memtrace.engine.forward.attention import chosen, described
 from memtrace.engine.forward.failures import name_of, named_failures
 from memtrace.engine.forward.float64 import Float64Mode
 from memtrace.engine.forward.routers import RouterWatch
@@ -32,6 +33,14 @@ def _cache_width(model: PreTrainedModel) -> int:
     size = getattr(config, "head_dim", None) or config.hidden_size // (heads or 1)
     shared = getattr(config, "num_key_value_heads", None) or heads
     return 2 * int(config.num_hidden_layers) * int(shared) * int(size)
+
+
+def _attention(model: PreTrainedModel, dtype: torch.dtype) -> str:
+    """What computes attention: `sdpa: math`, or the model's own code."""
+    implementation = str(model.config._attn_implementation or "eager")
+    if implementation != "sdpa":
+        return implementation
+    return f"{implementation}: {described(model.device, dtype)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,7 @@ class GenericForward:
         self.vocabulary = vocabulary(model)
         self.cache_width = _cache_width(model)
         self.router_tolerance = router_tolerance
+        self.attention = _attention(model, dtype)
         self._model, self._name = model, name_of(model)
         self._cache_works = True
 
@@ -79,6 +89,7 @@ class GenericForward:
     def precision(self) -> Iterator[None]:
         """Bring the model into this precision, and back."""
         with ExitStack() as stack:
+            stack.enter_context(chosen(self.device, self.dtype))
             if self.dtype == torch.float64:
                 stack.enter_context(self._in_float64())
             elif self.dtype != torch.float32:

@@ -1,0 +1,64 @@
+"""Attention: causal, and by a back end of torch that is chosen here, not by what torch prefers.
+
+Which kernel torch takes by itself depends on its version, the device and the shapes. Left out is
+cuDNN: it prepares a plan for every shape, and shapes change with every batch of survivors.
+"""
+
+from contextlib import AbstractContextManager
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own abbreviation)
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+NAMES = {
+    SDPBackend.FLASH_ATTENTION: "flash",
+    SDPBackend.EFFICIENT_ATTENTION: "efficient",
+    SDPBackend.MATH: "math",
+}
+
+
+def backends(device: torch.device, dtype: torch.dtype) -> list[SDPBackend]:
+    """The back ends that may compute a precision, the first that can is taken.
+
+    Float64 is the definition itself: two products and a softmax. On CUDA flash has half precision
+    only, and no masks but the causal one; the memory-efficient kernel has masks, and float32 too.
+    """
+    if dtype == torch.float64:
+        return [SDPBackend.MATH]
+    if device.type == "cpu":
+        return [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+    if dtype == torch.float32:
+        return [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    return [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+
+
+def chosen(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
+    """While it is entered, no other back ends are taken, by any thread."""
+    choice: AbstractContextManager[None] = sdpa_kernel(backends(device, dtype))
+    return choice
+
+
+def described(device: torch.device, dtype: torch.dtype) -> str:
+    """The back ends for the record: `flash, efficient, math`."""
+    return ", ".join(NAMES[each] for each in backends(device, dtype))
+
+
+def causal_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Causal attention from the last positions; all are `(n, heads, positions, head size)`.
+
+    Query heads that share keys follow each other: together they are one head with more queries.
+    """
+    n, heads, c, size = query.shape
+    groups, positions = keys.shape[1:3]
+    share = heads // groups
+    if c == positions and share == 1:  # without a mask of our own flash can take it
+        return F.scaled_dot_product_attention(query, keys, values, is_causal=True)
+    seen = None
+    if c > 1:
+        seen = torch.ones(c, positions, dtype=torch.bool, device=query.device).tril(positions - c)
+        seen = seen.repeat(share, 1) if share > 1 else seen
+    folded = query.reshape(n, groups, share * c, size)
+    # On CUDA the result lies in another order of its dimensions, so a view of it may not exist.
+    found = F.scaled_dot_product_attention(folded, keys, values, attn_mask=seen)
+    return found.reshape(query.shape)
