@@ -1,0 +1,83 @@
+"""When each text emerged in two models: their runs at the same checkpoints, on common rows.
+
+A row counts if both models were asked for it at every checkpoint that had seen it, and a text if
+its first row does. So a text is at risk from the first checkpoint on that had seen it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from memtrace.comparison.coverage import inside, intersection
+from memtrace.comparison.paired.hazard_ratio import PairedTimes
+from memtrace.comparison.paired.tables import each_its_own
+from memtrace.comparison.runs import ComparedRun
+from memtrace.texts.groups import Texts
+from memtrace.types import Int64Array
+
+
+def paired_times(baselines: Sequence[ComparedRun], models: Sequence[ComparedRun]) -> PairedTimes:
+    """Return when the texts came at risk and emerged.
+
+    Args:
+        baselines: Runs of one model at checkpoints that ascend, each of which had seen more rows.
+        models: Runs of another one at the same checkpoints, of the same corpus.
+    """
+    exposed = np.array([run.exposed_rows for run in baselines], np.int64)
+    ranges = _followed(baselines, models, exposed)
+    units = baselines[0].units or each_its_own(baselines[0].run.corpus_rows)
+    arms = [_emerged(runs, exposed, ranges, units) for runs in (baselines, models)]
+    names = np.union1d(arms[0][0], arms[1][0])
+    none = len(exposed)
+    when = np.full((2, len(names)), none)
+    for arm, (texts, first) in enumerate(arms):
+        when[arm, np.searchsorted(names, texts)] = first
+    entry = np.searchsorted(exposed, names, side="right")
+    never = _texts_by_entry(units, ranges, exposed) - np.bincount(entry, minlength=none)
+    idle = np.full(none, none)
+    return PairedTimes(
+        np.append(entry, np.arange(none)),
+        np.append(when[0], idle),
+        np.append(when[1], idle),
+        np.append(np.ones(len(names), np.int64), never),
+        none,
+    )
+
+
+def _followed(
+    baselines: Sequence[ComparedRun], models: Sequence[ComparedRun], exposed: Int64Array
+) -> Int64Array:
+    """Return the rows that both were asked for at every checkpoint that had seen them."""
+    found = np.array([[0, exposed[-1]]])
+    for one, other, seen in zip(baselines, models, exposed.tolist(), strict=True):
+        scanned = intersection(one.events.scanned, other.events.scanned)
+        later = np.array([[seen, max(int(exposed[-1]), seen)]])  # not yet seen: not yet asked for
+        before = intersection(scanned, np.array([[0, seen]]))
+        found = intersection(found, np.concatenate((before, later)))
+    return found
+
+
+def _emerged(
+    runs: Sequence[ComparedRun], exposed: Int64Array, ranges: Int64Array, units: Texts
+) -> tuple[Int64Array, Int64Array]:
+    """Return the texts that were memorized at some checkpoint, ascending, and the first of each."""
+    names, first = np.empty(0, np.int64), np.empty(0, np.int64)
+    for place, (run, seen) in enumerate(zip(runs, exposed.tolist(), strict=True)):
+        rows = run.events.sequence_index
+        rows = rows[: np.searchsorted(rows, np.array(seen, rows.dtype))]
+        hit = np.unique(units.names_of(rows[inside(rows, ranges)]))
+        new = np.setdiff1d(hit[inside(hit, ranges)], names, assume_unique=True)
+        at = np.searchsorted(names, new)
+        names, first = np.insert(names, at, new), np.insert(first, at, place)
+    return names, first
+
+
+def _texts_by_entry(units: Texts, ranges: Int64Array, exposed: Int64Array) -> Int64Array:
+    """Return how many texts whose first row counts each checkpoint is the first to have seen."""
+    cuts = np.append(0, exposed)
+    rows = np.diff(np.clip(ranges[:, :, None], cuts[:-1], cuts[1:]), axis=1).sum(axis=(0, 1))
+    copies = units.copies[inside(units.copies, ranges)]
+    names = units.names[inside(units.names, ranges)]
+    places = [np.searchsorted(exposed, found, side="right") for found in (copies, names)]
+    repeated, first = (np.bincount(found, minlength=len(exposed)) for found in places)
+    return np.asarray(rows - repeated + first, np.int64)

@@ -1,0 +1,43 @@
+"""Runs of simulated suites as a comparison sees them, without a file."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from builders import configuration
+
+from memtrace.comparison.facts import ModelFacts, seed_of
+from memtrace.comparison.runs import ComparedRun
+from memtrace.runs.memorized import Events, ranges_of
+from memtrace.runs.run import Run
+from memtrace.texts.groups import Texts
+
+
+def compared_run(
+    memorized,
+    scanned,
+    *,
+    model: str = "a",
+    step: int = 1,
+    exposed_rows: int = 60,
+    rows: int = 100,
+    texts: Texts | None = None,
+    parameters: int | None = 1,
+    corpus: str = "c",
+) -> ComparedRun:
+    """Return a run that scanned some rows and found some of them memorized."""
+    found = configuration(
+        model=model,
+        step=step,
+        exposed_rows=exposed_rows,
+        corpus_rows=rows,
+        stop=rows,
+        corpus_digest=corpus,
+    )
+    events = Events(
+        np.array(sorted(set(memorized) & set(scanned)), np.int64),
+        ranges_of(np.array(sorted(scanned), np.int64)),
+    )
+    facts = ModelFacts(parameters, None, seed_of(model))
+    run = Run(Path("nowhere"), {"configuration": asdict(found)})
+    return ComparedRun(run, facts, corpus, events, texts, None if texts else "unknown")
