@@ -112,6 +112,7 @@ def test_the_host_waits_three_times_in_a_batch(case, device, family, dtype):
 @pytest.mark.parametrize("family", ["gpt_neox", "gpt2"])
 def test_attention_takes_the_back_ends_of_its_precision(case, device, family):
     model, sequences, _ = case(family)
+    device.reset()
     engine = Engine(model.to("cuda"), RULES, calibration=sequences, dtype="float16", batch_size=7)
     engine.matched_tokens(sequences)
     assert dict(device.attention.keys()) == {

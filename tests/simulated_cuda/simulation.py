@@ -124,8 +124,29 @@ def _functions():
         copy.pinned = True
         return copy
 
+    plain_attention = torch.nn.functional.scaled_dot_product_attention
+
+    def attention(*args, **kwargs):
+        """Outside inference mode C++ chooses a back end, and calls its products."""
+        found = plain_attention(*args, **kwargs)
+        ACCOUNT.attention[found.dtype, _attention_backends()] += 1
+        return found
+
     return [
+        (torch.nn.functional, "scaled_dot_product_attention", attention),
         (torch.Tensor, "to", to),
         (torch.Tensor, "pin_memory", pin_memory),
         (torch, "tensor", tensor),
     ]
+
+
+def _attention_backends():
+    """Those that are allowed now, by torch's switches."""
+    cuda = torch.backends.cuda
+    enabled = {
+        "flash": cuda.flash_sdp_enabled(),
+        "efficient": cuda.mem_efficient_sdp_enabled(),
+        "math": cuda.math_sdp_enabled(),
+        "cudnn": cuda.cudnn_sdp_enabled(),
+    }
+    return ", ".join(name for name, allowed in enabled.items() if allowed)

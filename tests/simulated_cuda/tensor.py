@@ -298,8 +298,6 @@ def _compute(func, name, args, kwargs, ours, wanted):
     first = PRODUCTS.get(name)
     if first is not None and plain[first].dtype == torch.float32 and _tf32():
         plain[first], plain[first + 1] = map(_round_to_tf32, plain[first : first + 2])
-    if name == "scaled_dot_product_attention":
-        ACCOUNT.attention[plain[0].dtype, _attention_backends()] += 1
     counted = plain[0].dtype if name == "histc" else None
     if counted is not None:  # of integers on CUDA alone
         plain[0] = plain[0].float()
@@ -351,18 +349,6 @@ def _map(change, tree):
 
 def _strip(tree):
     return _map(lambda t: t.inner if isinstance(t, CudaTensor) else t, tree)
-
-
-def _attention_backends():
-    """Those that are allowed now, by torch's switches."""
-    cuda = torch.backends.cuda
-    enabled = {
-        "flash": cuda.flash_sdp_enabled(),
-        "efficient": cuda.mem_efficient_sdp_enabled(),
-        "math": cuda.math_sdp_enabled(),
-        "cudnn": cuda.cudnn_sdp_enabled(),
-    }
-    return ", ".join(name for name, allowed in enabled.items() if allowed)
 
 
 def _tf32():
