@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+from builders import write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from memtrace.comparison.profile.effects import Effects
+from memtrace.comparison.profile.fit import fit_profiles
 from memtrace.comparison.profile.moments import CohortSums
+from memtrace.comparison.runs import load_runs
+from memtrace.texts.groups import Texts
 
 EXPOSED = np.array([0, 40, 90, 160, 220])
 ROWS = 300
@@ -136,3 +140,74 @@ def test_cells_without_baseline_or_control_are_undefined_with_a_reason():
     assert np.isnan(one.estimate)
     assert "not yet trained on" in one.reason
     assert all(map(np.isnan, one.ci95))
+
+
+STEPS = (0, 2, 5, 9, 12)
+
+
+def written(folder, outcomes, *, likelihood=True, scanned=lambda c: (0, ROWS), **changes):
+    """Runs of one model at the checkpoints, on rows that may differ."""
+    runs = []
+    for c, (step, seen) in enumerate(zip(STEPS, EXPOSED.tolist(), strict=True)):
+        start, stop = scanned(c)
+        made = {"step": step, "exposed_rows": seen, "corpus_rows": ROWS, "start": start}
+        made |= {"stop": stop, "shard_size": 70 + 10 * c, **changes}
+        y = outcomes[:, c]
+        scores = {"likelihood": lambda r, y=y: y[r]} if likelihood else {}
+        if not likelihood:
+            scores["matched"] = lambda r, y=y: np.clip(y[r] + 60, 0, 32).astype(int)
+        runs.append(write_run(folder, **scores, **made))
+    return runs
+
+
+def test_profiles_of_runs_are_those_of_texts_that_occur_once(tmp_path):
+    cohort, outcomes = simulated(4)
+    label = np.arange(ROWS)
+    label[200:230] = label[:30]
+    runs = written(tmp_path, outcomes, scanned=lambda c: (10 * (c == 2), ROWS - 5 * (c == 1)))
+    (found,) = fit_profiles(load_runs(runs, texts=Texts.from_labels(label)))
+    alone = np.bincount(label, minlength=ROWS)[label] == 1
+    kept = alone & (np.arange(ROWS) >= 10) & (np.arange(ROWS) < ROWS - 5)
+    y, cohort = outcomes[kept].astype(np.float32).astype(float), cohort[kept]
+    assert found.outcome == "log_likelihood"
+    assert [one.texts for one in found.cohorts] == np.bincount(cohort)[1:5].tolist()
+    for (place, c), one in found.cells.items():
+        g = place + 1
+        change = y[:, c] - y[:, g - 1]
+        treated, control = change[cohort == g], change[cohort > max(g, c)]
+        assert one.estimate == pytest.approx(treated.mean() - control.mean())
+        assert (one.texts, one.control) == (len(treated), len(control))
+    assert len(found.cells) == 4 * 4  # all but a cohort's own baseline
+    first = [found.cells[g - 1, g] for g in range(1, 5)]
+    sizes = [one.texts for one in found.cohorts]
+    mean = np.average([one.estimate for one in first], weights=sizes)
+    assert found.instantaneous.estimate == pytest.approx(mean)
+    assert found.persistent[0].steps == (3, 4)
+    assert found.residual_step == 12
+    assert found.residual.texts == sum(sizes[:3])
+
+
+def test_without_likelihoods_the_outcome_is_how_many_tokens_match(tmp_path):
+    cohort, outcomes = simulated(5)
+    (found,) = fit_profiles(load_runs(written(tmp_path, outcomes, likelihood=False)))
+    assert (found.outcome, found.unit, found.outcome_unit) == (
+        "matched_tokens",
+        "sequence",
+        "tokens",
+    )
+    y = np.clip(outcomes + 60, 0, 32).astype(int)
+    change = y[:, 3] - y[:, 1]
+    expected = change[cohort == 2].mean() - change[cohort > 3].mean()
+    assert found.cells[1, 3].estimate == pytest.approx(expected)
+
+
+def test_what_makes_no_profile_says_why(tmp_path):
+    outcomes = simulated(6)[1]
+    seen = written(tmp_path / "a", outcomes, scanned=lambda c: (0, max(int(EXPOSED[c]), 1)))
+    (found,) = fit_profiles(load_runs(seen))
+    assert "scan with --include-unexposed" in found.reason
+    assert fit_profiles(load_runs(seen[-1:])) == ()
+    outcomes[7, 2] = np.nan
+    (found,) = fit_profiles(load_runs(written(tmp_path / "b", outcomes)))
+    assert "not known" in found.reason
+    assert not found.cells

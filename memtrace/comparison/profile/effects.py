@@ -117,7 +117,9 @@ class Effects:
             offset: Mean influence of a cohort's texts times their number, shape (K + 1,).
         """
         n = np.maximum(self.moments.texts, 1)
-        squares = np.einsum("hi,hij,hj->h", weights, self.moments.products, weights)
+        used = np.flatnonzero(weights.any(axis=0))
+        w, products = weights[:, used], self.moments.products[:, used[:, None], used]
+        squares = np.einsum("hi,hij,hj->h", w, products, w)
         found: FloatArray = np.maximum(squares, 0) / n**2 + offset**2 / n
         return found
 
