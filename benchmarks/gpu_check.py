@@ -26,8 +26,9 @@ import torch
 import transformers
 
 from benchmarks.engine import clock_of, measure, methods, minimum_flops, seconds
-from benchmarks.sequences import LENGTH, SHAPES, cached_sequences, random_model
+from benchmarks.sequences import LENGTH, PROMPT, SHAPES, cached_sequences, random_model
 from memtrace.engine import Engine, Rules
+from memtrace.engine.forward.families import make_forward
 
 Results = dict[str, Any]
 DEVICE = torch.device("cuda", 0)
@@ -112,7 +113,32 @@ def measure_shape(shape: str, options: argparse.Namespace, results: Results) -> 
     model = model.half()
     gc.collect()
     torch.cuda.empty_cache()
+    results["prompt_pass"] = measure_graph(model, sequences, clock)
     results["stored_in_float16"] = measure_stored(model, sequences, matched, clock)
+
+
+@torch.inference_mode()
+def measure_graph(
+    model: torch.nn.Module, sequences: np.ndarray, clock: Callable[[], float]
+) -> list[Results]:
+    """The pass over the prompts of a batch in float16, as it is called and as a captured graph."""
+    forward = make_forward(model, torch.float16, PROMPT + LENGTH)
+    measured = []
+    with forward.precision():
+        for n in (64, 1024):
+            tokens = torch.from_numpy(sequences[:n, :PROMPT].astype(np.int64)).to(DEVICE)
+            row: Results = {"sequences": n}
+            for title, captured in (("called_ms", 0), ("captured_ms", n)):
+                forward.capture(captured, PROMPT)
+                for _ in range(3):
+                    forward.prompt(tokens, keep=1)
+                spent = seconds(
+                    lambda t=tokens: [forward.prompt(t, keep=1) for _ in range(20)], clock
+                )
+                row[title] = round(50 * spent, 3)
+            measured.append(row | {"graph": forward.graph})
+            print(measured[-1], flush=True)
+    return measured
 
 
 def measure_stored(
@@ -212,6 +238,7 @@ def section(results: Results) -> str:
             f"| {r['name']} | {r['n']} | {r['rate']:.1f} | {r['wrong']} |" for r in shown["rows"]
         ]
         lines += _stored_lines(shown.get("stored_in_float16"))
+        lines += _graph_lines(shown.get("prompt_pass", []))
     for title, reason in results.get("failed", {}).items():
         lines += ["", f"{title} failed: {reason}"]
     return "\n".join(lines) + "\n"
@@ -228,6 +255,20 @@ def _stored_lines(shown: Results | None) -> list[str]:
         f"{shown['peak_bytes'] / 2**30:.2f} GiB with all batches. Calibration: "
         f"{shown['calibration_seconds']} s. The host waits {shown['host_waits_of_a_batch']} times "
         f"in a batch of {shown['record']['batch_size']}.",
+    ]
+
+
+def _graph_lines(rows: list[Results]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        "",
+        "| prompts read in float16, ms | called | captured as a CUDA graph | |",
+        "|---:|---:|---:|---|",
+        *(
+            f"| {r['sequences']} | {r['called_ms']} | {r['captured_ms']} | {r['graph']} |"
+            for r in rows
+        ),
     ]
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from simulated_cuda import lines
+from simulated_cuda.account import CAPTURING
 from simulated_cuda.simulation import simulated
 
 from benchmarks.families import ROUTED, generated, in_float64, random_model
 from memtrace.engine import Distribution, Engine, Rules
 from memtrace.engine import stages as stages_module
+from memtrace.engine.forward.decoder import DecoderForward
 from memtrace.engine.kernels import cuda as kernels
 from memtrace.engine.kernels import decide, matched_tokens
 from memtrace.errors import CapacityWarning, ModelError
@@ -122,6 +124,70 @@ def test_attention_takes_the_back_ends_of_its_precision(case, device, family):
     }
     assert len(device.attention) == 3
     assert engine.record()["attention"].endswith("flash, efficient, math")
+
+
+@pytest.mark.parametrize(("family", "dtype"), [("gpt_neox", "float16"), ("llama", "float32")])
+def test_a_captured_pass_gives_the_same(case, device, family, dtype):
+    model, sequences, truth = case(family)
+    options = {"calibration": sequences[:4], "dtype": dtype, "batch_size": 3}
+    engine = Engine(model.to("cuda"), RULES, **options)
+    assert engine.record()["graph"].startswith("not captured")
+    sequences, truth = np.tile(sequences, (3, 1)), np.tile(truth, 3)
+    sequences[N:, 1] = (sequences[N:, 1] + 1) % 7  # other prompts, so that nothing is decided twice
+    forward = engine.stages[0].forward
+    with torch.inference_mode():
+        prompts = torch.from_numpy(sequences[:, :4].astype(np.int64)).to("cuda").split(3)
+        with forward.precision():
+            replayed = [_copied(forward.prompt(each, keep=1)) for each in prompts]
+            assert engine.record()["graph"] == "captured"
+            assert device.calls["replay"] == len(sequences) // 3 - 1
+            forward.capture(0, 4)
+            eager = [_copied(forward.prompt(each, keep=1)) for each in prompts]
+    for ours, theirs in zip(replayed, eager, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert torch.equal(one, other)
+    np.testing.assert_array_equal(engine.matched_tokens(sequences[:N]), truth[:N])
+
+
+def _copied(read):
+    features, cache = read
+    return features.cpu(), cache.keys.cpu(), cache.values.cpu()
+
+
+@pytest.mark.parametrize("reason", ["stream is capturing", "out of memory"])
+def test_a_pass_that_cannot_be_captured_runs_as_before(case, device, monkeypatch, reason):
+    model, sequences, truth = case("gpt_neox")
+    options = {"calibration": sequences[:4], "dtype": "float32", "batch_size": 3}
+    engine = Engine(model.to("cuda"), RULES, **options)
+    read = DecoderForward._read_prompt
+
+    def waiting(forward, tokens, keep=1):
+        tokens.unique()
+        return read(forward, tokens, keep)
+
+    if reason == "out of memory":
+        device.fails = lambda _: bool(CAPTURING)
+    else:
+        monkeypatch.setattr(DecoderForward, "_read_prompt", waiting)
+    np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
+    assert reason in engine.record()["graph"]
+    assert device.calls["capture"] == 1
+    assert device.calls["replay"] == 0
+
+
+def test_smaller_batches_have_a_graph_of_their_own(case, device):
+    model, sequences, truth = case("gpt_neox")
+    options = {"calibration": sequences[:4], "dtype": "float32", "batch_size": 6}
+    engine = Engine(model.to("cuda"), RULES, **options)
+    np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
+    assert engine.record()["graph"] == "captured"
+    with pytest.warns(CapacityWarning, match="6 sequences at once: going on with 3"):
+        engine._halve_batches("no memory")
+    assert engine.record()["graph"].startswith("not captured")
+    device.reset()
+    np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
+    assert engine.record()["graph"] == "captured"
+    assert device.calls["replay"] == N // 3 - 1
 
 
 def test_what_does_not_fit_is_halved(case, device):

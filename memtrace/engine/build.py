@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from memtrace.engine.calibrate import float32_stage, half_stage, router_tolerance, spread
 from memtrace.engine.cascade import schedule
 from memtrace.engine.definition import Rules
+from memtrace.engine.forward.decoder import DecoderForward
 from memtrace.engine.forward.families import make_forward
 from memtrace.engine.kernels import MISS, UNDECIDED
 from memtrace.engine.stages import ExactStage, ToleranceStage
@@ -56,7 +57,14 @@ def build_stages(
     if half and dtype == "auto" and _cost([full], sample) <= _cost(fastest, sample):
         fastest = [full]
     stops = _stops(fastest[0], sample)
+    capture_prompts(fastest[0], rules)  # not before: calibration has shapes of its own
     return [replace(stage, stops=stops) for stage in fastest], exact
+
+
+def capture_prompts(stage: ToleranceStage, rules: Rules) -> None:
+    """Have a stage read its full batches of prompts by a CUDA graph, where that is faster."""
+    if isinstance(stage.forward, DecoderForward):
+        stage.forward.capture(stage.batch_size, rules.prompt_tokens)
 
 
 def _half_types(dtype: str, device: torch.device, *, routes: bool) -> list[torch.dtype]:

@@ -24,6 +24,11 @@ class Forward(Protocol):
     attention: str
     """What computes it, for the record: `flash, efficient, math` are torch's back ends."""
 
+    @property
+    def graph(self) -> str | None:
+        """For the record: whether prompts are read by a captured CUDA graph; None if not meant."""
+        ...
+
     def precision(self) -> AbstractContextManager[Any]:
         """Where the other methods may be called."""
         ...

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from memtrace.engine.build import LARGEST_BATCH, build_stages, pass_size
+from memtrace.engine.build import LARGEST_BATCH, build_stages, capture_prompts, pass_size
 from memtrace.engine.definition import Rules
 from memtrace.engine.forward.failures import ran_out_of_memory
 from memtrace.engine.forward.transformers import vocabulary
@@ -169,6 +169,7 @@ class Engine:
         return {
             "dtype": name(stage.forward.dtype),
             "attention": stage.forward.attention,
+            "graph": stage.forward.graph,
             "batch_size": stage.batch_size,
             "schedule": list(stage.stops),
             "tolerance": {
@@ -243,6 +244,7 @@ class Engine:
         if self._likelihoods is not None:
             size = max(size, self._likelihoods.at_once)
         self.stages = [_halved(stage) for stage in self.stages]
+        capture_prompts(self.stages[0], self._rules)
         if self._likelihoods is not None:
             self._likelihoods = self._likelihoods.halved()
         _fewer(size, told, self.stages[0].forward.device, advise=not self._likelihoods)

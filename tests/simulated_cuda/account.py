@@ -47,6 +47,8 @@ class Account:
 
     def wait(self, kind):
         """Note that the host waits here."""
+        if CAPTURING:
+            raise RuntimeError(f"operation not permitted when stream is capturing ({kind})")
         self.waits[kind] += 1
         self.where[kind, _caller()] += 1
 
@@ -112,3 +114,5 @@ DEFAULT_STREAM = Stream()
 DEFAULT_STREAM.cuda_stream = 0
 CURRENT = [DEFAULT_STREAM]
 """The streams that were entered, the current one last."""
+CAPTURING = []
+"""The graph that is captured now, if any."""

@@ -12,6 +12,7 @@ import torch
 from simulated_cuda import cupy_stub
 from simulated_cuda.account import ACCOUNT, CURRENT, DEFAULT_STREAM, Stream
 from simulated_cuda.cupy_stub import once
+from simulated_cuda.graphs import CUDAGraph, capture
 from simulated_cuda.tensor import ATEN, CudaTensor, Mode, cuda_device, dispatch
 from torch.utils._device import _device_constructors
 
@@ -87,6 +88,8 @@ def _torch_cuda(devices):
         "stream": _on,
         "current_stream": lambda *_: CURRENT[-1],
         "default_stream": lambda *_: DEFAULT_STREAM,
+        "CUDAGraph": CUDAGraph,
+        "graph": capture,
         "empty_cache": lambda: ACCOUNT.calls.update(["empty_cache"]),
         "synchronize": lambda *_: ACCOUNT.wait("synchronize"),
         "get_rng_state": lambda *_: torch.zeros(1),

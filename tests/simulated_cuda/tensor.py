@@ -4,7 +4,7 @@ import weakref
 from functools import cache
 
 import torch
-from simulated_cuda.account import ACCOUNT, CURRENT, WAITS
+from simulated_cuda.account import ACCOUNT, CAPTURING, CURRENT, WAITS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ATEN = torch.ops.aten
@@ -131,14 +131,20 @@ class CudaTensor(torch.Tensor):
         return tuple(map(plain, key)) if isinstance(key, tuple) else plain(key)
 
     def __getitem__(self, key):
-        with _same_mode():
-            return CudaTensor(self.inner[self._plain_index(key)], self.device)
+        plain = self._plain_index(key)
+
+        def get():
+            with _same_mode():
+                return CudaTensor(self.inner[plain], self.device)
+
+        return _made([self], get)
 
     def __setitem__(self, key, value):
         if isinstance(value, torch.Tensor) and not isinstance(value, CudaTensor) and value.dim():
             ACCOUNT.wait("value from the host")
         plain = value.inner if isinstance(value, CudaTensor) else value
-        self.inner[self._plain_index(key)] = plain
+        index = self._plain_index(key)
+        _made([self], lambda: self.inner.__setitem__(index, plain))
 
     def __deepcopy__(self, memo):
         copy = CudaTensor(self.inner.clone(), self.device, self.requires_grad)
@@ -200,6 +206,18 @@ def dispatch(func, args, kwargs):
             return out
     ACCOUNT.calls[name] += 1
     check_streams(ours)
+    return _made(ours, lambda: _run(func, name, args, kwargs, tensors, wanted))
+
+
+def _made(read, call):
+    """Make a call; while a graph is captured it is noted, to be made again."""
+    if not CAPTURING:
+        return call()
+    return CAPTURING[-1].record(call, {t.inner.untyped_storage().data_ptr() for t in read})
+
+
+def _run(func, name, args, kwargs, tensors, wanted):
+    ours = [t for t in tensors if isinstance(t, CudaTensor)]
     if name == "_to_copy":
         return _to_copy(func, args[0], kwargs, wanted)
     if name == "copy_":

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from memtrace.engine.forward.attention import causal_attention, chosen, described
 from memtrace.engine.forward.failures import name_of, named_failures
+from memtrace.engine.forward.graphs import LAUNCH_BOUND, CapturedPass
 from memtrace.engine.forward.linear import Linear, linear
 from memtrace.engine.forward.parallel import cut, parallel_map
 from memtrace.engine.forward.token_cache import TokenCache
@@ -109,6 +110,7 @@ class DecoderForward:
         self._norm = decoder.read_norm(decoder.norm, self._residual)
         self._rotation = _rotation(decoder.rotary, positions, self._residual)
         self._prompt_cache: Cache | None = None
+        self._captured: CapturedPass[tuple[Tensor, Cache]] | None = None
         self._layers: list[Layer] | None = None
         if _is_kept(model, decoder.head.weight, dtype):
             self._layers = [decoder.read_layer(layer, dtype) for layer in decoder.layers]
@@ -124,21 +126,43 @@ class DecoderForward:
 
         The cache is valid until the next prompt: its memory is used again.
         """
+        if self._token_cache is not None:
+            self._token_cache.learn(tokens)  # so that tiles only read it
+        with named_failures(self._name, self.dtype, tokens.shape):
+            if self._captured is not None and keep == 1:
+                return self._captured(tokens, self._read_prompt)
+            return self._read_prompt(tokens, keep)
+
+    def capture(self, sequences: int, tokens: int) -> None:
+        """Capture the pass over so many prompts as a CUDA graph, where that can make it faster.
+
+        Args:
+            sequences: In a batch; what was captured before is given back.
+            tokens: Of a prompt.
+        """
+        self._captured = None
+        products = sum(each.numel() for each in self._decoder.layers[0].parameters())
+        launch_bound = 2 * products * sequences * tokens <= LAUNCH_BOUND
+        if self.device.type == "cuda" and self._layers is not None and launch_bound:
+            self._captured = CapturedPass(sequences)
+
+    @property
+    def graph(self) -> str | None:
+        """What the record says of the captured pass; None without one."""
+        return None if self._captured is None else self._captured.state
+
+    def _read_prompt(self, tokens: Tensor, keep: int = 1) -> tuple[Tensor, Cache]:
         n, k = tokens.shape
         shape = (len(self._decoder.layers), n, self._decoder.key_heads, k, self._decoder.head_size)
         if self._prompt_cache is None or self._prompt_cache.keys.shape != shape:
             self._prompt_cache = None  # first of all: two of them need not fit
             self._prompt_cache = Cache.empty(shape, self.dtype, self.device)
         cache = self._prompt_cache
-        if self._token_cache is not None:
-            self._token_cache.learn(tokens)  # so that tiles only read it
 
         def read(tile: slice) -> Tensor:
             return self._run(tokens[tile], cache.view(tile), keep)
 
-        with named_failures(self._name, self.dtype, tokens.shape):
-            features = parallel_map(read, cut(n, k, self.device))
-        return torch.cat(features), cache
+        return torch.cat(parallel_map(read, cut(n, k, self.device))), cache
 
     def extend(self, tokens: Tensor, cache: Cache, rows: Tensor) -> tuple[Tensor, Cache]:
         """Read `(m, c)` more tokens of the cached sequences `rows`: features `(m, c, d)`, cache."""

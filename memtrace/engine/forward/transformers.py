@@ -82,6 +82,7 @@ class GenericForward:
         self.cache_width = _cache_width(model)
         self.router_tolerance = router_tolerance
         self.attention = _attention(model, dtype)
+        self.graph: str | None = None
         self._model, self._name = model, name_of(model)
         self._cache_works = True
 

@@ -1,0 +1,65 @@
+"""Forward passes on a CUDA device: attention by its back ends, captured passes, a spread model."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.attention import SDPBackend
+
+from benchmarks.families import random_model
+from memtrace.engine.forward import attention
+from memtrace.engine.forward.families import make_forward
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+HALF = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, *HALF])
+@pytest.mark.parametrize(("read", "share"), [(32, 1), (32, 3), (3, 1), (1, 1)])
+def test_attention_is_what_float64_says(dtype, read, share):
+    device = torch.device("cuda", 0)
+    query = torch.randn(64, 4 * share, read, 64, device=device, dtype=dtype)
+    keys, values = torch.randn(2, 64, 4, 32, 64, device=device, dtype=dtype)
+    with attention.chosen(device, dtype):
+        found = attention.causal_attention(query, keys, values)
+    with attention.chosen(device, torch.float64):
+        wide = [each.double() for each in (query, keys, values)]
+        true = attention.causal_attention(*wide)
+    error = {torch.float32: 1e-5, torch.float16: 5e-3, torch.bfloat16: 4e-2}[dtype]
+    assert float((found - true).abs().max()) < error
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *HALF])
+def test_torch_takes_the_first_back_end_that_is_named(dtype):
+    device = torch.device("cuda", 0)
+    query = torch.randn(2, 2, 32, 64, dtype=dtype, device=device)
+    with attention.chosen(device, dtype):
+        taken = SDPBackend(torch._fused_sdp_choice(query, query, query, is_causal=True))
+    assert taken == attention.backends(device, dtype)[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, *HALF])
+@pytest.mark.parametrize("family", ["gpt_neox", "llama"])
+@torch.inference_mode()
+def test_a_captured_pass_gives_the_same(family, dtype):
+    model = random_model(family).cuda()
+    forward = make_forward(model, dtype, 64)
+    random = np.random.default_rng(0)
+    prompts = torch.from_numpy(random.integers(0, 499, (4, 48, 32))).cuda()
+    results = []
+    with forward.precision():
+        for sequences in (0, 48):
+            forward.capture(sequences, 32)
+            _parts(forward, prompts[0])  # prepares the kernels
+            results.append([_parts(forward, each) for each in prompts])
+    assert forward.graph == "captured"
+    for eager, captured in zip(*results, strict=True):
+        for one, other in zip(eager, captured, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def _parts(forward, tokens):
+    features, cache = forward.prompt(tokens, keep=1)
+    return features.clone(), cache.keys.clone(), cache.values.clone()
