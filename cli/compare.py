@@ -5,18 +5,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import print_result, show_progress
+from .console import fast_imports, print_result, printed, show_progress
+from .output import write_document, writing_to
 from .parameters import (
+    Number,
     Store,
     existing_folder,
     json_option,
     manifest_option,
     only_suite,
+    output_option,
     step_option,
 )
 from .selection import last_finished, runs_at
 
 if TYPE_CHECKING:
+    from memtrace.comparison import Comparison
     from memtrace.runs.run import Run
 
 
@@ -33,7 +37,14 @@ if TYPE_CHECKING:
     "rows need none.",
 )
 @manifest_option
+@click.option(
+    "--recall",
+    type=Number(0, 1, min_open=True, max_open=True),
+    default=0.8,
+    help="Share of the memorized texts that a compute budget is asked for.",
+)
 @json_option
+@output_option("compare.json and the figures (PNG and SVG)")
 def compare(
     runs: tuple[Path, ...],
     suite: str | None,
@@ -41,33 +52,44 @@ def compare(
     step: str | None,
     duplicates: tuple[Path, ...],
     manifest: Path | None,
+    recall: float,
     json: bool,
+    output: Path | None,
 ) -> None:
     """What do size, deduplication and early checkpoints say of memorization?
 
-    RUNS are folders that `memtrace scan` wrote, one or several.
+    RUNS are folders that `memtrace scan` or `memtrace import` wrote, one or several: of models of
+    several sizes, checkpoints, seeds, or corpora. Texts are compared that both of two runs scanned.
 
     \b
     memtrace compare runs
     memtrace compare runs --models 70m,1.4b,12b --step 143000
+    memtrace compare runs --models 12b --step all --output comparison
     """
     chosen = _chosen(runs or (Path("runs"),), suite, models, step)
-    from memtrace.comparison import load_runs
+    with fast_imports():
+        from memtrace.comparison import compare as compare_runs
 
     with show_progress("Reading", len(chosen), "runs") as advance:
-        found = load_runs(chosen, duplicates=duplicates, manifest=manifest, on_progress=advance)
-    documents = [
-        {
-            "suite": one.suite,
-            "model": one.model,
-            "step": one.step,
-            "parameters": one.parameters,
-            "scanned": one.events.scanned_sequences,
-            "memorized": len(one.events.sequence_index),
-        }
-        for one in found
-    ]
-    print_result(documents, json, lambda: "\n".join(one.label for one in found))
+        found = compare_runs(
+            chosen, duplicates=duplicates, manifest=manifest, recall=recall, on_progress=advance
+        )
+    if output is not None:
+        _write(output, found)
+    print_result(found.to_dict(), json, lambda: printed(found))
+
+
+def _write(output: Path, found: "Comparison") -> None:
+    """Write compare.json and the figures that have something to show."""
+    from memtrace.comparison.figures import drawn, single
+    from memtrace.report.figures import write_figure
+
+    names = drawn(found)
+    with writing_to(output), show_progress("Drawing", len(names), "figures") as advance:
+        write_document(output / "compare.json", found.to_dict())
+        for name in names:
+            write_figure(single(found, name), output / name)
+            advance(1)
 
 
 def _chosen(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from memtrace.storage.modules import submodule
 
 if TYPE_CHECKING:
+    from memtrace.comparison import Comparison, compare
     from memtrace.corpus import open_corpus
     from memtrace.emergence import EmergenceFit, fit_emergence
     from memtrace.likelihood import ExtractionFit, OrderFit, fit_extraction, test_order
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Comparison",
     "EmergenceFit",
     "EventSequence",
     "ExtractionFit",
     "MemorizedTexts",
     "OrderFit",
     "PoissonFit",
+    "compare",
     "find_runs",
     "fit_emergence",
     "fit_extraction",
@@ -56,6 +59,8 @@ _HOMES = {
     "test_order": "memtrace.likelihood",
     "ExtractionFit": "memtrace.likelihood",
     "fit_extraction": "memtrace.likelihood",
+    "Comparison": "memtrace.comparison",
+    "compare": "memtrace.comparison",
     "EmergenceFit": "memtrace.emergence",
     "fit_emergence": "memtrace.emergence",
 }

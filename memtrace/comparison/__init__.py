@@ -5,9 +5,10 @@ It reads the events of runs and, for copies of texts, their corpus. It loads no 
 
 from functools import partial
 
+from memtrace.comparison.fit import Comparison, compare
 from memtrace.comparison.runs import ComparedRun, load_runs
 from memtrace.storage.modules import submodule
 
-__all__ = ["ComparedRun", "load_runs"]
+__all__ = ["ComparedRun", "Comparison", "compare", "load_runs"]
 
 __getattr__ = partial(submodule, __name__)

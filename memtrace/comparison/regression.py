@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, optimize, special
 
+from memtrace.point_process.shares import Z
 from memtrace.types import UNDEFINED, FloatArray, Interval
 
 HALF_WIDTH = 0.975
@@ -83,6 +84,22 @@ def fit_line(x: FloatArray, y: FloatArray, covariance: FloatArray, degree: int =
     coefficients, spread, squares, _ = _solve(design, v, covariance, tau)
     scale = max(1.0, squares / degrees) if degrees else 1.0
     return Line(coefficients, scale * spread, tau, degrees, centre)
+
+
+def counts_interval(x: FloatArray, y: FloatArray, covariance: FloatArray) -> Interval:
+    """Return the interval of the slope that counts alone leave: normal, without any scatter."""
+    u = np.log(x)
+    design = np.column_stack((np.ones(len(u)), u))
+    coefficients, spread, _, _ = _solve(design, np.log(y), covariance, 0.0)
+    slope, half = float(coefficients[1]), Z * math.sqrt(spread[1, 1])
+    return slope - half, slope + half
+
+
+def weighted_squares(
+    design: FloatArray, v: FloatArray, covariance: FloatArray, tau: float
+) -> float:
+    """Return the squares of residuals, weighted by counts and scatter, of the best coefficients."""
+    return _solve(design, v, covariance, tau)[2]
 
 
 def _tau(design: FloatArray, v: FloatArray, covariance: FloatArray) -> float:

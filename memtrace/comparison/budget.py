@@ -1,0 +1,79 @@
+"""What it costs to find most of what a large model memorized, when a smaller one is asked first.
+
+The cost of a scan is parameters times texts. A plan scans all texts with a smaller model, then with
+the large one those that the smaller one returns, and as many others at random as are still needed.
+With log-likelihoods it scans the texts that rank highest instead.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memtrace.comparison.prediction import Prediction
+from memtrace.comparison.runs import ComparedRun
+from memtrace.types import UNDEFINED, Interval
+
+RECALL = 0.8
+"""Share of the memorized texts that is to be found."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A way to find a share of what a model memorized."""
+
+    source: int
+    target: int
+    recall: float
+    """Share of the memorized texts that is to be found."""
+    how: str
+    """`memorized`: what the source returns, and others at random; `ranked`: by log-likelihood."""
+    texts: float
+    """Share of the texts that the target scans."""
+    cost: float
+    """Over that of a scan of all texts with the target."""
+    ci95: Interval
+    """Of the cost, by the interval of the source's recall; undefined for a ranking."""
+
+    @property
+    def saves(self) -> bool:
+        """Return whether it costs less than to scan that share of all texts at random."""
+        return self.cost < self.recall
+
+
+def plans(
+    runs: Sequence[ComparedRun], predictions: Sequence[Prediction], recall: float = RECALL
+) -> list[Plan]:
+    """Return the plans for each target, the cheapest first.
+
+    Args:
+        runs: All runs.
+        predictions: Of which those by a smaller model have a plan.
+        recall: Share of the memorized texts that is to be found.
+    """
+    found = []
+    for one in predictions:
+        small, large = runs[one.source].parameters, runs[one.target].parameters
+        if small is None or large is None or small >= large or one.reason:
+            continue
+        found.append(_by_memorized(one, small / large, recall))
+        if one.ranking is not None and not math.isnan(one.ranking.budget):
+            share = one.ranking.budget
+            cost = small / large + share
+            found.append(Plan(one.source, one.target, recall, "ranked", share, cost, UNDEFINED))
+    return sorted(found, key=lambda plan: (plan.target, plan.cost))
+
+
+def _by_memorized(one: Prediction, ratio: float, recall: float) -> Plan:
+    known = one.every
+    taken = known.first / known.texts
+    share = _needed(taken, known.recall.value, recall)
+    low, high = (ratio + _needed(taken, end, recall) for end in reversed(known.recall.ci95))
+    cost = ratio + share
+    return Plan(one.source, one.target, recall, "memorized", share, cost, (low, high))
+
+
+def _needed(taken: float, found: float, recall: float) -> float:
+    """Return the share of texts to scan: those taken, and of the others at random what is left."""
+    if found >= recall:
+        return taken * recall / found  # a part of those taken is enough
+    return taken + (recall - found) / (1 - found) * (1 - taken)

@@ -1,0 +1,108 @@
+"""Runs in, everything that is compared out, and how it is shown."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memtrace.comparison.budget import RECALL, plans
+from memtrace.comparison.corpora import gather
+from memtrace.comparison.document import document
+from memtrace.comparison.figures import overview
+from memtrace.comparison.of_pairs import combined, pairs_in, with_rankings
+from memtrace.comparison.of_seeds import seeds_of
+from memtrace.comparison.of_steps import step_tables
+from memtrace.comparison.page import head
+from memtrace.comparison.result import ComparisonResult
+from memtrace.comparison.runs import ComparedRun, load_runs
+from memtrace.comparison.text import text
+from memtrace.comparison.verdict import verdict
+from memtrace.errors import FitError
+from memtrace.report.base import Renderers, Report
+from memtrace.runs.run import Run
+from memtrace.texts.groups import Texts
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(ComparisonResult, Report):
+    """A result that shows itself: see `ComparisonResult` for the values."""
+
+    renderers = Renderers(verdict, document, text, overview, head)
+
+
+def compare(
+    runs: Sequence[Run],
+    *,
+    duplicates: Sequence[str | Path] = (),
+    texts: Texts | None = None,
+    manifest: str | Path | None = None,
+    recall: float = RECALL,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Comparison:
+    """Set runs side by side: what size does, what one predicts of another, what they share.
+
+    Args:
+        runs: Finished runs that tested the same tokens by the same rule, of models, checkpoints,
+            seeds and corpora as you like; `find_runs` returns them.
+        duplicates: Folders that `memtrace corpus duplicates` wrote, one for each corpus; corpora of
+            at most 2,000,000 rows need none.
+        texts: Which sequences are copies, where this is at hand, and all runs are of one corpus.
+        manifest: A manifest file of your own, to look for numbers of parameters in.
+        recall: Share of the memorized texts that a budget is asked for.
+        on_progress: Called with 1 for each run read.
+
+    Raises:
+        FitError: The runs do not compare, with the difference; or `recall` is out of range.
+        CorpusError: A table of duplicates cannot be read, or belongs to none of the runs.
+        RunError: A run cannot be read.
+    """
+    if not 0 < recall < 1:
+        raise FitError(f"recall {recall:g} must lie between 0 and 1, such as {RECALL:g}")
+    loaded = load_runs(
+        runs, duplicates=duplicates, texts=texts, manifest=manifest, on_progress=on_progress
+    )
+    return compare_loaded(loaded, recall=recall)
+
+
+def compare_loaded(runs: Sequence[ComparedRun], *, recall: float = RECALL) -> Comparison:
+    """Compare runs that have been read.
+
+    Args:
+        runs: As `load_runs` returns them.
+        recall: Share of the memorized texts that a budget is asked for.
+
+    Raises:
+        FitError: Their corpora have no text in common, or there are too many.
+        RunError: Log-likelihoods cannot be read.
+    """
+    ordered = in_order(runs)
+    gathered = gather(ordered)
+    tables, overlaps, predictions = [], [], []
+    for found in gathered.gatherings:
+        tables += step_tables(ordered, found)
+        pairs, predicted, counted = pairs_in(ordered, found)
+        overlaps += pairs
+        predictions += with_rankings(ordered, predicted, counted, recall)
+    points = sorted((point for table in tables for point in table.points()), key=lambda p: p.run)
+    predictions = sorted(predictions, key=lambda one: (one.target, one.source))
+    return Comparison(
+        runs=tuple(ordered),
+        points=tuple(points),
+        lines=tuple(line for table in tables for line in table.lines(ordered)),
+        predictions=tuple(predictions),
+        plans=tuple(plans(ordered, predictions, recall)),
+        overlaps=tuple(sorted(overlaps, key=lambda one: (one.a, one.b))),
+        combinations=combined(ordered, gathered.gatherings[0]),
+        seeds=tuple(seeds_of(ordered, tables, gathered.gatherings, overlaps)),
+        unmatched=gathered.unmatched,
+    )
+
+
+def in_order(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
+    """Return runs by corpus as they come, then by size, model and step; unknown sizes last."""
+    corpora = list(dict.fromkeys(run.corpus for run in runs))
+
+    def key(run: ComparedRun) -> tuple[int, bool, int, str, str, int]:
+        size = run.parameters or 0
+        return corpora.index(run.corpus), not size, size, run.suite, run.model, run.step
+
+    return sorted(runs, key=key)

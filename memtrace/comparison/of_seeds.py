@@ -1,0 +1,77 @@
+"""Models that were trained with several seeds: their shares, and the texts that they share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from memtrace.comparison.corpora import Gathering
+from memtrace.comparison.coverage import common
+from memtrace.comparison.of_steps import StepTable
+from memtrace.comparison.overlap import Combinations, Overlap, combinations
+from memtrace.comparison.runs import ComparedRun
+from memtrace.comparison.seeds import SeedGroup, mean_over_pairs, seed_groups, seed_spread
+from memtrace.types import FloatArray
+
+
+def seeds_of(
+    runs: Sequence[ComparedRun],
+    tables: Sequence[StepTable],
+    gatherings: Sequence[Gathering],
+    overlaps: Sequence[Overlap],
+) -> list[SeedGroup]:
+    """Say of every model that was trained with several seeds how its results spread."""
+    points = {point.run: point for table in tables for point in table.points()}
+    of_pair = {(one.a, one.b): one for one in overlaps if not one.reason}
+    found = []
+    for of, kind, step, places in seed_groups(runs):
+        shares = np.array([points[place].exposed.share.value for place in places])
+        spread = seed_spread(shares, _covariance(tables, places))
+        shared, jaccard = (_pair_values(of_pair, places, name) for name in ("shared", "jaccard"))
+        number = _by_number(gatherings, places)
+        found.append(
+            SeedGroup(
+                of, kind, step, places, shares, spread,
+                None if shared is None else mean_over_pairs(shared),
+                None if jaccard is None else mean_over_pairs(jaccard),
+                None if number is None else number.by_number,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _covariance(tables: Sequence[StepTable], places: Sequence[int]) -> FloatArray | None:
+    """Return the covariance of log shares, None where the runs are not in one table."""
+    for table in tables:
+        if set(places) <= set(table.places):
+            bits = np.array([table.bits[table.places.index(place)] for place in places])
+            exposed = table.tables["exposed"]
+            some = exposed.of_texts and (np.diagonal(exposed.both)[bits] > 0).all()
+            return exposed.log_covariance(bits) if some else None
+    return None
+
+
+def _pair_values(
+    of_pair: dict[tuple[int, int], Overlap], places: Sequence[int], name: str
+) -> FloatArray | None:
+    """Return a value of every ordered pair, None where a pair has none."""
+    values = np.full((len(places), len(places)), np.nan)
+    for i, a in enumerate(places):
+        for j, b in enumerate(places):
+            if i == j:
+                continue
+            one = of_pair.get((min(a, b), max(a, b)))
+            if one is None:
+                return None
+            own = one.agreement.first if a < b else one.agreement.second
+            ratio = one.agreement.both / own if own else np.nan
+            values[i, j] = ratio if name == "shared" else one.agreement.jaccard.value
+    return values if np.isfinite(values[~np.eye(len(places), dtype=bool)]).all() else None
+
+
+def _by_number(gatherings: Sequence[Gathering], places: Sequence[int]) -> Combinations | None:
+    for found in gatherings:
+        if set(places) <= set(found.places):
+            bits = [found.places.index(place) for place in places]
+            ranges = common([found.masks.events[bit].scanned for bit in bits])
+            return combinations(found.masks, bits, places, ranges)
+    return None

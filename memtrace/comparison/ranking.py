@@ -1,0 +1,151 @@
+"""Texts ranked by the log-likelihoods of one run: how well that tells what another memorized.
+
+The area under the curve is the chance that a memorized text ranks above another one. Its interval
+is that of DeLong, DeLong and Clarke-Pearson (1988, Biometrics 44:837) on the logit scale, with
+texts as units. The threshold with the best F1 is chosen on four fifths of the texts and tried on
+the rest, in turn, so that no text is counted by a threshold that it helped to choose.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from memtrace.comparison.agreement import Agreement, Measure
+from memtrace.point_process.shares import Z
+from memtrace.types import UNDEFINED, FloatArray, Int64Array
+
+FOLDS = 5
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+Scores = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """How log-likelihoods of the source tell what the target memorized."""
+
+    auc: Measure
+    threshold: float
+    """Log-likelihood from which on F1 is best, of all texts; NaN without memorized ones."""
+    held_out: Agreement | None
+    """What thresholds chosen without a text say of it; None with a fold without memorized texts."""
+    budget: float
+    """Share of texts, those with the highest rank, that has `recall` of the memorized ones."""
+    recall: float
+    texts: int
+
+
+def rank(
+    values: Scores, memorized: npt.NDArray[np.bool_], names: Int64Array, recall: float
+) -> Ranking:
+    """Rank texts by their log-likelihood.
+
+    Args:
+        values: Of the source, one a text; minus infinity where it is below what was recorded,
+            shape (n,).
+        memorized: By the target, shape (n,).
+        names: Of the texts, from which their fold follows, shape (n,).
+        recall: Share of the memorized texts that a budget is asked for.
+    """
+    folds = folds_of(names)
+    hits, others = (
+        [np.sort(values[(folds == fold) & (memorized == side)]) for fold in range(FOLDS)]
+        for side in (True, False)
+    )
+    positive, negative = np.sort(np.concatenate(hits)), np.sort(np.concatenate(others))
+    return Ranking(
+        auc=area(positive, negative),
+        threshold=best_threshold(positive, negative),
+        held_out=_held_out(hits, others),
+        budget=_budget(positive, negative, recall),
+        recall=recall,
+        texts=len(values),
+    )
+
+
+def folds_of(names: Int64Array) -> Int64Array:
+    """Return the fold of each text, which depends on its name alone, shape (n,)."""
+    mixed = (names.astype(np.uint64) + np.uint64(1)) * _ODD
+    return ((mixed >> np.uint64(40)) % np.uint64(FOLDS)).astype(np.int64)
+
+
+def area(positive: Scores, negative: Scores) -> Measure:
+    """Return the area under the curve, ties half, with DeLong's interval on the logit scale.
+
+    Where all rank right, the lower end is that of as many draws without a failure.
+
+    Args:
+        positive: Values of memorized texts, ascending.
+        negative: Values of the others, ascending.
+    """
+    m, n = len(positive), len(negative)
+    if not m or not n:
+        return Measure(math.nan, UNDEFINED)
+    above = _placements(positive, negative)
+    below = 1 - _placements(negative, positive)
+    value = float(above.mean())
+    fewest = min(m, n)
+    if value in (0.0, 1.0):
+        end = 0.025 ** (1 / fewest)
+        return Measure(value, (end, 1.0) if value else (0.0, 1 - end))
+    if fewest < 2:
+        return Measure(value, (0.0, 1.0))
+    variance = float(above.var(ddof=1)) / m + float(below.var(ddof=1)) / n
+    middle = math.log(value / (1 - value))
+    half = Z * math.sqrt(variance) / (value * (1 - value))
+    low, high = (
+        1 / (1 + math.exp(-min(max(end, -700), 700))) for end in (middle - half, middle + half)
+    )
+    return Measure(value, (low, high))
+
+
+def best_threshold(positive: Scores, negative: Scores) -> float:
+    """Return the value from which on F1 is largest: one of a memorized text's; NaN without any.
+
+    Args:
+        positive: Values of memorized texts, ascending.
+        negative: Values of the others, ascending.
+    """
+    if not len(positive):
+        return math.nan
+    candidates = np.unique(positive)
+    right = len(positive) - np.searchsorted(positive, candidates)
+    wrong = len(negative) - np.searchsorted(negative, candidates)
+    # Of equal ones the highest: the fewest texts are taken.
+    f1 = (2 * right / (len(positive) + right + wrong))[::-1]
+    return float(candidates[::-1][int(np.argmax(f1))])
+
+
+def _placements(values: Scores, others: Scores) -> FloatArray:
+    """Return for each value the share of the others below it, ties half; `others` ascends."""
+    low, high = (np.searchsorted(others, values, side) for side in ("left", "right"))
+    return np.asarray((low + high) / (2 * len(others)))
+
+
+def _held_out(hits: list[Scores], others: list[Scores]) -> Agreement | None:
+    """Apply to each fold the threshold of all others, and count texts over all folds."""
+    if sum(len(fold) > 0 for fold in hits) < 2:
+        return None
+    right = taken = 0
+    for fold in range(FOLDS):
+        rest = [place for place in range(FOLDS) if place != fold]
+        least = best_threshold(
+            np.sort(np.concatenate([hits[place] for place in rest])),
+            np.sort(np.concatenate([others[place] for place in rest])),
+        )
+        caught = int((hits[fold] >= least).sum())
+        right += caught
+        taken += caught + int((others[fold] >= least).sum())
+    memorized = sum(map(len, hits))
+    return Agreement(right, taken, memorized, memorized + sum(map(len, others)))
+
+
+def _budget(positive: Scores, negative: Scores, recall: float) -> float:
+    """Return the share of texts at or above the value that a share of the memorized ones reach."""
+    if not len(positive):
+        return math.nan
+    needed = math.ceil(recall * len(positive) - 1e-9)
+    least = positive[len(positive) - max(needed, 1)]
+    taken = sum(len(each) - int(np.searchsorted(each, least)) for each in (positive, negative))
+    return taken / (len(positive) + len(negative))

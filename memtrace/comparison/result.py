@@ -1,0 +1,61 @@
+"""Everything that a comparison of runs finds out, as frozen values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memtrace.comparison.budget import Plan
+from memtrace.comparison.overlap import Combinations, Overlap
+from memtrace.comparison.prediction import Prediction
+from memtrace.comparison.runs import ComparedRun
+from memtrace.comparison.scale import ScaleLine, ScalePoint
+from memtrace.comparison.seeds import SeedGroup
+
+ROWS_AS_TEXTS = "rows are taken as different texts"
+BY_HASH = "copies are told among memorized sequences alone, near-copies are not"
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonResult:
+    """Runs side by side; every other value names a run by its place among them."""
+
+    runs: tuple[ComparedRun, ...]
+    """By corpus, size, model and step."""
+    points: tuple[ScalePoint, ...]
+    """One a run, in this order."""
+    lines: tuple[ScaleLine, ...]
+    """By suite, corpus, step and class of exposure."""
+    predictions: tuple[Prediction, ...]
+    plans: tuple[Plan, ...]
+    overlaps: tuple[Overlap, ...]
+    combinations: Combinations | None
+    """None for a single run, or where texts of different corpora do not match."""
+    seeds: tuple[SeedGroup, ...]
+    unmatched: str | None = None
+    """Why runs of different corpora are not matched; None where they are or need not be."""
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Return what stands beside every interval: empty where copies are known."""
+        unknown = [run for run in self.runs if run.texts is None]
+        named = [run for run in unknown if run.events.text_hash is not None]
+        found = [BY_HASH] if named else []
+        return tuple(found + ([ROWS_AS_TEXTS] if len(named) < len(unknown) else []))
+
+    @property
+    def copies_reasons(self) -> tuple[str, ...]:
+        """Return why copies are not known, once for each corpus."""
+        return tuple(dict.fromkeys(run.texts_reason for run in self.runs if run.texts_reason))
+
+    def label(self, place: int) -> str:
+        """Return what names a run here: as short as is unique among the runs."""
+        return short_labels(self.runs)[place]
+
+
+def short_labels(runs: Sequence[ComparedRun]) -> list[str]:
+    """Return a name for each run: the model, its suite if there are several, its step likewise."""
+    suites = len({run.suite for run in runs}) > 1
+    steps = len({run.step for run in runs}) > 1
+    return [
+        (f"{run.suite}/" if suites else "") + run.model + (f" step {run.step}" if steps else "")
+        for run in runs
+    ]

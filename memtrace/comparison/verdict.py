@@ -1,0 +1,140 @@
+"""What a comparison says, in plain sentences: only what its intervals show."""
+
+from memtrace.comparison.budget import Plan
+from memtrace.comparison.prediction import Prediction
+from memtrace.comparison.result import ComparisonResult
+from memtrace.comparison.scale import ScaleLine
+from memtrace.comparison.seeds import SeedGroup
+from memtrace.report.numbers import count, interval, number, percent
+
+
+def verdict(found: ComparisonResult) -> str:
+    """Return what size does, what is predicted and at what cost, and what a seed changes."""
+    said = [_scale(found), _prediction(found), _plan(found), _seeds(found)]
+    kept = [sentence for sentence in said if sentence]
+    return " ".join(kept) if kept else _nothing(found)
+
+
+def headline(found: ComparisonResult) -> ScaleLine | None:
+    """Return the line of exposed texts at the last step with most sizes; None without any."""
+    lines = [one for one in found.lines if one.line is not None and one.exposure == "exposed"]
+    return max(lines, key=lambda one: (one.sizes, found.runs[one.runs[0]].step), default=None)
+
+
+def foremost(found: ComparisonResult) -> Prediction | None:
+    """Return the prediction of the last target with the best F1; None where none is defined."""
+    known = [one for one in found.predictions if not one.reason]
+    if not known:
+        return None
+    last = max(one.target for one in known)
+    return max((one for one in known if one.target == last), key=lambda one: one.every.f1.value)
+
+
+def cheapest(found: ComparisonResult) -> Plan | None:
+    """Return the cheapest plan for the last target, where it saves anything."""
+    saving = [plan for plan in found.plans if plan.saves]
+    last = max((plan.target for plan in saving), default=None)
+    return next((plan for plan in saving if plan.target == last), None)
+
+
+def _scale(found: ComparisonResult) -> str:
+    one = headline(found)
+    if one is None or one.line is None:
+        return ""
+    first, last = (found.runs[one.runs[place]] for place in (0, -1))
+    points = {point.run: point for point in found.points}
+    small, large = (points[one.runs[place]].exposed.share.value for place in (0, -1))
+    said = (
+        f"At step {last.step} {first.model} has memorized {percent(small)} of the texts that it "
+        f"was trained on, {last.model} {percent(large)}: twice the parameters, "
+        f"{number(2**one.slope, 3)} times the share"
+    )
+    if one.line.degrees:
+        ends = interval(_powers(one.line.interval(1)), lambda value: number(value, 3))
+        said += f" (95% {ends}; {count(one.sizes, 'size')})"
+    else:
+        said += ", from two models alone, which do not tell how models scatter"
+    if one.bend is not None and one.bend.shown:
+        said += (
+            f". The line bends: twice the parameters is {number(2 ** one.bend.slopes[0], 3)} times "
+            f"the share at the small end and {number(2 ** one.bend.slopes[1], 3)} times at the "
+            "large one"
+        )
+    return said + "."
+
+
+def _powers(ends: tuple[float, float]) -> tuple[float, float]:
+    """Return 2 to the power of both ends; infinite where that is too large for a float."""
+    low, high = (2.0 ** min(max(end, -1000.0), 1000.0) for end in ends)
+    return low, high
+
+
+def _prediction(found: ComparisonResult) -> str:
+    one = foremost(found)
+    if one is None:
+        return ""
+    source, target = found.label(one.source), found.label(one.target)
+    right, caught = one.every.precision, one.every.recall
+    return (
+        f"Of the texts that {source} has memorized, {percent(right.value)} "
+        f"({interval(right.ci95, percent)}) are memorized by {target} too; they are "
+        f"{percent(caught.value)} ({interval(caught.ci95, percent)}) of what {target} has "
+        "memorized."
+    )
+
+
+def _plan(found: ComparisonResult) -> str:
+    plan = cheapest(found)
+    if plan is None:
+        return ""
+    source, target = found.label(plan.source), found.label(plan.target)
+    how = (
+        f"then with {target} the {percent(plan.texts)} that rank highest by its log-likelihoods"
+        if plan.how == "ranked"
+        else f"then {percent(plan.texts)} of them with {target}, those that {source} returns first"
+    )
+    return (
+        f"To find {percent(plan.recall)} of what {target} has memorized, scan all texts with "
+        f"{source}, {how}: {percent(plan.cost)} of the cost of a scan of all with {target}."
+    )
+
+
+def _seeds(found: ComparisonResult) -> str:
+    known = [group for group in found.seeds if group.spread is not None]
+    if not known:
+        return ""
+    group: SeedGroup = max(known, key=lambda one: (len(one.runs), one.step))
+    spread = group.spread
+    if spread is None:
+        return ""
+    said = (
+        f"Of {count(len(group.runs), 'seed')} of {group.of} the shares vary by "
+        f"{percent(spread.spread.value)} (95% {interval(spread.spread.ci95, percent)}) of "
+        "themselves"
+    )
+    if group.shared is not None:
+        said += (
+            f"; a text that one has memorized, another has with a chance of "
+            f"{percent(group.shared.value)}"
+        )
+    return said + "."
+
+
+def _nothing(found: ComparisonResult) -> str:
+    if len(found.runs) == 1:
+        return (
+            f"One run, {found.runs[0].label}: there is nothing to compare it with. Scan another "
+            "model or checkpoint into the same folder."
+        )
+    if not any(len(run.events.sequence_index) for run in found.runs):
+        return f"None of the {count(len(found.runs), 'run')} has memorized a sequence."
+    shown = [one for one in found.overlaps if not one.reason]
+    if not shown:
+        return "No two of the runs have memorized a text among the rows that both scanned."
+    one = max(shown, key=lambda each: each.agreement.either)
+    return (
+        f"{found.label(one.a)} and {found.label(one.b)} have {one.agreement.both:,} of "
+        f"{count(one.agreement.either, 'memorized text')} in common "
+        f"({percent(one.agreement.jaccard.value)}, 95% "
+        f"{interval(one.agreement.jaccard.ci95, percent)})."
+    )
