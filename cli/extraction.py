@@ -103,7 +103,7 @@ def extraction(
 
 def _write(output: Path, documents: list[dict[str, Any]], fits: "list[ExtractionFit]") -> None:
     """Write extraction.json, report.html and the figures, named if there are several runs."""
-    from memtrace.likelihood.extraction.figures import FIGURES, single
+    from memtrace.likelihood.extraction.figures import shown, single
     from memtrace.likelihood.extraction.page import extraction_page
     from memtrace.report.figures import write_figure
     from memtrace.report.page import page_html
@@ -112,7 +112,7 @@ def _write(output: Path, documents: list[dict[str, Any]], fits: "list[Extraction
         write_document(output / "extraction.json", one_or_list(documents))
         for document, fit in zip(documents, fits, strict=True):
             name = f"{document['suite']}-{document['model']}-step{document['step']}-"
-            for figure in FIGURES:
+            for figure in shown(fit):
                 prefix = name if len(fits) > 1 else ""
                 write_figure(single(fit, figure), output / f"{prefix}{figure}")
             advance(1)

@@ -179,14 +179,14 @@ def _text(fits: "list[OrderFit]", full: bool) -> str:
 
 def _write(output: Path, documents: list[dict[str, Any]], fits: "list[OrderFit]") -> None:
     """Write order.json, report.html and the figures, named if there are several checkpoints."""
-    from memtrace.likelihood.order.figures import curves, shown, single
+    from memtrace.likelihood.order.figures import curves, shown, single, with_curve, with_difference
     from memtrace.likelihood.order.page import order_page
     from memtrace.report.figures import write_figure
     from memtrace.report.page import page_html
 
     with writing_to(output), show_progress("Drawing", len(fits), "checkpoints") as advance:
         write_document(output / "order.json", one_or_list(documents))
-        if len(fits) > 1:
+        if len(fits) > 1 and (with_curve(fits) or with_difference(fits)):
             write_figure(curves(fits), output / "curves")
         for document, fit in zip(documents, fits, strict=True):
             name = f"{document['suite']}-{document['model']}-step{document['step']}-"

@@ -15,17 +15,24 @@ from memtrace.emergence.verdict import verdict
 from memtrace.report.figures import (
     BLUE,
     GREY,
+    HEIGHT,
     INK,
+    LINE,
+    PAGE,
     PALE,
     RED,
+    TICKS,
     axes_for,
+    keep_sources,
+    name_ends,
     new_figure,
     nothing,
     single_figure,
+    step_axis,
     styled,
+    subtitle,
     write_figure,
     write_heading,
-    write_sources,
 )
 from memtrace.report.numbers import percent
 from memtrace.types import FloatArray
@@ -46,41 +53,41 @@ def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "
     exposed = [row for row in fit.checkpoints if row.exposed]
     if not exposed:
         return nothing(ax, "nothing was evaluated after it was trained on")
-    _with_intervals(
-        ax,
-        [row.step for row in exposed],
-        [row.memorized / row.exposed for row in exposed],
-        [row.share_ci95 for row in exposed],
-        BLUE,
-        "trained on" if fit.histories.copies_known else f"trained on; {_intervals(fit)}",
-    )
     x = [row.step for row in exposed]
-    rows = [row.memorized_sequences / max(row.exposed_sequences, 1) for row in exposed]
+    shares = [row.memorized / row.exposed for row in exposed]
+    _with_intervals(ax, x, shares, [row.share_ci95 for row in exposed], BLUE)
+    ends = [(shares[-1], "trained on", BLUE)]
     if any(row.generic for row in exposed):
-        shares = [row.generic / row.exposed for row in exposed]
-        ax.fill_between(x, 0, shares, color=PALE, lw=0, label="of these, generic")
+        generic = [row.generic / row.exposed for row in exposed]
+        ax.fill_between(x, 0, generic, color=PALE, lw=0)
+        ends.append((generic[-1], "generic", GREY))
     control = [row for row in fit.checkpoints if row.unexposed]
     if control:
-        shares = [row.extractable / row.unexposed for row in control]
+        chance = [row.extractable / row.unexposed for row in control]
         intervals = [row.unexposed_ci95 for row in control]
-        _with_intervals(ax, [r.step for r in control], shares, intervals, RED, "not yet trained on")
+        _with_intervals(ax, [r.step for r in control], chance, intervals, RED)
+        ends.append((chance[-1], "not yet", RED))
     seen = [end for row in exposed for end in row.share_ci95 if row.exposed >= FEW]
-    ax.set_ylim(0, 1.35 * max(seen, default=1.0) or 1.0)
+    ax.set_ylim(0, 1.1 * max([*seen, *shares]) or 1.0)
+    note = _intervals(fit)
     if fit.histories.copies_known:
-        # One text with many copies would flatten the rest: then only the number is shown.
-        inside = max(rows) <= ax.get_ylim()[1]
-        label = f"of rows, copies counted: up to {percent(max(rows))}"
-        ax.plot(x if inside else [], rows if inside else [], color=GREY, lw=1, ls=":", label=label)
+        rows = [row.memorized_sequences / max(row.exposed_sequences, 1) for row in exposed]
+        note += f"; of rows, copies counted, up to {percent(max(rows))}"
+        # One text with many copies would flatten the rest: then only the number is told.
+        if max(rows) <= ax.get_ylim()[1]:
+            ax.plot(x, rows, color=GREY, lw=1, ls=":")
+            ends.append((rows[-1], "rows", GREY))
     _steps(ax, fit)
     ax.yaxis.set_major_formatter(lambda value, _: percent(value))
     ax.set_ylabel(f"share of the {fit.histories.unit}s evaluated")
-    ax.legend(loc="upper left")
+    subtitle(ax, note)
+    name_ends(ax, ends)
     return ax
 
 
 def flows(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
     """Draw how many texts each checkpoint gained, for the first time or again, and lost."""
-    ax = axes_for(ax, "Learned and lost since the checkpoint before")
+    ax = axes_for(ax, "Learned and lost since the last checkpoint")
     rows = [row for row in fit.checkpoints if row.exposed]
     if not fit.outcomes.emerged:
         return nothing(ax, "nothing emerged")
@@ -89,24 +96,27 @@ def flows(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
         np.array([getattr(row, name) for row in rows])
         for name in ("learned", "learned_again", "lost")
     )
-    ax.bar(x, new, 0.8, color=BLUE, label="memorized for the first time")
+    ax.bar(x, new, 0.8, color=BLUE, label="new")
     ax.bar(x, again, 0.8, new, color=PALE, label="learned again")
     ax.bar(x, -lost, 0.8, color=RED, label="lost")
     ax.axhline(0, color=INK, lw=0.8)
-    every = max(1, math.ceil(len(rows) / 12))
+    every = max(1, math.ceil(len(rows) / TICKS))
     ax.set_xticks(x[::-1][::every][::-1], [f"{row.step:,}" for row in rows[::-1][::every][::-1]])
     top, bottom = float((new + again).max()), float(lost.max())
-    ax.set_ylim(-1.15 * bottom - 0.03 * top, 1.45 * top + 1)
+    ax.set_ylim(-1.15 * bottom - 0.03 * top, 1.05 * top + 0.5)
     ax.yaxis.set_major_formatter("{x:,.0f}")
-    ax.set_xlabel("checkpoint")
+    ax.set_xlabel("checkpoint, training step")
     ax.set_ylabel(f"{fit.histories.unit}s")
-    ax.legend(loc="upper left")
+    # Bars on bars have no ends to be named at.
+    ax.set_title(ax.get_title(loc="left"), loc="left", fontweight="bold", pad=5 + LINE)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderpad=0, borderaxespad=0.2,
+              handlelength=1, columnspacing=1)  # fmt: skip
     return ax
 
 
 def time_on_training(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the share emerged against the step, corrected for late exposure."""
-    ax = _distribution(fit, "training", "Emerged by step, late exposure taken into account", ax)
+    ax = _distribution(fit, "training", "Emerged by step, late exposure corrected", ax)
     _steps(ax, fit)
     return ax
 
@@ -114,8 +124,8 @@ def time_on_training(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
 def time_since_exposure(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the share emerged against the steps since a text was first seen."""
     ax = _distribution(fit, "exposure", "Emerged by time since exposure", ax)
+    step_axis(ax)
     ax.set_xlabel("steps since the first copy was trained on")
-    ax.xaxis.set_major_formatter("{x:,.0f}")
     return ax
 
 
@@ -164,7 +174,7 @@ def overview(fit: EmergenceResult) -> "Figure":
     names = figures_of(fit)
     rows = max(1, -(-len(names) // 2))
     with styled():
-        figure = new_figure(12, 4.3 * rows + 0.6)
+        figure = new_figure(PAGE, HEIGHT * rows + 0.8)
         grid = figure.add_gridspec(rows, 2)
         for i, name in enumerate(names):
             alone = i == len(names) - 1 and i % 2 == 0
@@ -172,7 +182,7 @@ def overview(fit: EmergenceResult) -> "Figure":
                 fit, figure.add_subplot(grid[i // 2, :] if alone else grid[i // 2, i % 2])
             )
         write_heading(figure, verdict(fit), fit.histories.label)
-        write_sources(figure, [fit.histories.source])
+        keep_sources(figure, [fit.histories.source])
     return figure
 
 
@@ -201,16 +211,15 @@ def _distribution(fit: EmergenceResult, name: str, title: str, ax: "Axes | None"
     before = np.concatenate(([0.0], scale.share[:-1]))
     x = np.column_stack((scale.left, scale.right)).ravel()
     low, high = (np.repeat(end, 2) for end in _bounds(scale))
-    ax.fill_between(x, low, high, color=PALE, lw=0, alpha=0.6, label=_intervals(fit))
+    ax.fill_between(x, low, high, color=PALE, lw=0, alpha=0.6)
     for left, right, bottom, top in zip(scale.left, scale.right, before, scale.share, strict=True):
         ax.fill_between([left, right], bottom, top, color=BLUE, alpha=0.45, lw=0)
     ends = np.append(scale.left[1:], scale.right[-1])
-    ax.hlines(scale.share, scale.right, ends, color=BLUE, lw=1.6, label="share emerged")
-    ax.plot([], [], color=BLUE, alpha=0.45, lw=8, label="somewhere inside the interval")
-    ax.set_ylim(0, 1.25 * float(scale.high.max()))
+    ax.hlines(scale.share, scale.right, ends, color=BLUE, lw=1.4)
+    ax.set_ylim(0, 1.05 * float(scale.high.max()))
     ax.yaxis.set_major_formatter(lambda value, _: percent(value))
     ax.set_ylabel(f"share of the {fit.histories.unit}s")
-    ax.legend(loc="upper left")
+    subtitle(ax, f"boxes: rises somewhere inside; {_intervals(fit)}")
     return ax
 
 
@@ -232,18 +241,19 @@ def _rates(fit: EmergenceResult, rates: Sequence[Rate], title: str, ax: "Axes | 
     low, high = (np.array([rate.ci95[i] for rate in shown]) * 1e6 for i in (0, 1))
     known = np.array([rate.events > 0 for rate in shown])
     for rate, value in zip(shown, values, strict=True):
-        ax.hlines(value, rate.start, rate.stop, color=BLUE, lw=2)
+        ax.hlines(value, rate.start, rate.stop, color=BLUE, lw=1.6)
     x = np.array([(max(rate.start, rate.stop / 8) + rate.stop) / 2 for rate in shown])
     ax.errorbar(x[known], values[known], [(values - low)[known], (high - values)[known]],
-                fmt="none", ecolor=GREY, elinewidth=1, label=_intervals(fit))  # fmt: skip
-    if not fit.hazard.reason:
-        mean = math.exp(fit.hazard.coefficients["log_hazard"]) * 1e6
-        ax.axhline(mean, color=GREY, ls="--", lw=1, label="constant hazard")
-    ax.legend(loc="upper right")
+                fmt="none", ecolor=GREY, elinewidth=0.8)  # fmt: skip
     # An interval with little behind it must not flatten the rest.
     sound = [h for h, rate in zip(high, shown, strict=True) if rate.events >= ENOUGH]
-    ax.set_ylim(0, 1.15 * max([*sound, *values]))
+    ax.set_ylim(0, 1.1 * max([*sound, *values]))
     ax.set_ylabel("emergences per million and step")
+    subtitle(ax, _intervals(fit))
+    if not fit.hazard.reason:
+        mean = math.exp(fit.hazard.coefficients["log_hazard"]) * 1e6
+        ax.axhline(mean, color=GREY, ls="--", lw=0.8)
+        name_ends(ax, [(mean, "constant", GREY)])
     return ax
 
 
@@ -253,11 +263,10 @@ def _with_intervals(
     shares: Sequence[float],
     intervals: Sequence[tuple[float, float]],
     colour: str,
-    label: str,
 ) -> None:
     y, ends = np.array(shares), np.array(intervals)
     error = np.maximum([y - ends[:, 0], ends[:, 1] - y], 0.0)
-    ax.errorbar(x, y, error, fmt="o-", color=colour, ms=3.5, lw=1.2, elinewidth=1, label=label)
+    ax.errorbar(x, y, error, fmt="o-", color=colour, ms=2.5, lw=1, elinewidth=0.8)
 
 
 def _intervals(fit: EmergenceResult) -> str:
@@ -266,7 +275,6 @@ def _intervals(fit: EmergenceResult) -> str:
 
 
 def _steps(ax: "Axes", fit: EmergenceResult) -> None:
-    ax.set_xlabel("training step")
-    ax.xaxis.set_major_formatter("{x:,.0f}")
+    step_axis(ax)
     total = fit.histories.total_steps
     ax.set_xlim(-0.03 * total, 1.03 * total)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from memtrace.emergence.charts import share_chart, time_chart
+from memtrace.emergence.descriptions import described
 from memtrace.emergence.figures import figures_of, single
 from memtrace.emergence.methods import METHODS
 from memtrace.emergence.result import EmergenceResult
@@ -18,7 +19,7 @@ from memtrace.report.text import rendered
 QUESTION = "How early in training do memories emerge?"
 TITLES = {
     "memorized": "Memorized by checkpoint",
-    "flows": "Learned and lost since the checkpoint before",
+    "flows": "Learned and lost since the last checkpoint",
     "time-training": "Emerged by step, late exposure taken into account",
     "time-exposure": "Emerged by time since exposure",
     "hazard-training": "Hazard of emergence over training",
@@ -70,7 +71,7 @@ def finding(
         names: Of the figures to show; all that there are if left out.
         charts: Charts where they can be drawn; else pictures.
     """
-    figures = [_shown(fit, one, charts) for one in (names or figures_of(fit))]
+    figures = [_shown(fit, one, charts) for one in (figures_of(fit) if names is None else names)]
     found = fit.histories
     return Finding(
         name=name,
@@ -97,7 +98,7 @@ def _shown(fit: EmergenceResult, name: str, charts: bool) -> Shown:
     draw = _CHARTS.get(name) if charts and available() else None
     chart = draw(fit) if draw else None
     image = None if chart else png(single(fit, name))
-    return Shown(TITLES[name], f"{TITLES[name]}. {verdict(fit)}", CAPTIONS[name], image, chart)
+    return Shown(TITLES[name], described(fit, name), CAPTIONS[name], image, chart)
 
 
 _CHARTS: dict[str, Callable[[EmergenceResult], dict[str, Any]]] = {

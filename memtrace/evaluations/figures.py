@@ -5,7 +5,8 @@ from typing import Any
 
 from memtrace.report.figures import BLUE, GREY
 
-SMALL, LARGE = "#a9cfe6", "#152a3b"
+SMALL, LARGE = "#487ba3", "#152a3b"
+"""Both are read as text, too."""
 
 
 def size_colours(parameters: Sequence[int | None]) -> list[Any]:

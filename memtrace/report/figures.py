@@ -1,14 +1,17 @@
 """How figures look, how they are made and how they are written.
 
-Figures belong to whoever holds them: pyplot, which keeps every figure open, is not used.
+They are made for papers: 8 pt at the width of a column, names at the ends of lines in place of
+legends, colours that the colour-blind tell apart. Figures belong to whoever holds them: pyplot,
+which keeps every figure open, is not used.
 """
 
 import io
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,30 +21,50 @@ if TYPE_CHECKING:
 
 INK, BLUE, PALE, RED, GREY = "#22303c", "#2f6690", "#c5d9e7", "#b3432c", "#5f6d7a"
 """All but PALE, which fills areas, have a contrast of at least 4.5 on white."""
+FONT = 8
+"""Size of all text in points."""
+COLUMN, PAGE = 3.3, 6.9
+"""Width of a figure of one panel, and of one of several, in inches: a column, and two."""
+HEIGHT = 2.5
+"""Height of a figure of one panel, and of each row of panels, in inches."""
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
+    "axes.labelsize": FONT,
+    "axes.linewidth": 0.6,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": INK,
     "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "figure.constrained_layout.h_pad": 0.1,
-    "figure.constrained_layout.w_pad": 0.1,
-    "font.size": 9.5,
-    "legend.fontsize": 8.5,
+    "axes.titlesize": FONT,
+    "figure.constrained_layout.h_pad": 0.05,
+    "figure.constrained_layout.w_pad": 0.05,
+    "figure.labelsize": FONT,
+    "figure.titlesize": FONT,
+    "font.size": FONT,
+    "legend.fontsize": FONT,
     "legend.frameon": False,
     "svg.hashsalt": "memtrace",  # equal results give equal files
     "text.color": INK,
     "xtick.color": INK,
+    "xtick.labelsize": FONT,
+    "xtick.major.width": 0.6,
     "ytick.color": INK,
+    "ytick.labelsize": FONT,
+    "ytick.major.width": 0.6,
 }
-SOURCES = 4
-"""Runs named at the foot of a figure."""
-VERDICT_WIDTH = 140
-"""Characters of a line above a figure."""
-SIZE = (7.2, 4.8)
-"""Width and height of a single figure in inches."""
+LINE = 1.3 * FONT
+"""Height of a line of text in points."""
+SUBTITLE_WIDTH = 46
+"""Characters of a line below the title of a panel."""
+VERDICT_WIDTH = 112
+"""Characters of a line above a figure of several panels."""
+TICKS = 5
+"""On an axis of steps, at most."""
+DPI = 300
+"""Of a PNG, in dots per inch."""
+Ends = Sequence[tuple[float, str, str]]
+"""Where lines end on the y axis, what they are, and their colours."""
 
 
 def styled() -> AbstractContextManager[None]:
@@ -51,7 +74,7 @@ def styled() -> AbstractContextManager[None]:
     return rc_context(STYLE)
 
 
-def new_figure(width: float = SIZE[0], height: float = SIZE[1]) -> "Figure":
+def new_figure(width: float = COLUMN, height: float = HEIGHT) -> "Figure":
     """Return an empty figure of so many inches in the house style; a notebook shows it."""
     from matplotlib.figure import Figure
 
@@ -78,19 +101,64 @@ def nothing(ax: "Axes", reason: str) -> "Axes":
     return ax
 
 
-def write_sources(figure: "Figure", sources: Iterable[str]) -> None:
-    """Write at the foot of a figure where its numbers come from, each once; of many the first."""
-    found = [one for one in dict.fromkeys(sources) if one]
-    if len(found) > SOURCES:
-        found[SOURCES - 1 :] = [f"and {len(found) - SOURCES + 1:,} more runs"]
-    if found:
-        figure.supxlabel("\n".join(found), x=0.99, ha="right", fontsize=6, color=GREY)
+def subtitle(ax: "Axes", text: str, width: int = SUBTITLE_WIDTH) -> None:
+    """Write below the title of a panel what is drawn how, in lines of `width` characters."""
+    lines = [line for part in text.split("\n") for line in textwrap.wrap(part, width)]
+    ax.set_title(ax.get_title(loc="left"), loc="left", fontweight="bold", pad=5 + LINE * len(lines))
+    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    ax.annotate("\n".join(lines), (0, 1), (0, 3), va="bottom", color=GREY, **above)
+
+
+def name_ends(ax: "Axes", ends: Ends) -> None:
+    """Write the names of lines beside their right ends, none over another: the axis is as it stays.
+
+    Args:
+        ax: The axes, with its limits set.
+        ends: Levels, names and colours.
+    """
+    points = 0.85 * ax.get_position().height * ax.figure.bbox.height / ax.figure.dpi * 72
+    scale, fraction = ax.transData.transform, ax.transAxes.inverted().transform
+    x = ax.get_xlim()[1]
+    levels = [float(fraction(scale((x, level)))[1]) for level, _, _ in ends]
+    places = spread([min(max(level, 0.0), 1.0) for level in levels], LINE / points)
+    for place, (_, name, colour) in zip(places, ends, strict=True):
+        where: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+        ax.annotate(name, (1, place), (3, 0), va="center", color=colour, **where)
+
+
+def step_axis(ax: "Axes") -> None:
+    """Name an axis of training steps; few numbers stand on it, since they are long."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xlabel("training step")
+    ax.xaxis.set_major_locator(MaxNLocator(TICKS, integer=True))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+
+
+def spread(levels: Sequence[float], room: float) -> list[float]:
+    """Return levels with so much room between neighbours, in their order.
+
+    Those above move up; if the highest would leave 1, it goes back to 1 and those below move down.
+    """
+    order, places = sorted(range(len(levels)), key=lambda i: levels[i]), list(levels)
+    for below, at in pairwise(order):
+        places[at] = max(places[at], places[below] + room)
+    ceiling = 1.0
+    for at in reversed(order):
+        places[at] = min(places[at], ceiling)
+        ceiling = places[at] - room
+    return places
+
+
+def keep_sources(figure: "Figure", sources: Iterable[str]) -> None:
+    """Keep with a figure where its numbers come from: its files have it in their metadata."""
+    figure.set_label("\n".join(dict.fromkeys(filter(None, sources))))
 
 
 def write_heading(figure: "Figure", verdict: str, heading: str = "") -> None:
     """Write what a figure is of, and the verdict, above its panels."""
     text = "\n".join(filter(None, (heading, textwrap.fill(verdict, VERDICT_WIDTH))))
-    figure.suptitle(text, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(text, x=0.01, ha="left")
 
 
 def single_figure(draw: Callable[["Axes"], object], label: str, sources: Iterable[str]) -> "Figure":
@@ -105,8 +173,8 @@ def single_figure(draw: Callable[["Axes"], object], label: str, sources: Iterabl
         figure = new_figure()
         draw(figure.add_subplot())
         if label:
-            figure.suptitle(label, x=0.01, ha="left", fontsize=9.5, color=GREY)
-        write_sources(figure, sources)
+            figure.suptitle(label, x=0.01, ha="left", color=GREY)
+        keep_sources(figure, sources)
     return figure
 
 
@@ -121,12 +189,17 @@ def axes_below(ax: "Axes") -> "Axes | None":
     return ax.figure.add_subplot(thirds[1], sharex=ax)
 
 
-def png(figure: "Figure", dpi: int = 130) -> bytes:
+def png(figure: "Figure", dpi: int = DPI) -> bytes:
     """Return the figure as a PNG."""
     out = io.BytesIO()
     with styled():
-        figure.savefig(out, format="png", dpi=dpi)
+        figure.savefig(out, format="png", dpi=dpi, metadata=_metadata(figure))
     return out.getvalue()
+
+
+def _metadata(figure: "Figure") -> dict[str, Any]:
+    source = str(figure.get_label())
+    return {"Source": source} if source else {}
 
 
 @dataclass(frozen=True)
@@ -146,13 +219,13 @@ class Drawing:
         path.with_name(f"{path.name}.svg").write_bytes(self.svg)
 
 
-def encoded(figure: "Figure", dpi: int = 144) -> Drawing:
+def encoded(figure: "Figure", dpi: int = DPI) -> Drawing:
     """Return the figure as PNG and SVG; its layout is computed once and stays as it is."""
     svg = io.BytesIO()
     with styled():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-        figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.savefig(svg, format="svg", metadata={"Date": None, **_metadata(figure)})
     return Drawing(png(figure, dpi), svg.getvalue())
 
 

@@ -13,8 +13,11 @@ from memtrace.report.figures import (
     GREY,
     RED,
     axes_for,
+    name_ends,
     nothing,
     single_figure,
+    step_axis,
+    subtitle,
 )
 from memtrace.report.numbers import interval, ratio
 
@@ -36,27 +39,30 @@ def emergence_rate(fit: EmergenceProcessResult, ax: "Axes | None" = None) -> "Ax
     counts, exposures, total = fit.windows.counts, fit.windows.exposures, fit.histories.total_steps
     rate = counts / exposures * 1e6
     low, high = (end * 1e6 for end in garwood_interval(counts, exposures))
-    ax.hlines(rate, fit.windows.start, fit.stop, color=BLUE, lw=2, label=_label(fit))
+    ax.hlines(rate, fit.windows.start, fit.stop, color=BLUE, lw=1.6)
     x = (fit.windows.start + fit.stop) / 2
-    ax.errorbar(x, rate, [rate - low, high - rate], fmt="none", ecolor=GREY, elinewidth=1)
-    ax.axhline(fit.rate * 1e6, color=GREY, ls="--", lw=1, label="constant rate")
+    ax.errorbar(x, rate, [rate - low, high - rate], fmt="none", ecolor=GREY, elinewidth=0.8)
+    ax.axhline(fit.rate * 1e6, color=GREY, ls="--", lw=0.8)
+    ends, note = [(fit.rate * 1e6, "mean", GREY)], _told(fit)
     if not fit.trend.reason:
         u, theta = np.linspace(0, 1, 200), fit.trend.theta
         top = max(theta, 0.0)  # so that nothing overflows
         scale = counts.sum() / (exposures @ np.exp(theta * fit.u - top)) * 1e6
-        ends = interval(fit.trend.interval(0.90), ratio)
-        label = f"log-linear: end/start {ratio(fit.trend.rate_ratio)} ({ends})"
-        ax.plot(u * total, np.exp(theta * u - top) * scale, color=RED, lw=1.2, label=label)
+        line = np.exp(theta * u - top) * scale
+        ax.plot(u * total, line, color=RED, lw=1)
+        ends.append((float(line[-1]), "log-linear", RED))
+        inside = interval(fit.trend.interval(0.90), ratio)
+        note += f"; end/start {ratio(fit.trend.rate_ratio)}, 90% {inside}"
     sound = high[counts >= ENOUGH]
-    ax.set_ylim(0, 1.4 * max([*sound, *rate]))
+    ax.set_ylim(0, 1.1 * max([*sound, *rate]))
     ax.set_xlim(-0.03 * total, 1.03 * total)
-    ax.set_xlabel("training step")
-    ax.xaxis.set_major_formatter("{x:,.0f}")
+    step_axis(ax)
     ax.set_ylabel("emergences per million and step")
-    ax.legend(loc="upper left")
+    subtitle(ax, note)
+    name_ends(ax, ends)
     return ax
 
 
-def _label(fit: EmergenceProcessResult) -> str:
+def _told(fit: EmergenceProcessResult) -> str:
     caveat = fit.histories.caveat
-    return f"between checkpoints, 95% ({caveat})" if caveat else "between checkpoints"
+    return f"exact 95% intervals ({caveat})" if caveat else "exact 95% intervals"

@@ -13,11 +13,16 @@ from memtrace.evaluations.names import size_and_family
 from memtrace.report.figures import (
     BLUE,
     GREY,
+    HEIGHT,
+    INK,
+    PAGE,
     RED,
     axes_for,
+    name_ends,
     new_figure,
     nothing,
     styled,
+    subtitle,
     write_heading,
 )
 
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 
 PANELS = 5
 """Tasks that are shown, those that emerged in most models first."""
-TASK_COLOURS = (BLUE, RED, "#6a994e", "#8d6a9f", "#c99a2e")
+TASK_STYLES = ((BLUE, "o"), (RED, "s"), (INK, "^"), ("#1b7f5c", "D"), ("#8c6d00", "v"))
 
 
 def figure(result: AbilityResult) -> "Figure":
@@ -37,7 +42,7 @@ def figure(result: AbilityResult) -> "Figure":
         sized = any(one.parameters for one in _emerged(result, tasks))
         panels = max(len(tasks) + sized, 1)
         rows = -(-panels // 2)
-        found = new_figure(12, 3.9 * rows + 0.6)
+        found = new_figure(PAGE, HEIGHT * rows + 0.8)
         grid = found.add_gridspec(rows, 2)
         for i, (task, shots) in enumerate(tasks):
             curves = [o for o in result.curves if (o.task, o.shots, o.main) == (task, shots, True)]
@@ -70,33 +75,29 @@ def curves_by_size(curves: Sequence[AbilityCurve], ax: "Axes | None" = None) -> 
     first = curves[0]
     ax = axes_for(ax, f"{first.task}, {first.shots} shots")
     colours = size_colours([one.parameters for one in curves])
-    for one, colour in sorted(
-        zip(curves, colours, strict=True),
-        key=lambda pair: (pair[0].family, pair[0].parameters or 0),
-    ):
-        style = "--" if one.family else "-"
-        # Two families of one size look alike but for the dashes: one entry of the legend.
-        label = size_and_family(one.model)[0] if not one.family else None
-        ax.plot(one.steps, one.values, style, color=colour, lw=1.4, label=label)
+    ends = []
+    for one, colour in zip(curves, colours, strict=True):
+        ax.plot(one.steps, one.values, "--" if one.family else "-", color=colour, lw=1)
+        # Two families of one size look alike but for the dashes: one name.
+        if not one.family:
+            ends.append((one.values[-1], size_and_family(one.model)[0], colour))
         if one.emergence and one.emerged:
             level = float(np.interp(one.emergence.step, one.steps, one.values))
-            ax.plot(one.emergence.step, level, "o", color=RED, ms=4.5, zorder=5)
+            ax.plot(one.emergence.step, level, "o", color=RED, ms=2.5, zorder=5)
     if first.chance is not None:
-        ax.axhline(first.chance, color=GREY, ls=":", lw=1)
-        where: dict[str, Any] = {
-            "transform": ax.get_yaxis_transform(),
-            "color": GREY,
-            "fontsize": 8,
-        }
-        ax.text(0.01, first.chance, "guessing", va="bottom", **where)
+        ax.axhline(first.chance, color=GREY, ls=":", lw=0.8)
+        ends.append((first.chance, "guessing", GREY))
     ax.set_xscale("symlog", linthresh=1, linscale=0.3)
     ax.set_xlim(left=0)
+    powers = [0, *(10**power for power in range(1, 10, 2))]
+    ax.set_xticks([step for step in powers if step <= ax.get_xlim()[1]])
+    ax.minorticks_off()
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set_xlabel("training step")
     ax.set_ylabel(first.metric)
     family = next((one.family for one in curves if one.family), None)
-    if family:
-        ax.plot([], [], "--", color=GREY, label=family)
-    ax.legend(loc="upper left", ncols=2)
+    subtitle(ax, "dots: emergence" + (f"; dashed: {family}" if family else ""))
+    name_ends(ax, ends)
     return ax
 
 
@@ -107,7 +108,8 @@ def emergence_against_size(result: AbilityResult, ax: "Axes | None" = None) -> "
     found = [one for one in _emerged(result, tasks) if one.parameters]
     if not found:
         return nothing(ax, "no task emerged in a model of known size")
-    for (task, shots), colour in zip(tasks, TASK_COLOURS, strict=False):
+    ends: list[tuple[float, str, str]] = []
+    for (task, shots), (colour, marker) in zip(tasks, TASK_STYLES, strict=False):
         for family in sorted({one.family for one in found}):
             mine = [o for o in found if (o.task, o.shots, o.family) == (task, shots, family)]
             mine.sort(key=lambda one: one.parameters or 0)
@@ -116,15 +118,17 @@ def emergence_against_size(result: AbilityResult, ax: "Axes | None" = None) -> "
             style: dict[str, Any] = {
                 "color": colour,
                 "mfc": "white" if family else colour,
-                "ms": 5,
-                "lw": 1.1,
+                "marker": marker,
+                "ms": 3,
+                "lw": 1,
             }
-            label = None if family else task
-            ax.plot(x, shares, "o--" if family else "o-", label=label, **style)
+            ax.plot(x, shares, "--" if family else "-", **style)
+            if shares and not family:
+                ends.append((shares[-1], task, colour))
             for place, one in zip(x, mine, strict=True):
                 if one.emergence and one.emergence.share_ci95:
-                    ends = [100 * end for end in one.emergence.share_ci95]
-                    ax.plot([place, place], ends, color=colour, lw=1, alpha=0.6)
+                    low_high = [100 * end for end in one.emergence.share_ci95]
+                    ax.plot([place, place], low_high, color=colour, lw=0.8, alpha=0.6)
     ax.set_xscale("log")
     ax.set_yscale("log")
     # Intervals that reach almost to step 0 would take most of a logarithmic axis.
@@ -133,7 +137,7 @@ def emergence_against_size(result: AbilityResult, ax: "Axes | None" = None) -> "
     ax.yaxis.set_major_formatter("{x:g}%")
     ax.set_xlabel("parameters")
     ax.set_ylabel("share of training")
-    if any(one.family for one in found):
-        ax.plot([], [], "o--", color=GREY, mfc="white", label=found[-1].family or "other family")
-    ax.legend(loc="upper left", ncols=2)
+    other = next((one.family for one in found if one.family), None)
+    subtitle(ax, "95% intervals" + (f"; open, dashed: {other}" if other else ""))
+    name_ends(ax, ends)
     return ax

@@ -10,12 +10,17 @@ from memtrace.evaluations.intervention.verdict import verdict
 from memtrace.report.figures import (
     BLUE,
     GREY,
+    HEIGHT,
     INK,
+    PAGE,
     RED,
     axes_for,
+    name_ends,
     new_figure,
     nothing,
+    step_axis,
     styled,
+    subtitle,
     write_heading,
 )
 
@@ -23,23 +28,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MEASURE = 0.2
+"""Height of a line of a measure in inches."""
+
 
 def figure(result: InterventionResult) -> "Figure":
     """Draw the differences at the end of training, bias and cost, by size of the model."""
     bias = [one for one in result.comparisons if one.kind == "bias" and is_shown(one)]
     cost = [one for one in result.comparisons if one.kind == "cost"]
     with styled():
-        height = 0.32 * max(len(bias), len(cost), 4) + (4.6 if bias else 1.4)
-        found = new_figure(12, height)
-        ratios = (height - 3.8, 3.2) if bias else (1,)
-        grid = found.add_gridspec(len(ratios), 2, height_ratios=ratios)
         shown = [("Bias", bias), ("Cost", cost)]
         shown = [(name, measures) for name, measures in shown if measures]
-        for column, (name, measures) in enumerate(shown):
-            place = grid[0, column] if len(shown) == 2 else grid[0, :]
-            differences(measures, found.add_subplot(place), f"{name}: intervened minus baseline")
+        heights = [MEASURE * len(measures) + 0.8 for _, measures in shown]
+        heights += [HEIGHT] if bias else []
+        found = new_figure(PAGE, sum(heights) + 0.6)
+        grid = found.add_gridspec(len(heights), 1, height_ratios=heights)
+        for row, (name, measures) in enumerate(shown):
+            title = f"{name}: intervened minus baseline"
+            differences(measures, found.add_subplot(grid[row]), title)
         if bias:
-            along_training(bias, found.add_subplot(grid[1, :]))
+            along_training(bias, found.add_subplot(grid[-1]))
         write_heading(found, verdict(result))
     return found
 
@@ -53,13 +61,14 @@ def differences(comparisons: Sequence[Comparison], ax: "Axes | None", title: str
     for i, one in enumerate(reversed(comparisons)):
         low, high = (100 * end for end in one.last.ci95)
         colour = RED if one.p_holm < 0.05 else BLUE
-        ax.plot([low, high], [i, i], color=GREY, lw=1.2)
-        ax.plot(100 * one.last.difference, i, "o", color=colour, ms=5)
+        ax.plot([low, high], [i, i], color=GREY, lw=1)
+        ax.plot(100 * one.last.difference, i, "o", color=colour, ms=3)
         names.append(f"{short_name(one)}, {model_name(one)} {run_name(one)}")
     ax.axvline(0, color=INK, lw=0.8)
-    ax.set_yticks(range(len(names)), names, fontsize=8.5)
+    ax.set_yticks(range(len(names)), names)
     ax.set_ylim(-0.7, len(names) - 0.3)
-    ax.set_xlabel("points (perplexity: log, in %), 95% interval")
+    ax.set_xlabel("points (perplexity: log, in %), 95% intervals")
+    subtitle(ax, "red: adjusted p below 5%")
     return ax
 
 
@@ -73,17 +82,15 @@ def along_training(comparisons: Sequence[Comparison], ax: "Axes | None" = None) 
     task = (gendered or tasks)[0]
     mine = [one for one in comparisons if one.task == task]
     ax.set_title(f"{task}: difference along training", loc="left", fontweight="bold")
-    colours = size_colours([one.parameters for one in mine])
+    colours, ends = size_colours([one.parameters for one in mine]), []
     for one, colour in zip(mine, colours, strict=True):
         style = "--" if one.run.endswith("long") else "-"
-        label = f"{model_name(one)} {run_name(one)}"
         steps = [pair.step for pair in one.pairs]
         change = [100 * pair.difference for pair in one.pairs]
-        ax.plot(steps, change, style, marker=".", color=colour, lw=1.3, label=label)
+        ax.plot(steps, change, style, marker=".", ms=3, color=colour, lw=1)
+        ends.append((change[-1], f"{model_name(one)} {run_name(one)}", colour))
     ax.axhline(0, color=INK, lw=0.8)
-    ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.set_xlabel("training step")
+    step_axis(ax)
     ax.set_ylabel("percentage points")
-    ax.legend(loc="upper left", ncols=5)
-    ax.margins(y=0.25)
+    name_ends(ax, ends)
     return ax

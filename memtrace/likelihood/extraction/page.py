@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from memtrace.likelihood.extraction.figures import CAPTIONS, FIGURES, single
+from memtrace.likelihood.extraction.descriptions import described
+from memtrace.likelihood.extraction.figures import CAPTIONS, shown, single
 from memtrace.likelihood.extraction.result import ExtractionResult, Share
 from memtrace.likelihood.extraction.text import printed
 from memtrace.likelihood.extraction.verdict import verdict
@@ -59,7 +60,7 @@ def extraction_page(fits: Sequence[ExtractionResult]) -> Page:
 def finding(
     fit: ExtractionResult,
     name: str = "checkpoint",
-    names: Sequence[str] = tuple(FIGURES),
+    names: Sequence[str] | None = None,
     *,
     charts: bool = True,
 ) -> Finding:
@@ -68,18 +69,18 @@ def finding(
     Args:
         fit: The result.
         name: Its place on the page.
-        names: Of the figures to show.
+        names: Of the figures to show; all that there are if left out.
         charts: Charts where they can be drawn; else pictures.
     """
     answer, rest = parted(verdict(fit))
-    figures = [_shown(fit, one, charts) for one in names if one != "samples" or _curves(fit)]
+    figures = [_shown(fit, one, charts) for one in (shown(fit) if names is None else names)]
     return Finding(
         name=name,
         label=fit.label,
         answer=answer,
         rest=rest,
         facts=_facts(fit),
-        figure=figures[0],
+        figure=figures[0] if figures else None,
         tested=TESTED,
         limits=[*LIMITS, *([f"{fit.caveat.capitalize()}."] if fit.caveat else [])],
         figures=figures[1:],
@@ -90,15 +91,15 @@ def finding(
 
 def head(fit: ExtractionResult) -> Finding:
     """Return what a notebook shows: the first figure alone."""
-    first = "samples" if _curves(fit) else "probabilities"
-    return finding(fit, names=(first,), charts=False)
+    return finding(fit, names=shown(fit)[:1], charts=False)
 
 
 def _shown(fit: ExtractionResult, name: str, charts: bool) -> Shown:
-    chart = sample_chart(fit) if charts and available() and name == "samples" else None
+    alive = charts and available() and name == "samples" and _curves(fit)
+    chart = sample_chart(fit) if alive else None
     caption = f"{CAPTIONS[name]} {LABELS}" if chart else CAPTIONS[name]
     image = None if chart else png(single(fit, name))
-    return Shown(TITLES[name], f"{CAPTIONS[name]} {verdict(fit)}", caption, image, chart)
+    return Shown(TITLES[name], described(fit, name), caption, image, chart)
 
 
 def _facts(fit: ExtractionResult) -> list[Fact]:

@@ -12,27 +12,31 @@ from memtrace.likelihood.order.verdict import verdict
 from memtrace.report.figures import (
     BLUE,
     GREY,
+    HEIGHT,
     INK,
+    PAGE,
     PALE,
     RED,
     axes_for,
+    keep_sources,
+    name_ends,
     new_figure,
     nothing,
     single_figure,
     styled,
+    subtitle,
     write_heading,
-    write_sources,
 )
-from memtrace.report.numbers import number
+from memtrace.report.numbers import count, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 12.0, 5.4
-"""Of the overview in inches."""
-CLOSE = 1.45
+CLOSE = 2.5
 """Factor of age between two ticks below which their labels touch."""
+TICKS = 6
+"""On an axis of checkpoints or ages, at most."""
 
 
 def effect_by_age(fit: OrderResult, ax: "Axes | None" = None) -> "Axes":
@@ -42,15 +46,12 @@ def effect_by_age(fit: OrderResult, ax: "Axes | None" = None) -> "Axes":
     if not curve.bins:
         return nothing(ax, curve.reason or "no exposed row")
     x, y, low, high = _steps(fit)
-    ax.fill_between(x, low, high, color=PALE, lw=0, alpha=0.7, label="95%, all ages at once")
-    ax.plot(x, y, color=BLUE, lw=1.8, label="mean difference")
-    none = "seen longest ago" if curve.relative else "unexposed"
+    ax.fill_between(x, low, high, color=PALE, lw=0, alpha=0.7)
+    ax.plot(x, y, color=BLUE, lw=1.4)
     ax.axhline(0, color=INK, lw=0.8)
-    ax.annotate(none, (1, 0), (4, 0), xycoords=ax.get_yaxis_transform(),
-                textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     _age_axis(ax, fit)
-    _room_above(ax)
-    ax.legend(loc="upper right")
+    subtitle(ax, "mean difference; band: 95%, all ages at once")
+    name_ends(ax, [(0.0, "seen longest\nago" if curve.relative else "unexposed", INK)])
     return ax
 
 
@@ -67,14 +68,15 @@ def what_exposure_adds(fit: OrderResult, ax: "Axes | None" = None) -> "Axes":
     ax.axvline(0, color=INK, lw=0.8)
     for place, one in enumerate(reversed(found.values())):
         low, high = one.interval()
-        ax.errorbar([one.nats], [place], xerr=[[one.nats - low], [high - one.nats]], fmt="o",
+        ax.errorbar([one.nats], [place], xerr=[[one.nats - low], [high - one.nats]], fmt="o", ms=4,
                     color=BLUE, ecolor=GREY)  # fmt: skip
-        ax.annotate(number(one.nats, 3), (one.nats, place), (0, 8), textcoords="offset points",
-                    ha="center", fontsize=8.5)  # fmt: skip
+        ax.annotate(number(one.nats, 3), (one.nats, place), (0, 6), textcoords="offset points",
+                    ha="center")  # fmt: skip
     ax.set_yticks(range(len(found)), list(found)[::-1])
     ax.set_ylim(-0.7, len(found) - 0.3)
     ax.margins(x=0.15)
-    ax.set_xlabel("nats a sequence, 95% (shaded: the margin of equivalence)")
+    ax.set_xlabel("nats a sequence, 95% intervals")
+    subtitle(ax, f"shaded: margin of {number(margin, 3)} nats")
     return ax
 
 
@@ -99,12 +101,12 @@ def overview(fit: OrderResult) -> "Figure":
     """Draw all figures that there are side by side under the verdict."""
     names = shown(fit)
     with styled():
-        figure = new_figure(WIDTH, HEIGHT)
+        figure = new_figure(PAGE, HEIGHT + 0.8)
         for place, name in enumerate(names):
             FIGURES[name](fit, figure.add_subplot(1, len(names), place + 1))
         heading = f"{fit.source.label or 'Order in likelihoods'}: {fit.rows:,} sequences"
         write_heading(figure, verdict(fit), heading)
-        write_sources(figure, fit.source.runs)
+        keep_sources(figure, fit.source.runs)
     return figure
 
 
@@ -114,56 +116,62 @@ def single(fit: OrderResult, name: str) -> "Figure":
 
 
 def curves(fits: Sequence[OrderResult]) -> "Figure":
-    """Draw the effect by age of several checkpoints in one axes, and what exposure adds by step."""
+    """Draw the effect by age of several checkpoints, and what exposure adds by checkpoint.
+
+    What no checkpoint has is left out.
+    """
+    found = ((_all_curves, with_curve(fits)), (_by_step, with_difference(fits)))
+    panels = [(draw, drawn) for draw, drawn in found if drawn]
     with styled():
-        figure = new_figure(WIDTH, HEIGHT)
-        _all_curves(figure.add_subplot(1, 2, 1), fits)
-        _by_step(figure.add_subplot(1, 2, 2), fits)
-        write_sources(figure, [source for fit in fits for source in fit.source.runs])
+        figure = new_figure(PAGE, HEIGHT + 0.3)
+        for place, (draw, drawn) in enumerate(panels):
+            draw(figure.add_subplot(1, len(panels), place + 1), drawn)
+        keep_sources(figure, [source for fit in fits for source in fit.source.runs])
     return figure
 
 
-def _all_curves(ax: "Axes", fits: Sequence[OrderResult]) -> None:
-    ax.set_title("Effect by time since exposure", fontweight="bold")
-    drawn = [fit for fit in fits if fit.recency.bins and not fit.recency.relative]
-    if not drawn:
-        nothing(ax, "no checkpoint has exposed and unexposed sequences")
-        return
-    from matplotlib import colormaps
+def with_curve(fits: Sequence[OrderResult]) -> list[OrderResult]:
+    """Return the checkpoints whose curve is measured against unexposed rows."""
+    return [fit for fit in fits if fit.recency.bins and not fit.recency.relative]
 
-    colours = colormaps["viridis"](np.linspace(0, 0.85, len(drawn)))
-    for fit, colour in zip(drawn, colours, strict=True):
-        x, y, low, high = _steps(fit)
-        if len(drawn) <= 4:
-            ax.fill_between(x, low, high, color=colour, lw=0, alpha=0.15)
-        ax.plot(x, y, color=colour, lw=1.6, label=_name(fit))
+
+def with_difference(fits: Sequence[OrderResult]) -> list[OrderResult]:
+    """Return the checkpoints that have exposed and unexposed rows."""
+    return [fit for fit in fits if not fit.difference.reason]
+
+
+def _all_curves(ax: "Axes", drawn: Sequence[OrderResult]) -> None:
+    ax.set_title("Effect by time since exposure", loc="left", fontweight="bold")
+    for fit in drawn[:-1]:
+        ax.plot(*_steps(fit)[:2], color=PALE, lw=1)
+    x, y, low, high = _steps(drawn[-1])
+    ax.fill_between(x, low, high, color=PALE, lw=0, alpha=0.5)
+    ax.plot(x, y, color=BLUE, lw=1.4)
     ax.axhline(0, color=INK, lw=0.8)
     widest = max(drawn, key=lambda fit: fit.recency.bins[-1].steps_ago[1])
     _age_axis(ax, widest)
-    _room_above(ax)
-    ax.legend(loc="upper right", ncols=1 + len(drawn) // 8, title="checkpoint")
+    earlier = f"; pale lines: {count(len(drawn) - 1, 'earlier checkpoint')}"
+    last = f"{_name(drawn[-1])}, with its 95% band"
+    subtitle(ax, f"dark line: {last}{earlier if len(drawn) > 1 else ''}")
 
 
-def _by_step(ax: "Axes", fits: Sequence[OrderResult]) -> None:
-    ax.set_title("Exposed minus unexposed, by checkpoint", fontweight="bold")
-    drawn = [fit for fit in fits if not fit.difference.reason]
-    if not drawn:
-        nothing(ax, "no checkpoint has exposed and unexposed sequences")
-        return
+def _by_step(ax: "Axes", drawn: Sequence[OrderResult]) -> None:
+    ax.set_title("Exposed minus unexposed, by checkpoint", loc="left", fontweight="bold")
     x = np.arange(len(drawn))
     y = np.array([fit.difference.nats for fit in drawn])
     ends = np.array([fit.difference.interval() for fit in drawn])
     failed = np.array([bool(fit.controls.failed) for fit in drawn])
-    for mask, colour, label in ((~failed, BLUE, "95%"), (failed, RED, "a negative control fails")):
+    for mask, colour in ((~failed, BLUE), (failed, RED)):
         if mask.any():
             error = np.abs(ends[mask] - y[mask, None]).T
-            ax.errorbar(x[mask], y[mask], error, fmt="o", color=colour, ecolor=GREY, label=label)
+            ax.errorbar(x[mask], y[mask], error, fmt="o", ms=3, color=colour, ecolor=GREY)
     ax.axhline(0, color=INK, lw=0.8)
-    every = max(1, len(drawn) // 12)
-    ax.set_xticks(x[::every], [_name(fit) for fit in drawn][::every])
-    ax.set_xlabel("checkpoint")
+    every = -(-len(drawn) // TICKS)
+    ax.set_xticks(x[::-every], [_name(fit) for fit in drawn][::-every])
+    ax.set_xlabel("checkpoint, training step")
     ax.set_ylabel("nats a sequence")
-    ax.legend(loc="best")
+    note = "; red: a negative control fails" if failed.any() else ""
+    subtitle(ax, f"95% intervals{note}")
 
 
 def _name(fit: OrderResult) -> str:
@@ -183,7 +191,7 @@ def _age_axis(ax: "Axes", fit: OrderResult) -> None:
     ages = [one.steps_ago for one in fit.recency.bins]
     ax.set_xscale("log", base=2)
     ticks = sorted({age for pair in ages for age in pair})
-    every = max(1, len(ticks) // 9)
+    every = max(1, -(-len(ticks) // TICKS))
     kept = ticks[::every]
     # The oldest age can lie close to the power of two before it.
     kept = [a for a, b in pairwise(kept) if (b + 1) / (a + 1) > CLOSE] + kept[-1:]
@@ -191,8 +199,3 @@ def _age_axis(ax: "Axes", fit: OrderResult) -> None:
     ax.minorticks_off()
     ax.set_xlabel(f"{fit.ages.unit}s since exposure")
     ax.set_ylabel("nats a sequence")
-
-
-def _room_above(ax: "Axes") -> None:
-    bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom, top + 0.3 * (top - bottom))

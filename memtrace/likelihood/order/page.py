@@ -1,28 +1,35 @@
 """The page of order in likelihoods, of one checkpoint or several."""
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
-from memtrace.likelihood.order.figures import CAPTIONS, curves, shown, single
+from memtrace.likelihood.order.charts import age_chart, curves_chart
+from memtrace.likelihood.order.descriptions import described
+from memtrace.likelihood.order.figures import (
+    CAPTIONS,
+    curves,
+    shown,
+    single,
+    with_curve,
+    with_difference,
+)
 from memtrace.likelihood.order.methods import METHODS
 from memtrace.likelihood.order.result import OrderResult
 from memtrace.likelihood.order.several import COLUMNS, LEGEND, table_rows
 from memtrace.likelihood.order.text import printed
 from memtrace.likelihood.order.verdict import age_text, verdict
-from memtrace.report.charts import available, data, specification
+from memtrace.report.charts import available
 from memtrace.report.figures import png
 from memtrace.report.numbers import count, interval, number, p_text
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
 
 QUESTION = "Does training order matter, in the likelihoods?"
+SEVERAL = "Effect by time since exposure, and by checkpoint"
 OF_SEVERAL = (
     "Mean log-likelihood of exposed sequences by age, less that of unexposed ones at equal "
-    "baseline, a line a checkpoint, named by its step at its end."
+    "baseline. The band holds the whole curve of the chosen checkpoint at once with 95% "
+    "confidence; pale lines are the others."
 )
-NAMED = 3.5
-"""Factor of age between two lines that carry their checkpoint."""
 TITLES = {"by-age": "Effect by time since exposure", "exposure": "Exposed minus unexposed"}
 TESTED = (
     "Whether exposed sequences are likelier than unexposed ones, whether order and likelihood go "
@@ -59,7 +66,7 @@ def finding(
         names: Of the figures to show; all that there are if left out.
         charts: Charts where they can be drawn; else pictures.
     """
-    figures = [_shown(fit, one, charts) for one in (names or shown(fit))]
+    figures = [_shown(fit, one, charts) for one in (shown(fit) if names is None else names)]
     answer, rest = parted(verdict(fit))
     return Finding(
         name=name,
@@ -82,10 +89,9 @@ def head(fit: OrderResult) -> Finding:
 
 
 def _shown(fit: OrderResult, name: str, charts: bool) -> Shown:
-    chart = age_chart([fit]) if charts and available() and name == "by-age" else None
-    alt = f"{CAPTIONS[name]} {verdict(fit)}"
+    chart = age_chart(fit) if charts and available() and name == "by-age" else None
     image = None if chart else png(single(fit, name))
-    return Shown(TITLES[name], alt, CAPTIONS[name], image, chart)
+    return Shown(TITLES[name], described(fit, name), CAPTIONS[name], image, chart)
 
 
 def _facts(fit: OrderResult) -> list[Fact]:
@@ -108,7 +114,6 @@ def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Findin
     rows = table_rows(fits)
     known = [place for place, fit in enumerate(fits) if not fit.difference.reason]
     chosen = findings[known[-1] if known else -1]
-    chart = age_chart(fits) if available() and _with_curve(fits) else None
     which = "of them" if chosen is findings[-1] else "with unexposed sequences"
     return Finding(
         name="all",
@@ -116,83 +121,21 @@ def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Findin
         answer=f"At the last {which}, {chosen.label}: {chosen.answer}",
         rest=chosen.rest,
         facts=chosen.facts,
-        figure=Shown(
-            "Effect by time since exposure, and by checkpoint",
-            f"Effect of exposure in nats by age at {len(fits)} checkpoints. {chosen.answer}",
-            OF_SEVERAL,
-            None if chart else png(curves(fits)),
-            chart,
-        ),
+        figure=_of_several(fits),
         tested=TESTED,
         limits=LIMITS,
         tables=[Table(LEGEND, COLUMNS, rows, [one.address for one in findings])],
     )
 
 
-def _with_curve(fits: Sequence[OrderResult]) -> list[OrderResult]:
-    """Return the checkpoints whose curve is measured against unexposed rows."""
-    return [fit for fit in fits if fit.recency.bins and not fit.recency.relative]
-
-
-def age_chart(fits: Sequence[OrderResult]) -> dict[str, Any]:
-    """Return the chart of the effect by age: the band of a single fit, lines of several."""
-    import altair
-
-    chosen = fits if len(fits) == 1 else _with_curve(fits)
-    curves = [_age_rows(fit) for fit in chosen]
-    _name_ends([curve[-1] for curve in curves if curve])
-    rows = [row for curve in curves for row in curve]
-    x = altair.X(
-        "age:Q",
-        title="steps since exposure",
-        scale=altair.Scale(type="log", base=2),
-        axis=altair.Axis(labelExpr="format(datum.value - 1, ',d')"),
-    )
-    y = altair.Y("nats:Q", title="nats a sequence")
-    told = [
-        altair.Tooltip("ages:N", title="since exposure"),
-        altair.Tooltip("nats:Q", format=".3g"),
-        altair.Tooltip("band:N", title="95%, all ages at once"),
-        altair.Tooltip("sequences:Q", format=","),
-    ]
-    base = altair.Chart(data(rows)).encode(x=x)
-    zero = altair.Chart(data([{"nats": 0.0}])).mark_rule(style="quiet").encode(y=y)
-    if len(chosen) == 1:
-        low = altair.Y("low:Q", title="nats a sequence")
-        band = base.mark_area(opacity=0.6, interpolate="linear").encode(y=low, y2="high:Q")
-        points = base.mark_line(point=altair.OverlayMarkDef(size=45)).encode(y=y, tooltip=told)
-        return specification(altair.layer(band, zero, points))
-    colour = altair.Color("step:Q", legend=None)
-    named = base.transform_filter("datum.name").mark_text(baseline="top", dy=6)
-    told = [altair.Tooltip("label:N", title="checkpoint"), *told]
-    lines = base.mark_line(point=altair.OverlayMarkDef(size=30)).encode(
-        y=y, color=colour, detail="label:N", tooltip=told
-    )
-    return specification(altair.layer(zero, lines, named.encode(y=y, text="name:N")))
-
-
-def _name_ends(ends: Sequence[dict[str, Any]]) -> None:
-    """Name lines at their ends by their checkpoint, the last one first, where there is room."""
-    left = math.inf
-    for row in reversed(ends):
-        if row["age"] * NAMED <= left:
-            left = row["age"]
-            row["name"] = f"{row['step']:,}"
-
-
-def _age_rows(fit: OrderResult) -> list[dict[str, Any]]:
-    """Return a row for each bin; ages count from 1, so that a log scale has room for the last."""
-    return [
-        {
-            "label": fit.source.label,
-            "step": fit.source.step or 0,
-            "age": ((one.steps_ago[0] + 1) * one.steps_ago[1]) ** 0.5,
-            "ages": age_text(one.steps_ago, fit.ages.unit),
-            "nats": one.nats,
-            "low": one.band95[0],
-            "high": one.band95[1],
-            "band": interval(one.band95, lambda end: number(end, 3)),
-            "sequences": one.n,
-        }
-        for one in fit.recency.bins
-    ]
+def _of_several(fits: Sequence[OrderResult]) -> Shown | None:
+    """Return the curves of all checkpoints: a slider chooses one, or a picture has the last."""
+    curved = with_curve(fits)
+    chart = curves_chart(curved) if available() and curved else None
+    if chart is None and not (curved or with_difference(fits)):
+        return None
+    told = f"{count(len(curved), 'curve')} of the effect by age, one a checkpoint."
+    last = f" {curved[-1].source.label}: {described(curved[-1], 'by-age')}" if curved else ""
+    image = None if chart else png(curves(fits))
+    caption = OF_SEVERAL if chart else CAPTIONS["by-age"]
+    return Shown(SEVERAL, told + last, caption, image, chart)

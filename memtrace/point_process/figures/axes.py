@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 FEWEST_STEPS = 5
+TICKS = 5
 GAP = 0.005
 """Share of the axis from which a range that was not scanned is shaded."""
 
@@ -47,7 +48,7 @@ def training_axis(ax: "Axes", fit: PoissonResult) -> None:
 
     events = fit.events
     ax.set_xlabel(axis_name(fit))
-    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(TICKS, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     start, stop = position(fit, np.array([0.0, events.n]))
     ax.set_xlim(start - 0.03 * (stop - start), stop + 0.03 * (stop - start))
@@ -55,10 +56,10 @@ def training_axis(ax: "Axes", fit: PoissonResult) -> None:
     for low, high in position(fit, events.missing[visible]):
         ax.axvspan(low, high, color=GREY, alpha=0.18, lw=0, zorder=0)
         where = ((low + high) / 2, 0.04)
-        style: dict[str, Any] = {"rotation": 90, "ha": "center", "fontsize": 8, "color": GREY}
+        style: dict[str, Any] = {"rotation": 90, "ha": "center", "color": GREY}
         ax.text(*where, "not scanned", transform=ax.get_xaxis_transform(), **style)
     for cut in fit.cuts:
         x = float(position(fit, np.array([cut.index]))[0])
         ax.axvline(x, color=RED, lw=0.9, ls=":", zorder=1)
-        style = {"rotation": 90, "ha": "right", "va": "bottom", "fontsize": 8, "color": RED}
+        style = {"rotation": 90, "ha": "right", "va": "bottom", "color": RED}
         ax.text(x, 0.02, cut.name, transform=ax.get_xaxis_transform(), **style)

@@ -18,11 +18,13 @@ from memtrace.point_process.figures.windows import fano_curve, hanging_rootogram
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.verdict import verdict
 from memtrace.report.figures import (
+    HEIGHT,
+    PAGE,
+    keep_sources,
     new_figure,
     single_figure,
     styled,
     write_heading,
-    write_sources,
 )
 from memtrace.report.numbers import count
 
@@ -41,9 +43,7 @@ FIGURES: dict[str, Draw] = {
     "texts": texts_by_copies,
     "control": exposed_and_unexposed,
 }
-WIDTH, ROW = 12.0, 4.8
-"""Of the overview, and of each of its rows, in inches."""
-COLUMNS = 4
+COLUMNS = 3
 """Of small multiples."""
 
 
@@ -67,7 +67,7 @@ def overview(fit: PoissonResult) -> "Figure":
     names = shown(fit)
     rows = -(-len(names) // 2)
     with styled():
-        figure = new_figure(WIDTH, ROW * rows + 1)
+        figure = new_figure(PAGE, HEIGHT * max(rows, 1) + 0.8)
         if names:
             grid = figure.add_gridspec(rows, 2)
             for i, name in enumerate(names):
@@ -75,7 +75,7 @@ def overview(fit: PoissonResult) -> "Figure":
                 place = grid[i // 2, :] if alone else grid[i // 2, i % 2]
                 FIGURES[name](fit, figure.add_subplot(place))
         write_heading(figure, verdict(fit), _heading(fit))
-        write_sources(figure, [fit.events.source])
+        keep_sources(figure, [fit.events.source])
     return figure
 
 
@@ -98,16 +98,16 @@ def small_multiples(fits: Sequence[PoissonResult]) -> "Figure":
         left_out = count(len(fits) - len(drawn), "fit")
         title += f" ({left_out} of fewer than {FEWEST_DRAWN} events left out)"
     with styled():
-        figure = new_figure(3.2 * columns, 2.5 * rows + 0.8)
+        figure = new_figure(PAGE, 1.7 * rows + 0.5)
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for ax in axes.flat[len(drawn) :]:
             ax.set_axis_off()
         tops = [relative_rate(fit, ax) for fit, ax in zip(drawn, axes.flat, strict=False)]
         # The widest interval must not flatten all others: it may leave its panel.
         axes[0, 0].set_ylim(0, 1.35 * max([1.5, *tops]))
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-        figure.supylabel("rate / mean rate", fontsize=9.5)
-        write_sources(figure, [fit.events.source for fit in fits])
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        figure.supylabel("rate / mean rate")
+        keep_sources(figure, [fit.events.source for fit in fits])
     return figure
 
 

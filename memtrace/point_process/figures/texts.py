@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 
 from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
-from memtrace.report.figures import BLUE, GREY, axes_for, nothing
+from memtrace.report.figures import BLUE, GREY, axes_for, nothing, subtitle
 from memtrace.report.numbers import count, percent
 from memtrace.texts.exposure import CLASSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+NARROW = 36
+"""Characters of a line below the title: names take room at the left."""
 Share = tuple[str, int, int]
 """A name, memorized texts, and all texts."""
 
@@ -29,7 +31,7 @@ def texts_by_copies(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     note = f"{rows} {count(rates.event_texts, 'text')}"
     if rates.event_texts:
         note += f"; the largest has {percent(rates.largest_share)} of the rows"
-    ax.text(0.97, 0.03, note, transform=ax.transAxes, ha="right", fontsize=8.5)
+    subtitle(ax, note, NARROW)
     return ax
 
 
@@ -48,6 +50,8 @@ def exposed_and_unexposed(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes
 
 def _draw(ax: "Axes", shares: Sequence[Share]) -> None:
     """Draw one share below the other."""
+    from matplotlib.ticker import MaxNLocator
+
     places = range(len(shares) - 1, -1, -1)
     for place, (_, events, texts) in zip(places, shares, strict=True):
         if not texts:
@@ -55,10 +59,11 @@ def _draw(ax: "Axes", shares: Sequence[Share]) -> None:
         share = events / texts
         low, high = map(float, binomial_interval(events, texts))
         ends = [[share - low], [high - share]]
-        ax.errorbar([share], [place], xerr=ends, fmt="o", color=BLUE, ecolor=GREY)
+        ax.errorbar([share], [place], xerr=ends, fmt="o", ms=4, color=BLUE, ecolor=GREY)
     labels = [f"{name}\n{events:,} of {texts:,}" for name, events, texts in shares]
     ax.set_yticks(list(places), labels)
     ax.set_ylim(-0.8, len(shares) - 0.2)
     ax.set_xlim(left=0)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.xaxis.set_major_formatter(lambda value, _: percent(value))
-    ax.set_xlabel("share of texts that are memorized, 95% intervals")
+    ax.set_xlabel("share of texts memorized, 95% intervals")

@@ -14,10 +14,20 @@ from memtrace.point_process.diagnostics.uniformity import deviations
 from memtrace.point_process.figures.axes import position, training_axis
 from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
-from memtrace.point_process.verdict import drift_text
 from memtrace.point_process.windows import Windows
-from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_for, nothing
-from memtrace.report.numbers import number, p_text, percent
+from memtrace.report.figures import (
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    RED,
+    Ends,
+    axes_for,
+    name_ends,
+    nothing,
+    subtitle,
+)
+from memtrace.report.numbers import count, number, p_text, percent
 from memtrace.types import FloatArray, Int64Array
 
 if TYPE_CHECKING:
@@ -89,19 +99,29 @@ def rate_over_training(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     parts, window = rate_in_parts(fit), fit.window
     x, rate = parts.x, parts.rate
     error = np.nan_to_num(np.maximum([rate - parts.low, parts.high - rate], 0.0))
-    how = "copies counted each" if fit.has_copies else "exact 95% intervals"
-    ax.errorbar(x, rate, error, fmt="none", ecolor=GREY, elinewidth=1)
-    ax.plot(x, rate, "o", color=INK, ms=4, label=f"{len(rate)} equal parts, {how}")
-    ax.axhline(fit.rate_per_window, color=GREY, ls="--", lw=1, label="constant rate")
+    if not fit.has_copies:
+        ax.errorbar(x, rate, error, fmt="none", ecolor=GREY, elinewidth=0.8)
+    ax.plot(x, rate, "o", color=INK, ms=2.5)
+    ax.axhline(fit.rate_per_window, color=GREY, ls="--", lw=0.8)
+    ends: Ends = [(fit.rate_per_window, "mean", GREY)]
     if not fit.trend.reason:
-        _fitted_curves(ax, fit)
-    # Room for the legend above the highest interval.
+        ends = [*ends, *_fitted_curves(ax, fit)]
     bottom, top = float((rate - error[0]).min()), float((rate + error[1]).max())
-    ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.5 * (top - bottom))
+    room = 0.06 * (top - bottom) or max(top, 1.0)
+    ax.set_ylim(max(bottom - room, -0.03 * top) if bottom < top else 0, top + room)
     training_axis(ax, fit)
     ax.set_ylabel(f"memorized per {window:,} sequences")
-    ax.legend(loc="upper left")
+    subtitle(ax, _of_parts(fit, len(rate)))
+    name_ends(ax, ends)
     return ax
+
+
+def _of_parts(fit: PoissonResult, parts: int) -> str:
+    """Say what the points are, and what the band is."""
+    if fit.has_copies:
+        return f"{parts} parts, copies counted each: no intervals"
+    band = "; band: spline" if len(fit.spline.u) and not fit.trend.reason else ""
+    return f"{parts} parts, exact 95% intervals{band}"
 
 
 def cumulative_deviation(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
@@ -111,7 +131,7 @@ def cumulative_deviation(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes"
     orders stay inside it everywhere.
     """
     spread, events = fit.uniformity, fit.events
-    ax = axes_for(ax, "Cumulative count against an even spread")
+    ax = axes_for(ax, "Cumulative count, less an even spread")
     if spread.reason:
         return nothing(ax, spread.reason)
     before, after = deviations(events.ranks, events.exposure)
@@ -126,13 +146,12 @@ def cumulative_deviation(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes"
     ax.plot([ends[0], *x, ends[1]], [0.0, *y, 0.0], color=BLUE, lw=1.1)
     ax.axhline(0, color=INK, lw=0.8)
     largest = int(np.abs(y).argmax())
-    ax.plot(x[largest], y[largest], "o", color=RED, ms=5)
-    note = f"KS distance {percent(spread.ks)} of the events (band: 95% of random orders)"
-    ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5)
-    span = 1.35 * max(bound, np.abs(y).max())
+    ax.plot(x[largest], y[largest], "o", color=RED, ms=3.5)
+    subtitle(ax, f"KS distance {percent(spread.ks)}; band: 95% of random orders")
+    span = 1.1 * max(bound, np.abs(y).max())
     ax.set_ylim(-span, span)
     training_axis(ax, fit)
-    ax.set_ylabel("events ahead (% of all events)")
+    ax.set_ylabel("events ahead, % of all events")
     return ax
 
 
@@ -142,14 +161,16 @@ def relative_rate(fit: PoissonResult, ax: "Axes") -> float:
     Returns:
         The highest of the tenths.
     """
-    ax.set_title(fit.events.label or "fit", loc="left", fontsize=9)
+    ax.set_title(fit.events.label or "fit", loc="left")
     events, mean = fit.events, fit.events.fraction
     tenths = events.windows(-(-events.n // 10))
     x = position(fit, tenths.start + events.n / 20)
     rate = tenths.counts / tenths.exposures / mean
     low, high = (end / mean for end in _ends(fit, tenths))
     error = np.nan_to_num(np.maximum([rate - low, high - rate], 0.0))
-    ax.errorbar(x, rate, error, fmt="o", color=INK, ecolor=GREY, ms=3, elinewidth=1)
+    ax.plot(x, rate, "o", color=INK, ms=2.5)
+    if not fit.has_copies:
+        ax.errorbar(x, rate, error, fmt="none", ecolor=GREY, elinewidth=0.8)
     curve = fit.spline
     if len(curve.u):
         u = position(fit, curve.u * events.n)
@@ -158,8 +179,7 @@ def relative_rate(fit: PoissonResult, ax: "Axes") -> float:
         ax.plot(u, curve.rate / mean, color=BLUE, lw=1.4)
     ax.axhline(1, color=GREY, ls="--", lw=1)
     training_axis(ax, fit)
-    ax.xaxis.label.set_fontsize(8)
-    ax.tick_params(labelsize=8, labelleft=True)
+    ax.tick_params(labelleft=True)
     return float(rate.max())
 
 
@@ -169,7 +189,7 @@ def residuals(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     A residual is standard normal if the model holds; the dashed lines bound all of them in 95% of
     cases.
     """
-    ax = axes_for(ax, f"What the best model ({fit.best.name}) leaves")
+    ax = axes_for(ax, f"What the best model leaves: {fit.best.name}")
     if fit.trend.reason:
         return nothing(ax, fit.trend.reason)
     events = fit.events
@@ -178,37 +198,39 @@ def residuals(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     z = count_residuals(events, fit.best, length, r)
     x = position(fit, events.windows(length).start + length / 2)
     bound = float(stats.norm.isf(0.025 / len(z)))
-    ax.vlines(x, 0, z, color=PALE, lw=1)
+    ax.vlines(x, 0, z, color=PALE, lw=0.6)
     outside = np.abs(z) > bound
-    ax.scatter(x, z, 9, color=np.where(outside, RED, BLUE).tolist())
+    ax.scatter(x, z, 4, color=np.where(outside, RED, BLUE).tolist())
     ax.axhline(0, color=INK, lw=0.8)
     for side in (-bound, bound):
         ax.axhline(side, color=GREY, lw=1, ls="--")
-    span = 1.55 * max(bound, float(np.abs(z).max()))
+    span = 1.1 * max(bound, float(np.abs(z).max()))
     ax.set_ylim(-span, span)
     left = fit.checks.rescaling
     note = left.reason and f"gaps rescaled by it: undefined, {left.reason}"
     note = note or (
-        f"gaps rescaled by it: KS distance {number(left.ks, 3)} ({p_text(left.p_value)})\n"
-        f"correlation of neighbours {number(left.autocorrelation, 2)} "
+        f"rescaled gaps: KS distance {number(left.ks, 2)} ({p_text(left.p_value)})\n"
+        f"of neighbours: correlation {number(left.autocorrelation, 2)} "
         f"({p_text(left.autocorrelation_p_value)})"
     )
-    ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5)
+    subtitle(ax, note)
     training_axis(ax, fit)
-    ax.set_ylabel(f"normal score, {len(z)} parts")
+    ax.set_ylabel(f"normal score, {count(len(z), 'part')}")
     return ax
 
 
-def _fitted_curves(ax: "Axes", fit: PoissonResult) -> None:
+def _fitted_curves(ax: "Axes", fit: PoissonResult) -> Ends:
+    """Draw the spline and the log-linear fit; return where they end."""
     curve, u = fit.spline, np.linspace(0, 1, 200)
+    ends: list[tuple[float, str, str]] = []
     if len(curve.u):
         x = position(fit, curve.u * fit.events.n)
-        label = "spline"
         if not fit.has_copies:
             band = (curve.low * fit.window, curve.high * fit.window)
             ax.fill_between(x, *band, color=PALE, lw=0, alpha=0.7)
-            label = "spline, simultaneous band"
-        ax.plot(x, curve.rate * fit.window, color=BLUE, lw=1.8, label=label)
+        ax.plot(x, curve.rate * fit.window, color=BLUE, lw=1.4)
+        ends.append((float(curve.rate[-1]) * fit.window, "spline", BLUE))
     rate = fit.trend.density(u) / fit.events.n * fit.window
     x = position(fit, u * fit.events.n)
-    ax.plot(x, rate, color=RED, lw=1.2, label=f"log-linear: {drift_text(fit)}")
+    ax.plot(x, rate, color=RED, lw=1)
+    return [*ends, (float(rate[-1]), "log-linear", RED)]

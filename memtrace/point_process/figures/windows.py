@@ -10,7 +10,19 @@ from scipy import stats
 
 from memtrace.point_process.diagnostics.window_counts import global_envelope, qq_points
 from memtrace.point_process.result import PoissonResult
-from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_below, axes_for, nothing
+from memtrace.report.figures import (
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    RED,
+    axes_below,
+    axes_for,
+    name_ends,
+    nothing,
+    subtitle,
+)
+from memtrace.report.numbers import percent
 from memtrace.types import Int64Array
 
 if TYPE_CHECKING:
@@ -24,26 +36,25 @@ def qq_window_counts(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     This is the construction of the Pythia paper, with the envelope that holds the whole plot in 95%
     of random orders. It does not change if the windows are permuted.
     """
-    ax = axes_for(ax, f"Counts in windows of {fit.window:,}: Q-Q against Poisson")
+    ax = axes_for(ax, f"Windows of {fit.window:,}: Q-Q against Poisson")
     if not fit.events.n_events:
         return nothing(ax, "no events")
     quantile, count, windows = qq_points(fit.windows.counts).T
-    area = 8 + 260 * windows / windows.max()
-    on = quantile == count
-    for where, colour in ((on, BLUE), (~on, RED)):
-        ax.scatter(quantile[where], count[where], area[where], color=colour, alpha=0.85, lw=0)
+    area = 3 + 60 * windows / windows.max()
+    outside = np.zeros(len(count), bool)
     if fit.dispersion.reason is None:
-        low, high = _bounds(fit, np.unique(quantile))
-        ax.fill_between(np.unique(quantile), low, high, color=PALE, lw=0, alpha=0.6, zorder=0)
+        at, place = np.unique(quantile, return_inverse=True)
+        low, high = _bounds(fit, at)
+        outside = (count < low[place]) | (count > high[place])
+        ax.fill_between(at, low, high, color=PALE, lw=0, alpha=0.6, zorder=0)
+    for where, colour in ((~outside, BLUE), (outside, RED)):
+        ax.scatter(quantile[where], count[where], area[where], color=colour, alpha=0.85, lw=0)
     ends = (min(quantile.min(), count.min()), max(quantile.max(), count.max()))
     ax.axline((ends[0], ends[0]), slope=1, color=GREY, ls="--", lw=1, zorder=0)
-    off = windows[~on].sum() / windows.sum()
-    note = (
-        f"area: number of windows\n{off:.1%} of windows off the line (red)\n"
-        "sorted: it cannot see in which order the windows came,\n"
-        "only how uneven they are (band: 95% of random orders)"
-    )
-    ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=8.5, color=INK)
+    off = windows[quantile != count].sum() / windows.sum()
+    band = "" if fit.dispersion.reason else "; band: 95% of random orders"
+    red = "; red: outside" if outside.any() else ""
+    subtitle(ax, f"sorted: blind to order; {percent(off, 2)} off the line{band}{red}")
     _whole_ticks(ax.xaxis, ax.yaxis)
     ax.set_xlabel("Poisson quantile")
     ax.set_ylabel("events in the window")
@@ -56,19 +67,19 @@ def hanging_rootogram(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     A second axes below it enlarges the feet of the bars; 95% of random orders stay in its band
     everywhere. An `ax` that is not part of a grid gets the upper half only.
     """
-    ax = axes_for(ax, f"Counts in windows of {fit.window:,}: hanging rootogram")
+    ax = axes_for(ax, f"Windows of {fit.window:,}: hanging rootogram")
     root = fit.rootogram
     if root is None:
         return nothing(ax, fit.dispersion.reason or "no events")
     x, width = (root.edges[:-1] + root.edges[1:] - 1) / 2, 0.8 * float(np.diff(root.edges)[0])
     top = np.sqrt(root.expected)
-    ax.bar(x, -np.sqrt(root.observed), width, top, color=PALE, label="observed, hanging")
-    ax.plot(x, top, "o-", color=BLUE, ms=3, lw=1.2, label="expected in random order")
+    ax.bar(x, -np.sqrt(root.observed), width, top, color=PALE)
+    ax.plot(x, top, "o-", color=BLUE, ms=2, lw=1)
     ax.axhline(0, color=INK, lw=0.8)
     ax.set_ylim(top=1.1 * float(top.max()))
     _whole_ticks(ax.xaxis)
     ax.set_ylabel("√ windows")
-    ax.legend(loc="upper right")
+    subtitle(ax, "bars: observed; line: expected in random order; band: 95% of random orders")
     if (feet := axes_below(ax)) is None:
         ax.set_xlabel("events in the window")
         return ax
@@ -76,8 +87,9 @@ def hanging_rootogram(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     outside = np.abs(root.hanging) > root.band95
     feet.bar(x, root.hanging, width, color=np.where(outside, RED, BLUE).tolist())
     feet.axhline(0, color=INK, lw=0.8)
-    feet.set_ylabel("√ observed\nless √ expected")
-    feet.set_xlabel("events in the window (band: 95% of random orders stay inside)")
+    feet.set_ylabel("√ observed\n- √ expected")
+    _whole_ticks(feet.xaxis)
+    feet.set_xlabel("events in the window")
     return ax
 
 
@@ -94,16 +106,17 @@ def fano_curve(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
         return nothing(ax, "too few windows or no events")
     x = curve.length[seen] / fit.unit
     ax.fill_between(x, curve.low[seen], curve.high[seen], color=PALE, lw=0, alpha=0.6)
-    ax.plot(x, curve.fano[seen], "o-", color=BLUE, ms=4, label="Fano factor")
-    ax.plot(x, curve.allan[seen], "s:", color=GREY, ms=3, label="Allan factor")
-    ax.axhline(curve.expected, color=INK, lw=0.8, ls="--", label="random order, 1 - p")
+    fano, allan = curve.fano[seen], curve.allan[seen]
+    ax.plot(x, fano, "o-", color=BLUE, ms=2.5, lw=1)
+    ax.plot(x, allan, "s:", color=GREY, ms=2, lw=1)
+    ax.axhline(curve.expected, color=INK, lw=0.8, ls="--")
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_xlabel("length of the window " + _unit_text(fit))
+    ax.set_xlabel("length of the window, " + _unit_text(fit))
     ax.set_ylabel("variance / mean")
-    ax.legend(loc="upper left")
-    bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom, top + 0.35 * (top - bottom))
+    subtitle(ax, "band: 95% of random orders at every length")
+    ends = [(fano[-1], "Fano", BLUE), (allan[-1], "Allan", GREY), (curve.expected, "1 - p", INK)]
+    name_ends(ax, [end for end in ends if np.isfinite(end[0])])
     return ax
 
 
@@ -121,9 +134,9 @@ def _whole_ticks(*axes: "Axis") -> None:
     from matplotlib.ticker import MaxNLocator
 
     for axis in axes:
-        axis.set_major_locator(MaxNLocator("auto", integer=True))
+        axis.set_major_locator(MaxNLocator(6, integer=True))
 
 
 def _unit_text(fit: PoissonResult) -> str:
-    unit = "an optimizer step" if fit.events.sequences_per_step else "the window"
-    return f"(in units of {unit}: {fit.unit:,} sequences)"
+    unit = "steps" if fit.events.sequences_per_step else "windows"
+    return f"{unit} of {fit.unit:,} sequences"

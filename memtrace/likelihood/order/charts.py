@@ -1,0 +1,95 @@
+"""Charts of order in likelihoods that readers can ask: the effect of exposure by age."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from memtrace.likelihood.order.result import OrderResult
+from memtrace.likelihood.order.verdict import age_text
+from memtrace.report.charts import data, specification
+from memtrace.report.numbers import interval, number
+
+if TYPE_CHECKING:
+    import altair
+
+
+def age_chart(fit: OrderResult) -> dict[str, Any]:
+    """Return the chart of the effect by age with its simultaneous band."""
+    import altair
+
+    base = altair.Chart(data(_rows(fit, 0)))
+    return specification(altair.layer(*_layers(base, fit.ages.unit)))
+
+
+def curves_chart(fits: Sequence[OrderResult]) -> dict[str, Any]:
+    """Return the chart of several checkpoints; a slider chooses the one that has its band."""
+    import altair
+
+    rows = [row for place, fit in enumerate(fits) for row in _rows(fit, place + 1)]
+    names = [{"place": place + 1, "label": fit.source.label} for place, fit in enumerate(fits)]
+    slider = altair.binding_range(min=1, max=len(fits), step=1, name="Checkpoint, in order: ")
+    choice = altair.param(name="chosen", value=len(fits), bind=slider)
+    every = altair.Chart(data(rows))
+    others = every.mark_line(style="faint").encode(
+        x=_age(fits[0].ages.unit), y=_effect("nats"), detail="place:N"
+    )
+    name = (
+        altair.Chart(data(names))
+        .transform_filter("datum.place == chosen")
+        .mark_text(align="left", fontWeight="bold")
+        .encode(x=altair.value(0), y=altair.value(-12), text="label:N")
+    )
+    layers = _layers(every.transform_filter("datum.place == chosen"), fits[0].ages.unit)
+    return specification(altair.layer(others, *layers, name).add_params(choice))
+
+
+def _layers(base: "altair.Chart", unit: str) -> "list[Any]":
+    """Return a band, the line at 0 and a curve that tells its numbers under the pointer."""
+    import altair
+
+    told = [
+        altair.Tooltip("label:N", title="checkpoint"),
+        altair.Tooltip("ages:N", title="since exposure"),
+        altair.Tooltip("nats:Q", format=".3g"),
+        altair.Tooltip("band:N", title="95%, all ages at once"),
+        altair.Tooltip("sequences:Q", format=","),
+    ]
+    zero = altair.Chart(data([{"nats": 0.0}])).mark_rule(style="quiet").encode(y=_effect("nats"))
+    band = base.mark_area(opacity=0.6, interpolate="linear")
+    line = base.mark_line(point=altair.OverlayMarkDef(size=45))
+    return [
+        band.encode(x=_age(unit), y=_effect("low"), y2="high:Q"),
+        zero,
+        line.encode(x=_age(unit), y=_effect("nats"), tooltip=told),
+    ]
+
+
+def _age(unit: str) -> "altair.X":
+    import altair
+
+    axis = altair.Axis(labelExpr="format(datum.value - 1, ',d')")
+    scale = altair.Scale(type="log", base=2)
+    return altair.X("age:Q", title=f"{unit}s since exposure", scale=scale, axis=axis)
+
+
+def _effect(field: str) -> "altair.Y":
+    import altair
+
+    return altair.Y(f"{field}:Q", title="nats a sequence")
+
+
+def _rows(fit: OrderResult, place: int) -> list[dict[str, Any]]:
+    """Return a row for each bin; ages count from 1, so that a log scale has room for the last."""
+    return [
+        {
+            "place": place,
+            "label": fit.source.label,
+            "age": ((one.steps_ago[0] + 1) * one.steps_ago[1]) ** 0.5,
+            "ages": age_text(one.steps_ago, fit.ages.unit),
+            "nats": one.nats,
+            "low": one.band95[0],
+            "high": one.band95[1],
+            "band": interval(one.band95, lambda end: number(end, 3)),
+            "sequences": one.n,
+        }
+        for one in fit.recency.bins
+    ]
