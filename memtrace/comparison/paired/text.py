@@ -1,0 +1,127 @@
+"""Pairs of models as they are printed."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from memtrace.comparison.paired.document import ONE_CHECKPOINT
+from memtrace.comparison.paired.mean_difference import MeanDifference
+from memtrace.comparison.paired.result import PairedModels, PairedStep
+from memtrace.comparison.paired.shares import PairedShares
+from memtrace.report.numbers import DASH, count, interval, number, p_text, p_value, percent, ratio
+from memtrace.report.text import columns, named_values
+from memtrace.texts.exposure import CLASSES
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Blocks = list[tuple[str, "RenderableType"]]
+CLASS_NAMES = dict(zip(CLASSES, ("exposed", "copy exposed", "unexposed"), strict=True))
+MOST_STEPS = 12
+"""Checkpoints printed; the JSON has all."""
+WIDTH = 32
+COLUMNS = ("of", "both", "baseline only", "model only", "difference", "95%", "McNemar p")
+
+
+def paired_blocks(found: Sequence[PairedModels]) -> Blocks:
+    """Return a heading and a table for each pair, and what else is known of it."""
+    blocks: Blocks = []
+    for one in found:
+        title = f"{one.model} against its baseline {one.baseline}"
+        blocks.append((f"{title}: {one.unit}s memorized", _table(one)))
+        blocks.append((f"{title}: over training and in likelihoods", _rest(one)))
+    return blocks
+
+
+def paired_sentence(one: PairedModels) -> str:
+    """Say whether the model memorizes more or less than its baseline, of exposed texts."""
+    table = one.last.shares["exposed"]
+    where = f"at step {one.last.step:,}"
+    if not table.texts:
+        return f"{one.model} and {one.baseline} were asked for no common exposed {one.unit} {where}"
+    shares = f"{percent(table.model_share)} against {percent(table.baseline_share)}"
+    ends = f"{points(table.difference)}, 95% {interval(table.difference_ci95, points)}"
+    said = f"of {count(table.texts, one.unit)}, {where}: {shares} ({ends}; {p_text(table.p_value)})"
+    if table.p_value >= 0.05:
+        return f"No difference was found between {one.model} and its baseline {one.baseline} {said}"
+    more = "more" if table.difference > 0 else "less"
+    return f"{one.model} memorized {more} than its baseline {one.baseline} {said}"
+
+
+def points(difference: float) -> str:
+    """Return a difference of shares in percentage points, with its sign."""
+    if math.isnan(difference):
+        return DASH
+    text = number(100 * difference, 3)
+    return f"{'+' if difference > 0 and text[0].isdigit() else ''}{text} points"
+
+
+def _table(one: PairedModels) -> "RenderableType":
+    every = max(1, math.ceil(len(one.steps) / MOST_STEPS))
+    rows = [
+        (f"{step.step:,}", CLASS_NAMES[name], *_cells(step.shares[name]))
+        for step in one.steps[::-1][::every][::-1]
+        for name in CLASSES
+        if step.shares[name].texts
+    ]
+    return columns(("step", f"{one.unit}s", *COLUMNS), rows, left=2)
+
+
+def _cells(table: PairedShares) -> tuple[str, ...]:
+    counts = (table.texts, table.both, table.baseline_only, table.model_only)
+    ends = interval(table.difference_ci95, points).replace(" points to", " to")
+    return (
+        *(f"{n:,}" for n in counts),
+        points(table.difference).removesuffix(" points"),
+        ends,
+        p_value(table.p_value),
+    )
+
+
+def _rest(one: PairedModels) -> "RenderableType":
+    rows = [("hazard of emergence", _hazard(one)), *_first(one)]
+    rows += _likelihoods(one.last)
+    return named_values(rows, WIDTH)
+
+
+def _hazard(one: PairedModels) -> str:
+    found = one.hazard_ratio
+    if found is None or found.reason:
+        return f"not known: {ONE_CHECKPOINT if found is None else found.reason}"
+    ends = interval(found.ci95, ratio)
+    return f"x {ratio(found.ratio)}  95% {ends}  {p_text(found.p_value)}"
+
+
+def _first(one: PairedModels) -> list[tuple[str, str]]:
+    found = one.hazard_ratio
+    if found is None or not sum(found.first):
+        return []
+    said = f"{found.first[1]:,} of {count(sum(found.first), one.unit)}"
+    return [("emerged in the model first", f"{said}  {p_text(found.first_p_value)}")]
+
+
+def _likelihoods(step: PairedStep) -> list[tuple[str, str]]:
+    found = step.likelihoods
+    name = "log-likelihood, step"
+    if found.reason:
+        return [(f"{name} {step.step:,}", f"not known: {found.reason}")]
+    kept = {CLASS_NAMES[key]: one for key, one in found.by_class.items() if one.texts}
+    rows = [(f"{name} {step.step:,}, {key}", _nats(one)) for key, one in kept.items()]
+    exposed, unexposed = found.by_class["exposed"], found.by_class["unexposed"]
+    nats, ends = exposed.minus(unexposed)
+    if not math.isnan(nats):
+        rows.append(
+            ("exposed minus unexposed", f"{signed(nats)} nats  95% {interval(ends, signed)}")
+        )
+    return rows
+
+
+def _nats(one: MeanDifference) -> str:
+    texts = count(one.texts, "text")
+    return f"{signed(one.mean)} nats  95% {interval(one.ci95, signed)}  of {texts}"
+
+
+def signed(value: float) -> str:
+    """Return a number with its sign."""
+    text = number(value, 3)
+    return f"+{text}" if value > 0 and text[0].isdigit() else text
