@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from memtrace.comparison import compare
+from memtrace.comparison.corpora import gather
 from memtrace.comparison.deduplication.compared import compare_twins
 from memtrace.comparison.deduplication.copies import BOUNDS, seen_by_copies
 from memtrace.comparison.deduplication.matched import matched_shares
@@ -137,7 +139,8 @@ def suite(tmp_path, monkeypatch):
 
 def test_twins_of_runs(suite):
     order, again, runs = suite
-    (found,) = compare_twins(load_runs(runs))
+    loaded = load_runs(runs)
+    (found,) = compare_twins(loaded, gather(loaded).hashes)
     assert (found.standard, found.deduplicated) == ("demo/m", "demo/m-deduped")
     assert [one.step for one in found.steps] == [4, 8]
     last = found.last
@@ -159,8 +162,8 @@ def test_twins_of_runs(suite):
 def test_what_is_not_known_of_twins_has_a_reason(suite, tmp_path):
     _, _, runs = suite
     (tmp_path / "m-deduped.npy").unlink()
-    (found,) = compare_twins(load_runs(runs))
+    (found,) = compare(runs).deduplication
     assert found.last.matched == {}
     assert found.last.total is None
-    assert "that of demo/m-deduped step 4 cannot be read" in found.last.matched_reason
+    assert "demo/m-deduped step" in found.last.matched_reason
     assert "copies in the corpus of demo/m-deduped" in found.last.reason

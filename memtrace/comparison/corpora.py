@@ -1,6 +1,6 @@
 """Runs gathered by corpus: each gathering has its own runs, and what others say of its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -8,6 +8,7 @@ from memtrace.comparison.masks import MaskedRows
 from memtrace.comparison.projection import HashedCorpus, projected
 from memtrace.comparison.runs import ComparedRun
 from memtrace.errors import CorpusError, FitError
+from memtrace.runs.memorized import Hashes
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,8 @@ class Gathered:
     gatherings: tuple[Gathering, ...]
     unmatched: str | None
     """Why runs of different corpora do not meet; None where they do, or there is one corpus."""
+    hashes: Mapping[str, Hashes]
+    """By corpus, the hash of the text of each row; empty where not needed or not known."""
 
 
 def gather(runs: Sequence[ComparedRun]) -> Gathered:
@@ -58,7 +61,8 @@ def gather(runs: Sequence[ComparedRun]) -> Gathered:
         first = runs[own[0]]
         masks = MaskedRows.of(events, [runs[place].exposed_rows for place in own], first.units)
         found.append(Gathering(tuple(own), tuple(chain.from_iterable(others)), masks))
-    return Gathered(tuple(found), unmatched)
+    known = {} if hashed is None else zip(corpora, (one.hashes for one in hashed), strict=True)
+    return Gathered(tuple(found), unmatched, dict(known))
 
 
 def _hashed(

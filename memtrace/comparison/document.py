@@ -6,8 +6,11 @@ from typing import Any
 from memtrace.comparison.agreement import Agreement, Measure
 from memtrace.comparison.budget import Plan
 from memtrace.comparison.classes import ClassShare
+from memtrace.comparison.deduplication.document import deduplication_document
 from memtrace.comparison.overlap import Combinations, Overlap
+from memtrace.comparison.paired.document import paired_document
 from memtrace.comparison.prediction import Prediction
+from memtrace.comparison.profile.document import profile_document
 from memtrace.comparison.ranking import Ranking
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.runs import ComparedRun
@@ -37,8 +40,9 @@ def document(found: ComparisonResult) -> dict[str, Any]:
             "overlap": [_overlap(one, names) for one in found.overlaps],
             "combinations": _combinations(found.combinations, names),
             "seeds": [_seeds(one, names) for one in found.seeds],
-            "deduplication": None,
-            "paired": None,
+            "deduplication": deduplication_document(found.deduplication),
+            "paired": paired_document(found.paired),
+            "profile": profile_document(found.profiles),
             "verdict": verdict(found),
         }
     )

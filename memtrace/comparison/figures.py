@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memtrace.comparison.deduplication.figures import shares_by_copies, texts_of_both
 from memtrace.comparison.heat_maps import heat_map
+from memtrace.comparison.paired.figures import difference_by_step, who_memorized
+from memtrace.comparison.profile.figures import course, effect_table
+from memtrace.comparison.profile.result import Profile
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.scale import ScaleLine
 from memtrace.comparison.verdict import verdict
@@ -184,6 +188,12 @@ FIGURES: dict[str, Callable[[ComparisonResult, "Axes | None"], "Axes"]] = {
     "recall": recall,
     "overlap": jaccard,
     "combinations": combinations,
+    "deduplication": lambda found, ax: shares_by_copies(found.deduplication[-1], ax),
+    "both-corpora": lambda found, ax: texts_of_both(found.deduplication, ax),
+    "pairs": lambda found, ax: who_memorized(found.paired, ax),
+    "pairs-over-training": lambda found, ax: difference_by_step(found.paired, ax),
+    "profile": lambda found, ax: effect_table(_profiles(found)[-1], ax),
+    "time-since-training": lambda found, ax: course(_profiles(found)[-1], ax),
 }
 CAPTIONS = {
     "scale": "Share of the texts trained on that greedy decoding returns, against parameters, both "
@@ -194,6 +204,20 @@ CAPTIONS = {
     "other memorized that it has memorized too.",
     "overlap": "Jaccard's index of each pair: texts that both memorized, of those that either did.",
     "combinations": "Texts by the runs that memorized them: exactly those with a dark dot.",
+    "deduplication": "Share of the texts that a model and its deduplicated twin memorized, by how "
+    "often each had seen them; bars are exact 95% intervals. In a corpus that is passed more than "
+    "once, text seen once is fresh and text seen twice came round again.",
+    "both-corpora": "Texts that a model and its deduplicated twin had both seen, by who memorized "
+    "them and by how often the model had seen them.",
+    "pairs": "Exposed texts that one model of a pair memorized alone, and those that both did, at "
+    "the last checkpoint.",
+    "pairs-over-training": "Share of exposed texts that a model memorized minus that of its "
+    "baseline, on the same texts, with score intervals.",
+    "profile": "What training on a text changed, by when it was trained on (rows) and at which "
+    "checkpoint (columns), against texts not yet trained on; a dot where 0 is outside the 95% "
+    "interval. Left of the line texts had not been trained on, so there is nothing but noise.",
+    "time-since-training": "The mean effect of training on a text by checkpoints since, with 95% "
+    "intervals whose unit is the text; before it there should be none.",
 }
 
 
@@ -205,8 +229,26 @@ def drawn(found: ComparisonResult) -> list[str]:
         "recall": any(not one.reason for one in found.predictions),
         "overlap": any(not one.reason for one in found.overlaps),
         "combinations": found.combinations is not None and len(found.combinations.texts) > 0,
+        "deduplication": any(one.last.total is not None for one in found.deduplication[-1:]),
+        "both-corpora": any(one.last.matched_total is not None for one in found.deduplication),
+        "pairs": _asked_alike(found, 1),
+        "pairs-over-training": _asked_alike(found, 2),
+        "profile": bool(_profiles(found)),
+        "time-since-training": bool(_profiles(found)),
     }
     return [name for name in FIGURES if has[name]]
+
+
+def _asked_alike(found: ComparisonResult, steps: int) -> bool:
+    """Return whether a pair of models has so many steps with exposed texts that both scanned."""
+    return any(
+        sum(step.shares["exposed"].texts > 0 for step in one.steps) >= steps for one in found.paired
+    )
+
+
+def _profiles(found: ComparisonResult) -> list[Profile]:
+    """Return the profiles that have an effect."""
+    return [one for one in found.profiles if one.instantaneous is not None]
 
 
 def overview(found: ComparisonResult) -> "Figure":

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from memtrace.comparison.budget import RECALL, plans
 from memtrace.comparison.corpora import gather
+from memtrace.comparison.deduplication.compared import compare_twins
 from memtrace.comparison.document import document
 from memtrace.comparison.figures import overview
 from memtrace.comparison.of_pairs import combined, pairs_in, with_rankings
 from memtrace.comparison.of_seeds import seeds_of
 from memtrace.comparison.of_steps import step_tables
 from memtrace.comparison.page import head
+from memtrace.comparison.paired.compared import compare_pairs
+from memtrace.comparison.profile.fit import fit_profiles
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.runs import ComparedRun, load_runs
 from memtrace.comparison.text import text
@@ -93,6 +96,9 @@ def compare_loaded(runs: Sequence[ComparedRun], *, recall: float = RECALL) -> Co
         overlaps=tuple(sorted(overlaps, key=lambda one: (one.a, one.b))),
         combinations=combined(ordered, gathered.gatherings[0]),
         seeds=tuple(seeds_of(ordered, tables, gathered.gatherings, overlaps)),
+        deduplication=compare_twins(ordered, gathered.hashes, gathered.unmatched),
+        paired=compare_pairs(ordered),
+        profiles=fit_profiles(ordered),
         unmatched=gathered.unmatched,
     )
 

@@ -17,6 +17,12 @@ TITLES = {
     "recall": "Recall of what a run predicts",
     "overlap": "Texts in common",
     "combinations": "Texts by the runs that memorized them",
+    "deduplication": "Memorized by copies seen",
+    "both-corpora": "Texts that both twins had seen",
+    "pairs": "Exposed texts by who memorized them",
+    "pairs-over-training": "Model minus baseline over training",
+    "profile": "Effect of training by cohort and checkpoint",
+    "time-since-training": "Effect of training by time since",
 }
 TESTED = (
     "Every sequence that both runs of a pair scanned; of shares by size, those that all models "

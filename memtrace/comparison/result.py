@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memtrace.comparison.budget import Plan
+from memtrace.comparison.deduplication.result import Deduplication
 from memtrace.comparison.overlap import Combinations, Overlap
+from memtrace.comparison.paired.result import PairedModels
 from memtrace.comparison.prediction import Prediction
+from memtrace.comparison.profile.result import Profile
 from memtrace.comparison.runs import ComparedRun
 from memtrace.comparison.scale import ScaleLine, ScalePoint
 from memtrace.comparison.seeds import SeedGroup
@@ -30,6 +33,12 @@ class ComparisonResult:
     combinations: Combinations | None
     """None for a single run, or where texts of different corpora do not match."""
     seeds: tuple[SeedGroup, ...]
+    deduplication: tuple[Deduplication, ...] = ()
+    """A model and its deduplicated twin."""
+    paired: tuple[PairedModels, ...] = ()
+    """A model and its baseline, of one size, on the same rows."""
+    profiles: tuple[Profile, ...] = ()
+    """Of every model with two checkpoints or more."""
     unmatched: str | None = None
     """Why runs of different corpora are not matched; None where they are or need not be."""
 

@@ -4,7 +4,10 @@ from collections.abc import Sized
 from typing import TYPE_CHECKING
 
 from memtrace.comparison.agreement import Measure
+from memtrace.comparison.deduplication.text import deduplication_blocks
 from memtrace.comparison.overlap import Combinations
+from memtrace.comparison.paired.text import paired_blocks
+from memtrace.comparison.profile.text import profile_blocks
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.scale import ScaleLine
 from memtrace.comparison.seeds import SeedGroup
@@ -45,6 +48,9 @@ def text(found: ComparisonResult) -> "RenderableType":
         blocks.append((_combined(found.combinations), _combinations(found)))
     if found.seeds:
         blocks.append(("Seeds", _seeds(found)))
+    blocks += deduplication_blocks(found.deduplication)
+    blocks += paired_blocks(found.paired)
+    blocks += profile_blocks(found.profiles)
     if beware := _beware(found):
         blocks.append(("Beware", named_values(beware, WIDTH)))
     title = f"{count(len(found.runs), 'run')}, {found.runs[0].run.configuration.tested}"

@@ -1,7 +1,10 @@
 """What a comparison says, in plain sentences: only what its intervals show."""
 
 from memtrace.comparison.budget import Plan
+from memtrace.comparison.deduplication.text import deduplication_sentence
+from memtrace.comparison.paired.text import paired_sentence
 from memtrace.comparison.prediction import Prediction
+from memtrace.comparison.profile.text import profile_sentence
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.scale import ScaleLine
 from memtrace.comparison.seeds import SeedGroup
@@ -10,7 +13,7 @@ from memtrace.report.numbers import count, interval, number, percent
 
 def verdict(found: ComparisonResult) -> str:
     """Return what size does, what is predicted and at what cost, and what a seed changes."""
-    said = [_scale(found), _prediction(found), _plan(found), _seeds(found)]
+    said = [_scale(found), _prediction(found), _plan(found), _seeds(found), *_others(found)]
     kept = [sentence for sentence in said if sentence]
     return " ".join(kept) if kept else _nothing(found)
 
@@ -118,6 +121,14 @@ def _seeds(found: ComparisonResult) -> str:
             f"{percent(group.shared.value)}"
         )
     return said + "."
+
+
+def _others(found: ComparisonResult) -> list[str]:
+    """Say what deduplication, another training and exposure changed: of each the last."""
+    said = [deduplication_sentence(one) for one in found.deduplication[-1:]]
+    said += [paired_sentence(one) for one in found.paired[-1:]]
+    said += [profile_sentence(one) for one in found.profiles if one.instantaneous][-1:]
+    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in said]
 
 
 def _nothing(found: ComparisonResult) -> str:

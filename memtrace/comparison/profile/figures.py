@@ -25,8 +25,7 @@ def effect_table(one: Profile, ax: "Axes | None" = None) -> "Axes":
     for place, effect in one.cells.items():
         table[place] = effect.estimate
     top = float(np.nanmax(np.abs(table))) or 1.0
-    for place in range(len(one.cohorts)):
-        table[place, place] = 0.0  # the baseline, from which effects are taken
+    np.fill_diagonal(table, 0.0)  # the baseline, from which effects are taken
     ax.set_facecolor(UNDEFINED)
     image = ax.imshow(table, cmap="RdBu", vmin=-top, vmax=top, aspect="auto")
     if table.size <= TICKS**2 * 4:
