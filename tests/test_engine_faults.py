@@ -38,14 +38,15 @@ def test_what_says_that_memory_has_ended(case, monkeypatch, error):  # noqa: F81
     prompt = DecoderForward.prompt
 
     def scarce(forward, tokens, keep):
-        if len(tokens) > 12:
+        if len(tokens) > 6:
             raise error
         return prompt(forward, tokens, keep)
 
     monkeypatch.setattr(DecoderForward, "prompt", scarce)
-    with pytest.warns(CapacityWarning, match="out of memory with 24 .* going on with 12"):
+    with pytest.warns(CapacityWarning, match="out of memory with .* going on with") as told:
         engine = Engine(model, Rules(), calibration=sequences[:24], dtype="float32")
-    assert engine.record()["batch_size"] == 12
+    assert ["with 24 " in str(told[0].message), "with 6;" in str(told[1].message)] == [True, True]
+    assert engine.record()["batch_size"] == 6
     np.testing.assert_array_equal(engine.matched_tokens(sequences), matched)
 
 

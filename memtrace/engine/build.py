@@ -2,19 +2,25 @@
 
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from memtrace.engine.calibrate import float32_stage, half_stage, router_tolerance, spread
+from memtrace.engine.calibrate import (
+    MARGIN_SEQUENCES,
+    Measured,
+    float32_stage,
+    half_stage,
+    router_tolerance,
+    spread,
+)
 from memtrace.engine.cascade import schedule
 from memtrace.engine.definition import Rules
 from memtrace.engine.forward.decoder import DecoderForward
 from memtrace.engine.forward.families import make_forward
-from memtrace.engine.kernels import MISS, UNDECIDED
 from memtrace.engine.stages import ExactStage, ToleranceStage
 from memtrace.errors import ApproximationWarning
 
@@ -23,7 +29,6 @@ CACHE_BUDGET = 128 << 20  # bytes; twice that makes it 1% faster and takes 300 M
 LARGEST_BATCH = 1024
 LARGEST_PASS = 256  # whole sequences on a CUDA device
 CORE_TOKENS = 1024  # read at once by one core
-TIMED_SEQUENCES = 64
 CUDA_CHUNKS = 3
 
 
@@ -43,22 +48,26 @@ def build_stages(
         One or two stages with tolerances, and the exact one.
     """
     routers = router_tolerance(model, sample)
+    sample = spread(sample, MARGIN_SEQUENCES)
     exact = ExactStage(
         forward=make_forward(model, torch.float64, rules.sequence_tokens),
         length=rules.continuation_tokens,
         mask_eos=rules.eos_rule == "mask-eos",
     )
-    full = float32_stage(_stage(model, torch.float32, rules, batch_size, routers), exact, sample)
+    full, seen = float32_stage(
+        _stage(model, torch.float32, rules, batch_size, routers), exact, sample
+    )
     half_types = _half_types(dtype, model.device, routes=routers is not None)
-    half = _first_half(model, half_types, rules, batch_size, full, sample)
+    half = _first_half(model, half_types, rules, batch_size, seen, sample)
     if half is None and dtype not in ("auto", "float32"):
         _warn_of_float32(dtype, routes=routers is not None)
-    fastest = [half, full] if half else [full]
-    if half and dtype == "auto" and _cost([full], sample) <= _cost(fastest, sample):
-        fastest = [full]
-    stops = _stops(fastest[0], sample)
-    capture_prompts(fastest[0], rules)  # not before: calibration has shapes of its own
-    return [replace(stage, stops=stops) for stage in fastest], exact
+    if half is None or (dtype == "auto" and _is_slower(*half, seen)):
+        stages = [full]
+    else:
+        stages, seen = [half[0], full], half[1]
+    stops = _stops(stages[0], seen, sample)
+    capture_prompts(stages[0], rules)  # not before: calibration has shapes of its own
+    return [replace(stage, stops=stops) for stage in stages], exact
 
 
 def capture_prompts(stage: ToleranceStage, rules: Rules) -> None:
@@ -84,9 +93,9 @@ def _first_half(
     half_types: list[torch.dtype],
     rules: Rules,
     batch_size: int | None,
-    full: ToleranceStage,
+    full: Measured,
     sample: np.ndarray,
-) -> ToleranceStage | None:
+) -> tuple[ToleranceStage, Measured] | None:
     """The first of these types whose error can be measured; only one is in memory at once."""
     for half_type in half_types:
         half = half_stage(_stage(model, half_type, rules, batch_size, None), full, sample)
@@ -155,35 +164,38 @@ def pass_size(model: PreTrainedModel, stage: ToleranceStage, rules: Rules) -> in
     return min(most, cores * max(1, CORE_TOKENS // tokens))
 
 
-def _cost(stages: Sequence[ToleranceStage], sample: np.ndarray) -> float:
-    """Seconds to decide some first tokens; what a stage leaves undecided, by the next."""
-    sample = spread(sample, TIMED_SEQUENCES)
-    seconds, share = 0.0, 1.0
-    for stage in stages:
-        spent, outcomes = _time_first_token(stage, sample)
-        seconds += share * spent
-        share *= float((outcomes[:, 0] >= UNDECIDED).mean())
-    return seconds
+def _is_slower(stage: ToleranceStage, seen: Measured, full: Measured) -> bool:
+    """Is deciding first in half precision slower than in float32 alone, rechecks included?"""
+    undecided = _leads(seen, stage.length).abs() <= (stage.fine_tolerance or 0.0)
+    going = torch.cat([torch.ones(len(undecided), 1), _survival(stage, seen)[:, :-1]], dim=1)
+    rechecked = float((undecided & going.bool()).any(1).float().mean())
+    return seen.seconds + rechecked * full.seconds >= full.seconds
 
 
-def _time_first_token(stage: ToleranceStage, sample: np.ndarray) -> tuple[float, np.ndarray]:
-    open_decisions = np.zeros((len(sample), stage.length), bool)
-    open_decisions[:, 0] = True
-    stage.outcomes(sample, open_decisions)  # the first call prepares kernels
-    start = time.perf_counter()
-    outcomes = stage.outcomes(sample, open_decisions)
-    return time.perf_counter() - start, outcomes
+def _leads(seen: Measured, length: int) -> Tensor:
+    """By how much targets lead, in standard deviations, `(n, l)`; infinitely what is not known."""
+    leads = seen.fine[:, 0] - seen.fine[:, 1:].amax(1)
+    return leads.nan_to_num(nan=torch.inf).view(-1, length)
 
 
-def _stops(stage: ToleranceStage, sample: np.ndarray) -> tuple[int, ...]:
+def _survival(stage: ToleranceStage, seen: Measured) -> Tensor:
+    """Which sequences are not yet out after each decision, `(n, l)`."""
+    missed = _leads(seen, stage.length) < -(stage.fine_tolerance or 0.0)
+    return (~missed).cumprod(1)
+
+
+def _stops(stage: ToleranceStage, seen: Measured, sample: np.ndarray) -> tuple[int, ...]:
     """The cheapest chunks for the survival of the sample and the measured costs of a step."""
-    outcomes = stage.outcomes(sample, np.ones((len(sample), stage.length), bool))
-    right = np.logical_and.accumulate(outcomes != MISS, axis=1)
-    survival = (right.sum(axis=0) + 0.5) / (len(sample) + 1)
-    timed = spread(sample, TIMED_SEQUENCES)
-    seconds, _ = _time_first_token(stage, timed)
-    prompt = timed.shape[1] - stage.length
-    step, _ = _time_first_token(stage, timed[:1])
+    survival = (_survival(stage, seen).sum(0).numpy() + 0.5) / (len(sample) + 1)
+    step = min(_time_first_token(stage, sample[:1]) for _ in range(2))  # the first prepares kernels
     # After each chunk but the last the host waits for the device.
     most = CUDA_CHUNKS if stage.forward.device.type == "cuda" else None
-    return schedule(survival, step, seconds / (len(timed) * prompt) * stage.batch_size, most)
+    return schedule(survival, step, seen.seconds * stage.batch_size, most)
+
+
+def _time_first_token(stage: ToleranceStage, sample: np.ndarray) -> float:
+    open_decisions = np.zeros((len(sample), stage.length), bool)
+    open_decisions[:, 0] = True
+    start = time.perf_counter()
+    stage.outcomes(sample, open_decisions)
+    return time.perf_counter() - start

@@ -1,5 +1,6 @@
-"""Calibrate a precision stage: how far its margins, and its routers' choices, are from exact."""
+"""Calibrate a precision stage: how far its logits, and its routers' choices, are from exact."""
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,28 +10,36 @@ from transformers import PreTrainedModel
 
 from memtrace.engine.forward.families import decoder_of
 from memtrace.engine.forward.transformers import GenericForward
-from memtrace.engine.margins import margins, top_competitors
+from memtrace.engine.margins import top_competitors
 from memtrace.engine.stages import ExactStage, Stage, ToleranceStage, on_device
+from memtrace.engine.tolerance import tolerance_of
 
-MARGIN_SEQUENCES = 64
+MARGIN_SEQUENCES = 16
 EXACT_SEQUENCES = 4
-FLOAT32_SAFETY = 4.0  # times the largest difference seen
+MEASURED_AT_ONCE = 8  # sequences
+ROWS_AT_ONCE = 128  # of logits
 FLOAT32_FLOOR = 2.0**-20  # of the largest logit
 ROUTER_SAFETY = 16.0  # times the median change of a router's gap
 ROUTER_FLOOR = 2.0**-20  # of a router's largest number
-HALF_DEVIATIONS = 6.0  # times the root mean square of the differences
-NORMAL_LARGEST = 3.5  # deviations: the largest of 2,048 differences, were they normal
 
 
 @dataclass(frozen=True, slots=True)
-class Margins:
-    """What one precision says of the same decisions, `(r,)` each, in float64."""
+class Measured:
+    """What one precision says of teacher-forced sequences, r decisions in all."""
 
+    ids: Tensor
+    """`(r, 1 + m)`: the target of each, and its top competitors."""
     plain: Tensor
-    """From the logits as they come."""
+    """`(r, 1 + m)` float64: their logits as they come."""
     fine: Tensor
-    """Among the top competitors, more precisely; in standard deviations of the logits."""
+    """`(r, 1 + m)` float64: more precisely; in standard deviations of the row's logits."""
     largest_logit: float
+    seconds: float
+    """Of reading one token, by the later of two passes or more."""
+
+    def rows(self, rows: Tensor) -> "Measured":
+        """Of some of the decisions."""
+        return replace(self, ids=self.ids[rows], plain=self.plain[rows], fine=self.fine[rows])
 
 
 def router_tolerance(model: PreTrainedModel, sample: np.ndarray) -> float | None:
@@ -51,64 +60,97 @@ def router_tolerance(model: PreTrainedModel, sample: np.ndarray) -> float | None
     return max(ROUTER_SAFETY * typical, ROUTER_FLOOR)
 
 
-def float32_stage(stage: ToleranceStage, exact: ExactStage, sample: np.ndarray) -> ToleranceStage:
-    """Set the tolerance of float32 from how far its margins are from those of float64."""
-    sample = spread(sample, EXACT_SEQUENCES)
-    ours, true = _measure(stage, sample, len(sample)), _measure(exact, sample, 1)
-    error = FLOAT32_SAFETY * _largest(ours.plain - true.plain)
-    return replace(stage, tolerance=max(error, FLOAT32_FLOOR * true.largest_logit))
+def float32_stage(
+    stage: ToleranceStage, exact: ExactStage, sample: np.ndarray
+) -> tuple[ToleranceStage, Measured]:
+    """Set the tolerance of float32 from how far its logits are from those of float64.
+
+    Returns:
+        The stage, and what it says of all of the sample: the reference for half types.
+    """
+    at_once = min(MEASURED_AT_ONCE, stage.batch_size)
+    ours = measure(stage, sample, at_once)
+    chosen = places(len(sample), EXACT_SEQUENCES)
+    of_chosen = torch.arange(len(ours.ids)).view(len(sample), -1)[torch.from_numpy(chosen)]
+    ours_again = ours.rows(of_chosen.flatten())
+    true = measure(exact, sample[chosen], at_once, ours_again.ids)
+    error = tolerance_of(_errors(ours_again.plain, true.plain)) or 0.0
+    return replace(stage, tolerance=max(error, FLOAT32_FLOOR * true.largest_logit)), ours
 
 
 def half_stage(
-    stage: ToleranceStage, full: ToleranceStage, sample: np.ndarray
-) -> ToleranceStage | None:
-    """Set the tolerances of a half type from float32's margins; None if none can be measured."""
-    sample = spread(sample, MARGIN_SEQUENCES)
-    ours, true = (_measure(each, sample, EXACT_SEQUENCES) for each in (stage, full))
-    plain = _bound(ours.plain - true.plain)
+    stage: ToleranceStage, full: Measured, sample: np.ndarray
+) -> tuple[ToleranceStage, Measured] | None:
+    """Set the tolerances of a half type from float32's logits; None if none can be measured."""
+    ours = measure(stage, sample, min(MEASURED_AT_ONCE, stage.batch_size), full.ids)
+    plain = tolerance_of(_errors(ours.plain, full.plain))
     if plain is None:
         return None
-    return replace(stage, tolerance=plain, fine_tolerance=_bound(ours.fine - true.fine))
+    # A competitor that is close decides: what leads by far may be off by more.
+    close = slice(1, None) if ours.ids.shape[1] > 2 else slice(None)
+    fine = tolerance_of(_errors(ours.fine[:, close], full.fine[:, close]))
+    return replace(stage, tolerance=plain, fine_tolerance=fine), ours
+
+
+def places(length: int, count: int) -> np.ndarray:
+    """At most so many places, from the first to the last at even distances."""
+    return np.asarray(np.linspace(0, length - 1, min(count, length)), np.int64)
 
 
 def spread(sample: np.ndarray, count: int) -> np.ndarray:
     """At most so many of the sequences, from the first to the last at even distances."""
-    return sample[np.linspace(0, len(sample) - 1, min(count, len(sample))).astype(np.int64)]
+    return np.asarray(sample[places(len(sample), count)])
 
 
-def _measure(stage: Stage, sample: np.ndarray, at_once: int) -> Margins:
-    """All margins of teacher-forced sequences, `at_once` sequences in a pass."""
+def measure(stage: Stage, sample: np.ndarray, at_once: int, ids: Tensor | None = None) -> Measured:
+    """The logits of all decisions of teacher-forced sequences, of their top competitors.
+
+    Args:
+        stage: The precision.
+        sample: `(m, k + l)` token ids.
+        at_once: Sequences in a pass.
+        ids: Whose logits; by default those that are the largest in this precision.
+    """
     forward, length = stage.forward, stage.length
-    plain, fine, largest = [], [], 0.0
+    found: list[list[Tensor]] = []
+    seconds, largest, done = 0.0, 0.0, 0
     with forward.precision():
         for start in range(0, len(sample), at_once):
             tokens = on_device(sample[start : start + at_once], forward.device)
+            began = time.perf_counter()
             kept, _ = forward.prompt(tokens[:, :-1], keep=length)
+            float(kept.sum())  # waits for the device
+            seconds = (time.perf_counter() - began) / tokens[:, :-1].numel()
             features, targets = kept.flatten(0, 1), tokens[:, -length:].flatten()
-            logits = forward.logits(features)
-            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            lead = margins(logits, targets, stage.mask_eos).double()
-            if forward.router_tolerance is not None:  # all equal: the experts are undecided
-                lead = lead.masked_fill(logits.amax(1) == logits.amin(1), torch.nan)
-            plain.append(lead)
-            few = forward.precise_logits(features, top_competitors(logits, targets, stage.mask_eos))
-            fine.append(((few[:, 0] - few[:, 1:].amax(1)) / logits.std(1)).double())
-            largest = max(largest, _largest(logits))
-    return Margins(torch.cat(plain), torch.cat(fine), largest)
+            for first in range(0, len(features), ROWS_AT_ONCE):
+                some = slice(first, min(first + ROWS_AT_ONCE, len(features)))
+                asked = None if ids is None else ids[done + some.start : done + some.stop]
+                *parts, most = _measure_rows(stage, features[some], targets[some], asked)
+                found.append(parts)
+                largest = max(largest, most)
+            done += len(features)
+    chosen, plain, fine = (torch.cat([parts[i] for parts in found]) for i in range(3))
+    return Measured(chosen, plain, fine, largest, seconds)
 
 
-def _largest(values: Tensor) -> float:
-    """The largest finite magnitude; what is not finite is found, and named, when it is decided."""
-    finite = values[values.isfinite()]
-    return float(finite.abs().max()) if len(finite) else 0.0
+def _measure_rows(
+    stage: Stage, features: Tensor, targets: Tensor, ids: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Ids, plain and fine logits of some rows, on the host; and the largest finite logit."""
+    forward = stage.forward
+    logits = forward.logits(features)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if ids is None:
+        ids = top_competitors(logits, targets, stage.mask_eos)
+    ids = ids.to(logits.device)
+    plain = logits.gather(1, ids).double()
+    if forward.router_tolerance is not None:  # all equal: the experts are undecided
+        plain[logits.amax(1) == logits.amin(1)] = torch.nan
+    fine = (forward.precise_logits(features, ids) / logits.std(1, keepdim=True)).double()
+    finite = logits[logits.isfinite()]
+    largest = float(finite.abs().max()) if len(finite) else 0.0
+    return ids.cpu(), plain.cpu(), fine.cpu(), largest
 
 
-def _bound(errors: Tensor) -> float | None:
-    """A tolerance that errors like these stay within; None if none of them is finite."""
-    errors = errors[errors.isfinite()]
-    if not len(errors):
-        return None
-    deviation = float(errors.square().mean().sqrt())
-    # A tail that is r times as long where 1 in 2,048 lies is some r^2 times as long at 1 in 10^6.
-    tail = max(1.0, _largest(errors) / (NORMAL_LARGEST * deviation)) if deviation else 1.0
-    return HALF_DEVIATIONS * deviation * tail**2
+def _errors(ours: Tensor, true: Tensor) -> np.ndarray:
+    return (ours - true).numpy()

@@ -72,8 +72,17 @@ class ToleranceStage:
             spread = near.std(1).nan_to_num(nan=torch.inf)
             tolerance = (self.fine_tolerance * spread).clamp_min(torch.finfo(torch.float32).tiny)
             finer = decide(few, torch.zeros_like(targets), tolerance, mask_eos=False)
+            unknown = (finer == MATCH) & self._may_be_more(near, ids)
+            finer = finer.masked_fill(unknown, UNDECIDED)
             outcomes[rows] = torch.where(outcomes[rows] == UNDECIDED, finer, outcomes[rows])
         return outcomes
+
+    def _may_be_more(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """Which rows `(r,)` may have yet another competitor than those of `ids`."""
+        if ids.shape[1] + self.mask_eos >= logits.shape[1]:
+            return torch.zeros_like(ids[:, 0], dtype=torch.bool)
+        target, last = logits.gather(1, ids[:, [0, -1]]).unbind(1)
+        return last >= target - self.tolerance
 
 
 def _undecided(outcomes: Tensor) -> Tensor:
