@@ -39,7 +39,7 @@ def test_pairs_on_what_both_scanned(suite):
         assert (seen.both, seen.first, seen.second, seen.texts) == expected
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(suites())
 def test_classes_are_those_of_every_other_command(suite):
     found = masked(suite)

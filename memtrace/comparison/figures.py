@@ -98,7 +98,7 @@ def _line(found: ComparisonResult, ax: "Axes", one: ScaleLine) -> None:
     y, ends = np.array([p[0] for p in predicted]), np.array([p[1] for p in predicted])
     inside = x <= max(sizes)
     colour = COLOURS[one.exposure]
-    label = f"power {number(one.slope, 3)}"
+    label = f"{one.exposure.replace('_', ' ')}, power {number(one.slope, 3)}"
     ax.plot(x[inside], y[inside], color=colour, lw=1.2, label=label)
     ax.plot(x[~inside], y[~inside], color=colour, lw=1.2, ls=":")
     if np.isfinite(ends).all() and one.line.degrees > 1:
@@ -158,7 +158,7 @@ def combinations(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
     ax.set_xlim(-0.7, len(texts) - 0.3)
     ax.set_ylabel("texts")
     if left := len(one.texts) - len(texts):
-        ax.text(0.99, 0.97, f"and {count(left, 'combination')} more", transform=ax.transAxes,
+        ax.text(0.99, 0.97, f"and {left:,} more combinations", transform=ax.transAxes,
                 ha="right", va="top", color=GREY, fontsize=8)  # fmt: skip
     below = ax.inset_axes((0, -0.06 - 0.065 * runs, 1, 0.065 * runs), sharex=ax)
     _dots(below, members)

@@ -47,4 +47,4 @@ def _numbers(ax: "Axes", values: FloatArray) -> None:
     for row, column in np.argwhere(np.isfinite(values)):
         value = float(values[row, column])
         ax.text(column, row, percent(value, 2), ha="center", va="center", fontsize=7.5,
-                color="white" if value > 0.45 else INK)  # fmt: skip
+                color="white" if value > 0.35 else INK)  # fmt: skip

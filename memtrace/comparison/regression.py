@@ -21,6 +21,8 @@ from memtrace.types import UNDEFINED, FloatArray, Interval
 
 HALF_WIDTH = 0.975
 """Quantile of a 95% interval."""
+LEAST_VARIANCE = 1e-12
+"""Of the logarithm of a share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +129,14 @@ def _solve(
     design: FloatArray, v: FloatArray, covariance: FloatArray, tau: float
 ) -> tuple[FloatArray, FloatArray, float, float]:
     """Return coefficients, their covariance, weighted squares and the sum of log determinants."""
-    whole = covariance + (tau**2 + 1e-18) * np.eye(len(v))
+    # The least variance keeps shares of which counts leave no doubt, 0 or 1, from dividing by 0.
+    whole = covariance + (tau**2 + LEAST_VARIANCE) * np.eye(len(v))
     factor = linalg.cholesky(whole, lower=True)
     x, y = (linalg.solve_triangular(factor, one, lower=True) for one in (design, v))
-    information = x.T @ x
-    spread = np.asarray(np.linalg.inv(information), float)
-    coefficients = spread @ x.T @ y
+    q, r = np.linalg.qr(x)
+    inverse = linalg.solve_triangular(r, np.eye(len(r)))
+    spread = np.asarray(inverse @ inverse.T, float)
+    coefficients = np.asarray(inverse @ (q.T @ y), float)
     squares = float(((y - x @ coefficients) ** 2).sum())
-    logs = 2 * float(np.log(np.diag(factor)).sum()) + float(np.linalg.slogdet(information)[1])
+    logs = 2 * float(np.log(np.diag(factor)).sum() + np.log(np.abs(np.diag(r))).sum())
     return coefficients, spread, squares, logs

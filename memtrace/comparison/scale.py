@@ -43,6 +43,7 @@ class Extended:
 
     parameters: float
     share: float
+    """At most 1, where a line has to bend."""
     ci95: Interval
     """Of another model's share, with the scatter of models about the line."""
 
@@ -154,7 +155,8 @@ def _reason(runs: int, texts: int) -> str:
 
 
 def _extended(line: Line, parameters: float) -> Extended:
-    return Extended(parameters, *line.predict(parameters))
+    share, (low, high) = line.predict(parameters)
+    return Extended(parameters, min(share, 1.0), (min(low, 1.0), min(high, 1.0)))
 
 
 def _tested(

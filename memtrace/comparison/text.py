@@ -1,16 +1,24 @@
 """A comparison as it is printed: the verdict first, then what is behind it."""
 
-from collections.abc import Sized
 from typing import TYPE_CHECKING
 
-from memtrace.comparison.agreement import Measure
 from memtrace.comparison.deduplication.text import deduplication_blocks
-from memtrace.comparison.overlap import Combinations
 from memtrace.comparison.paired.text import paired_blocks
 from memtrace.comparison.profile.text import profile_blocks
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.scale import ScaleLine
 from memtrace.comparison.seeds import SeedGroup
+from memtrace.comparison.text_pairs import (
+    MOST_ROWS,
+    combinations_table,
+    combined,
+    more_rows,
+    overlaps_table,
+    plans_table,
+    predictions_table,
+    rankings_table,
+    three,
+)
 from memtrace.comparison.verdict import verdict
 from memtrace.report.numbers import DASH, count, interval, number, p_value, percent
 from memtrace.report.text import columns, named_values, sections
@@ -20,8 +28,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH = 24
-MOST_ROWS = 16
-"""Rows of a table that are printed; the JSON has all."""
+MOST_POINTS = 24
+"""Runs of which the share is printed, the last ones; the JSON has all."""
 MOST_MODELS = 8
 """Models whose names a line lists."""
 CLASSES = {"exposed": "exposed", "copy_exposed": "copy exposed", "unexposed": "unexposed"}
@@ -37,15 +45,15 @@ def text(found: ComparisonResult) -> "RenderableType":
     if any(one.line is not None for one in found.lines):
         blocks.append(("Share against parameters, both on log axes", _lines(found)))
     if found.predictions:
-        blocks.append((f"What one predicts of another{caveat}", _predictions(found)))
+        blocks.append((f"What one predicts of another{caveat}", predictions_table(found)))
     if any(one.ranking is not None for one in found.predictions):
-        blocks.append(("Ranked by log-likelihood", _rankings(found)))
+        blocks.append(("Ranked by log-likelihood", rankings_table(found)))
     if any(plan.saves for plan in found.plans):
-        blocks.append((f"Cost of finding {percent(found.plans[0].recall)}", _plans(found)))
+        blocks.append((f"Cost of finding {percent(found.plans[0].recall)}", plans_table(found)))
     if found.overlaps:
-        blocks.append((f"Texts in common{caveat}", _overlaps(found)))
+        blocks.append((f"Texts in common{caveat}", overlaps_table(found)))
     if found.combinations is not None and len(found.combinations.runs) > 2:
-        blocks.append((_combined(found.combinations), _combinations(found)))
+        blocks.append((combined(found.combinations), combinations_table(found)))
     if found.seeds:
         blocks.append(("Seeds", _seeds(found)))
     blocks += deduplication_blocks(found.deduplication)
@@ -60,7 +68,7 @@ def text(found: ComparisonResult) -> "RenderableType":
 def _points(found: ComparisonResult) -> "Table":
     names = ("", "parameters", "texts", "of", "share", "95%", "rows", "unexposed texts")
     rows = []
-    for one in found.points[:MOST_ROWS]:
+    for one in found.points[-MOST_POINTS:]:
         seen, other = one.exposed, one.classes["unexposed"]
         size = found.runs[one.run].parameters
         rows.append(
@@ -75,7 +83,7 @@ def _points(found: ComparisonResult) -> "Table":
                 f"{other.texts:,} of {other.of_texts:,}" if other.of_texts else DASH,
             )
         )
-    return columns(names, [*rows, *_more(found.points, len(names))])
+    return columns(names, [*rows, *more_rows(found.points, len(names), MOST_POINTS)])
 
 
 def _lines(found: ComparisonResult) -> "Table":
@@ -101,124 +109,13 @@ def _lines(found: ComparisonResult) -> "Table":
                 CLASSES[one.exposure],
                 str(one.sizes),
                 number(one.slope, 3),
-                interval(one.line.interval(1), _three),
-                interval(one.counts_ci95, _three),
+                interval(one.line.interval(1), three),
+                interval(one.counts_ci95, three),
                 p_value(one.bend.p_value) if one.bend else DASH,
                 percent(ahead.share) + (f" ({predicted})" if predicted != DASH else ""),
             )
         )
     return columns(names, rows[:MOST_ROWS], left=2)
-
-
-def _three(value: float) -> str:
-    return number(value, 3)
-
-
-def _predictions(found: ComparisonResult) -> "Table":
-    """Return the predictions of the last target, and where there is room those of others."""
-    names = ("from", "to", "precision", "95%", "recall", "95%", "F1", "MCC")
-    ordered = sorted(found.predictions, key=lambda one: (-one.target, one.source))
-    rows = [
-        (
-            found.label(one.source),
-            found.label(one.target),
-            *_cells(one.every.precision),
-            *_cells(one.every.recall),
-            number(one.every.f1.value, 3),
-            number(one.every.mcc.value, 3),
-        )
-        for one in ordered[:MOST_ROWS]
-    ]
-    return columns(names, [*rows, *_more(ordered, len(names))], left=2)
-
-
-def _cells(one: Measure) -> tuple[str, str]:
-    return percent(one.value), interval(one.ci95, percent)
-
-
-def _rankings(found: ComparisonResult) -> "Table":
-    names = (
-        "from",
-        "to",
-        "AUC",
-        "95%",
-        "best threshold, nats",
-        "held out: F1",
-        "95%",
-        "texts to scan",
-    )
-    ordered = sorted(found.predictions, key=lambda one: (-one.target, one.source))
-    rows = []
-    for one in ordered:
-        if one.ranking is None:
-            continue
-        held = one.ranking.held_out
-        rows.append(
-            (
-                found.label(one.source),
-                found.label(one.target),
-                number(one.ranking.auc.value),
-                interval(one.ranking.auc.ci95),
-                number(one.ranking.threshold, 3),
-                DASH if held is None else number(held.f1.value, 3),
-                DASH if held is None else interval(held.f1.ci95, _three),
-                percent(one.ranking.budget),
-            )
-        )
-    return columns(names, [*rows[:MOST_ROWS], *_more(rows, len(names))], left=2)
-
-
-def _plans(found: ComparisonResult) -> "Table":
-    names = ("target", "first scan all texts with", "then of the target's texts", "cost", "95%")
-    saving = sorted((plan for plan in found.plans if plan.saves), key=lambda p: (-p.target, p.cost))
-    how = {"memorized": "returned, then at random", "ranked": "by log-likelihood"}
-    rows = [
-        (
-            found.label(plan.target),
-            found.label(plan.source),
-            f"{percent(plan.texts)}, {how[plan.how]}",
-            percent(plan.cost),
-            interval(plan.ci95, percent),
-        )
-        for plan in saving[:MOST_ROWS]
-    ]
-    return columns(names, [*rows, *_more(saving, len(names))], left=3)
-
-
-def _overlaps(found: ComparisonResult) -> "Table":
-    names = ("a", "b", "a has", "b has", "both", "Jaccard", "95%", "smaller in larger")
-    rows = [
-        (
-            found.label(one.a),
-            found.label(one.b) + (" *" if one.matched_by_text else ""),
-            f"{one.agreement.first:,}",
-            f"{one.agreement.second:,}",
-            f"{one.agreement.both:,}",
-            *_cells(one.agreement.jaccard),
-            percent(one.contained),
-        )
-        for one in found.overlaps[:MOST_ROWS]
-    ]
-    return columns(names, [*rows, *_more(found.overlaps, len(names))], left=2)
-
-
-def _combined(found: Combinations) -> str:
-    return (
-        f"Texts memorized by exactly these, of {count(found.scanned, 'text')} that all "
-        f"{len(found.runs)} scanned"
-    )
-
-
-def _combinations(found: ComparisonResult) -> "Table":
-    one = found.combinations
-    rows = []
-    if one is not None:
-        for which, texts in list(zip(one.members, one.texts, strict=True))[:MOST_ROWS]:
-            members = [found.label(one.runs[bit]) for bit in which.nonzero()[0]]
-            name = "all" if len(members) == len(one.runs) else ", ".join(members)
-            rows.append((f"{texts:,}", name))
-        rows += [("", cells[0]) for cells in _more(one.texts, 1)]
-    return columns(("memorized by", "texts"), [(names, texts) for texts, names in rows])
 
 
 def _seeds(found: ComparisonResult) -> "Table":
@@ -270,9 +167,3 @@ def _line_note(one: ScaleLine) -> str:
     if one.line is not None and not one.line.degrees:
         return "two models do not tell how models scatter about a line: no interval of the power"
     return ""
-
-
-def _more(rows: Sized, width: int) -> list[tuple[str, ...]]:
-    """Return a row that says how many are left out."""
-    left = len(rows) - MOST_ROWS
-    return [(f"{left:,} more: --json", *[""] * (width - 1))] if left > 0 else []
