@@ -43,6 +43,12 @@ if TYPE_CHECKING:
     default=0.8,
     help="Share of the memorized texts that a compute budget is asked for.",
 )
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Also estimate the counterfactual profile of models without log-likelihoods, by matched "
+    "tokens. This reads all of their scores.",
+)
 @json_option
 @output_option("compare.json and the figures (PNG and SVG)")
 def compare(
@@ -53,6 +59,7 @@ def compare(
     duplicates: tuple[Path, ...],
     manifest: Path | None,
     recall: float,
+    profile: bool,
     json: bool,
     output: Path | None,
 ) -> None:
@@ -72,7 +79,12 @@ def compare(
 
     with show_progress("Reading", len(chosen), "runs") as advance:
         found = compare_runs(
-            chosen, duplicates=duplicates, manifest=manifest, recall=recall, on_progress=advance
+            chosen,
+            duplicates=duplicates,
+            manifest=manifest,
+            recall=recall,
+            profile=profile,
+            on_progress=advance,
         )
     if output is not None:
         _write(output, found)

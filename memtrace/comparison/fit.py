@@ -39,6 +39,7 @@ def compare(
     texts: Texts | None = None,
     manifest: str | Path | None = None,
     recall: float = RECALL,
+    profile: bool = False,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Comparison:
     """Set runs side by side: what size does, what one predicts of another, what they share.
@@ -51,6 +52,8 @@ def compare(
         texts: Which sequences are copies, where this is at hand, and all runs are of one corpus.
         manifest: A manifest file of your own, to look for numbers of parameters in.
         recall: Share of the memorized texts that a budget is asked for.
+        profile: Also estimate the counterfactual profile of models without log-likelihoods, by
+            matched tokens: this reads all their scores, where all else reads their events alone.
         on_progress: Called with 1 for each run read.
 
     Raises:
@@ -63,15 +66,18 @@ def compare(
     loaded = load_runs(
         runs, duplicates=duplicates, texts=texts, manifest=manifest, on_progress=on_progress
     )
-    return compare_loaded(loaded, recall=recall)
+    return compare_loaded(loaded, recall=recall, profile=profile)
 
 
-def compare_loaded(runs: Sequence[ComparedRun], *, recall: float = RECALL) -> Comparison:
+def compare_loaded(
+    runs: Sequence[ComparedRun], *, recall: float = RECALL, profile: bool = False
+) -> Comparison:
     """Compare runs that have been read.
 
     Args:
         runs: As `load_runs` returns them.
         recall: Share of the memorized texts that a budget is asked for.
+        profile: Also estimate profiles of runs without log-likelihoods.
 
     Raises:
         FitError: Their corpora have no text in common, or there are too many.
@@ -79,6 +85,7 @@ def compare_loaded(runs: Sequence[ComparedRun], *, recall: float = RECALL) -> Co
     """
     ordered = in_order(runs)
     gathered = gather(ordered)
+    profiled = [run for run in ordered if profile or run.run.configuration.likelihood]
     tables, overlaps, predictions = [], [], []
     for found in gathered.gatherings:
         tables += step_tables(ordered, found)
@@ -98,7 +105,7 @@ def compare_loaded(runs: Sequence[ComparedRun], *, recall: float = RECALL) -> Co
         seeds=tuple(seeds_of(ordered, tables, gathered.gatherings, overlaps)),
         deduplication=compare_twins(ordered, gathered.hashes, gathered.unmatched),
         paired=compare_pairs(ordered),
-        profiles=fit_profiles(ordered),
+        profiles=fit_profiles(profiled),
         unmatched=gathered.unmatched,
     )
 
