@@ -128,7 +128,7 @@ def _others(found: ComparisonResult) -> list[str]:
     said = [deduplication_sentence(one) for one in found.deduplication[-1:]]
     said += [paired_sentence(one) for one in found.paired[-1:]]
     said += [profile_sentence(one) for one in found.profiles if one.instantaneous][-1:]
-    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in said]
+    return [f"{sentence}." for sentence in said]
 
 
 def _nothing(found: ComparisonResult) -> str:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memtrace.comparison.deduplication.result import Deduplication
-from memtrace.report.figures import BLUE, PALE, RED, axes_for, nothing
+from memtrace.comparison.paired.figures import legend_below
+from memtrace.comparison.paired.text import short_name
+from memtrace.report.figures import BLUE, PALE, RED, axes_for, nothing, subtitle
 from memtrace.report.numbers import percent
 
 if TYPE_CHECKING:
@@ -14,62 +16,57 @@ if TYPE_CHECKING:
 
 APART = 0.12
 """Of a category, between the two models."""
+SHORT = {"3 to 9 times": "3 to 9", "10 times and more": "10 and\nmore"}
+"""Names of strata that are too long for an axis."""
+ARMS = (("standard", RED, "s"), ("deduplicated", BLUE, "o"))
 
 
 def shares_by_copies(one: Deduplication, ax: "Axes | None" = None) -> "Axes":
     """Draw the share of texts memorized by how often a model and its twin had seen them."""
-    ax = axes_for(ax, f"Memorized by copies seen, step {one.last.step:,}")
+    ax = axes_for(ax, "Memorized by copies seen")
     if one.last.total is None:
         return nothing(ax, "the copies in the corpora are not known")
-    parts = {**one.last.by_copies, "all texts": one.last.total}
-    arms = (("standard", one.standard, RED, "s"), ("deduplicated", one.deduplicated, BLUE, "o"))
+    parts = {**one.last.by_copies, "all": one.last.total}
     bottom = _bottom(one)
-    for number, (arm, name, colour, marker) in enumerate(arms):
+    for number, (arm, colour, marker) in enumerate(ARMS):
         shares = [getattr(part, arm).share for part in parts.values()]
         x = np.arange(len(parts)) + (number - 0.5) * 2 * APART
         middle = np.array([share.value for share in shares])
         low, high = np.array([share.ci95 for share in shares]).T
         shown = np.maximum(middle, bottom)  # a share of 0 stands at the foot of a log axis
         error = np.array([shown - np.maximum(low, bottom), high - shown])
-        ax.errorbar(x, shown, error, color=colour, fmt=marker, ms=5, lw=1.4, label=name)
+        ax.errorbar(x, shown, error, color=colour, fmt=marker, ms=3.5, lw=1.2, label=arm)
     ax.set_yscale("log")
-    ax.set_ylim(bottom, 3)
-    ax.set_xticks(range(len(parts)), list(parts))
+    ax.set_ylim(bottom, 1.3)
+    ax.set_xticks(range(len(parts)), [SHORT.get(name, name) for name in parts])
     ax.yaxis.set_major_formatter(lambda value, _: percent(value))
-    ax.set_xlabel("how often each model had seen the text")
-    ax.set_ylabel("share of texts memorized, exact 95%")
-    ax.legend(loc="upper left", ncols=2)
+    ax.set_ylabel("share of texts")
+    name = short_name(one.standard)
+    subtitle(ax, f"{name} and its twin at step {one.last.step:,}, exact 95%")
+    legend_below(ax)
     return ax
 
 
 def texts_of_both(found: Sequence[Deduplication], ax: "Axes | None" = None) -> "Axes":
     """Draw which of the texts that both twins had seen each memorized."""
-    ax = axes_for(ax, "Texts that both twins had seen, by who memorized them")
-    kept = [one for one in found if one.last.matched_total is not None]
+    ax = axes_for(ax, "Texts that both twins had seen")
+    kept = [one for one in found if one.last.matched_total is not None][-1:]
     if not kept:
-        reason = found[0].last.matched_reason if found else None
-        return nothing(ax, (reason or "no twins").replace(", ", ",\n"))
-    rows = [
-        (f"{one.deduplicated.split('/')[-1]}: seen {name}", table)
-        for one in kept
-        for name, table in one.last.matched.items()
-        if table.texts
-    ]
+        return nothing(ax, "no text of both corpora is known")
+    rows = [(name, table) for name, table in kept[0].last.matched.items() if table.texts]
     y, left = np.arange(len(rows)), np.zeros(len(rows))
-    parts = (("standard alone", "baseline_only", RED), ("both", "both", PALE))
-    for label, field, colour in (*parts, ("deduplicated alone", "model_only", BLUE)):
+    arms = (("standard", "baseline_only", RED), ("both", "both", PALE))
+    for label, field, colour in (*arms, ("deduplicated", "model_only", BLUE)):
         shares = np.array([getattr(table, field) / table.texts for _, table in rows])
         ax.barh(y, shares, 0.6, left, color=colour, label=label)
         left = left + shares
-    for place, (_, table) in enumerate(rows):
-        ax.annotate(f"{table.texts:,} texts", (float(left[place]), place), (4, 0),
-                    textcoords="offset points", va="center", fontsize=8)  # fmt: skip
-    ax.set_yticks(y, [name for name, _ in rows])
-    ax.set_ylim(len(rows) - 0.5, -1.2)
-    ax.set_xlim(0, min(1.25 * max(float(left.max()), 0.01), 1.25))
+    names = [f"{SHORT.get(name, name)}\n({table.texts:,})" for name, table in rows]
+    ax.set_yticks(y, [name.replace("and\nmore", "and more") for name in names])
+    ax.invert_yaxis()
     ax.xaxis.set_major_formatter(lambda value, _: percent(value))
-    ax.set_xlabel("share of these texts; seen so often by the standard model")
-    ax.legend(loc="upper left", ncols=3)
+    ax.set_xlabel("share of texts")
+    subtitle(ax, "by copies seen, and who memorized them")
+    legend_below(ax)
     return ax
 
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 from memtrace.comparison.deduplication.copies import Seen
 from memtrace.comparison.deduplication.result import Deduplication, TwinShares, TwinStep
 from memtrace.comparison.paired.shares import PairedShares
-from memtrace.comparison.paired.text import points
-from memtrace.report.numbers import DASH, count, interval, p_text, p_value, percent
+from memtrace.comparison.paired.text import between, points, short_name
+from memtrace.report.numbers import DASH, interval, p_value, percent
 from memtrace.report.text import columns
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Blocks = list[tuple[str, "RenderableType"]]
-SEEN = ("seen", "standard", "95%", "deduplicated", "95%", "difference", "95%")
+SEEN = ("seen", "standard", "95%", "deduplicated", "95%", "points", "95%")
 MATCHED = ("seen in standard", "texts", "both", "standard only", "deduplicated only", "McNemar p")
 
 
@@ -22,33 +22,34 @@ def deduplication_blocks(found: Sequence[Deduplication]) -> Blocks:
     """Return two tables for each model: by copies seen, and of the texts in both corpora."""
     blocks: Blocks = []
     for one in found:
-        title = f"{one.deduplicated} against {one.standard}, step {one.last.step:,}"
-        blocks.append(
-            (f"{title}: texts memorized, by how often each had seen them", _seen(one.last))
-        )
+        title = f"{short_name(one.deduplicated)} against {short_name(one.standard)}"
+        title += f", step {one.last.step:,}"
+        blocks.append((f"{title}: memorized, by how often each had seen a text", _seen(one.last)))
         blocks.append((f"{title}: texts that both had seen", _matched(one.last)))
     return blocks
 
 
 def deduplication_sentence(one: Deduplication) -> str:
     """Say what deduplication changed: of all texts, and of those that were seen once."""
-    last = one.last
+    last, standard, twin = one.last, short_name(one.standard), short_name(one.deduplicated)
     if last.total is None:
-        return f"What deduplication changed in {one.standard} is not known: {last.reason}"
-    rows = last.total.standard
-    repeated = rows.memorized_rows - last.by_copies["once"].standard.memorized_rows
-    said = f"{one.deduplicated} memorized {_both(last.total)} of all texts at step {last.step:,}"
-    if last.by_copies["once"].standard.texts:
-        said += f", and {_both(last.by_copies['once'])} of those seen once"
+        return f"What deduplication changed in {standard} is not known by text: {last.reason}"
+    once, rows = last.by_copies["once"], last.total.standard
+    said = (
+        f"Of the texts that each had seen by step {last.step:,} {standard} and {twin} have "
+        f"memorized {_both(last.total)}"
+    )
+    if once.standard.texts and once.deduplicated.texts:
+        said += f", of those seen once {_both(once)}"
     if rows.memorized_rows:
-        share = percent(repeated / rows.memorized_rows)
-        said += f"; {share} of the sequences that {one.standard} memorized are of repeated texts"
+        repeated = 1 - once.standard.memorized_rows / rows.memorized_rows
+        said += f"; {percent(repeated)} of the sequences that {standard} has memorized have copies"
     return said
 
 
 def _both(one: TwinShares) -> str:
-    shares = f"{percent(one.deduplicated.share.value)} against {percent(one.standard.share.value)}"
-    return f"{shares} ({points(one.difference)}, 95% {interval(one.difference_ci95, points)})"
+    shares = f"{percent(one.standard.share.value)} and {percent(one.deduplicated.share.value)}"
+    return f"{shares} ({points(one.difference)}, 95% {between(one.difference_ci95)})"
 
 
 def _seen(step: TwinStep) -> "RenderableType":
@@ -61,7 +62,7 @@ def _seen(step: TwinStep) -> "RenderableType":
             *_share(one.standard),
             *_share(one.deduplicated),
             points(one.difference).removesuffix(" points"),
-            interval(one.difference_ci95, points).replace(" points to", " to"),
+            between(one.difference_ci95),
         )
         for name, one in parts.items()
         if one.standard.texts or one.deduplicated.texts
@@ -72,7 +73,9 @@ def _seen(step: TwinStep) -> "RenderableType":
 def _share(one: Seen) -> tuple[str, str]:
     if not one.texts:
         return DASH, DASH
-    return f"{one.memorized:,} of {one.texts:,}", interval(one.share.ci95, percent)
+    return f"{one.memorized:,} of {one.texts:,}", interval(
+        one.share.ci95, lambda end: percent(end, 2)
+    )
 
 
 def _matched(step: TwinStep) -> "RenderableType":
@@ -89,15 +92,3 @@ def _matched(step: TwinStep) -> "RenderableType":
 def _cells(table: PairedShares) -> tuple[str, ...]:
     counts = (table.texts, table.both, table.baseline_only, table.model_only)
     return (*(f"{n:,}" for n in counts), p_value(table.p_value))
-
-
-def matched_sentence(one: Deduplication) -> str:
-    """Say what became of the texts that both corpora have."""
-    table = one.last.matched_total
-    if table is None:
-        return f"Texts of both corpora are not compared: {one.last.matched_reason}"
-    return (
-        f"of {count(table.texts, 'text')} that both had seen, {one.standard} alone memorized "
-        f"{table.baseline_only:,} and {one.deduplicated} alone {table.model_only:,} "
-        f"({p_text(table.p_value)})"
-    )

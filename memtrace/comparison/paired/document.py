@@ -12,7 +12,7 @@ from memtrace.comparison.paired.result import PairedModels, PairedStep
 from memtrace.comparison.paired.shares import PairedShares
 from memtrace.texts.exposure import CLASSES
 
-ONE_CHECKPOINT = "both were scanned at one checkpoint: a hazard ratio needs two; add --step all"
+ONE_CHECKPOINT = "both were scanned at one checkpoint alone, and a hazard ratio needs two"
 
 
 def paired_document(found: Sequence[PairedModels]) -> list[dict[str, Any]]:

@@ -5,21 +5,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memtrace.comparison.paired.result import PairedModels
-from memtrace.report.figures import BLUE, GREY, INK, PALE, RED, axes_for, nothing
+from memtrace.comparison.paired.result import PairedModels, PairedStep
+from memtrace.comparison.paired.text import short_name
+from memtrace.report.figures import (
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    RED,
+    axes_for,
+    name_ends,
+    nothing,
+    step_axis,
+    subtitle,
+)
 from memtrace.report.numbers import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = (BLUE, RED, GREY, INK)
-NOTHING = "no exposed text was scanned by both models of a pair"
+MOST = 6
+"""Pairs that are drawn, the last ones; the JSON has all."""
+NOTHING = "no exposed text was scanned by both"
 
 
 def who_memorized(found: Sequence[PairedModels], ax: "Axes | None" = None) -> "Axes":
     """Draw the exposed texts that one model alone memorized, and both, at the last checkpoint."""
-    ax = axes_for(ax, "Exposed texts by who memorized them")
-    kept = [one for one in found if one.last.shares["exposed"].texts]
+    ax = axes_for(ax, "Who memorized a text")
+    kept = [one for one in found if one.last.shares["exposed"].texts][-MOST:]
     if not kept:
         return nothing(ax, NOTHING)
     tables = [one.last.shares["exposed"] for one in kept]
@@ -32,36 +46,45 @@ def who_memorized(found: Sequence[PairedModels], ax: "Axes | None" = None) -> "A
     for name, (counts, colour) in parts.items():
         ax.barh(y, counts, 0.6, left, color=colour, label=name)
         left = left + np.array(counts)
-    names = [f"{one.model}\nand {one.baseline}" for one in kept]
-    ax.set_yticks(y, names)
-    ax.set_ylim(len(kept) - 0.5, -0.5 - 0.35 * min(len(kept), 3))  # room for the legend
+    ax.set_yticks(y, [short_name(one.model) for one in kept])
+    ax.set_ylim(max(len(kept), 4) - 0.5, -0.5)
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.set_xlabel(f"{kept[0].unit}s")
-    ax.legend(loc="upper left", ncols=3)
+    ax.set_xlabel(f"exposed {kept[0].unit}s")
+    subtitle(ax, f"baseline: {', '.join(dict.fromkeys(short_name(one.baseline) for one in kept))}")
+    legend_below(ax)
     return ax
 
 
 def difference_by_step(found: Sequence[PairedModels], ax: "Axes | None" = None) -> "Axes":
     """Draw the difference of the shares of exposed texts by step, with 95% intervals."""
-    ax = axes_for(ax, "Share memorized, model minus baseline")
-    kept = [one for one in found if any(step.shares["exposed"].texts for step in one.steps)]
+    ax = axes_for(ax, "Model minus baseline")
+    kept = [one for one in found if len(_with_texts(one)) > 1][-MOST:]
     if not kept:
         return nothing(ax, NOTHING)
+    last = []
     for number, one in enumerate(kept):
-        steps = [step for step in one.steps if step.shares["exposed"].texts]
+        steps = _with_texts(one)
         tables = [step.shares["exposed"] for step in steps]
         middle = np.array([table.difference for table in tables])
-        ends = np.array([table.difference_ci95 for table in tables])
+        error = np.abs(np.array([table.difference_ci95 for table in tables]).T - middle)
         colour = COLOURS[number % len(COLOURS)]
-        error = np.abs(ends.T - middle)
-        label = f"{one.model} minus {one.baseline}"
         x = [step.step for step in steps]
-        ax.errorbar(x, middle, error, color=colour, marker="o", ms=4, lw=1.2, label=label)
+        ax.errorbar(x, middle, error, color=colour, marker="o", ms=3, lw=1)
+        last.append((float(middle[-1]), short_name(one.model), colour))
     ax.axhline(0, color=INK, lw=0.8)
     ax.yaxis.set_major_formatter(lambda value, _: percent(value))
-    ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.set_xlabel("checkpoint, training step")
-    ax.set_ylabel("difference of shares, 95%")
-    ax.margins(y=0.2)
-    ax.legend(loc="upper left")
+    step_axis(ax)
+    ax.set_ylabel("difference of shares")
+    subtitle(ax, f"exposed {kept[0].unit}s memorized, 95% score intervals")
+    name_ends(ax, last)
     return ax
+
+
+def legend_below(ax: "Axes") -> None:
+    """Name bars on bars in one line below an axes."""
+    ax.legend(loc="upper right", bbox_to_anchor=(1, -0.28), ncols=3, handlelength=1,
+              columnspacing=1, borderaxespad=0)  # fmt: skip
+
+
+def _with_texts(one: PairedModels) -> list[PairedStep]:
+    return [step for step in one.steps if step.shares["exposed"].texts]

@@ -11,6 +11,7 @@ from memtrace.comparison.paired.shares import PairedShares
 from memtrace.report.numbers import DASH, count, interval, number, p_text, p_value, percent, ratio
 from memtrace.report.text import columns, named_values
 from memtrace.texts.exposure import CLASSES
+from memtrace.types import Interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,32 +21,43 @@ CLASS_NAMES = dict(zip(CLASSES, ("exposed", "copy exposed", "unexposed"), strict
 MOST_STEPS = 12
 """Checkpoints printed; the JSON has all."""
 WIDTH = 32
-COLUMNS = ("of", "both", "baseline only", "model only", "difference", "95%", "McNemar p")
+COLUMNS = ("of", "both", "baseline only", "model only", "points", "95%", "McNemar p")
 
 
 def paired_blocks(found: Sequence[PairedModels]) -> Blocks:
     """Return a heading and a table for each pair, and what else is known of it."""
     blocks: Blocks = []
     for one in found:
-        title = f"{one.model} against its baseline {one.baseline}"
+        model, baseline = names_of(one)
+        title = f"{model} against its baseline {baseline}"
         blocks.append((f"{title}: {one.unit}s memorized", _table(one)))
         blocks.append((f"{title}: over training and in likelihoods", _rest(one)))
     return blocks
 
 
 def paired_sentence(one: PairedModels) -> str:
-    """Say whether the model memorizes more or less than its baseline, of exposed texts."""
-    table = one.last.shares["exposed"]
+    """Say how much of the exposed texts a model and its baseline have memorized."""
+    table, (model, baseline) = one.last.shares["exposed"], names_of(one)
     where = f"at step {one.last.step:,}"
     if not table.texts:
-        return f"{one.model} and {one.baseline} were asked for no common exposed {one.unit} {where}"
-    shares = f"{percent(table.model_share)} against {percent(table.baseline_share)}"
-    ends = f"{points(table.difference)}, 95% {interval(table.difference_ci95, points)}"
-    said = f"of {count(table.texts, one.unit)}, {where}: {shares} ({ends}; {p_text(table.p_value)})"
-    if table.p_value >= 0.05:
-        return f"No difference was found between {one.model} and its baseline {one.baseline} {said}"
-    more = "more" if table.difference > 0 else "less"
-    return f"{one.model} memorized {more} than its baseline {one.baseline} {said}"
+        return f"No exposed {one.unit} was scanned by both {model} and {baseline} {where}"
+    ends = f"{points(table.difference)}, 95% {between(table.difference_ci95)}"
+    return (
+        f"Of {count(table.texts, f'exposed {one.unit}')} {model} has memorized "
+        f"{percent(table.model_share)} {where} and its baseline {baseline} "
+        f"{percent(table.baseline_share)} ({ends}; {p_text(table.p_value)})"
+    )
+
+
+def names_of(one: PairedModels) -> tuple[str, str]:
+    """Return the names of model and baseline, without suites where they differ without."""
+    model, baseline = short_name(one.model), short_name(one.baseline)
+    return (model, baseline) if model != baseline else (one.model, one.baseline)
+
+
+def short_name(name: str) -> str:
+    """Return the name of a model without its suite."""
+    return name.rpartition("/")[2]
 
 
 def points(difference: float) -> str:
@@ -54,6 +66,11 @@ def points(difference: float) -> str:
         return DASH
     text = number(100 * difference, 3)
     return f"{'+' if difference > 0 and text[0].isdigit() else ''}{text} points"
+
+
+def between(ends: Interval) -> str:
+    """Return an interval of such a difference, without the word."""
+    return interval(ends, lambda end: points(end).removesuffix(" points"))
 
 
 def _table(one: PairedModels) -> "RenderableType":
@@ -69,11 +86,10 @@ def _table(one: PairedModels) -> "RenderableType":
 
 def _cells(table: PairedShares) -> tuple[str, ...]:
     counts = (table.texts, table.both, table.baseline_only, table.model_only)
-    ends = interval(table.difference_ci95, points).replace(" points to", " to")
     return (
         *(f"{n:,}" for n in counts),
         points(table.difference).removesuffix(" points"),
-        ends,
+        between(table.difference_ci95),
         p_value(table.p_value),
     )
 

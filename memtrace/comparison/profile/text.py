@@ -3,44 +3,53 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from memtrace.comparison.paired.text import signed
+from memtrace.comparison.paired.text import short_name, signed
 from memtrace.comparison.profile.effects import Effect
 from memtrace.comparison.profile.result import Profile
 from memtrace.report.numbers import interval, p_text, p_value
-from memtrace.report.text import columns
+from memtrace.report.text import columns, named_values
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Blocks = list[tuple[str, "RenderableType"]]
-COLUMNS = ("when", "effect", "95%", "p", "trained on", "control")
+COLUMNS = ("when", "effect", "95%", "p", "trained on", "control, least")
 MOST = 8
-"""Distances since exposure printed; the JSON has all."""
+"""Distances since exposure that are printed, and models without a profile; the JSON has all."""
+UNKNOWN = "What training on a text changed is not known"
 
 
 def profile_blocks(found: Sequence[Profile]) -> Blocks:
     """Return a table for each model: the effect of training on a text, by time since."""
-    return [
-        (
-            f"{one.model}: what training on a {one.unit} changed, in {one.outcome_unit} of its "
-            "continuation",
-            one.reason or _table(one),
-        )
-        for one in found
-    ]
+    blocks: Blocks = []
+    why: dict[str, list[str]] = {}
+    for one in found:
+        if one.reason:
+            why.setdefault(one.reason, []).append(short_name(one.model))
+            continue
+        title = f"{short_name(one.model)}: what training on a {one.unit} changed"
+        blocks.append((f"{title}, {one.outcome_unit} of its continuation", _table(one)))
+    rows = [(_some(models), reason) for reason, models in why.items()]
+    return [*blocks, (UNKNOWN, named_values(rows))] if rows else blocks
 
 
 def profile_sentence(one: Profile) -> str:
     """Say what training on a text changed at once, and what is left of it."""
-    if one.reason or one.instantaneous is None:
-        return f"{one.model} has no counterfactual profile: {one.reason}"
+    if one.instantaneous is None:
+        return f"What training on a {one.unit} changed in {one.model} is not known: {one.reason}"
     said = (
-        f"training on a {one.unit} of {one.model} is worth {_short(one, one.instantaneous)} at the "
+        f"Training {short_name(one.model)} on a {one.unit} is worth "
+        f"{_short(one, one.instantaneous)} at the first checkpoint after it"
     )
-    said += "first checkpoint after it"
     if one.residual is None:
         return said
     return f"{said}, and {_short(one, one.residual)} at step {one.residual_step:,}"
+
+
+def _some(models: list[str]) -> str:
+    """Return names, of many the first."""
+    more = f" and {len(models) - MOST} more" if len(models) > MOST else ""
+    return ", ".join(models[:MOST]) + more
 
 
 def _short(one: Profile, effect: Effect) -> str:
