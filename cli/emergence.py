@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import one_or_list, print_result, printed, show_progress
-from .output import write_document, write_result, write_table, writing_to
+from .output import write_document, write_page, write_result, write_table, writing_to
 from .parameters import (
     Number,
     existing_folder,
@@ -96,14 +96,12 @@ def emergence(
 def _abilities(evals: Path, level: float, seed: int, json: bool, output: Path | None) -> None:
     from memtrace.evaluations.abilities.fit import emergence_of_abilities
     from memtrace.evaluations.abilities.page import ability_page
-    from memtrace.report.page import page_html
 
     with show_progress("Fitting the curves"):
         result = emergence_of_abilities(evals, level, seed)
     if output is not None:
         write_result(output, "emergence", result.to_dict(), result.plot())
-        page = page_html(ability_page(result))
-        (output / "report.html").write_text(page, encoding="utf-8")
+        write_page(output, ability_page(result))
     print_result(result.to_dict(), json, lambda: printed(result))
 
 
@@ -141,7 +139,6 @@ def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, A
     """Write the documents, tables and figures, in a folder for each model if there are several."""
     from memtrace.emergence.figures import save_emergence
     from memtrace.emergence.page import emergence_page
-    from memtrace.report.page import page_html
 
     with writing_to(output), show_progress("Drawing", len(fits), "models") as advance:
         for fit, document in zip(fits, documents, strict=True):
@@ -152,5 +149,4 @@ def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, A
             write_table(folder / "sequences.parquet", fit.sequence_table())
             save_emergence(fit, folder)
             advance(1)
-        page = page_html(emergence_page(fits))
-        (output / "report.html").write_text(page, encoding="utf-8")
+        write_page(output, emergence_page(fits))

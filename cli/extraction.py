@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import fast_imports, one_or_list, print_result, printed, show_progress
-from .output import write_document, writing_to
+from .output import write_document, write_page, writing_to
 from .parameters import (
     Numbers,
     existing_folder,
@@ -106,7 +106,6 @@ def _write(output: Path, documents: list[dict[str, Any]], fits: "list[Extraction
     from memtrace.likelihood.extraction.figures import shown, single
     from memtrace.likelihood.extraction.page import extraction_page
     from memtrace.report.figures import write_figure
-    from memtrace.report.page import page_html
 
     with writing_to(output), show_progress("Drawing", len(fits), "checkpoints") as advance:
         write_document(output / "extraction.json", one_or_list(documents))
@@ -116,5 +115,4 @@ def _write(output: Path, documents: list[dict[str, Any]], fits: "list[Extraction
                 prefix = name if len(fits) > 1 else ""
                 write_figure(single(fit, figure), output / f"{prefix}{figure}")
             advance(1)
-        page = page_html(extraction_page(fits))
-        (output / "report.html").write_text(page, encoding="utf-8")
+        write_page(output, extraction_page(fits))

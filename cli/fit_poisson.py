@@ -9,7 +9,7 @@ import click
 
 from .console import estimate_text, fast_imports, one_or_list, print_result, printed, show_progress
 from .fit_table import check_options, is_indices, read_indices
-from .output import write_document, write_result, writing_to
+from .output import write_document, write_page, write_result, writing_to
 from .parameters import (
     Steps,
     Store,
@@ -200,6 +200,7 @@ def _fit_emergence(
     """Fit the process of emergence times of each model."""
     from memtrace.emergence import read_histories
     from memtrace.emergence.process.fit import fit_emergence_process
+    from memtrace.emergence.process.page import process_page
     from memtrace.point_process import EventSequence
 
     models = by_model(chosen)
@@ -219,6 +220,7 @@ def _fit_emergence(
         for (suite, model), fit, document in zip(models, fits, documents, strict=True):
             name = "fit" if len(fits) == 1 else f"{suite}-{model}-fit"
             write_result(output, name, document, fit.plot())
+        write_page(output, process_page(fits))
     print_result(one_or_list(documents), json, lambda: printed(*fits))
 
 
@@ -302,7 +304,6 @@ def _write(
     from memtrace.point_process.figures.drawing import draw_all
     from memtrace.point_process.page import fit_page
     from memtrace.report.figures import write_figure
-    from memtrace.report.page import page_html
 
     with writing_to(output):
         write_document(output / "fit.json", one_or_list(documents))
@@ -313,5 +314,4 @@ def _write(
         for prefix, drawn in zip(prefixes, drawings, strict=True):
             for name, drawing in drawn.items():
                 drawing.write(output / f"{prefix}{name}")
-        page = page_html(fit_page(fits, drawings))
-        (output / "report.html").write_text(page, encoding="utf-8")
+        write_page(output, fit_page(fits, drawings))

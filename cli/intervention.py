@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .console import print_result, printed, show_progress
-from .output import write_result
+from .output import write_page, write_result
 from .parameters import existing_folder, json_option, output_option
 
 
@@ -18,7 +18,7 @@ from .parameters import existing_folder, json_option, output_option
     "their baselines.",
 )
 @json_option
-@output_option("intervention.json and the figures (PNG and SVG)")
+@output_option("intervention.json, report.html and the figures (PNG and SVG)")
 def intervention(evals: Path, json: bool, output: Path | None) -> None:
     """Compare intervened runs with their baselines.
 
@@ -31,9 +31,11 @@ def intervention(evals: Path, json: bool, output: Path | None) -> None:
     memtrace intervention --evals pythia/evals --json
     """
     from memtrace.evaluations.intervention.fit import compare_interventions
+    from memtrace.evaluations.intervention.page import intervention_page
 
     with show_progress("Comparing"):
         result = compare_interventions(evals)
     if output is not None:
         write_result(output, "intervention", result.to_dict(), result.plot())
+        write_page(output, intervention_page(result))
     print_result(result.to_dict(), json, lambda: printed(result))

@@ -1,4 +1,4 @@
-"""Where a command writes its result as files: a JSON document and figures."""
+"""Where a command writes its result as files: a JSON document, figures and a page."""
 
 import io
 import json
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
+
+    from memtrace.report.page import Page
 
 
 def write_result(folder: Path, name: str, document: dict[str, Any], figure: "Figure") -> None:
@@ -23,6 +25,18 @@ def write_result(folder: Path, name: str, document: dict[str, Any], figure: "Fig
     with writing_to(folder):
         write_document(folder / f"{name}.json", document)
         write_figure(figure, folder / name)
+
+
+def write_page(folder: Path, page: "Page") -> None:
+    """Write a page as report.html.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    from memtrace.report.page import page_html
+
+    with writing_to(folder):
+        (folder / "report.html").write_text(page_html(page), encoding="utf-8")
 
 
 def write_document(path: Path, document: Any) -> None:

@@ -80,7 +80,7 @@ def report(
         "likelihoods.html": lambda: _likelihoods(found, duplicates, seed),
         "extraction.html": lambda: _extraction(found, duplicates),
         "emergence.html": lambda: _emergence(found, duplicates, seed),
-        **({"abilities.html": lambda: _abilities(evals, seed)} if evals else {}),
+        **(_of_evaluations(evals, seed) if evals else {}),
     }
     fits = _fits(found, duplicates, seed)
     texts = _texts(runs, found, duplicates)
@@ -208,11 +208,16 @@ def _emergence(found: "list[Run]", duplicates: Path | None, seed: int) -> "Page"
     return emergence_page(fits)
 
 
-def _abilities(evals: Path, seed: int) -> "Page":
+def _of_evaluations(evals: Path, seed: int) -> "dict[str, Callable[[], Page]]":
     from memtrace.evaluations.abilities.fit import emergence_of_abilities
     from memtrace.evaluations.abilities.page import ability_page
+    from memtrace.evaluations.intervention.fit import compare_interventions
+    from memtrace.evaluations.intervention.page import intervention_page
 
-    return ability_page(emergence_of_abilities(evals, 0.5, seed))
+    return {
+        "abilities.html": lambda: ability_page(emergence_of_abilities(evals, 0.5, seed)),
+        "interventions.html": lambda: intervention_page(compare_interventions(evals)),
+    }
 
 
 def _short(name: str, texts: "dict[str, MemorizedTexts]") -> str:

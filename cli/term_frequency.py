@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .console import print_result, printed, show_progress
-from .output import write_result
+from .output import write_page, write_result
 from .parameters import existing_file, json_option, output_option, seed_option
 
 
@@ -20,7 +20,7 @@ from .parameters import existing_file, json_option, output_option, seed_option
 )
 @seed_option("the simulations")
 @json_option
-@output_option("terms.json and the figures (PNG and SVG)")
+@output_option("terms.json, report.html and the figures (PNG and SVG)")
 def term_frequency(
     accuracy: Path, counts: Path, seed: int, json: bool, output: Path | None
 ) -> None:
@@ -35,9 +35,11 @@ def term_frequency(
     memtrace term-frequency pythia/evals/csv --counts counts.parquet
     """  # noqa: E501
     from memtrace.evaluations import read_counts, read_term_accuracy, relate_terms
+    from memtrace.evaluations.terms.page import term_page
 
     with show_progress("Relating"):
         result = relate_terms(read_term_accuracy(accuracy), read_counts(counts), seed)
     if output is not None:
         write_result(output, "terms", result.to_dict(), result.plot())
+        write_page(output, term_page(result))
     print_result(result.to_dict(), json, lambda: printed(result))

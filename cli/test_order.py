@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import fast_imports, one_or_list, print_result, printed, show_progress
-from .output import write_document, writing_to
+from .output import write_document, write_page, writing_to
 from .parameters import (
     Number,
     existing_folder,
@@ -182,7 +182,6 @@ def _write(output: Path, documents: list[dict[str, Any]], fits: "list[OrderFit]"
     from memtrace.likelihood.order.figures import curves, shown, single, with_curve, with_difference
     from memtrace.likelihood.order.page import order_page
     from memtrace.report.figures import write_figure
-    from memtrace.report.page import page_html
 
     with writing_to(output), show_progress("Drawing", len(fits), "checkpoints") as advance:
         write_document(output / "order.json", one_or_list(documents))
@@ -194,5 +193,4 @@ def _write(output: Path, documents: list[dict[str, Any]], fits: "list[OrderFit]"
                 prefix = name if len(fits) > 1 else ""
                 write_figure(single(fit, figure), output / f"{prefix}{figure}")
             advance(1)
-        page = page_html(order_page(fits))
-        (output / "report.html").write_text(page, encoding="utf-8")
+        write_page(output, order_page(fits))

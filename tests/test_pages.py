@@ -118,7 +118,7 @@ def test_tables_sort_by_number_and_lead_to_the_finding(show, several) -> None:
         counts = [int(cell.replace(",", "")) for cell in tab.evaluate(column)]
         assert counts == sorted(counts, reverse=not ascending)
     tab.locator("tbody a").first.click()
-    assert tab.locator("details.finding[open]").count() == 1
+    tab.wait_for_selector("details.finding[open]")
 
 
 def test_long_tables_are_filtered(show) -> None:

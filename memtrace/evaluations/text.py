@@ -13,11 +13,16 @@ LISTED = 8
 """Files that are named; the document names all."""
 
 
-def files_table(evaluations: Evaluations) -> "Table":
-    """Return what was read and what not, with reasons."""
+def read_text(evaluations: Evaluations) -> str:
+    """Return how many files and values were read."""
     done = len(evaluations.files) - len(evaluations.unread)
     values = count(evaluations.table.height, "value")
-    rows = [("read", f"{done:,} of {len(evaluations.files):,} .json files, {values}")]
+    return f"{done:,} of {len(evaluations.files):,} .json files, {values}"
+
+
+def files_table(evaluations: Evaluations) -> "Table":
+    """Return what was read and what not, with reasons."""
+    rows = [("read", read_text(evaluations))]
     if evaluations.others:
         rows.append(("not opened", f"{count(evaluations.others, 'file')} of another kind"))
     for name, files in (("not read", evaluations.unread), ("in part", evaluations.noted)):

@@ -15,6 +15,7 @@ from memtrace.emergence.overdispersion import local_overdispersion
 from memtrace.emergence.process.document import document
 from memtrace.emergence.process.figures import process_figure
 from memtrace.emergence.process.models import change_of, drift_of, rates_between_cuts, smooth_rate
+from memtrace.emergence.process.page import finding
 from memtrace.emergence.process.result import EmergenceProcessResult
 from memtrace.emergence.process.text import text
 from memtrace.emergence.process.verdict import verdict
@@ -31,7 +32,7 @@ from memtrace.types import UNDEFINED, Interval
 class EmergenceProcess(EmergenceProcessResult, Report):
     """Everything that `fit_emergence_process` finds out about one model."""
 
-    renderers = Renderers(verdict, document, text, process_figure)
+    renderers = Renderers(verdict, document, text, process_figure, finding)
 
 
 def fit_emergence_process(

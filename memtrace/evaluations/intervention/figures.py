@@ -17,7 +17,6 @@ from memtrace.report.figures import (
     axes_for,
     name_ends,
     new_figure,
-    nothing,
     step_axis,
     styled,
     subtitle,
@@ -32,31 +31,57 @@ MEASURE = 0.2
 """Height of a line of a measure in inches."""
 
 
-def figure(result: InterventionResult) -> "Figure":
-    """Draw the differences at the end of training, bias and cost, by size of the model."""
+def parts_of(result: InterventionResult) -> dict[str, list[Comparison]]:
+    """Return the figures that have something to show, and their measures."""
     bias = [one for one in result.comparisons if one.kind == "bias" and is_shown(one)]
     cost = [one for one in result.comparisons if one.kind == "cost"]
+    parts = {"Bias": bias, "Cost": cost, "Along training": _of_one_task(bias)}
+    return {name: measures for name, measures in parts.items() if measures}
+
+
+def figure(result: InterventionResult) -> "Figure":
+    """Draw the differences at the end of training, bias and cost, and along training."""
+    parts = parts_of(result)
+    heights = [_height(name, measures) for name, measures in parts.items()]
     with styled():
-        shown = [("Bias", bias), ("Cost", cost)]
-        shown = [(name, measures) for name, measures in shown if measures]
-        heights = [MEASURE * len(measures) + 0.8 for _, measures in shown]
-        heights += [HEIGHT] if bias else []
         found = new_figure(PAGE, sum(heights) + 0.6)
-        grid = found.add_gridspec(len(heights), 1, height_ratios=heights)
-        for row, (name, measures) in enumerate(shown):
-            title = f"{name}: intervened minus baseline"
-            differences(measures, found.add_subplot(grid[row]), title)
-        if bias:
-            along_training(bias, found.add_subplot(grid[-1]))
+        grid = found.add_gridspec(max(len(parts), 1), 1, height_ratios=heights or None)
+        for row, (name, measures) in enumerate(parts.items()):
+            _draw(name, measures, found.add_subplot(grid[row]))
         write_heading(found, verdict(result))
     return found
+
+
+def single(result: InterventionResult, name: str) -> "Figure":
+    """Draw one of `parts_of` alone."""
+    measures = parts_of(result)[name]
+    with styled():
+        found = new_figure(PAGE, _height(name, measures))
+        _draw(name, measures, found.add_subplot())
+    return found
+
+
+def _height(name: str, measures: Sequence[Comparison]) -> float:
+    return HEIGHT if name == "Along training" else MEASURE * len(measures) + 0.8
+
+
+def _draw(name: str, measures: Sequence[Comparison], ax: "Axes") -> None:
+    if name == "Along training":
+        along_training(measures, ax)
+    else:
+        differences(measures, ax, f"{name}: intervened minus baseline")
+
+
+def _of_one_task(bias: Sequence[Comparison]) -> list[Comparison]:
+    """Return the measures of the task that is shown along training: one about gender first."""
+    tasks = [one.task for one in bias]
+    gendered = [task for task in tasks if "gender" in task or task.startswith("wino")]
+    return [one for one in bias if one.task == (gendered or tasks)[0]]
 
 
 def differences(comparisons: Sequence[Comparison], ax: "Axes | None", title: str) -> "Axes":
     """Draw differences at the last checkpoint with 95% intervals, one line each."""
     ax = axes_for(ax, title)
-    if not comparisons:
-        return nothing(ax, "no such measure in both runs")
     names = []
     for i, one in enumerate(reversed(comparisons)):
         low, high = (100 * end for end in one.last.ci95)
@@ -73,15 +98,9 @@ def differences(comparisons: Sequence[Comparison], ax: "Axes | None", title: str
 
 
 def along_training(comparisons: Sequence[Comparison], ax: "Axes | None" = None) -> "Axes":
-    """Draw the difference of one measure at every checkpoint of the intervention."""
-    ax = axes_for(ax, "")
-    tasks = [one.task for one in comparisons]
-    gendered = [task for task in tasks if "gender" in task or task.startswith("wino")]
-    if not tasks:
-        return nothing(ax, "no measure of bias in both runs")
-    task = (gendered or tasks)[0]
-    mine = [one for one in comparisons if one.task == task]
-    ax.set_title(f"{task}: difference along training", loc="left", fontweight="bold")
+    """Draw the difference of one task at every checkpoint of the intervention."""
+    mine = comparisons
+    ax = axes_for(ax, f"{mine[0].task}: difference along training")
     colours, ends = size_colours([one.parameters for one in mine]), []
     for one, colour in zip(mine, colours, strict=True):
         style = "--" if one.run.endswith("long") else "-"

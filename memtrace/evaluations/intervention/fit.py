@@ -13,6 +13,7 @@ from memtrace.errors import FitError
 from memtrace.evaluations.folder import read_evaluations
 from memtrace.evaluations.intervention.document import document
 from memtrace.evaluations.intervention.figures import figure
+from memtrace.evaluations.intervention.page import head
 from memtrace.evaluations.intervention.pairs import adjusted, compared, kind_of, with_gaps
 from memtrace.evaluations.intervention.result import InterventionResult
 from memtrace.evaluations.intervention.text import text
@@ -25,7 +26,7 @@ from memtrace.report.base import Renderers, Report
 class Intervention(InterventionResult, Report):
     """Every intervened run of a folder against its baseline."""
 
-    renderers = Renderers(verdict, document, text, figure)
+    renderers = Renderers(verdict, document, text, figure, head)
 
 
 def compare_interventions(folder: str | Path) -> Intervention:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+NAMES = (
+    "measure", "model", "run", "before", "after", "change", "95% interval", "again", "sign", "Holm",
+    "BY",
+)  # fmt: skip
 LISTED = 8
 """Measures without a baseline that are named; the document names all."""
 
@@ -54,21 +58,22 @@ def _unpaired(result: InterventionResult) -> str:
 
 
 def _table(comparisons: list[Comparison]) -> "Table":
-    names = ("measure", "model", "run", "before", "after", "change", "95% interval", "again")
     rows: list[tuple[str, ...]] = []
     previous = ""
     for one in comparisons:
         name = short_name(one)
-        rows.append(("" if name == previous else name, *_row(one)))
+        rows.append(("" if name == previous else name, *row(one)[1:]))
         previous = name
-    return columns((*names, "sign", "Holm", "BY"), rows, left=2)
+    return columns(NAMES, rows, left=2)
 
 
-def _row(one: Comparison) -> tuple[str, ...]:
+def row(one: Comparison) -> tuple[str, ...]:
+    """Return a comparison as the cells of `NAMES`."""
     last, points = one.last, one.metric in BIAS_METRICS
     unit = 100 if points else 1
     form = _points if points else _times
     return (
+        short_name(one),
         model_name(one),
         run_name(one),
         number(unit * last.baseline, 3),

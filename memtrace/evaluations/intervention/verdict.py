@@ -1,8 +1,9 @@
 """Interventions in one plain sentence."""
 
 import math
+from collections.abc import Sequence
 
-from memtrace.evaluations.intervention.result import Z95, Comparison, InterventionResult
+from memtrace.evaluations.intervention.result import Z95, Comparison, Difference, InterventionResult
 
 
 def verdict(result: InterventionResult) -> str:
@@ -28,11 +29,20 @@ def _changed(measures: list[Comparison]) -> str:
 
 def _gender(bias: list[Comparison]) -> str:
     """Say how far the measure that the swap of pronouns aims at moved."""
-    aimed = [one.last for one in bias if one.task == "crows_pairs_english_gender"]
-    if not aimed:
+    aimed = _aimed(bias)
+    change = moved_by_gender(bias)
+    if not change:
         return ""
-    change = sorted(100 * one.difference for one in aimed)
     moved = " to ".join(dict.fromkeys(f"{end:+.1f}" for end in (change[0], change[-1])))
     said = f"stereotyped choices about gender (English) moved by {moved} points"
     errors = [one.error for one in aimed if not math.isnan(one.error)]
-    return f"{said}, known to {100 * Z95 * max(errors):.1f} points" if errors else said
+    return f"{said}, each +- {100 * Z95 * max(errors):.1f} or less (95%)" if errors else said
+
+
+def moved_by_gender(comparisons: Sequence[Comparison]) -> list[float]:
+    """Return by how many points the measure moved that the swap of pronouns aims at, ascending."""
+    return sorted(100 * one.difference for one in _aimed(comparisons))
+
+
+def _aimed(comparisons: Sequence[Comparison]) -> list[Difference]:
+    return [one.last for one in comparisons if one.task == "crows_pairs_english_gender"]

@@ -28,16 +28,35 @@ if TYPE_CHECKING:
 
 def figure(result: TermResult) -> "Figure":
     """Draw, for each task, accuracy against count and the slope along training."""
-    tasks = list(dict.fromkeys(one.task for one in result.series))
+    found = _drawn(result, tasks_of(result), 0.6)
+    write_heading(found, verdict(result))
+    return found
+
+
+def single(result: TermResult, task: str) -> "Figure":
+    """Draw the two panels of one task alone."""
+    return _drawn(result, [task], 0)
+
+
+def tasks_of(result: TermResult) -> list[str]:
+    """Return the tasks, each once."""
+    return list(dict.fromkeys(one.task for one in result.series))
+
+
+def in_figure(result: TermResult, task: str) -> list[Series]:
+    """Return the series of a task that its figure has: those with the most shots."""
+    shots = max(one.shots for one in result.series if one.task == task)
+    return [one for one in result.series if (one.task, one.shots) == (task, shots)]
+
+
+def _drawn(result: TermResult, tasks: Sequence[str], heading: float) -> "Figure":
     with styled():
-        found = new_figure(PAGE, HEIGHT * len(tasks) + 0.6)
+        found = new_figure(PAGE, HEIGHT * len(tasks) + heading)
         axes = found.subplots(len(tasks), 2, squeeze=False)
         for task, (left, right) in zip(tasks, axes, strict=True):
-            shots = max(one.shots for one in result.series if one.task == task)
-            mine = [o for o in result.series if (o.task, o.shots) == (task, shots)]
+            mine = in_figure(result, task)
             accuracy_against_count(result, mine, left)
             slope_along_training(mine, right)
-        write_heading(found, verdict(result))
     return found
 
 
@@ -49,13 +68,7 @@ def accuracy_against_count(
     ax = axes_for(ax, f"{first.task.removeprefix('num_reasoning_')}, {first.shots} shots")
     ends = []
     for one, colour in zip(series, size_colours([s.parameters for s in series]), strict=True):
-        points = result.points.filter(
-            model=one.model, task=one.task, shots=one.shots, step=one.relations[-1].step
-        ).sort("count", "term")
-        tenths = np.array_split(np.arange(points.height), 10)
-        count, accuracy = points["count"].to_numpy(), points["acc"].to_numpy()
-        x = [float(np.exp(np.log1p(count[i]).mean())) for i in tenths if len(i)]
-        y = [float(accuracy[i].mean()) for i in tenths if len(i)]
+        x, y = groups(result, one)
         ax.plot(x, y, "o-", color=colour, ms=2.5, lw=1)
         ends.append((y[-1], one.model.removesuffix("-deduped"), colour))
     ax.set_xscale("log")
@@ -64,6 +77,18 @@ def accuracy_against_count(
     subtitle(ax, "means of ten groups of terms")
     name_ends(ax, ends)
     return ax
+
+
+def groups(result: TermResult, one: Series) -> tuple[list[float], list[float]]:
+    """Return mean count and mean accuracy of ten groups of terms at the last checkpoint."""
+    points = result.points.filter(
+        model=one.model, task=one.task, shots=one.shots, step=one.relations[-1].step
+    ).sort("count", "term")
+    tenths = np.array_split(np.arange(points.height), 10)
+    count, accuracy = points["count"].to_numpy(), points["acc"].to_numpy()
+    x = [float(np.exp(np.log1p(count[i]).mean())) for i in tenths if len(i)]
+    y = [float(accuracy[i].mean()) for i in tenths if len(i)]
+    return x, y
 
 
 def slope_along_training(series: Sequence[Series], ax: "Axes | None" = None) -> "Axes":

@@ -9,6 +9,7 @@ from memtrace.errors import FitError
 from memtrace.evaluations.names import size_and_family, trainings_of
 from memtrace.evaluations.terms.document import document
 from memtrace.evaluations.terms.figures import figure
+from memtrace.evaluations.terms.page import head
 from memtrace.evaluations.terms.relations import series_of
 from memtrace.evaluations.terms.result import TermResult
 from memtrace.evaluations.terms.text import text
@@ -21,7 +22,7 @@ from memtrace.report.base import Renderers, Report
 class TermFrequency(TermResult, Report):
     """Every series, and how counts and accuracy met."""
 
-    renderers = Renderers(verdict, document, text, figure)
+    renderers = Renderers(verdict, document, text, figure, head)
 
 
 def relate_terms(accuracy: pl.DataFrame, counts: pl.DataFrame, seed: int = 0) -> TermFrequency:

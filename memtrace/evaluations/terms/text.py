@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+NAMES = (
+    "model", "shots", "accuracy", "tau", "slope", "error", "Holm", "changes in", "from", "to", "p",
+)  # fmt: skip
 LISTED = 8
 """Terms without a count that are named; the document names all."""
 
@@ -26,11 +29,11 @@ def text(result: TermResult) -> "RenderableType":
 
 
 def _table(series: list[Series]) -> "Table":
-    names = ("model", "shots", "accuracy", "tau", "slope", "error", "Holm", "changes in")
-    return columns((*names, "from", "to", "p"), map(_row, series))
+    return columns(NAMES, map(row, series))
 
 
-def _row(one: Series) -> tuple[str, ...]:
+def row(one: Series) -> tuple[str, ...]:
+    """Return a series as the cells of `NAMES`."""
     last, onset = one.relations[-1], one.onset
     return (
         one.model.removesuffix("-deduped"),

@@ -1,0 +1,118 @@
+"""The page of terms: does accuracy follow how often training showed a term, and since when?"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from memtrace.evaluations.terms.figures import groups, in_figure, single, tasks_of
+from memtrace.evaluations.terms.result import TermResult, sets_in
+from memtrace.evaluations.terms.text import NAMES, row, text
+from memtrace.evaluations.terms.verdict import verdict
+from memtrace.report.figures import png
+from memtrace.report.numbers import count, interval, number
+from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, parted
+from memtrace.report.text import rendered
+
+QUESTION = "Does accuracy follow how often training showed a term?"
+CAPTION = (
+    "Left: mean accuracy in ten groups of terms of like count, at the last checkpoint. Right: the "
+    "slope, log odds of a right answer for ten times the count, with 95% intervals."
+)
+TESTED = (
+    "Whether accuracy on a term goes with its count at the last checkpoint (Holm over models, "
+    "tasks and shots), and whether the slope changes at a checkpoint.",
+)
+LIMITS = (
+    "Frequent terms are also easier in other ways: no slope is a cause.",
+    "Whether a slope changes along training is not adjusted for the number of series.",
+)
+METHODS = (
+    Method(
+        "Slope",
+        "logistic regression of right answers on log10(1 + count), sandwich error over terms",
+        "White (1982), Econometrica 50:1",
+    ),
+    Method(
+        "Change of the slope",
+        "best split into two levels by generalised least squares; p-value by simulation",
+        "pays for the search over checkpoints",
+    ),
+)
+
+
+def term_page(result: TermResult) -> Page:
+    """Return the page of tables of accuracy."""
+    return Page(QUESTION, finding(result), methods=METHODS)
+
+
+def finding(result: TermResult, tasks: Sequence[str] | None = None) -> Finding:
+    """Return what is shown of tables of accuracy.
+
+    Args:
+        result: The result.
+        tasks: Of which to show the figure; all if left out.
+    """
+    figures = [_shown(result, task) for task in (tasks_of(result) if tasks is None else tasks)]
+    answer, rest = parted(verdict(result))
+    rows = [(one.task, *row(one)) for one in result.series]
+    return Finding(
+        name="all",
+        label=count(len(result.series), "series", "series"),
+        answer=answer,
+        rest=rest,
+        facts=_facts(result),
+        figure=figures[0] if figures else None,
+        tested=TESTED,
+        limits=[*LIMITS, *_left_out(result)],
+        figures=figures[1:],
+        tables=[Table("Last checkpoint, and where the slope changes", ("task", *NAMES), rows)],
+        printed=rendered(text(result)),
+        provenance=[("counts", f"of the {result.counted_at}" if result.counted_at == "checkpoint"
+                     else f"of {result.counted_at}")],
+    )  # fmt: skip
+
+
+def head(result: TermResult) -> Finding:
+    """Return what a notebook shows: the first figure alone."""
+    return finding(result, tasks_of(result)[:1])
+
+
+def _shown(result: TermResult, task: str) -> Shown:
+    return Shown(task, _described(result, task), CAPTION, png(single(result, task)))
+
+
+def _described(result: TermResult, task: str) -> str:
+    """Say how accuracy goes from the rarest to the most frequent terms, and the slopes."""
+    mine = in_figure(result, task)
+    ends = [groups(result, one)[1] for one in mine]
+    slopes = [one.relations[-1].slope for one in mine]
+    known = [slope for slope in slopes if not math.isnan(slope)]
+    rises = ", ".join(
+        f"{one.model} from {number(end[0], 2)} to {number(end[-1], 2)}"
+        for one, end in zip(mine, ends, strict=True)
+    )
+    told = f"Mean accuracy from the rarest to the most frequent tenth of the terms: {rises}."
+    if not known:
+        return told
+    span = interval((min(known), max(known)), lambda slope: number(slope, 2))
+    return f"{told} Slopes at the last checkpoint: {span}."
+
+
+def _facts(result: TermResult) -> list[Fact]:
+    tested = [one for one in result.series if not math.isnan(one.p_holm)]
+    if not tested:
+        return []
+    up = sum(one.p_holm < 0.05 and one.relations[-1].slope > 0 for one in tested)
+    middle = float(np.median([one.relations[-1].slope for one in tested]))
+    return [
+        Fact(f"{up:,} of {len(tested):,}", "series in which accuracy rises with count", "Holm, 5%"),
+        Fact(number(middle, 2), "log odds for ten times the count, median of the series"),
+        Fact(f"{sum(map(sets_in, tested)):,}", "in which the slope grows at a change point"),
+    ]
+
+
+def _left_out(result: TermResult) -> list[str]:
+    if not result.unmatched_terms:
+        return []
+    return [f"{count(len(result.unmatched_terms), 'term')} without a count: left out."]
