@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memtrace.report.charts import library
+from memtrace.report.figures import DPI, FONT
 from memtrace.report.glossary import TERMS, anchor, explained
 from memtrace.report.html import picture, render, script
 
+WIDE = 500
+"""Width of a picture in CSS pixels above which none stands beside it."""
 LONG = 240
 """Characters above which an answer is more than can be seen at once on a small screen."""
 
@@ -42,6 +45,17 @@ class Shown:
     def address(self) -> str:
         """Return the picture as an address for `src`."""
         return picture(self.image or b"")
+
+    @property
+    def width(self) -> int:
+        """Return the width of the picture on a page in CSS pixels: its text is 12 pixels high."""
+        pixels = int.from_bytes((self.image or b"")[16:20], "big")  # of the header of a PNG
+        return round(pixels / DPI * 72 * 12 / FONT)
+
+    @property
+    def wide(self) -> bool:
+        """Return whether the picture takes a line of a page by itself."""
+        return self.image is not None and self.width > WIDE
 
 
 @dataclass(frozen=True)

@@ -60,12 +60,29 @@ def _finding(result: AbilityResult, *, charts: bool) -> Finding:
         answer=answer,
         rest=rest,
         facts=_facts(result),
-        figure=Shown("Abilities along training", verdict(result), CAPTION, image, chart),
+        figure=Shown("Abilities along training", _described(result), CAPTION, image, chart),
         tested=TESTED,
         limits=LIMITS,
         tables=[Table("Curves that emerged", COLUMNS, [_row(one) for one in _emerged(result)])],
         printed=rendered(text(result)),
     )
+
+
+def _described(result: AbilityResult) -> str:
+    """Say where the curves of each task that is shown end."""
+    told = []
+    for task, shots in shown_tasks(result):
+        ends = {
+            one.model: one.values[-1]
+            for one in _emerged(result)
+            if (one.task, one.shots) == (task, shots)
+        }
+        least, most = (end(ends, key=lambda model: ends[model]) for end in (min, max))
+        span = f"{number(ends[least], 2)} ({least}) to {number(ends[most], 2)} ({most})"
+        told.append(f"{task}, {count(shots, 'shot')}: {count(len(ends), 'model')}, {span}")
+    if not told:
+        return "No task emerged, so there is no curve."
+    return f"Curves of the tasks that emerged, by their level at the end. {'; '.join(told)}."
 
 
 def curve_chart(result: AbilityResult) -> dict[str, Any]:

@@ -21,6 +21,11 @@ CAPTIONS = {
     "points, perplexities as logarithms in percent.",
     "Along training": "The same difference at every checkpoint that both runs have.",
 }
+LEGEND = (
+    "Intervened minus baseline at the last checkpoint, of perplexities the ratio; again: what a "
+    "second evaluation of the same baseline changed; sign: checkpoints at which the difference has "
+    "the sign of the last; Holm, BY (Benjamini-Yekutieli): adjusted p."
+)
 TESTED = (
     "Whether each measure differs between an intervened run and its baseline at the last "
     "checkpoint that both have. Measures of bias and of cost are adjusted apart (Holm).",
@@ -66,7 +71,7 @@ def finding(result: InterventionResult, names: Sequence[str] | None = None) -> F
         tested=TESTED,
         limits=LIMITS,
         figures=figures[1:],
-        tables=[Table("Intervened minus baseline", NAMES, list(map(row, result.comparisons)))],
+        tables=[Table(LEGEND, NAMES, list(map(row, result.comparisons)))],
         printed=rendered(text(result)),
         provenance=[("evaluations", read_text(result.evaluations))],
     )

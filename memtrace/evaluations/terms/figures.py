@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 
 def figure(result: TermResult) -> "Figure":
     """Draw, for each task, accuracy against count and the slope along training."""
-    found = _drawn(result, tasks_of(result), 0.6)
-    write_heading(found, verdict(result))
+    with styled():
+        found = _drawn(result, tasks_of(result), 0.6)
+        write_heading(found, verdict(result))
     return found
 
 
 def single(result: TermResult, task: str) -> "Figure":
     """Draw the two panels of one task alone."""
-    return _drawn(result, [task], 0)
+    with styled():
+        return _drawn(result, [task], 0)
 
 
 def tasks_of(result: TermResult) -> list[str]:
@@ -50,13 +52,12 @@ def in_figure(result: TermResult, task: str) -> list[Series]:
 
 
 def _drawn(result: TermResult, tasks: Sequence[str], heading: float) -> "Figure":
-    with styled():
-        found = new_figure(PAGE, HEIGHT * len(tasks) + heading)
-        axes = found.subplots(len(tasks), 2, squeeze=False)
-        for task, (left, right) in zip(tasks, axes, strict=True):
-            mine = in_figure(result, task)
-            accuracy_against_count(result, mine, left)
-            slope_along_training(mine, right)
+    found = new_figure(PAGE, HEIGHT * len(tasks) + heading)
+    axes = found.subplots(len(tasks), 2, squeeze=False)
+    for task, (left, right) in zip(tasks, axes, strict=True):
+        mine = in_figure(result, task)
+        accuracy_against_count(result, mine, left)
+        slope_along_training(mine, right)
     return found
 
 

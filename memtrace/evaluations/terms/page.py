@@ -19,6 +19,11 @@ CAPTION = (
     "Left: mean accuracy in ten groups of terms of like count, at the last checkpoint. Right: the "
     "slope, log odds of a right answer for ten times the count, with 95% intervals."
 )
+LEGEND = (
+    "Last checkpoint, and where the slope changes; tau: rank correlation of accuracy and count; "
+    "Holm: adjusted p of the slope; changes in: steps between which it changes (95%), from one "
+    "level to another, with its unadjusted p."
+)
 TESTED = (
     "Whether accuracy on a term goes with its count at the last checkpoint (Holm over models, "
     "tasks and shots), and whether the slope changes at a checkpoint.",
@@ -66,7 +71,7 @@ def finding(result: TermResult, tasks: Sequence[str] | None = None) -> Finding:
         tested=TESTED,
         limits=[*LIMITS, *_left_out(result)],
         figures=figures[1:],
-        tables=[Table("Last checkpoint, and where the slope changes", ("task", *NAMES), rows)],
+        tables=[Table(LEGEND, ("task", *NAMES), rows)],
         printed=rendered(text(result)),
         provenance=[("counts", f"of the {result.counted_at}" if result.counted_at == "checkpoint"
                      else f"of {result.counted_at}")],
@@ -108,7 +113,11 @@ def _facts(result: TermResult) -> list[Fact]:
     return [
         Fact(f"{up:,} of {len(tested):,}", "series in which accuracy rises with count", "Holm, 5%"),
         Fact(number(middle, 2), "log odds for ten times the count, median of the series"),
-        Fact(f"{sum(map(sets_in, tested)):,}", "in which the slope grows at a change point"),
+        Fact(
+            f"{sum(map(sets_in, tested)):,}",
+            "in which the slope grows at a change point",
+            "p < 0.05, unadjusted",
+        ),
     ]
 
 
