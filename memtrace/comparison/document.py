@@ -60,6 +60,8 @@ def _run(run: ComparedRun) -> dict[str, Any]:
         "exposed_rows": run.exposed_rows,
         "scanned": run.events.scanned_sequences,
         "memorized": len(run.events.sequence_index),
+        "memorized_exposed": run.memorized_exposed,
+        "published": run.published,
     }
 
 

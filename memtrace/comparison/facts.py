@@ -1,7 +1,8 @@
 """What is known of a model beside its run: parameters, corpus, and of which model it is a rerun."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from memtrace.errors import ManifestError
@@ -33,13 +34,16 @@ class ModelFacts:
     corpus: str | None
     """Name of the corpus in whose order it was trained, with its suite."""
     seed: Seed
+    published: Mapping[int, int] = field(default_factory=dict)
+    """Published numbers of memorized rows, by step."""
 
 
 def model_facts(suite: str, model: str, manifest: str | Path | None = None) -> ModelFacts:
     """Return what is known of a model; most is None where no manifest has it."""
     found = _manifest_of(suite, model, manifest)
     corpus = found.corpus and f"{suite}/{found.corpus}" if found else None
-    return ModelFacts(found.parameters if found else None, corpus, seed_of(model))
+    published = found.memorized if found else {}
+    return ModelFacts(found.parameters if found else None, corpus, seed_of(model), published)
 
 
 def seed_of(model: str) -> Seed:

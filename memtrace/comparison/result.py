@@ -64,6 +64,9 @@ def short_labels(runs: Sequence[ComparedRun]) -> list[str]:
     """Return a name for each run: the model, its suite if there are several, its step likewise."""
     suites = len({run.suite for run in runs}) > 1
     steps = len({run.step for run in runs}) > 1
+    models = len({(run.suite, run.model) for run in runs}) > 1
+    if steps and not models:
+        return [f"step {run.step}" for run in runs]
     return [
         (f"{run.suite}/" if suites else "") + run.model + (f" step {run.step}" if steps else "")
         for run in runs

@@ -55,6 +55,16 @@ class ComparedRun:
         return self.facts.parameters
 
     @property
+    def published(self) -> int | None:
+        """Return the published number of exposed rows that it has memorized, None without one."""
+        return self.facts.published.get(self.step)
+
+    @property
+    def memorized_exposed(self) -> int:
+        """Return how many exposed rows it has memorized, all that were scanned."""
+        return self.events.count(self.exposed_rows)["memorized"]
+
+    @property
     def seed(self) -> Seed:
         """Return which rerun of which model this is."""
         return self.facts.seed

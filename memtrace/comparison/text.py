@@ -6,6 +6,7 @@ from memtrace.comparison.deduplication.text import deduplication_blocks
 from memtrace.comparison.paired.text import paired_blocks
 from memtrace.comparison.profile.text import profile_blocks
 from memtrace.comparison.result import ComparisonResult
+from memtrace.comparison.runs import ComparedRun
 from memtrace.comparison.scale import ScaleLine
 from memtrace.comparison.seeds import SeedGroup
 from memtrace.comparison.text_pairs import (
@@ -159,8 +160,18 @@ def _beware(found: ComparisonResult) -> list[tuple[str, str]]:
         rows.append(
             ("sizes", f"no manifest tells the parameters of {names}: give one with --manifest")
         )
+    rows += [("published", line) for line in map(_published, found.runs) if line]
     rows += [("lines", line) for line in dict.fromkeys(map(_line_note, found.lines)) if line]
     return rows
+
+
+def _published(run: ComparedRun) -> str:
+    """Say where a run that scanned all that it was trained on has another count than published."""
+    ours, theirs = run.memorized_exposed, run.published
+    whole = run.events.count(run.exposed_rows)["sequences"] == run.exposed_rows
+    if theirs is None or ours == theirs or not whole:
+        return ""
+    return f"{run.label}: {ours:,} exposed rows are memorized here, {theirs:,} as published"
 
 
 def _line_note(one: ScaleLine) -> str:
