@@ -125,6 +125,11 @@ class Worker(click.ParamType[tuple[int, int]]):
     type=Whole(min=1),
     help="With --likelihood: only this many most probable tokens can be drawn at each place.",
 )
+@click.option(
+    "--spread",
+    is_flag=True,
+    help="Divide a model that one GPU cannot hold among all of them; needs Accelerate.",
+)
 @click.option("--shard-size", type=Whole(min=1), default=131_072, help="Sequences in a score file.")
 @click.option("--allow-known-bad", is_flag=True, help="Scan weights known to be another step's.")
 @click.option(
@@ -164,6 +169,7 @@ def scan(
     manifest: Path | None,
     device: str,
     batch_size: int | None,
+    spread: bool,
     keep_weights: bool,
     worker: tuple[int, int] | None,
     engine: str,
@@ -188,6 +194,9 @@ def scan(
     from memtrace.scanning.plan import plan_scan
 
     _check_launch(engine, address, worker, keep_weights)
+    if spread and (engine == "ray" or device == "cpu"):
+        other = "--engine ray, which gives an actor one" if engine == "ray" else "--device cpu"
+        raise click.UsageError(f"--spread takes all CUDA devices of a machine: not with {other}")
     if selection["stratified"] and not selection["sample"]:
         raise click.UsageError("--stratified is how a sample is drawn: add --sample N")
     checkpoints = find_checkpoints(model, step, suite=suite, manifest=manifest)
@@ -198,7 +207,7 @@ def scan(
         opened = plans[0].corpus if plans else None
         plans.append(plan_scan(each, manifest=manifest, opened=opened, **selection))
     command = command_line(ctx, without=("worker",))  # any worker's command finishes it
-    job = Job(tuple(plans), batch_size, tuple(command), keep_weights)
+    job = Job(tuple(plans), batch_size, tuple(command), keep_weights, spread)
     own = [plans[index] for index, _ in job.part(*worker)] if worker else plans
     need = check_checkpoints(own, keep_weights=keep_weights)
     if dry_run:

@@ -33,7 +33,7 @@ def test_attention_is_what_its_definition_says(dtype, read, cached, share):
     random = torch.Generator().manual_seed(3)
     query = torch.randn(2, 2 * share, read, 8, generator=random, dtype=dtype)
     keys, values = torch.randn(2, 2, 2, cached, 8, generator=random, dtype=dtype)
-    with attention.chosen(CPU, dtype):
+    with attention.chosen(CPU):
         found = attention.causal_attention(query, keys, values)
     torch.testing.assert_close(found, by_definition(query, keys, values))
 
@@ -41,7 +41,7 @@ def test_attention_is_what_its_definition_says(dtype, read, cached, share):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_torch_takes_the_first_back_end_that_is_named(dtype):
     query = torch.randn(2, 2, 4, 16, dtype=dtype)
-    with attention.chosen(CPU, dtype):
+    with attention.chosen(CPU):
         taken = SDPBackend(torch._fused_sdp_choice(query, query, query, is_causal=True))
     assert taken == attention.backends(CPU, dtype)[0]
     assert attention.described(CPU, dtype).startswith(attention.NAMES[taken])

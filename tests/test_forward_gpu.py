@@ -22,9 +22,9 @@ def test_attention_is_what_float64_says(dtype, read, share):
     device = torch.device("cuda", 0)
     query = torch.randn(64, 4 * share, read, 64, device=device, dtype=dtype)
     keys, values = torch.randn(2, 64, 4, 32, 64, device=device, dtype=dtype)
-    with attention.chosen(device, dtype):
+    with attention.chosen(device):
         found = attention.causal_attention(query, keys, values)
-    with attention.chosen(device, torch.float64):
+    with attention.chosen(device):
         wide = [each.double() for each in (query, keys, values)]
         true = attention.causal_attention(*wide)
     error = {torch.float32: 1e-5, torch.float16: 5e-3, torch.bfloat16: 4e-2}[dtype]
@@ -35,7 +35,7 @@ def test_attention_is_what_float64_says(dtype, read, share):
 def test_torch_takes_the_first_back_end_that_is_named(dtype):
     device = torch.device("cuda", 0)
     query = torch.randn(2, 2, 32, 64, dtype=dtype, device=device)
-    with attention.chosen(device, dtype):
+    with attention.chosen(device):
         taken = SDPBackend(torch._fused_sdp_choice(query, query, query, is_causal=True))
     assert taken == attention.backends(device, dtype)[0]
 

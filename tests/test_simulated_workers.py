@@ -51,12 +51,17 @@ def check(runs, expected, processes):
     assert sum(each["sequences"] for each in workers) >= run.record["sequences_done"] == 2 * SHARD
 
 
-def test_the_command_gives_a_process_to_each_device(
+@pytest.mark.parametrize(("more", "processes"), [([], [1, 2]), (["--spread"], [1])])
+def test_the_command_gives_a_process_to_each_device_or_all_to_one(
     suite,  # noqa: F811
     on_cpu,
     simulated_everywhere,
     tmp_path,
+    more,
+    processes,
 ):
+    if more:
+        pytest.importorskip("accelerate")
     options = {
         "--model": "tiny",
         "--step": 5,
@@ -68,10 +73,10 @@ def test_the_command_gives_a_process_to_each_device(
         "--device": "cuda",
     }
     words = [str(word) for pair in options.items() for word in pair]
-    command = [sys.executable, "-m", "memtrace", "scan", *words]
+    command = [sys.executable, "-m", "memtrace", "scan", *words, *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    check(tmp_path, on_cpu, processes=[1, 2])  # one may have helped before the other began
+    check(tmp_path, on_cpu, processes)  # one may have helped before the other began
 
 
 def test_a_ray_actor_takes_each_gpu(suite, on_cpu, simulated_everywhere, tmp_path):  # noqa: F811

@@ -10,6 +10,7 @@ from memtrace.models.completeness import check_completeness
 from memtrace.models.limits import read_config
 from memtrace.models.probe import check_causality
 from memtrace.models.quiet import quiet_transformers
+from memtrace.models.spread import divide
 from memtrace.models.stored import check_memory, stored_type
 from memtrace.models.weights import Weights
 
@@ -67,6 +68,8 @@ def load_model(
     device: "torch.device",
     tokens: int = _TOKENS,
     as_stored: Callable[[Any, int], bool] | None = None,
+    *,
+    spread: bool = False,
 ) -> "PreTrainedModel":
     """Load a causal LM, ready for inference, in float32: the type of the canonical result.
 
@@ -79,24 +82,30 @@ def load_model(
         as_stored: Of a configuration and that length: are weights that are all of one half type
             left in it? Who says so reads from left to right by himself: Transformers' own reading
             is not probed.
+        spread: Divide it among all CUDA devices; Transformers reads it then, in float32.
 
     Raises:
-        ModelError: The files are not a causal LM that Transformers can load, do not hold exactly
-            its weights, are not those that were hashed; or the model does not decode sequences of
-            that length from left to right.
+        ModelError: The model does not fit; the files are not a causal LM that Transformers can
+            load, do not hold exactly its weights, are not those that were hashed; or the model does
+            not decode sequences of that length from left to right.
     """
     import torch
 
     weights.check_unchanged()
-    dtype = torch.float32
-    if as_stored is not None and as_stored(read_config(weights.folder), tokens):
-        dtype = stored_type(weights.folder, weights.files)
-    check_memory(weights, dtype, device)
-    model, info = _from_pretrained(weights, dtype)
+    dtype, widest, places = torch.float32, torch.float64, None
+    if spread:
+        places = divide(weights.folder)
+    else:
+        if as_stored is not None and as_stored(read_config(weights.folder), tokens):
+            dtype = widest = stored_type(weights.folder, weights.files)
+        check_memory(weights, widest, device)
+    model, info = _from_pretrained(weights, dtype, places)
     check_completeness(info, weights.folder)
     # Through the base class: Transformers' own overrides are not typed.
     module: torch.nn.Module = model
-    module.to(device).eval().requires_grad_(False)
+    if places is None:
+        module.to(device)
+    module.eval().requires_grad_(False)
     if device.type == "cpu":
         _read_into_memory(module)
     weights.check_unchanged()
@@ -106,7 +115,7 @@ def load_model(
 
 
 def _from_pretrained(
-    weights: Weights, dtype: "torch.dtype"
+    weights: Weights, dtype: "torch.dtype", places: Mapping[str, str] | None
 ) -> tuple["PreTrainedModel", Mapping[str, Any]]:
     """Return a model and what Transformers tells of its loading."""
     from transformers import AutoModelForCausalLM
@@ -116,6 +125,7 @@ def _from_pretrained(
             weights.folder,
             dtype=dtype,
             attn_implementation=attention,
+            device_map=places,
             local_files_only=True,
             weights_only=True,
             use_safetensors=any(name.endswith(".safetensors") for name in weights.files),

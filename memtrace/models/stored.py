@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memtrace.errors import ModelError
+from memtrace.models.spread import budgets
 from memtrace.models.weights import Weights
 
 if TYPE_CHECKING:
@@ -30,28 +31,43 @@ def stored_type(folder: Path, files: Iterable[str]) -> "torch.dtype":
 def check_memory(weights: Weights, dtype: "torch.dtype", device: "torch.device") -> None:
     """Refuse weights that do not fit, before they are read.
 
+    Args:
+        weights: The files.
+        dtype: The widest type that all of them are in at once.
+        device: Where they are to be.
+
     Raises:
         ModelError: They take more bytes than the device, or this machine, has free.
     """
-    needed = _bytes_in(weights, dtype)
-    free = _free(device)
+    needed, free = _bytes_in(weights, dtype), _free(device)
     if free is not None and needed > free:
         place = "this machine" if device.type == "cpu" else str(device)
         precision = str(dtype).removeprefix("torch.")
+        if precision == "float64":
+            precision += ", in which near ties of this model are decided"
         raise ModelError(
             f"the weights in {weights.folder} take {_gigabytes(needed)} in {precision}, and "
-            f"{place} has {_gigabytes(free)} of memory free: take a larger device, or end what "
-            "else runs on it"
+            f"{place} has {_gigabytes(free)} of memory free: take a larger device, "
+            f"{_spreading(weights, device)}or end what else runs on it"
         )
+
+
+def _spreading(weights: Weights, device: "torch.device") -> str:
+    """Name `--spread` where several devices can hold what one cannot."""
+    import torch
+
+    if device.type != "cuda" or torch.cuda.device_count() < 2:
+        return ""
+    rooms = budgets()
+    if _bytes_in(weights, torch.float32) > sum(rooms.values()):
+        return ""
+    return f"divide them among all {len(rooms)} CUDA devices with --spread, "
 
 
 def _bytes_in(weights: Weights, dtype: "torch.dtype") -> int:
     """What the files take once they are read in a type; the header of a file is nothing to it."""
-    import torch
-
     size = sum((weights.folder / name).stat().st_size for name in weights.files)
-    stored = stored_type(weights.folder, weights.files)
-    return size * dtype.itemsize // stored.itemsize if stored != torch.float32 else size
+    return size * dtype.itemsize // stored_type(weights.folder, weights.files).itemsize
 
 
 def _free(device: "torch.device") -> int | None:

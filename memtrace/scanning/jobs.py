@@ -34,6 +34,8 @@ class Job:
     """The command line to record."""
     keep_weights: bool = True
     """Whether a downloaded checkpoint stays in the Hub's cache after its scan."""
+    spread: bool = False
+    """Whether one process divides the model among all CUDA devices of its machine."""
 
     def part(self, rank: int, world_size: int) -> Part:
         """Return the shards that are a worker's own: a contiguous part of all, in order.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from memtrace.errors import ManifestError, RunError
+from memtrace.errors import ManifestError, ModelError, RunError
 from memtrace.models.loading import visible_devices
 from memtrace.runs.run import Run
 from memtrace.scanning.checkpoints import find_checkpoints
@@ -41,6 +41,7 @@ def scan(
     temperature: float = 1.0,
     top_k: int | None = None,
     min_probability: float | None = None,
+    spread: bool = False,
     worker: tuple[int, int] = (0, 1),
     allow_known_bad: bool = False,
     sequences_per_step: int | None = None,
@@ -76,6 +77,7 @@ def scan(
         temperature: By which logits are divided before the softmax.
         top_k: Tokens that can be drawn at each place, those with the largest logits; None: all.
         min_probability: Likelihoods below it are null, which makes the scan faster.
+        spread: Divide a model that one GPU cannot hold among all of them, in this process.
         worker: Rank and world size, (I, N): this is one of N calls that scan the same at once, each
             its own part first, and 0 <= I < N.
         allow_known_bad: Scan weights that are known to be those of another step.
@@ -124,7 +126,7 @@ def scan(
     )
     check_checkpoints([plan])
     changed = {name: value for name, value in given.items() if value != usual.get(name)}
-    job = Job((plan,), batch_size, command_of(changed))
+    job = Job((plan,), batch_size, command_of(changed), spread=spread)
     return run_job(job, devices or visible_devices(device), worker=worker)[0]
 
 
@@ -141,7 +143,7 @@ def run_job(
     Args:
         job: What to do.
         devices: Such as `cpu` or `cuda:1`. One is used by this process; for several, each gets a
-            process of its own.
+            process of its own, if the job does not spread its models over all of them.
         worker: Rank and world size, (I, N), of this call among all that work on the job.
         on_progress: Called with the number of sequences done since the last call; first with
             those of shards that were done before.
@@ -157,8 +159,13 @@ def run_job(
     rank, world_size = worker
     if not 0 <= rank < world_size:
         raise RunError(f"worker {rank}/{world_size}: expected I/N with 0 <= I < N")
+    if job.spread and devices[0] == "cpu":
+        raise ModelError(
+            "--spread divides a model among CUDA devices, and torch is to use none: leave it out"
+        )
     own, progress = job.part(rank, world_size), Progress(job.plans, on_progress, on_stage)
-    useful = devices[: max(1, sum(len(plan.shards()) for plan in job.plans))]
+    processes = 1 if job.spread else max(1, sum(len(plan.shards()) for plan in job.plans))
+    useful = devices[:processes]
     if len(useful) == 1:
         work(job, own, rank, useful[0], progress)
     else:

@@ -106,6 +106,7 @@ class CheckpointScan:
         self.run = begin_run(plan.runs, configuration, first_record(plan, weights, job.command))
         self._process, self._began = name_process(), time.monotonic()
         self._engine: engine.Engine | None = None
+        self._devices = 1
         self._writer = ThreadPoolExecutor(1)
         self._writing: tuple[Shard, Future[None]] | None = None
         self._done: list[Shard] = []
@@ -173,7 +174,10 @@ class CheckpointScan:
         calibration = plan.corpus.take(rows, tokens, plan.rules.offset)
         device = choose_device(self._device)
         reporter.stage("loading model")
-        model = load_model(self._weights, device, tokens, engine.reads_as_stored)
+        model = load_model(
+            self._weights, device, tokens, engine.reads_as_stored, spread=self._job.spread
+        )
+        self._devices = len({each.device for each in model.parameters()})
         folder = self._weights.folder
         logger.debug("%s: weights of %s are on %s", self.run.label, folder, self._device)
         reporter.stage("calibrating")
@@ -201,6 +205,7 @@ class CheckpointScan:
             "seconds": round(seconds, 3),
             "sequences_per_second": round(sequences / seconds, 1) if seconds > 0 else None,
             "device": describe_device(choose_device(self._device)),
+            "devices": self._devices,
         }
         if self._engine:
             entry["engine"] = self._engine.record()

@@ -122,6 +122,11 @@ class CudaTensor(torch.Tensor):
             if part.dtype in (torch.bool, torch.uint8):
                 ACCOUNT.wait("index by a mask")
             if isinstance(part, CudaTensor):
+                if part.device != self.device:
+                    raise RuntimeError(
+                        "indices should be either on cpu or on the same device as the indexed "
+                        f"tensor ({self.device})"
+                    )
                 check_streams([part])
                 return part.inner
             ACCOUNT.wait("index from the host")

@@ -1,10 +1,11 @@
-"""Attention: causal, and by a back end of torch that is chosen here, not by what torch prefers.
+"""Attention: causal, on CUDA by back ends of torch that are chosen here.
 
 Which kernel torch takes by itself depends on its version, the device and the shapes. Left out is
-cuDNN: it prepares a plan for every shape, and shapes change with every batch of survivors.
+cuDNN: it prepares a plan for every shape, and shapes change with every batch of survivors. Of the
+others the type decides, because a kernel refuses types that it does not have.
 """
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own abbreviation)
@@ -19,23 +20,29 @@ NAMES = {
 
 
 def backends(device: torch.device, dtype: torch.dtype) -> list[SDPBackend]:
-    """The back ends that may compute a precision, the first that can is taken.
+    """The back ends that compute a type, the first that can is taken.
 
-    Float64 is the definition itself: two products and a softmax. On CUDA flash has half precision
-    only, and no masks but the causal one; the memory-efficient kernel has masks, and float32 too.
+    On CUDA flash has half precision only, and no masks but the causal one; the memory-efficient
+    kernel has masks, and float32 too. Float64 is the definition itself: two products and a softmax.
     """
-    if dtype == torch.float64:
-        return [SDPBackend.MATH]
     if device.type == "cpu":
         return [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+    if dtype == torch.float64:
+        return [SDPBackend.MATH]
     if dtype == torch.float32:
         return [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     return [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
-def chosen(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
-    """While it is entered, no other back ends are taken, by any thread."""
-    choice: AbstractContextManager[None] = sdpa_kernel(backends(device, dtype))
+def chosen(device: torch.device) -> AbstractContextManager[None]:
+    """While it is entered, no other back ends are taken.
+
+    Torch's switch for it is one for the whole process; a CPU, where threads may be at work on
+    several models, has no others anyway.
+    """
+    if device.type == "cpu":
+        return nullcontext()
+    choice: AbstractContextManager[None] = sdpa_kernel(list(NAMES))
     return choice
 
 

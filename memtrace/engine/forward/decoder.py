@@ -119,7 +119,7 @@ class DecoderForward:
 
     def precision(self) -> AbstractContextManager[None]:
         """Where the other methods may be called: attention has its back ends."""
-        return chosen(self.device, self.dtype)
+        return chosen(self.device)
 
     def prompt(self, tokens: Tensor, keep: int) -> tuple[Tensor, Cache]:
         """Read `(n, k)` tokens; return the features `(n, keep, d)` of the last ones and a cache.

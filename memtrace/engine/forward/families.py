@@ -34,11 +34,17 @@ def make_forward(
 
 def decoder_of(model: PreTrainedModel, positions: int) -> Decoder | None:
     """How we read a model; None if Transformers has to."""
-    if not is_plain(model.config, positions):
+    if not is_plain(model.config, positions) or _is_spread(model):
         return None
     if isinstance(model, GPTNeoXForCausalLM):
         return neox_decoder(model)
     return llama_decoder(model) if type(model) in LLAMAS else None
+
+
+def _is_spread(model: PreTrainedModel) -> bool:
+    """Do several devices hold its layers?"""
+    places: dict[str, Any] = getattr(model, "hf_device_map", None) or {}
+    return len(set(map(str, places.values()))) > 1
 
 
 def reads_as_stored(config: Any, positions: int) -> bool:

@@ -46,7 +46,8 @@ class RouterWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         scale = top.abs().amax(-1).clamp(min=torch.finfo(top.dtype).tiny)
         gaps = (top[..., -2] - top[..., -1]) / scale
         gaps = torch.where(top[..., -1].isfinite(), gaps, torch.inf)  # -inf is never chosen
-        self.gaps = self.gaps.minimum(gaps.reshape(n, t, -1).amin(-1))
+        closest = gaps.reshape(n, t, -1).amin(-1).to(self.gaps.device)
+        self.gaps = self.gaps.minimum(closest)
 
 
 def _chosen_of_last(func: Any, args: tuple[Any, ...]) -> int:

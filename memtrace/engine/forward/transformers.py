@@ -90,7 +90,7 @@ class GenericForward:
     def precision(self) -> Iterator[None]:
         """Bring the model into this precision, and back."""
         with ExitStack() as stack:
-            stack.enter_context(chosen(self.device, self.dtype))
+            stack.enter_context(chosen(self.device))
             if self.dtype == torch.float64:
                 stack.enter_context(self._in_float64())
             elif self.dtype != torch.float32:
@@ -165,7 +165,10 @@ class GenericForward:
         read = Read(whole, cache.cache, cache.routes_undecided[rows])
         if cache.cache is None:
             return self._run(read, whole, tokens.shape[1], use_cache=False)
-        cache.cache.batch_select_indices(rows)
+        layers: list[Any] = cache.cache.layers
+        for layer in layers:  # each on the device that it is computed on
+            if layer.keys is not None:
+                layer.batch_select_indices(rows.to(layer.keys.device))
         return self._run(read, tokens, tokens.shape[1], use_cache=True, past_key_values=cache.cache)
 
     def logits(self, features: Tensor) -> Tensor:
