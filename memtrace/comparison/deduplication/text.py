@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from memtrace.comparison.deduplication.copies import Seen
 from memtrace.comparison.deduplication.result import Deduplication, TwinShares, TwinStep
 from memtrace.comparison.paired.shares import PairedShares
-from memtrace.comparison.paired.text import between, points, short_name
+from memtrace.comparison.paired.text import MOST, between, left_out, points, short_name
 from memtrace.report.numbers import DASH, interval, p_value, percent
 from memtrace.report.text import columns
 
@@ -21,12 +21,12 @@ MATCHED = ("seen in standard", "texts", "both", "standard only", "deduplicated o
 def deduplication_blocks(found: Sequence[Deduplication]) -> Blocks:
     """Return two tables for each model: by copies seen, and of the texts in both corpora."""
     blocks: Blocks = []
-    for one in found:
+    for one in found[:MOST]:
         title = f"{short_name(one.deduplicated)} against {short_name(one.standard)}"
         title += f", step {one.last.step:,}"
         blocks.append((f"{title}: memorized, by how often each had seen a text", _seen(one.last)))
         blocks.append((f"{title}: texts that both had seen", _matched(one.last)))
-    return blocks
+    return [*blocks, *left_out(found[MOST:], "twin")]
 
 
 def deduplication_sentence(one: Deduplication) -> str:

@@ -1,7 +1,7 @@
 """Pairs of models as they are printed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import TYPE_CHECKING
 
 from memtrace.comparison.paired.document import ONE_CHECKPOINT
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Blocks = list[tuple[str, "RenderableType"]]
 CLASS_NAMES = dict(zip(CLASSES, ("exposed", "copy exposed", "unexposed"), strict=True))
+MOST = 6
+"""Pairs printed; the JSON has all."""
 MOST_STEPS = 12
 """Checkpoints printed; the JSON has all."""
 WIDTH = 32
@@ -27,12 +29,18 @@ COLUMNS = ("of", "both", "baseline only", "model only", "points", "95%", "McNema
 def paired_blocks(found: Sequence[PairedModels]) -> Blocks:
     """Return a heading and a table for each pair, and what else is known of it."""
     blocks: Blocks = []
-    for one in found:
+    for one in found[:MOST]:
         model, baseline = names_of(one)
         title = f"{model} against its baseline {baseline}"
         blocks.append((f"{title}: {one.unit}s memorized", _table(one)))
         blocks.append((f"{title}: over training and in likelihoods", _rest(one)))
-    return blocks
+    return [*blocks, *left_out(found[MOST:], "pair")]
+
+
+def left_out(rest: Sized, what: str) -> Blocks:
+    """Say how many are in the JSON alone, if any."""
+    left = len(rest)
+    return [(f"{count(left, f'more {what}')}: --json", "")] if left else []
 
 
 def paired_sentence(one: PairedModels) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from memtrace.comparison.paired.text import short_name, signed
+from memtrace.comparison.paired.text import left_out, short_name, signed
 from memtrace.comparison.profile.effects import Effect
 from memtrace.comparison.profile.result import Profile
 from memtrace.report.numbers import interval, p_text, p_value
@@ -30,6 +30,7 @@ def profile_blocks(found: Sequence[Profile]) -> Blocks:
         title = f"{short_name(one.model)}: what training on a {one.unit} changed"
         blocks.append((f"{title}, {one.outcome_unit} of its continuation", _table(one)))
     rows = [(_some(models), reason) for reason, models in why.items()]
+    blocks = [*blocks[:MOST], *left_out(blocks[MOST:], "profile")]
     return [*blocks, (UNKNOWN, named_values(rows))] if rows else blocks
 
 
