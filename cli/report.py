@@ -1,6 +1,5 @@
 """`memtrace report`: every page that a folder of runs allows, and an index."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from memtrace.runs.run import Run
     from memtrace.texts.memorized import MemorizedTexts
 
-logger = logging.getLogger("memtrace")
 ORDER = "order.html"
 
 
@@ -83,8 +81,9 @@ def report(
         **(_of_evaluations(evals, seed) if evals else {}),
     }
     fits = _fits(found, duplicates, seed)
-    texts = _texts(runs, found, duplicates)
+    texts, without_texts = _texts(runs, found, duplicates)
     pages, left_out = _built(builders)
+    left_out |= without_texts
     pages = _with_order(fits, texts, left_out) | pages
     titles = {name: page.question for name, page in pages.items()}
     titles |= {name: title_of(one) for name, one in texts.items()}
@@ -143,22 +142,28 @@ def _with_order(
     }
 
 
-def _texts(runs: Path, found: "list[Run]", duplicates: Path | None) -> "dict[str, MemorizedTexts]":
-    """Return the page's name and the texts of each model whose corpus is at hand."""
+def _texts(
+    runs: Path, found: "list[Run]", duplicates: Path | None
+) -> "tuple[dict[str, MemorizedTexts], dict[str, str]]":
+    """Return the page's name and the texts of each model whose corpus is at hand.
+
+    Of the other models it says why not.
+    """
     from memtrace.errors import MemtraceError
     from memtrace.texts.memorized import memorized_texts
 
     pages: dict[str, MemorizedTexts] = {}
+    left_out = {}
     with show_progress("Reading texts", len(by_model(found)), "models") as advance:
         for suite, model in by_model(found):
             try:
                 read = memorized_texts(runs, suite=suite, model=model, duplicates=duplicates)
             except MemtraceError as error:
-                logger.warning("no page of texts for %s/%s: %s", suite, model, error)
+                left_out[f"Texts of {suite}/{model}"] = str(error)
             else:
                 pages |= {f"texts-{len(pages) + 1}.html": one for one in read}
             advance(1)
-    return pages
+    return pages, left_out
 
 
 def _address(run: "Run", texts: "dict[str, MemorizedTexts]") -> str:
@@ -240,5 +245,5 @@ def _write(path: Path, page: str) -> None:
 def _printed(output: Path, titles: dict[str, str], left_out: dict[str, str]) -> str:
     width = max(map(len, titles))
     lines = [f"{name:{width}}  {title}" for name, title in titles.items()]
-    lines += [f"left out: {title.lower()}: {reason}" for title, reason in left_out.items()]
+    lines += [f"left out: {title[0].lower()}{title[1:]}: {why}" for title, why in left_out.items()]
     return "\n".join([*lines, f"Open {output / 'index.html'}"])

@@ -47,7 +47,7 @@ LIMITS = (
     "What happens between two checkpoints is not seen: a text may emerge and be lost there.",
     "Checkpoints of one training run are not replicates of it.",
 )
-COLUMNS = ("checkpoint", "texts exposed", "memorized", "share", "95%", "new", "again", "lost")
+COLUMNS = ("checkpoint", "exposed", "memorized", "share", "95%", "new", "again", "lost")
 
 
 def emergence_page(fits: Sequence[EmergenceResult]) -> Page:

@@ -62,10 +62,11 @@ def _when(fit: EmergenceResult) -> str:
     low, high = fit.time_scales["share"].among_emerged(0.5)
     if math.isnan(high):
         return "when is unknown, since too few were followed for long enough"
+    ends = f"the estimate lies between {percent(low)} and {percent(high)}, "
     return (
         f"half of those that emerge do so within the first {percent(high)} of the training that is "
-        f"left after they are first seen (the estimate lies between {percent(low)} and "
-        f"{percent(high)}, without its sampling error)"
+        f"left after they are first seen ({ends if percent(low) != percent(high) else ''}without "
+        "its sampling error)"
     )
 
 

@@ -9,12 +9,15 @@ from memtrace.report.numbers import count, interval, percent
 from memtrace.report.page import Fact, Finding, Page, Shown, Table
 
 QUESTION = "What did the models memorize?"
-COLUMNS = ("checkpoint", "scanned", "rows memorized", "texts memorized", "share of texts", "95%")
+COLUMNS = (
+    "checkpoint", "rows exposed", "rows memorized", "share of rows", "texts memorized",
+    "share of texts", "95%",
+)  # fmt: skip
 CELL = 44
 """Height of a model in the chart, in CSS pixels."""
 CAPTION = (
-    "Share of the texts trained on that greedy decoding returns, by model and checkpoint. A click "
-    "leads to the order of its events."
+    "Share of the texts trained on that greedy decoding returns, by model and checkpoint; of rows "
+    "where copies are not known. A click leads to the order of its events."
 )
 
 
@@ -117,8 +120,9 @@ def _ends(fit: PoissonResult) -> str:
 def _row(fit: PoissonResult) -> tuple[str, ...]:
     events, known = fit.events, fit.by_text is not None
     texts = f"{memorized(fit)[0]:,}" if known else "not known"
-    share = (_share(fit), _ends(fit)) if known else ("not known", "")
-    return (events.label, f"{events.exposure:,}", f"{events.n_events:,}", texts, *share)
+    share = (_share(fit), _ends(fit)) if known else ("not known", percent(None))
+    rows = percent(events.fraction) if events.exposure else percent(None)
+    return (events.label, f"{events.exposure:,}", f"{events.n_events:,}", rows, texts, *share)
 
 
 def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:

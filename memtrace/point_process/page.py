@@ -28,10 +28,8 @@ from memtrace.report.text import rendered
 QUESTION = "Does training order matter?"
 FEW = 4
 """Fits up to which a page shows every figure of each; more show their chart alone."""
-CAPTION = (
-    "Tenths of training with exact 95% intervals, which take rows as independent. Fits without "
-    "events have none."
-)
+CAPTION = "Tenths of training with exact 95% intervals."
+CAPTION_OF_COPIES = "Tenths of training. Rows that are copies of texts have no intervals."
 MOST_SLIDES = 400
 """Fits that a slider can choose from."""
 MOST_PANELS = 24
@@ -70,6 +68,11 @@ LIMITS = (
     "An event says only that all tokens matched. Likelihoods of the same sequences see far "
     "smaller effects of order.",
 )
+SHARED = (
+    "Checkpoints of one model share most of what they memorized; the adjusted p-values hold "
+    "whatever that dependence."
+)
+OF_ONCE = "Where copies are known, drift and p-values are those of texts that occur once."
 OF_COPIES = "copies of one text share one result: rates and effects are those of texts."
 
 
@@ -190,6 +193,7 @@ def _limits(fit: PoissonResult) -> list[str]:
 
 def _summary(fits: Sequence[PoissonResult], findings: Sequence[Finding]) -> Finding:
     rows = comparison(fits)
+    tested = any(not math.isnan(row["p_value"]) for row in rows)
     return Finding(
         name="all",
         label=count(len(fits), "fit"),
@@ -197,14 +201,15 @@ def _summary(fits: Sequence[PoissonResult], findings: Sequence[Finding]) -> Find
         facts=_summary_facts(findings, rows),
         figure=_side_by_side(fits),
         figures=_drifts(fits, rows),
-        tested=TESTED if any(not math.isnan(row["p_value"]) for row in rows) else (),
-        limits=(
-            "Checkpoints of one model share most of what they memorized; the adjusted p-values "
-            "hold whatever that dependence.",
-            *LIMITS,
-        ),
+        tested=TESTED if tested else (),
+        limits=_limits_of_several(fits) if tested else (),
         tables=[_table(rows, findings)],
     )
+
+
+def _limits_of_several(fits: Sequence[PoissonResult]) -> list[str]:
+    once = [OF_ONCE] if any(fit.has_copies for fit in fits) else []
+    return [SHARED, *LIMITS, *once]
 
 
 def _drifts(fits: Sequence[PoissonResult], rows: Sequence[dict[str, Any]]) -> list[Shown]:
@@ -225,7 +230,8 @@ def _side_by_side(fits: Sequence[PoissonResult]) -> Shown | None:
     if chart is None and len(fits) > MOST_PANELS:
         return None
     image = None if chart else png(small_multiples(fits))
-    title, caption = "Rate over training, relative to its mean", CAPTION
+    title = "Rate over training, relative to its mean"
+    caption = CAPTION_OF_COPIES if any(fit.has_copies for fit in fits) else CAPTION
     return Shown(title, several_described(fits), caption, image, chart)
 
 
@@ -236,11 +242,15 @@ def _answer(rows: Sequence[dict[str, Any]]) -> str:
     drifts = [row for row in tested if row["p_value_holm"] < SIGNIFICANT]
     within = sum(bool(row["equivalent"]) for row in tested)
     margin = f"{tested[0]['margin']:g}"
-    found = f"In {len(drifts):,} of {count(len(tested), 'fit')} that can be tested"
     return (
-        f"{found} the rate drifts along training (Holm, 5% in all); in {within:,} its ratio of "
-        f"end to start is shown to be within a factor of {margin} of 1."
+        f"A drift of the rate along training is found in {_some(len(drifts))} of "
+        f"{count(len(tested), 'fit')} that can be tested (Holm, 5% in all); in {_some(within)} its "
+        f"ratio of end to start is shown to be within a factor of {margin} of 1."
     )
+
+
+def _some(n: int) -> str:
+    return f"{n:,}" if n else "none"
 
 
 def _summary_facts(findings: Sequence[Finding], rows: Sequence[dict[str, Any]]) -> list[Fact]:

@@ -121,8 +121,24 @@ def _fact(found: Share, name: str) -> Fact:
     return Fact(percent(found.share), name, note)
 
 
+def _chosen(fits: Sequence[ExtractionResult]) -> tuple[int, str]:
+    """Return the last checkpoint with exposed and unexposed texts, else the last, and which it is.
+
+    Only with unexposed texts is it known what is chance.
+    """
+    both = [
+        place
+        for place, fit in enumerate(fits)
+        if all(fit.classes[name].counts.texts for name in CLASSES)
+    ]
+    if both and both[-1] < len(fits) - 1:
+        return both[-1], "with unexposed texts"
+    return len(fits) - 1, "of them"
+
+
 def _summary(fits: Sequence[ExtractionResult], findings: Sequence[Finding]) -> Finding:
-    last, rows = findings[-1], []
+    chosen, which = _chosen(fits)
+    last, rows = findings[chosen], []
     for fit in fits:
         facts = _facts(fit)
         rows.append((fit.label, *(fact.value for fact in facts), *[""] * (3 - len(facts))))
@@ -130,7 +146,7 @@ def _summary(fits: Sequence[ExtractionResult], findings: Sequence[Finding]) -> F
     return Finding(
         name="all",
         label=count(len(fits), "checkpoint"),
-        answer=f"At the last of them, {last.label}: {last.answer}",
+        answer=f"At the last {which}, {last.label}: {last.answer}",
         rest=last.rest,
         facts=last.facts,
         figure=last.figure,
@@ -149,14 +165,13 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
     found = _curves(fit)
     ends = [math.log10(curve[-1]["share"]) for curve in found]
     lowest = min(math.log10(row["share"]) for curve in found for row in curve)
-    height = math.ceil(max(ends)) - math.floor(lowest)
-    for curve, at in zip(found, apart(ends, max(height, 1)), strict=True):
+    top = math.ceil(max(ends))
+    bottom = min(math.floor(lowest), top - 1)
+    for curve, at in zip(found, apart(ends, top - bottom), strict=True):
         curve[-1]["at"] = 10**at
     log = altair.Scale(type="log")
-    shares = altair.Scale(
-        type="log", domain=[10 ** math.floor(lowest), 10 ** math.ceil(max(ends))], nice=False
-    )
-    decades = range(math.floor(lowest), 1)
+    shares = altair.Scale(type="log", domain=[10.0**bottom, 10.0**top], nice=False)
+    decades = range(bottom, 1)
     few = altair.Axis(format="~%", values=[10.0**power for power in decades])
     base = altair.Chart(data([row for curve in found for row in curve])).encode(
         x=altair.X("n:Q", title="samples n", scale=log, axis=altair.Axis(tickCount=4)),

@@ -25,6 +25,8 @@ from memtrace.report.text import rendered
 
 QUESTION = "Does training order matter, in the likelihoods?"
 SEVERAL = "Effect by time since exposure, and by checkpoint"
+BY_STEP_TITLE = "Exposed minus unexposed, by checkpoint"
+BY_STEP = "Exposed minus unexposed by checkpoint, with 95% intervals."
 OF_SEVERAL = (
     "Mean log-likelihood of exposed sequences by age, less that of unexposed ones at equal "
     "baseline. The band holds the whole curve of the chosen checkpoint at once with 95% "
@@ -131,11 +133,20 @@ def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Findin
 def _of_several(fits: Sequence[OrderResult]) -> Shown | None:
     """Return the curves of all checkpoints: a slider chooses one, or a picture has the last."""
     curved = with_curve(fits)
-    chart = curves_chart(curved) if available() and curved else None
-    if chart is None and not (curved or with_difference(fits)):
+    if curved and available():
+        chart = curves_chart(curved) if len(curved) > 1 else age_chart(curved[0])
+        return Shown(SEVERAL, _told(curved), OF_SEVERAL, chart=chart)
+    if not (curved or with_difference(fits)):
         return None
-    told = f"{count(len(curved), 'curve')} of the effect by age, one a checkpoint."
-    last = f" {curved[-1].source.label}: {described(curved[-1], 'by-age')}" if curved else ""
-    image = None if chart else png(curves(fits))
-    caption = OF_SEVERAL if chart else CAPTIONS["by-age"]
-    return Shown(SEVERAL, told + last, caption, image, chart)
+    caption = f"{CAPTIONS['by-age']} {BY_STEP}" if curved else BY_STEP
+    return Shown(SEVERAL if curved else BY_STEP_TITLE, _told(curved), caption, png(curves(fits)))
+
+
+def _told(curved: Sequence[OrderResult]) -> str:
+    if not curved:
+        return "Exposed minus unexposed, a point and its interval for each checkpoint."
+    last = curved[-1]
+    return (
+        f"{count(len(curved), 'curve')} of the effect by age, one a checkpoint. "
+        f"{last.source.label}: {described(last, 'by-age')}"
+    )

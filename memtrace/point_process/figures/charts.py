@@ -98,13 +98,16 @@ def cumulative_chart(fit: PoissonResult) -> dict[str, Any]:
 
 
 def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
-    """Return the chart of the rate in tenths of training; a slider chooses the checkpoint."""
+    """Return the chart of the rate in tenths of training; a slider chooses the fit.
+
+    Of copies there are no intervals.
+    """
     import altair
 
-    rows = [row for place, fit in enumerate(fits) for row in _tenth_rows(place, fit)]
-    names = [{"place": place, "fit": fit.events.label} for place, fit in enumerate(fits)]
-    last = len(fits) - 1
-    slider = altair.binding_range(min=0, max=last, step=1, name="Checkpoint, in order: ")
+    rows = [row for place, fit in enumerate(fits, 1) for row in _tenth_rows(place, fit)]
+    names = [{"place": place, "fit": fit.events.label} for place, fit in enumerate(fits, 1)]
+    last = len(fits)
+    slider = altair.binding_range(min=1, max=last, step=1, name="Fit, in order: ")
     choice = altair.param(name="chosen", value=last, bind=slider)
     base = altair.Chart(data(rows)).transform_filter("datum.place == chosen")
     title = " or ".join(sorted({axis_name(fit) for fit in fits if fit.events.n_events}))
@@ -136,15 +139,15 @@ def _tenth_rows(place: int, fit: PoissonResult) -> list[dict[str, Any]]:
         return []
     tenths, mean = events.windows(-(-events.n // 10)), events.fraction
     x = position(fit, tenths.start + events.n / 20)
-    low, high = (end / mean for end in binomial_interval(tenths.counts, tenths.exposures))
     columns = {
         "x": x,
         "rate": tenths.counts / tenths.exposures / mean,
-        "low": low,
-        "high": high,
         "events": tenths.counts,
         "of": tenths.exposures,
     }
+    if not fit.has_copies:
+        low, high = binomial_interval(tenths.counts, tenths.exposures)
+        columns |= {"low": low / mean, "high": high / mean}
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     return [{"place": place, **dict(zip(columns, row, strict=True))} for row in rows]
 
