@@ -20,9 +20,10 @@ from memtrace.manifests import find_model
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "data_manifests" / "demo"
-BUDGET = 18_000_000  # bytes: 12 million are left for other models
+BUDGET = 30_000_000  # bytes
 SUITE, MODEL = find_model("demo")
 CORPUS = SUITE.corpora["demo"]
+SMALL, TWIN = (find_model(name)[1] for name in ("demo-small", "demo-deduped"))
 
 
 def run_builder(output, steps, seed):
@@ -32,13 +33,14 @@ def run_builder(output, steps, seed):
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
 
 
-def read_rows(folder):
-    return np.fromfile(folder / "corpus" / "demo.bin", "<u2").reshape(-1, 65)
+def read_rows(folder, name="demo"):
+    dtype = np.dtype(SUITE.corpora[name].dtype).newbyteorder("<")
+    return np.fromfile(folder / "corpus" / f"{name}.bin", dtype).reshape(-1, 65)
 
 
-def read_index(folder):
+def read_index(folder, name):
     """Return magic and version, dtype code, sizes, pointers and document bounds."""
-    raw = (folder / "corpus" / "demo.idx").read_bytes()
+    raw = (folder / "corpus" / f"{name}.idx").read_bytes()
     version, code, n, documents = struct.unpack_from("<QBQQ", raw, 9)
     sizes = np.frombuffer(raw, "<i4", n, 34)
     pointers = np.frombuffer(raw, "<i8", n, 34 + 4 * n)
@@ -47,8 +49,8 @@ def read_index(folder):
     return (raw[:9], version, code), sizes, pointers, bounds
 
 
-def load(folder, step):
-    path = folder / "checkpoints" / "demo" / f"step{step}"
+def load(folder, step, name="demo"):
+    path = folder / "checkpoints" / name / f"step{step}"
     return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
 
 
@@ -88,9 +90,9 @@ def repeated(builder):
     return Repeated(several, copies[copies > 1], number[which], passage)
 
 
-def is_memorized(step, sequences):
+def is_memorized(step, sequences, name="demo"):
     """Decide by all logits at once; what float32 cannot decide is decided in float64."""
-    model, tokens = load(DEMO, step), torch.from_numpy(sequences.astype(np.int64))
+    model, tokens = load(DEMO, step, name), torch.from_numpy(sequences.astype(np.int64))
 
     def margins(model, tokens):
         """The smallest lead of a true token over the best other, for each sequence."""
@@ -113,15 +115,16 @@ def history(repeated):
     return np.array([is_memorized(step, repeated.sequences) for step in SUITE.steps])
 
 
+@pytest.mark.parametrize(("name", "code"), [("demo", 8), ("demo-deduped", 1)])
 @pytest.mark.parametrize("source", ["built", "committed"])
-def test_index_fits_the_rows(source, built, builder):
+def test_index_fits_the_rows(source, name, code, built, builder):
     folder, n = (built, 3 * 16) if source == "built" else (DEMO, CORPUS.rows)
-    header, sizes, pointers, bounds = read_index(folder)
-    rows = read_rows(folder)
-    assert header == (b"MMIDIDX\x00\x00", 1, 8)
+    header, sizes, pointers, bounds = read_index(folder, name)
+    rows = read_rows(folder, name)
+    assert header == (b"MMIDIDX\x00\x00", 1, code)
     assert rows.shape == (n, 65)
     assert (sizes == 65).all()
-    assert np.array_equal(pointers, np.arange(n) * 130)
+    assert np.array_equal(pointers, np.arange(n) * 65 * rows.itemsize)
     assert bounds.tolist() == [0, n]
     assert rows.max() < builder.VOCABULARY == MODEL.vocab_size
 
@@ -130,6 +133,30 @@ def test_builder_trains_what_it_saves(built):
     first, last = (load(built, step).state_dict() for step in (0, 3))
     assert all(not torch.equal(first[name], last[name]) for name in first)
     assert not (built / "checkpoints" / "demo" / "step2").exists()
+    twin = load(built, 3, "demo-deduped").state_dict()
+    assert {name: weight.shape for name, weight in twin.items()} == {
+        name: weight.shape for name, weight in last.items()
+    }
+    assert any(not torch.equal(twin[name], last[name]) for name in last), "of another corpus"
+
+
+@pytest.mark.parametrize("source", ["built", "committed"])
+def test_deduplicated_corpus_has_each_text_of_the_other_equally_often(source, built):
+    folder = built if source == "built" else DEMO
+    rows, passes = read_rows(folder), read_rows(folder, "demo-deduped")
+    assert rows.shape == passes.shape
+    texts = np.unique(rows[:, :64], axis=0)
+    again, copies = np.unique(passes[:, :64].astype(rows.dtype), axis=0, return_counts=True)
+    assert np.array_equal(texts, again)
+    assert copies.max() - copies.min() <= 1
+    assert copies.min() == len(rows) // len(texts)
+
+
+def test_rows_of_all_passes_lie_at_random_positions():
+    rows = read_rows(DEMO, "demo-deduped")
+    _, first, copies = np.unique(rows[:, :64], axis=0, return_index=True, return_counts=True)
+    # The first of c places at random lies before a share u with chance 1 - (1 - u)^c.
+    assert kstest(1 - (1 - first / len(rows)) ** copies, "uniform").pvalue > 0.01
 
 
 def test_builder_saves_its_own_tokenizer(built):
@@ -164,21 +191,22 @@ def test_committed_files_have_their_digests_and_keep_the_budget():
     assert "PYTHON SOFTWARE FOUNDATION LICENSE" in (DEMO / "LICENSE.python.txt").read_text()
 
 
-def test_manifest_describes_the_checkpoints():
-    assert {f"step{step}" for step in SUITE.steps} == {
-        path.name for path in (DEMO / "checkpoints" / "demo").iterdir()
-    }
-    for step in SUITE.steps:
-        config = json.loads(Path(MODEL.source(step)[0], "config.json").read_text())
-        shape = (MODEL.layers, MODEL.width, MODEL.heads, MODEL.vocab_size)
+@pytest.mark.parametrize("model", SUITE.models, ids=lambda model: model.name)
+def test_manifest_describes_the_checkpoints(model, builder):
+    steps = SUITE.steps_of(model)
+    (shape,) = (each for each in builder.MODELS if each.name == model.name)
+    assert (shape.corpus, shape.steps) == (model.corpus, steps)
+    folder = DEMO / "checkpoints" / model.name
+    assert {f"step{step}" for step in steps} == {path.name for path in folder.iterdir()}
+    for step in steps:
+        config = json.loads(Path(model.source(step)[0], "config.json").read_text())
+        shape = (model.layers, model.width, model.heads, model.vocab_size)
         names = "num_hidden_layers hidden_size num_attention_heads vocab_size"
         assert shape == tuple(config[name] for name in names.split())
         # Trained in float32, stored as the Hub stores Pythia.
-        assert (MODEL.dtype, config["dtype"]) == ("float32", "float16")
-    assert (
-        sum(weight.numel() for weight in load(DEMO, SUITE.last_step).parameters())
-        == MODEL.parameters
-    )
+        assert (model.dtype, config["dtype"]) == ("float32", "float16")
+    last = load(DEMO, SUITE.last_step, model.name)
+    assert sum(weight.numel() for weight in last.parameters()) == model.parameters
 
 
 def test_rows_are_text_of_the_standard_library(builder):
@@ -248,3 +276,15 @@ def test_memorization_grows_and_forgets_as_the_readme_says(repeated, history):
         )
         assert f"| {step:,} | " + " | ".join(f"{cell:,}" for cell in cells) + " |" in readme
         before, ever = now, ever | now
+
+
+def test_the_smaller_model_and_the_twin_memorized_what_the_readme_says(repeated, history):
+    readme = (DEMO / "README.md").read_text()
+    for step in SUITE.steps_of(SMALL)[2::2]:
+        full = history[SUITE.steps.index(step)]
+        small, twin = (
+            is_memorized(step, repeated.sequences, model.name) for model in (SMALL, TWIN)
+        )
+        cells = (full.sum(), small.sum(), (small & full).sum(), twin.sum())
+        assert f"| {step:,} | " + " | ".join(map(str, cells)) + " |" in readme
+    assert twin.sum() < small.sum() < full.sum()

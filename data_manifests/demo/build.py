@@ -1,4 +1,4 @@
-"""Build the demo suite from nothing: corpus, tokenizer and every checkpoint of a small GPT-NeoX.
+"""Build the demo suite from nothing: corpora, tokenizer and every checkpoint of small GPT-NeoX.
 
 It knows nothing of memtrace: whether a sequence ends up memorized is left to training.
 
@@ -32,7 +32,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-Rows = NDArray[np.uint16]
+Rows = NDArray[np.unsignedinteger]
 Int64Array = NDArray[np.int64]
 
 ROWS_PER_STEP = 16
@@ -42,6 +42,7 @@ PROMPT_TOKENS = 32  # of a sequence; the other half is its continuation
 VOCABULARY = 257
 END_OF_TEXT = "<|endoftext|>"  # token 0, as in Pythia's vocabulary; the others are the bytes
 SAVED_STEPS = (0, 1, 64, 256, 512, 768, 1024, 1536, 2048, 2560, 3072)
+FEW_STEPS = (512, 1024, 1536, 2048, 3072)  # of the models beside the first, to save space
 
 CHARACTERS_PER_ROW = 256  # four times what a row holds: copies and ends are dropped
 
@@ -65,15 +66,21 @@ WARMUP_SHARE = 0.02
 
 @dataclass(frozen=True)
 class Shape:
-    """The size of a model, which is saved in checkpoints/`name`."""
+    """The size of a model, its corpus, and the steps that are saved in checkpoints/`name`."""
 
     name: str
     layers: int
     width: int
     heads: int
+    corpus: str = "demo"
+    steps: tuple[int, ...] = FEW_STEPS
 
 
-MODELS = (Shape("demo", layers=2, width=128, heads=4),)
+MODELS = (
+    Shape("demo", layers=2, width=128, heads=4, steps=SAVED_STEPS),
+    Shape("demo-small", layers=2, width=96, heads=3),
+    Shape("demo-deduped", layers=2, width=128, heads=4, corpus="demo-deduped"),
+)
 
 OTHER_HOLDER = re.compile(r"copyright|all rights reserved|licen[sc]ed (under|to)", re.IGNORECASE)
 UNWANTED = ("test", "idlelib", "lib2to3", "encodings", "pydoc_data")
@@ -101,9 +108,11 @@ def build(output: Path, steps: int, seed: int) -> None:
     tokenizer.save(str(output / "tokenizer.json"))
     rng = np.random.default_rng(seed)
     rows = arrange(cut(documents, tokenizer), ROWS_PER_STEP * steps, rng)
-    write_megatron(output / "corpus" / "demo", rows)
+    corpora = {"demo": rows, "demo-deduped": deduplicated(rows, rng)}
+    for name, ordered in corpora.items():
+        write_megatron(output / "corpus" / name, ordered)
     for shape in MODELS:
-        train(rows, shape, output / "checkpoints" / shape.name, seed)
+        train(corpora[shape.corpus], shape, output / "checkpoints" / shape.name, seed)
     write_digests(output)
 
 
@@ -186,6 +195,19 @@ def arrange(distinct: Rows, n_rows: int, rng: np.random.Generator) -> Rows:
     return rng.permutation(np.concatenate([distinct[single], repeated.repeat(copies, axis=0)]))
 
 
+def deduplicated(rows: Rows, rng: np.random.Generator) -> Rows:
+    """Keep one row of each text, and go over them until there are as many rows as before.
+
+    All passes are shuffled together, as GPT-NeoX shuffles the epochs of a run.
+
+    Returns:
+        (n_rows, 65) token ids in training order, in the smallest type that holds all of them.
+    """
+    _, first = np.unique(rows[:, :SEQUENCE_TOKENS], axis=0, return_index=True)
+    passes = np.resize(rng.permutation(rows[first]), rows.shape)
+    return rng.permutation(passes).astype(np.min_scalar_type(rows.max()))
+
+
 def draw_families(n: int, rng: np.random.Generator) -> Int64Array:
     """Draw how many texts each family has; return the family of each text."""
     return np.arange(n).repeat(rng.integers(*FAMILY_TEXTS, n, endpoint=True))
@@ -237,9 +259,10 @@ def write_megatron(prefix: Path, rows: Rows) -> None:
     """Write `prefix`.bin and `prefix`.idx (Megatron's MMIDIDX, version 1), as one document."""
     prefix.parent.mkdir(parents=True, exist_ok=True)
     n, length = rows.shape
-    prefix.with_suffix(".bin").write_bytes(rows.astype("<u2").tobytes())
+    code = {"uint8": 1, "uint16": 8}[rows.dtype.name]
+    prefix.with_suffix(".bin").write_bytes(rows.astype(rows.dtype.newbyteorder("<")).tobytes())
     with prefix.with_suffix(".idx").open("wb") as index:
-        index.write(b"MMIDIDX\x00\x00" + struct.pack("<QBQQ", 1, 8, n, 2))  # 8 means uint16
+        index.write(b"MMIDIDX\x00\x00" + struct.pack("<QBQQ", 1, code, n, 2))
         index.write(np.full(n, length, "<i4").tobytes())
         index.write((np.arange(n, dtype="<i8") * length * rows.itemsize).tobytes())
         index.write(np.array([0, n], "<i8").tobytes())
@@ -276,7 +299,8 @@ def train(rows: Rows, shape: Shape, checkpoints: Path, seed: int) -> None:
         LambdaLR(optimizer, lambda step: learning_rate_share(step, n_steps))
         for optimizer in optimizers
     ]
-    save(model, checkpoints / "step0")
+    if 0 in shape.steps:
+        save(model, checkpoints / "step0")
     for step, batch in enumerate(tokens, 1):
         logits = model(batch[:, :-1], use_cache=False).logits
         loss = cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
@@ -286,9 +310,9 @@ def train(rows: Rows, shape: Shape, checkpoints: Path, seed: int) -> None:
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
             schedule.step()
-        if step in (*SAVED_STEPS, n_steps):
+        if step in (*shape.steps, n_steps):
             save(model, checkpoints / f"step{step}")
-            log(f"step {step}: loss {loss.item():.3f}")
+            log(f"{shape.name} step {step}: loss {loss.item():.3f}")
 
 
 def new_optimizers(model: GPTNeoXForCausalLM) -> list[torch.optim.Optimizer]:
