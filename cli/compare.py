@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     "tokens. This reads all of their scores.",
 )
 @json_option
-@output_option("compare.json and the figures (PNG and SVG)")
+@output_option("compare.json, report.html and the figures (PNG and SVG)")
 def compare(
     runs: tuple[Path, ...],
     suite: str | None,
@@ -92,13 +92,17 @@ def compare(
 
 
 def _write(output: Path, found: "Comparison") -> None:
-    """Write compare.json and the figures that have something to show."""
+    """Write compare.json, report.html and the figures that have something to show."""
     from memtrace.comparison.figures import drawn, single
+    from memtrace.comparison.page import comparison_page
     from memtrace.report.figures import write_figure
+    from memtrace.report.page import page_html
 
     names = drawn(found)
     with writing_to(output), show_progress("Drawing", len(names), "figures") as advance:
         write_document(output / "compare.json", found.to_dict())
+        page = page_html(comparison_page(found))
+        (output / "report.html").write_text(page, encoding="utf-8")
         for name in names:
             write_figure(single(found, name), output / name)
             advance(1)

@@ -17,7 +17,7 @@ from .parameters import (
     runs_argument,
     seed_option,
 )
-from .selection import by_model, with_likelihoods
+from .selection import by_model, last_finished, with_likelihoods
 from .test_order import pairs_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from memtrace.texts.memorized import MemorizedTexts
 
 ORDER = "order.html"
+MOST_COMPARED = 32
+"""Runs of which all pairs are compared."""
 
 
 @click.command()
@@ -78,6 +80,7 @@ def report(
         "likelihoods.html": lambda: _likelihoods(found, duplicates, seed),
         "extraction.html": lambda: _extraction(found, duplicates),
         "emergence.html": lambda: _emergence(found, duplicates, seed),
+        "comparison.html": lambda: _comparison(found, duplicates),
         **(_of_evaluations(evals, seed) if evals else {}),
     }
     fits = _fits(found, duplicates, seed)
@@ -211,6 +214,20 @@ def _emergence(found: "list[Run]", duplicates: Path | None, seed: int) -> "Page"
             fits.append(fit_emergence(group, duplicates=duplicates, seed=seed))
             advance(1)
     return emergence_page(fits)
+
+
+def _comparison(found: "list[Run]", duplicates: Path | None) -> "Page":
+    """Compare all runs, or the last of each model where pairs of all would be too many to read."""
+    from memtrace.comparison import compare
+    from memtrace.comparison.page import comparison_page
+    from memtrace.errors import FitError
+
+    chosen = found if len(found) <= MOST_COMPARED else last_finished(found)
+    if len(chosen) < 2:
+        raise FitError("one run has nothing to be compared with: scan another model or checkpoint")
+    tables = [] if duplicates is None else [duplicates]
+    with show_progress("Comparing", len(chosen), "runs") as advance:
+        return comparison_page(compare(chosen, duplicates=tables, on_progress=advance))
 
 
 def _of_evaluations(evals: Path, seed: int) -> "dict[str, Callable[[], Page]]":

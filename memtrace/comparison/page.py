@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 
+from memtrace.comparison.agreement import Measure
+from memtrace.comparison.charts import CHARTS
 from memtrace.comparison.figures import CAPTIONS, drawn, single
+from memtrace.comparison.methods import METHODS
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.text import text
 from memtrace.comparison.verdict import foremost, headline, verdict
+from memtrace.report.charts import available
 from memtrace.report.figures import png
-from memtrace.report.numbers import count, interval, number, percent
-from memtrace.report.page import Fact, Finding, Shown, parted
+from memtrace.report.numbers import DASH, count, interval, number, percent
+from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
 
+QUESTION = "What do size, deduplication and early checkpoints say of memorization?"
 TITLES = {
     "scale": "Share of texts memorized, by size",
     "precision": "Precision of what a run predicts",
@@ -35,8 +40,21 @@ LIMITS = (
 )
 
 
+SHARES = ("run", "parameters", "texts memorized", "of", "share", "95%", "rows memorized")
+PAIRS = ("from", "to", "precision", "95%", "recall", "95%", "F1", "Matthews correlation")
+
+
+def comparison_page(found: ComparisonResult) -> Page:
+    """Return the page of a comparison."""
+    return page_of(QUESTION, [finding(found)], None, METHODS)
+
+
 def finding(
-    found: ComparisonResult, name: str = "comparison", names: Sequence[str] | None = None
+    found: ComparisonResult,
+    name: str = "comparison",
+    names: Sequence[str] | None = None,
+    *,
+    charts: bool = True,
 ) -> Finding:
     """Return what is shown of a comparison.
 
@@ -44,9 +62,10 @@ def finding(
         found: The result.
         name: Its place on the page.
         names: Of the figures to show; by default those that have something to show.
+        charts: Charts where they can be drawn; else pictures.
     """
     answer, rest = parted(verdict(found))
-    figures = [_shown(found, one) for one in (drawn(found) if names is None else names)]
+    figures = [_shown(found, one, charts) for one in (drawn(found) if names is None else names)]
     return Finding(
         name=name,
         label=count(len(found.runs), "run"),
@@ -57,17 +76,59 @@ def finding(
         tested=TESTED,
         limits=[*LIMITS, *(f"{one.capitalize()}." for one in found.caveats)],
         figures=figures[1:],
+        tables=[_shares(found), *([_pairs(found)] if found.predictions else [])],
         printed=rendered(text(found)),
+        provenance=[("run", run.run.provenance) for run in found.runs],
     )
 
 
 def head(found: ComparisonResult) -> Finding:
     """Return what a notebook shows: the first figure alone."""
-    return finding(found, names=drawn(found)[:1])
+    return finding(found, names=drawn(found)[:1], charts=False)
 
 
-def _shown(found: ComparisonResult, name: str) -> Shown:
-    return Shown(TITLES[name], CAPTIONS[name], CAPTIONS[name], png(single(found, name)))
+def _shown(found: ComparisonResult, name: str, charts: bool) -> Shown:
+    draw = CHARTS.get(name) if charts and available() else None
+    chart = draw(found) if draw else None
+    image = None if chart else png(single(found, name))
+    return Shown(TITLES[name], f"{TITLES[name]}. {verdict(found)}", CAPTIONS[name], image, chart)
+
+
+def _shares(found: ComparisonResult) -> Table:
+    rows = []
+    for one in found.points:
+        seen, size = one.exposed, found.runs[one.run].parameters
+        rows.append(
+            (
+                found.label(one.run),
+                DASH if size is None else f"{size:,}",
+                f"{seen.texts:,}",
+                f"{seen.of_texts:,}",
+                percent(seen.share.value),
+                interval(seen.share.ci95, percent),
+                f"{seen.rows:,}",
+            )
+        )
+    return Table("Texts memorized, of those trained on", SHARES, rows)
+
+
+def _pairs(found: ComparisonResult) -> Table:
+    rows = [
+        (
+            found.label(one.source),
+            found.label(one.target),
+            *_cells(one.every.precision),
+            *_cells(one.every.recall),
+            number(one.every.f1.value, 3),
+            number(one.every.mcc.value, 3),
+        )
+        for one in found.predictions
+    ]
+    return Table("What one run predicts of another", PAIRS, rows)
+
+
+def _cells(one: Measure) -> tuple[str, str]:
+    return percent(one.value), interval(one.ci95, percent)
 
 
 def _facts(found: ComparisonResult) -> list[Fact]:
