@@ -66,9 +66,9 @@ def test_held_out_texts_are_counted_by_thresholds_chosen_without_them(pairs):
 
 def test_delong_by_its_definition():
     rng = np.random.default_rng(0)
-    x, y = rng.normal(0.7, 1, 40), rng.normal(size=160)
+    x, y = rng.normal(0.7, 1, 600), rng.normal(size=700)
     wins = (x[:, None] > y).astype(float)
-    variance = wins.mean(axis=1).var(ddof=1) / 40 + wins.mean(axis=0).var(ddof=1) / 160
+    variance = wins.mean(axis=1).var(ddof=1) / 600 + wins.mean(axis=0).var(ddof=1) / 700
     value = wins.mean()
     half = 1.959964 * math.sqrt(variance) / (value * (1 - value))
     expected = stats.logistic.cdf(stats.logistic.ppf(value) + half * np.array([-1, 1]))
@@ -81,15 +81,16 @@ def test_perfect_ranks_have_an_interval_that_their_number_sets():
     assert found.ci95 == pytest.approx((0.025**0.5, 1.0))
 
 
-def test_intervals_of_the_area_hold():
+@pytest.mark.parametrize(("memorized", "shift"), [(10, 1.2), (20, 2.5), (600, 2.0)])
+def test_intervals_of_the_area_hold_at_least(memorized, shift):
     rng = np.random.default_rng(1)
-    truth = stats.norm.cdf(1.2 / math.sqrt(2))
+    truth = stats.norm.cdf(shift / math.sqrt(2))
     covered = []
-    for _ in range(400):
-        x, y = rng.normal(1.2, 1, 20), rng.normal(size=400)
+    for _ in range(300):
+        x, y = rng.normal(shift, 1, memorized), rng.normal(size=2 * memorized + 400)
         low, high = area(np.sort(x), np.sort(y)).ci95
         covered.append(low <= truth <= high)
-    assert 0.92 <= np.mean(covered) <= 0.98
+    assert np.mean(covered) >= 0.92
 
 
 @pytest.mark.parametrize("cells", [(20, 10, 10), (5, 5, 5), (200, 5, 5), (30, 30, 300)])

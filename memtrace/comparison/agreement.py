@@ -93,7 +93,7 @@ def _phi_interval(found: Agreement, value: float) -> Interval:
     """Return tanh(atanh(phi) -+ z se / (1 - phi^2)), with a count of 1/2 added to every cell.
 
     The standard error is that of the delta method for a multinomial table (Bishop, Fienberg and
-    Holland 1975, equation 11.3-19).
+    Holland 1975, section 14.6).
     """
     if math.isnan(value):
         return UNDEFINED
