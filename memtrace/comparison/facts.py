@@ -1,12 +1,10 @@
 """What is known of a model beside its run: parameters, corpus, and of which model it is a rerun."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from memtrace.errors import ManifestError
-from memtrace.manifests import ModelManifest, find_model
+from memtrace.manifests import ModelManifest, Suite
 
 UNKNOWN = "unknown"
 """Digest of the corpus of a run that was imported without one."""
@@ -38,9 +36,9 @@ class ModelFacts:
     """Published numbers of memorized rows, by step."""
 
 
-def model_facts(suite: str, model: str, manifest: str | Path | None = None) -> ModelFacts:
-    """Return what is known of a model; most is None where no manifest has it."""
-    found = _manifest_of(suite, model, manifest)
+def model_facts(suite: str, model: str, suites: Sequence[Suite]) -> ModelFacts:
+    """Return what is known of a model; most is None where none of the suites has it."""
+    found = _manifest_of(suite, model, suites)
     corpus = found.corpus and f"{suite}/{found.corpus}" if found else None
     published = found.memorized if found else {}
     return ModelFacts(found.parameters if found else None, corpus, seed_of(model), published)
@@ -54,8 +52,6 @@ def seed_of(model: str) -> Seed:
     return Seed(base, match["kind"] or "all", int(match["seed"]))
 
 
-def _manifest_of(suite: str, model: str, manifest: str | Path | None) -> ModelManifest | None:
-    try:
-        return find_model(model, suite=suite, manifest=manifest)[1]
-    except ManifestError:
-        return None
+def _manifest_of(suite: str, model: str, suites: Sequence[Suite]) -> ModelManifest | None:
+    models = (one for each in suites if each.suite == suite for one in each.models)
+    return next((one for one in models if one.name == model), None)

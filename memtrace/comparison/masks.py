@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from memtrace.comparison.coverage import inside, rows_in, within
+from memtrace.comparison.coverage import distinct, inside, rows_in, within
 from memtrace.errors import FitError
 from memtrace.runs.memorized import Events
 from memtrace.texts.groups import Texts
@@ -107,7 +107,7 @@ class MaskedRows:
         """Return the units of which a row lies in the ranges, by level."""
         if self.texts is None:
             kept = inside(self.rows, ranges)
-            repeated = int(kept.sum()) - len(np.unique(self.units[kept]))
+            repeated = int(kept.sum()) - len(distinct(self.units[kept]))
             return np.array([rows_in(ranges) - repeated])
         return scanned_units(self.texts, ranges, self.thresholds)
 

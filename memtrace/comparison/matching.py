@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from memtrace.comparison.coverage import inside
+from memtrace.comparison.coverage import distinct, inside
 from memtrace.comparison.runs import ComparedRun
 from memtrace.errors import CorpusError, FitError
 from memtrace.runs.events import hash_texts
@@ -68,7 +68,7 @@ def rows_with(run: Run, wanted: Hashes) -> FoundRows:
     Raises:
         CorpusError: The corpus is not here, or cannot be read.
     """
-    keys = np.unique(wanted)
+    keys = distinct(wanted)
     parts = [
         (rows[kept], hashes[kept])
         for rows, hashes in _hashed(run)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from memtrace.comparison.coverage import distinct
 from memtrace.comparison.matching import row_hashes
 from memtrace.comparison.runs import ComparedRun
 from memtrace.runs.memorized import Events, Hashes, ranges_of
@@ -36,7 +37,7 @@ class HashedCorpus:
 
     def rows_of(self, wanted: Hashes) -> Int64Array:
         """Return every row with one of these texts, ascending."""
-        keys = np.unique(wanted)
+        keys = distinct(wanted)
         low, high = (
             np.searchsorted(self.hashes, keys, side, sorter=self.order)
             for side in ("left", "right")

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.comparison.agreement import Agreement, Measure
+from memtrace.comparison.coverage import distinct
 from memtrace.point_process.shares import Z
 from memtrace.types import UNDEFINED, FloatArray, Int64Array
 
@@ -124,7 +125,7 @@ def best_threshold(positive: Scores, negative: Scores) -> float:
     """
     if not len(positive):
         return math.nan
-    candidates = np.unique(positive)
+    candidates = distinct(positive)
     right = len(positive) - np.searchsorted(positive, candidates)
     wrong = len(negative) - np.searchsorted(negative, candidates)
     # Of equal ones the highest: the fewest texts are taken.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from memtrace.comparison.facts import UNKNOWN, ModelFacts, Seed, model_facts
 from memtrace.errors import CorpusError, FitError
+from memtrace.manifests import load_suites
 from memtrace.manifests.schedule import SequencesPerStep
 from memtrace.runs.events import is_finished, read_events
 from memtrace.runs.memorized import Events
@@ -111,7 +112,8 @@ def load_runs(
     if not runs:
         raise FitError("no run to compare: scan with two models, or at two checkpoints")
     check_rules(runs)
-    facts = [model_facts(run.suite, run.model, manifest) for run in runs]
+    suites = load_suites(manifest)
+    facts = [model_facts(run.suite, run.model, suites) for run in runs]
     corpora = [corpus_of(run, one) for run, one in zip(runs, facts, strict=True)]
     first = dict(reversed(list(zip(corpora, runs, strict=True))))
     known = _texts_by_corpus(first, duplicates, texts)

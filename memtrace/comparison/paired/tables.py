@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from memtrace.comparison.coverage import intersection, within
+from memtrace.comparison.coverage import distinct, intersection, within
 from memtrace.comparison.paired.shares import PairedShares
 from memtrace.comparison.runs import ComparedRun
 from memtrace.runs.memorized import Events
@@ -51,4 +51,4 @@ def _texts(units: Texts, events: Events, exposed_rows: int) -> list[Int64Array]:
     """Return the names of the memorized texts of each class."""
     rows: npt.NDArray[np.integer] = events.sequence_index
     classes, names = classify_rows(units, rows, exposed_rows), units.names_of(rows)
-    return [np.unique(names[classes == place]) for place in range(len(CLASSES))]
+    return [distinct(names[classes == place]) for place in range(len(CLASSES))]

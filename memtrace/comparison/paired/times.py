@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from memtrace.comparison.coverage import inside, intersection
+from memtrace.comparison.coverage import distinct, inside, intersection
 from memtrace.comparison.paired.hazard_ratio import PairedTimes
 from memtrace.comparison.paired.tables import each_its_own
 from memtrace.comparison.runs import ComparedRun
@@ -27,7 +27,7 @@ def paired_times(baselines: Sequence[ComparedRun], models: Sequence[ComparedRun]
     ranges = _followed(baselines, models, exposed)
     units = baselines[0].units or each_its_own(baselines[0].run.corpus_rows)
     arms = [_emerged(runs, exposed, ranges, units) for runs in (baselines, models)]
-    names = np.union1d(arms[0][0], arms[1][0])
+    names = distinct(np.concatenate((arms[0][0], arms[1][0])))
     none = len(exposed)
     when = np.full((2, len(names)), none)
     for arm, (texts, first) in enumerate(arms):
@@ -65,7 +65,7 @@ def _emerged(
     for place, (run, seen) in enumerate(zip(runs, exposed.tolist(), strict=True)):
         rows = run.events.sequence_index
         rows = rows[: np.searchsorted(rows, np.array(seen, rows.dtype))]
-        hit = np.unique(units.names_of(rows[inside(rows, ranges)]))
+        hit = distinct(units.names_of(rows[inside(rows, ranges)]))
         new = np.setdiff1d(hit[inside(hit, ranges)], names, assume_unique=True)
         at = np.searchsorted(names, new)
         names, first = np.insert(names, at, new), np.insert(first, at, place)
