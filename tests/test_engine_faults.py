@@ -1,6 +1,7 @@
 """What surrounds an engine: memory that ends, switches of torch, casts, audits of float32."""
 
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,25 +89,28 @@ def test_a_smaller_prompt_cache_is_made_when_the_larger_one_is_gone(case, monkey
 @pytest.mark.parametrize("device_type", ["cpu", "cuda"])
 def test_half_types_are_tried_one_at_a_time(case, monkeypatch, device_type):  # noqa: F811
     """The best first; where its errors cannot be measured it is gone before the next one."""
-    model, sequences, _ = case("neox")
+    _, sequences, _ = case("neox")
     alive = []
 
     class Stage:
         def __init__(self, dtype):
             self.dtype = dtype
 
-    def stage(model, dtype, *_):
+    def stage(_, dtype):
         made = Stage(dtype)
         alive.append([each().dtype for each in stages if each() is not None] + [dtype])
         stages.append(weakref.ref(made))
         return made
 
     stages = []
-    monkeypatch.setattr(build, "_stage", stage)
+    monkeypatch.setattr(build._Parts, "stage", stage)
     finite = torch.bfloat16
-    monkeypatch.setattr(build, "half_stage", lambda s, *_: s if s.dtype == finite else None)
-    types = build._half_types("auto", torch.device(device_type), routes=False)
-    best = build._first_half(model, types, Rules(), None, None, sequences)
+    monkeypatch.setattr(build, "half_stage", lambda s, *_: (s, None) if s.dtype == finite else None)
+    monkeypatch.setattr(build, "timed", lambda stage, *_: stage)
+    there = SimpleNamespace(device=torch.device(device_type))
+    parts = build._Parts(there, Rules(), batch_size=None, routers=None)
+    types = build._half_types("auto", parts)
+    best = build._first(parts, types, SimpleNamespace(seen=None), sequences)
     assert best.dtype == torch.bfloat16
     expected = {"cpu": [[torch.bfloat16]], "cuda": [[torch.float16], [torch.bfloat16]]}
     assert alive == expected[device_type]

@@ -16,6 +16,7 @@ from benchmarks.families import ROUTED, generated, in_float64, random_model
 from memtrace.engine import Distribution, Engine, Rules
 from memtrace.engine import stages as stages_module
 from memtrace.engine.forward.decoder import DecoderForward
+from memtrace.engine.forward.split import has_split_products
 from memtrace.engine.kernels import cuda as kernels
 from memtrace.engine.kernels import decide, matched_tokens
 from memtrace.errors import CapacityWarning, ModelError
@@ -296,11 +297,13 @@ def test_a_stream_that_speaks_the_newer_protocol_is_given_as_it_is(device):
 
 def test_every_line_for_a_device_has_run(case, device, monkeypatch):
     """Shown by the lines themselves: those of branches on `device.type`, and of kernels/cuda.py."""
+    has_split_products.cache_clear()
     with lines.recorded() as seen:
         test_what_does_not_fit_is_halved(case, device)
         device.memory = 80 << 30
         model, sequences, truth = case("gpt_neox")
-        engine = Engine(model.to("cuda"), RULES, calibration=sequences[::4], batch_size=7)
+        options = {"calibration": sequences[::4], "dtype": "float16", "batch_size": 7}
+        engine = Engine(model.to("cuda"), RULES, **options)
         np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
         rules = replace(RULES, distribution=Distribution())
         Engine(model, rules, calibration=sequences[::4], dtype="float32").score(sequences)

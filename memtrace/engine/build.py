@@ -1,26 +1,26 @@
 """Build the precision stages for a model and a corpus: which precisions, how large, how fast."""
 
-import time
 import warnings
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from memtrace.engine.calibrate import (
     MARGIN_SEQUENCES,
-    Measured,
     float32_stage,
     half_stage,
     router_tolerance,
     spread,
 )
-from memtrace.engine.cascade import schedule
+from memtrace.engine.choice import Candidate, cheapest, stops, timed
 from memtrace.engine.definition import Rules
 from memtrace.engine.forward.decoder import DecoderForward
-from memtrace.engine.forward.families import make_forward
+from memtrace.engine.forward.families import decoder_of, make_forward
+from memtrace.engine.forward.linear import Precision
+from memtrace.engine.forward.split import Split, has_split_products
 from memtrace.engine.stages import ExactStage, ToleranceStage
 from memtrace.errors import ApproximationWarning
 
@@ -29,7 +29,6 @@ CACHE_BUDGET = 128 << 20  # bytes; twice that makes it 1% faster and takes 300 M
 LARGEST_BATCH = 1024
 LARGEST_PASS = 256  # whole sequences on a CUDA device
 CORE_TOKENS = 1024  # read at once by one core
-CUDA_CHUNKS = 3
 
 
 def build_stages(
@@ -45,7 +44,7 @@ def build_stages(
         batch_size: The most sequences in a batch; None for as many as are good.
 
     Returns:
-        One or two stages with tolerances, and the exact one.
+        One to three stages with tolerances, and the exact one.
     """
     routers = router_tolerance(model, sample)
     sample = spread(sample, MARGIN_SEQUENCES)
@@ -54,20 +53,52 @@ def build_stages(
         length=rules.continuation_tokens,
         mask_eos=rules.eos_rule == "mask-eos",
     )
-    full, seen = float32_stage(
-        _stage(model, torch.float32, rules, batch_size, routers), exact, sample
-    )
-    half_types = _half_types(dtype, model.device, routes=routers is not None)
-    half = _first_half(model, half_types, rules, batch_size, seen, sample)
+    parts = _Parts(model, rules, batch_size, routers)
+    full = timed(*float32_stage(parts.stage(torch.float32), exact, sample), sample)
+    half = _first(parts, _half_types(dtype, parts), full, sample)
     if half is None and dtype not in ("auto", "float32"):
         _warn_of_float32(dtype, routes=routers is not None)
-    if half is None or (dtype == "auto" and _is_slower(*half, seen)):
-        stages = [full]
-    else:
-        stages, seen = [half[0], full], half[1]
-    stops = _stops(stages[0], seen, sample)
+    split = None if dtype == "float32" else _first(parts, _split_types(parts), full, sample)
+    chains = [[each for each in chain if each] for chain in ((half, split, full), (half, full))]
+    if dtype == "auto" or half is None:
+        chains += [[full]]
+    if dtype == "auto" and split:
+        chains += [[split, full]]
+    chosen = cheapest(chains)
+    ends = stops(chosen[0], sample)
+    stages = [replace(each.stage, stops=ends) for each in chosen]
     capture_prompts(stages[0], rules)  # not before: calibration has shapes of its own
-    return [replace(stage, stops=stops) for stage in stages], exact
+    return stages, exact
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What stages are made of."""
+
+    model: PreTrainedModel
+    rules: Rules
+    batch_size: int | None
+    routers: float | None
+
+    def stage(self, precision: Precision) -> ToleranceStage:
+        """A stage as large as its budgets allow, with tolerances and chunks still to be set."""
+        rules = self.rules
+        routers = self.routers if precision == torch.float32 else None
+        forward = make_forward(self.model, precision, rules.sequence_tokens, routers)
+        logits_budget, cache_budget = _budgets(self.model.device)
+        rows = max(1, logits_budget // (forward.vocabulary * forward.dtype.itemsize))
+        cached = forward.cache_width * forward.dtype.itemsize * rules.prompt_tokens
+        most = max(1, min(rows, cache_budget // cached))
+        ends = tuple(min(2**i, rules.continuation_tokens) for i in range(9))
+        return ToleranceStage(
+            forward=forward,
+            length=rules.continuation_tokens,
+            mask_eos=rules.eos_rule == "mask-eos",
+            batch_size=min(most, self.batch_size or LARGEST_BATCH),
+            stops=ends,
+            max_rows=rows,
+            tolerance=0.0,
+        )
 
 
 def capture_prompts(stage: ToleranceStage, rules: Rules) -> None:
@@ -76,31 +107,40 @@ def capture_prompts(stage: ToleranceStage, rules: Rules) -> None:
         stage.forward.capture(stage.batch_size, rules.prompt_tokens)
 
 
-def _half_types(dtype: str, device: torch.device, *, routes: bool) -> list[torch.dtype]:
+def _half_types(dtype: str, parts: _Parts) -> list[Precision]:
     """The half types to try, the best first: none for a model with routers.
 
     Their error no tolerance bounds. On CUDA float16 is as fast as bfloat16 and errs 8 times less.
     """
-    names = {
-        "float32": [],
-        "auto": ["bfloat16"] if device.type == "cpu" else ["float16", "bfloat16"],
-    }
-    return [] if routes else [getattr(torch, name) for name in names.get(dtype, [dtype])]
+    on_cpu = parts.model.device.type == "cpu"
+    names = {"float32": [], "auto": ["bfloat16"] if on_cpu else ["float16", "bfloat16"]}
+    asked = names.get(dtype, [dtype])
+    return [] if parts.routers is not None else [getattr(torch, name) for name in asked]
 
 
-def _first_half(
-    model: PreTrainedModel,
-    half_types: list[torch.dtype],
-    rules: Rules,
-    batch_size: int | None,
-    full: Measured,
-    sample: np.ndarray,
-) -> tuple[ToleranceStage, Measured] | None:
-    """The first of these types whose error can be measured; only one is in memory at once."""
-    for half_type in half_types:
-        half = half_stage(_stage(model, half_type, rules, batch_size, None), full, sample)
-        if half is not None:
-            return half
+def _split_types(parts: _Parts) -> list[Precision]:
+    """The split products to try between a half type and float32, the best first.
+
+    In the type of the weights two products are enough. A likelihood has the error of its first
+    stage, and no stage between.
+    """
+    model, rules = parts.model, parts.rules
+    if rules.distribution is not None or not has_split_products(model.device):
+        return []
+    if decoder_of(model, rules.sequence_tokens) is None:
+        return []
+    stored = torch.bfloat16 if model.dtype == torch.bfloat16 else torch.float16
+    return [Split(each) for each in dict.fromkeys((stored, torch.bfloat16))]
+
+
+def _first(
+    parts: _Parts, precisions: Sequence[Precision], full: Candidate, sample: np.ndarray
+) -> Candidate | None:
+    """The first of these precisions whose error can be measured; only one is in memory at once."""
+    for precision in precisions:
+        found = half_stage(parts.stage(precision), full.seen, sample)
+        if found is not None:
+            return timed(*found, sample)
     return None
 
 
@@ -112,31 +152,6 @@ def _warn_of_float32(dtype: str, *, routes: bool) -> None:
     )
     warnings.warn(
         f"{dtype} was asked for, and float32 is used: {reason}", ApproximationWarning, stacklevel=4
-    )
-
-
-def _stage(
-    model: PreTrainedModel,
-    dtype: torch.dtype,
-    rules: Rules,
-    batch_size: int | None,
-    routers: float | None,
-) -> ToleranceStage:
-    """A stage as large as its budgets allow, with tolerances and chunks still to be set."""
-    forward = make_forward(model, dtype, rules.sequence_tokens, routers)
-    logits_budget, cache_budget = _budgets(model.device)
-    rows = max(1, logits_budget // (forward.vocabulary * dtype.itemsize))
-    cached = forward.cache_width * dtype.itemsize * rules.prompt_tokens
-    most = max(1, min(rows, cache_budget // cached))
-    stops = tuple(min(2**i, rules.continuation_tokens) for i in range(9))
-    return ToleranceStage(
-        forward=forward,
-        length=rules.continuation_tokens,
-        mask_eos=rules.eos_rule == "mask-eos",
-        batch_size=min(most, batch_size or LARGEST_BATCH),
-        stops=stops,
-        max_rows=rows,
-        tolerance=0.0,
     )
 
 
@@ -162,40 +177,3 @@ def pass_size(model: PreTrainedModel, stage: ToleranceStage, rules: Rules) -> in
         return 1 << (min(most, LARGEST_PASS).bit_length() - 1)
     cores = max(2, torch.get_num_threads())  # of 1 and 2 cores the tiles are the same
     return min(most, cores * max(1, CORE_TOKENS // tokens))
-
-
-def _is_slower(stage: ToleranceStage, seen: Measured, full: Measured) -> bool:
-    """Is deciding first in half precision slower than in float32 alone, rechecks included?"""
-    undecided = _leads(seen, stage.length).abs() <= (stage.fine_tolerance or 0.0)
-    going = torch.cat([torch.ones(len(undecided), 1), _survival(stage, seen)[:, :-1]], dim=1)
-    rechecked = float((undecided & going.bool()).any(1).float().mean())
-    return seen.seconds + rechecked * full.seconds >= full.seconds
-
-
-def _leads(seen: Measured, length: int) -> Tensor:
-    """By how much targets lead, in standard deviations, `(n, l)`; infinitely what is not known."""
-    leads = seen.fine[:, 0] - seen.fine[:, 1:].amax(1)
-    return leads.nan_to_num(nan=torch.inf).view(-1, length)
-
-
-def _survival(stage: ToleranceStage, seen: Measured) -> Tensor:
-    """Which sequences are not yet out after each decision, `(n, l)`."""
-    missed = _leads(seen, stage.length) < -(stage.fine_tolerance or 0.0)
-    return (~missed).cumprod(1)
-
-
-def _stops(stage: ToleranceStage, seen: Measured, sample: np.ndarray) -> tuple[int, ...]:
-    """The cheapest chunks for the survival of the sample and the measured costs of a step."""
-    survival = (_survival(stage, seen).sum(0).numpy() + 0.5) / (len(sample) + 1)
-    step = min(_time_first_token(stage, sample[:1]) for _ in range(2))  # the first prepares kernels
-    # After each chunk but the last the host waits for the device.
-    most = CUDA_CHUNKS if stage.forward.device.type == "cuda" else None
-    return schedule(survival, step, seen.seconds * stage.batch_size, most)
-
-
-def _time_first_token(stage: ToleranceStage, sample: np.ndarray) -> float:
-    open_decisions = np.zeros((len(sample), stage.length), bool)
-    open_decisions[:, 0] = True
-    start = time.perf_counter()
-    stage.outcomes(sample, open_decisions)
-    return time.perf_counter() - start

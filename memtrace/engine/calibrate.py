@@ -81,11 +81,13 @@ def float32_stage(
 def half_stage(
     stage: ToleranceStage, full: Measured, sample: np.ndarray
 ) -> tuple[ToleranceStage, Measured] | None:
-    """Set the tolerances of a half type from float32's logits; None if none can be measured."""
+    """Set the tolerances of another precision from float32's logits; None if none is finite."""
     ours = measure(stage, sample, min(MEASURED_AT_ONCE, stage.batch_size), full.ids)
     plain = tolerance_of(_errors(ours.plain, full.plain))
     if plain is None:
         return None
+    if stage.forward.dtype.itemsize == 4:  # split products have no finer ones
+        return replace(stage, tolerance=plain), ours
     # A competitor that is close decides: what leads by far may be off by more.
     close = slice(1, None) if ours.ids.shape[1] > 2 else slice(None)
     fine = tolerance_of(_errors(ours.fine[:, close], full.fine[:, close]))

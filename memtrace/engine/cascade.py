@@ -15,6 +15,11 @@ class Forward(Protocol):
     """A model in one precision that reads prompts, then more tokens on the cached ones."""
 
     dtype: torch.dtype
+    """Of features, keys and values, and logits."""
+    label: str
+    """The precision, for records: `float16`, `split float16`."""
+    may_overflow: bool
+    """Numbers that float32 has are infinite in it."""
     device: torch.device
     vocabulary: int
     cache_width: int

@@ -15,7 +15,7 @@ from memtrace.engine.forward.transformers import vocabulary
 from memtrace.engine.kernels.cuda import import_cupy
 from memtrace.engine.likelihood import Likelihoods
 from memtrace.engine.margins import upper_bound
-from memtrace.engine.stages import ExactStage, Stage, ToleranceStage, name, resolve
+from memtrace.engine.stages import ExactStage, Stage, ToleranceStage, resolve
 from memtrace.engine.switches import full_precision
 from memtrace.engine.threads import limit_threads
 from memtrace.errors import (
@@ -28,6 +28,7 @@ from memtrace.errors import (
 
 AUDIT_SHARE = 1 / 256
 AUDIT_LEAST = 16  # sequences in a call
+SPLIT_AUDIT = 4, 1 / 256  # the same, of those that split products decided
 FLOAT64_AUDIT = 4, 1 / 2048  # the same, where float32 decides first and float64 audits it
 
 
@@ -136,8 +137,10 @@ class Engine:
         while True:
             try:
                 matched, first, undecided, values = self._decide(distinct, positions)
-                if self._audit(distinct, first, undecided, positions) and (
-                    len(self.stages) == 1 or self._audit_nulls(distinct, values)
+                if (
+                    self._audit(distinct, first, undecided, positions)
+                    and self._audit_split(distinct, matched, undecided, positions)
+                    and (len(self.stages) == 1 or self._audit_nulls(distinct, values))
                 ):
                     break
                 continue
@@ -167,7 +170,11 @@ class Engine:
         """What a run record says of the engine; JSON-safe."""
         stage = self.stages[0]
         return {
-            "dtype": name(stage.forward.dtype),
+            "dtype": stage.forward.label,
+            "stages": [
+                {"precision": each.forward.label, "tolerance": each.tolerance}
+                for each in self.stages
+            ],
             "attention": stage.forward.attention,
             "graph": stage.forward.graph,
             "batch_size": stage.batch_size,
@@ -209,20 +216,51 @@ class Engine:
     def _audit(
         self, sequences: np.ndarray, first: np.ndarray, undecided: np.ndarray, positions: np.ndarray
     ) -> bool:
-        """Decide a sample of the first stage's certain decisions again; widen it after an error."""
+        """Decide a sample of the first stage's certain decisions again; widen it after an error.
+
+        Float32 decides them, or float64 where float32 was first.
+        """
         n = len(sequences)
         least, share = (AUDIT_LEAST, AUDIT_SHARE) if self.stages[1:] else FLOAT64_AUDIT
         size = min(n, max(least, round(n * share)))
         rows = np.sort(self._random.choice(n, size, replace=False))
         certain = (np.arange(undecided.shape[1]) <= first[rows, None]) & ~undecided[rows]
+        auditors: list[Stage] = [*self.stages[1:][-1:], self.exact]
+        again, _, _ = resolve(auditors, sequences[rows], certain, positions[rows])
+        return self._passed(int(certain.sum()), int((again != first[rows]).sum()), 0)
+
+    def _audit_split(
+        self,
+        sequences: np.ndarray,
+        matched: np.ndarray,
+        undecided: np.ndarray,
+        positions: np.ndarray,
+    ) -> bool:
+        """Have float32 decide some of what the split products between decided."""
+        if len(self.stages) < 3:
+            return True
+        rows = np.flatnonzero(undecided.any(axis=1))
+        size = min(len(rows), max(SPLIT_AUDIT[0], round(len(rows) * SPLIT_AUDIT[1])))
+        rows = np.sort(self._random.choice(rows, size, replace=False))
+        decided = undecided[rows]
+        decided &= np.arange(undecided.shape[1]) <= matched[rows, None]
         again, _, _ = resolve(
-            [*self.stages[1:], self.exact], sequences[rows], certain, positions[rows]
+            [self.stages[-1], self.exact], sequences[rows], decided, positions[rows]
         )
-        wrong = int((again != first[rows]).sum())
-        self._audited += int(certain.sum())
+        # What was not undecided counts as matched: a first miss that the first stage knew is later.
+        length = undecided.shape[1]
+        missed = np.take_along_axis(
+            np.pad(decided, ((0, 0), (0, 1))), matched[rows, None].astype(np.int64), axis=1
+        )[:, 0]
+        expected = np.where(missed, matched[rows], length)
+        return self._passed(int(decided.sum()), int((again != expected).sum()), 1)
+
+    def _passed(self, audited: int, wrong: int, stage: int) -> bool:
+        """Count an audit of a stage, which is widened if any decision was wrong."""
+        self._audited += audited
         self._wrong += wrong
         if wrong:
-            self._widen()
+            self._widen(stage)
         return wrong == 0
 
     def _audit_nulls(self, sequences: np.ndarray, values: np.ndarray | None) -> bool:
@@ -233,11 +271,7 @@ class Engine:
         rows = np.sort(self._random.choice(rows, min(len(rows), AUDIT_LEAST), replace=False))
         stages: list[Stage] = [*self.stages, self.exact]
         wrong = self._likelihoods.count_not_below(stages, sequences[rows])
-        self._audited += len(rows)
-        self._wrong += wrong
-        if wrong:
-            self._widen()
-        return wrong == 0
+        return self._passed(len(rows), wrong, 0)
 
     def _halve_batches(self, told: str) -> None:
         size = self.stages[0].batch_size
@@ -249,15 +283,15 @@ class Engine:
             self._likelihoods = self._likelihoods.halved()
         _fewer(size, told, self.stages[0].forward.device, advise=not self._likelihoods)
 
-    def _widen(self) -> None:
-        stage, self._widened = self.stages[0], self._widened + 1
+    def _widen(self, place: int) -> None:
+        stage, self._widened = self.stages[place], self._widened + 1
         fine = None if stage.fine_tolerance is None else 2 * stage.fine_tolerance
-        self.stages[0] = replace(stage, tolerance=2 * stage.tolerance, fine_tolerance=fine)
+        self.stages[place] = replace(stage, tolerance=2 * stage.tolerance, fine_tolerance=fine)
         warnings.warn(
-            f"the audit found a wrong decision in {name(stage.forward.dtype)} beyond the tolerance "
+            f"the audit found a wrong decision in {stage.forward.label} beyond the tolerance "
             f"of {stage.tolerance:.3g}: it is doubled, and these sequences are decided again",
             ApproximationWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -201,18 +201,18 @@ def settle(
         sequences: `(n, k + l)` token ids.
         positions: `(n,)`, how an error names the sequences.
     """
-    dtype = stages[0].forward.dtype
+    forward = stages[0].forward
     broken = positions[(outcomes == NOT_FINITE).any(axis=1)]
-    if len(broken) and dtype.itemsize >= 4:
+    if len(broken) and not forward.may_overflow:
         raise ModelError(
-            f"logits are not finite in {name(dtype)} in {len(broken)} of a batch of "
+            f"logits are not finite in {forward.label} in {len(broken)} of a batch of "
             f"{len(outcomes)} sequences, the first at position {broken.min()} of the call: check "
             "the weights for NaN, infinite or huge values"
         )
     length = outcomes.shape[1]
     missed = outcomes == MISS
     first = np.where(missed.any(axis=1), missed.argmax(axis=1), length)
-    # What half precision cannot represent is undecided too.
+    # What a half type cannot represent is undecided too.
     undecided = (outcomes >= UNDECIDED) & (np.arange(length) < first[:, None])
     matched = first.copy()
     rows = undecided.any(axis=1).nonzero()[0]

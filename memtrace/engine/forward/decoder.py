@@ -18,8 +18,9 @@ from transformers import PreTrainedModel
 from memtrace.engine.forward.attention import causal_attention, chosen, described
 from memtrace.engine.forward.failures import name_of, named_failures
 from memtrace.engine.forward.graphs import LAUNCH_BOUND, CapturedPass
-from memtrace.engine.forward.linear import Linear, linear
+from memtrace.engine.forward.linear import Linear, Precision, linear, residual_type
 from memtrace.engine.forward.parallel import cut, parallel_map
+from memtrace.engine.forward.split import Split
 from memtrace.engine.forward.token_cache import TokenCache
 
 TOKEN_CACHE_BUDGET = 512 << 20
@@ -85,7 +86,7 @@ class Decoder:
     rotary: nn.Module
     key_heads: int
     head_size: int
-    read_layer: Callable[[nn.Module, torch.dtype], Layer]
+    read_layer: Callable[[nn.Module, Precision], Layer]
     read_norm: Callable[[nn.Module, torch.dtype], Linear]
 
 
@@ -97,24 +98,27 @@ class DecoderForward:
     """
 
     def __init__(
-        self, model: PreTrainedModel, decoder: Decoder, dtype: torch.dtype, positions: int
+        self, model: PreTrainedModel, decoder: Decoder, precision: Precision, positions: int
     ) -> None:
         """Read the weights; no sequence will be longer than `positions` tokens."""
-        self.dtype, self.device = dtype, model.device
+        self.dtype = dtype = torch.float32 if isinstance(precision, Split) else precision
+        self.device, self._precision = model.device, precision
+        self.label = str(precision).removeprefix("torch.")
+        self.may_overflow = precision != dtype or dtype.itemsize < 4
         self.vocabulary: int = decoder.head.weight.shape[0]
         self.router_tolerance: float | None = None
         self.attention = described(self.device, dtype)
         self.cache_width = 2 * len(decoder.layers) * decoder.key_heads * decoder.head_size
         self._name, self._decoder = name_of(model), decoder
-        self._residual = torch.promote_types(dtype, torch.float32)
+        self._residual = residual_type(precision)
         self._norm = decoder.read_norm(decoder.norm, self._residual)
         self._rotation = _rotation(decoder.rotary, positions, self._residual)
         self._prompt_cache: Cache | None = None
         self._captured: CapturedPass[tuple[Tensor, Cache]] | None = None
         self._layers: list[Layer] | None = None
-        if _is_kept(model, decoder.head.weight, dtype):
-            self._layers = [decoder.read_layer(layer, dtype) for layer in decoder.layers]
-            self._head = linear(decoder.head, dtype)
+        if _is_kept(model, decoder.head.weight, precision):
+            self._layers = [decoder.read_layer(layer, precision) for layer in decoder.layers]
+            self._head = linear(decoder.head, precision)
         self._token_cache = self._first_layer_cache() if dtype.itemsize == 2 else None
 
     def precision(self) -> AbstractContextManager[None]:
@@ -174,7 +178,7 @@ class DecoderForward:
     def logits(self, features: Tensor) -> Tensor:
         """The logits `(r, V)` that follow `(r, d)` features."""
         kept = self._layers is not None
-        head = self._head if kept else linear(self._decoder.head, self.dtype)
+        head = self._head if kept else linear(self._decoder.head, self._precision)
         return head(self._norm(features))
 
     def precise_logits(self, features: Tensor, ids: Tensor) -> Tensor:
@@ -205,7 +209,7 @@ class DecoderForward:
     def _layer(self, i: int) -> Layer:
         if self._layers is not None:
             return self._layers[i]
-        return self._decoder.read_layer(self._decoder.layers[i], self.dtype)
+        return self._decoder.read_layer(self._decoder.layers[i], self._precision)
 
     def _first_layer_cache(self) -> TokenCache | None:
         """What goes into the first attention, by token, in float32; None if it is too large."""
@@ -228,10 +232,11 @@ class DecoderForward:
         return TokenCache(compute, self.vocabulary, columns)
 
 
-def _is_kept(model: PreTrainedModel, weight: Tensor, dtype: torch.dtype) -> bool:
+def _is_kept(model: PreTrainedModel, weight: Tensor, precision: Precision) -> bool:
     """Are weights in this type kept, or made when their turn comes?"""
-    if dtype == weight.dtype:
+    if precision == weight.dtype or (isinstance(precision, Split) and precision.fits(weight)):
         return True
+    dtype = torch.float32 if isinstance(precision, Split) else precision  # two half parts, or one
     if weight.device.type == "cuda":
         size = dtype.itemsize * sum(each.numel() for each in model.parameters())
         total: int = torch.cuda.mem_get_info(weight.device)[1]

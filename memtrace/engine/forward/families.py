@@ -6,6 +6,7 @@ import torch
 from transformers import GPTNeoXForCausalLM, PreTrainedModel
 
 from memtrace.engine.forward.decoder import Decoder, DecoderForward
+from memtrace.engine.forward.linear import Precision
 from memtrace.engine.forward.llama import LLAMAS, llama_decoder
 from memtrace.engine.forward.neox import neox_decoder
 from memtrace.engine.forward.transformers import GenericForward
@@ -16,20 +17,21 @@ _FIXED_ROTATIONS = {"default", "linear", "llama3", "yarn"}
 
 
 def make_forward(
-    model: PreTrainedModel, dtype: torch.dtype, positions: int, routers: float | None = None
+    model: PreTrainedModel, precision: Precision, positions: int, routers: float | None = None
 ) -> DecoderForward | GenericForward:
     """The forward pass of a model in one precision.
 
     Args:
         model: A causal language model.
-        dtype: The precision.
+        precision: A type; or split products, for a model of our own reading.
         positions: No sequence is longer than so many tokens.
         routers: See `GenericForward`.
     """
     decoder = decoder_of(model, positions)
-    if decoder is None:
-        return GenericForward(model, dtype, routers)
-    return DecoderForward(model, decoder, dtype, positions)
+    if decoder is not None:
+        return DecoderForward(model, decoder, precision, positions)
+    assert isinstance(precision, torch.dtype), precision
+    return GenericForward(model, precision, routers)
 
 
 def decoder_of(model: PreTrainedModel, positions: int) -> Decoder | None:

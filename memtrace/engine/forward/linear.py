@@ -7,13 +7,23 @@ import torch.nn.functional as F  # noqa: N812 (torch's own abbreviation)
 from torch import Tensor, nn
 from transformers.activations import ACT2FN, GELUActivation
 
+from memtrace.engine.forward.split import Split
+
 Linear = Callable[[Tensor], Tensor]
+Precision = torch.dtype | Split
 
 _SILU = (nn.SiLU, type(ACT2FN["silu"]))
 """Torch's own, and the class that Transformers has for it in some versions."""
 
 
-def linear(layer: nn.Linear, dtype: torch.dtype, activation: nn.Module | None = None) -> Linear:
+def residual_type(precision: Precision) -> torch.dtype:
+    """Of what lies between the linear layers: float32, or float64 where they are in float64."""
+    if isinstance(precision, Split):
+        return torch.float32
+    return torch.promote_types(precision, torch.float32)
+
+
+def linear(layer: nn.Linear, dtype: Precision, activation: nn.Module | None = None) -> Linear:
     """A function that maps `(..., in)` to `(..., out)`, in `dtype` whatever it is given.
 
     Args:
@@ -21,6 +31,8 @@ def linear(layer: nn.Linear, dtype: torch.dtype, activation: nn.Module | None = 
         dtype: Of what is multiplied and of the result; sums are kept in float32 or better.
         activation: Applied to the result.
     """
+    if isinstance(dtype, Split):
+        return dtype.linear(layer, activation)
     weight = layer.weight.detach().to(dtype)
     bias = None if layer.bias is None else layer.bias.detach().to(dtype)
     if not _onednn_has(weight):
@@ -34,10 +46,12 @@ def linear(layer: nn.Linear, dtype: torch.dtype, activation: nn.Module | None = 
     return lambda x: activation(inner(x))
 
 
-def side_by_side(layers: list[nn.Linear], dtype: torch.dtype) -> Linear:
+def side_by_side(layers: list[nn.Linear], dtype: Precision) -> Linear:
     """Layers that read the same as one: `(..., in)` to all their results, one after the other."""
     first = layers[0].weight
-    if first.dtype == dtype and not (dtype == torch.bfloat16 and _onednn_has(first)):
+    if isinstance(dtype, Split) or (
+        first.dtype == dtype and not (dtype == torch.bfloat16 and _onednn_has(first))
+    ):
         # Weights are shared: one matrix of all would be a copy.
         apart = [linear(layer, dtype) for layer in layers]
         return lambda x: torch.cat([each(x) for each in apart], dim=-1)
@@ -51,10 +65,13 @@ def side_by_side(layers: list[nn.Linear], dtype: torch.dtype) -> Linear:
 
 
 def gated(
-    gate: nn.Linear, up: nn.Linear, down: nn.Linear, activation: nn.Module, dtype: torch.dtype
+    gate: nn.Linear, up: nn.Linear, down: nn.Linear, activation: nn.Module, dtype: Precision
 ) -> Linear:
     """`down(activation(gate(x)) * up(x))`, rounded to `dtype` after each product."""
     last = linear(down, dtype)
+    if isinstance(dtype, Split):
+        inner, outer = dtype.linear(gate, activation), dtype.linear(up)
+        return lambda x: last(inner(x) * outer(x))
     first, second = (layer.weight.detach().to(dtype) for layer in (gate, up))
     biases = [None if each.bias is None else each.bias.detach().to(dtype) for each in (gate, up)]
     if not (_onednn_has(first) and isinstance(activation, _SILU)):

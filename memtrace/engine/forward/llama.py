@@ -20,7 +20,14 @@ from transformers import (
 )
 
 from memtrace.engine.forward.decoder import Decoder, Heads, rotate
-from memtrace.engine.forward.linear import Linear, gated, linear, side_by_side
+from memtrace.engine.forward.linear import (
+    Linear,
+    Precision,
+    gated,
+    linear,
+    residual_type,
+    side_by_side,
+)
 
 LLAMAS: tuple[type, ...] = (
     LlamaForCausalLM,
@@ -94,8 +101,8 @@ def llama_decoder(model: PreTrainedModel) -> Decoder:
     head: Any = model.lm_head
     size = trunk.layers[0].self_attn.head_dim
 
-    def read_layer(layer: Any, dtype: torch.dtype) -> LlamaLayer:
-        residual = torch.promote_types(dtype, torch.float32)
+    def read_layer(layer: Any, dtype: Precision) -> LlamaLayer:
+        residual = residual_type(dtype)
         attention, mlp = layer.self_attn, layer.mlp
 
         def norm(module: Any) -> Linear:

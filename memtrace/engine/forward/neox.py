@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import GPTNeoXForCausalLM
 
 from memtrace.engine.forward.decoder import Decoder, DecoderForward, Heads, rotate
-from memtrace.engine.forward.linear import Linear, linear
+from memtrace.engine.forward.linear import Linear, Precision, linear, residual_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ def neox_decoder(model: GPTNeoXForCausalLM) -> Decoder:
     config, trunk = model.config, model.gpt_neox
     head_size = config.hidden_size // config.num_attention_heads
 
-    def read_layer(layer: Any, dtype: torch.dtype) -> NeoXLayer:
-        residual = torch.promote_types(dtype, torch.float32)
+    def read_layer(layer: Any, dtype: Precision) -> NeoXLayer:
+        residual = residual_type(dtype)
         return NeoXLayer(
             head_size=head_size,
             parallel=config.use_parallel_residual,

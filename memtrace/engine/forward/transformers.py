@@ -78,6 +78,8 @@ class GenericForward:
                 have closed; None for a model without routers, and where it does not matter.
         """
         self.dtype, self.device = dtype, model.device
+        self.label = str(dtype).removeprefix("torch.")
+        self.may_overflow = dtype.itemsize < 4
         self.vocabulary = vocabulary(model)
         self.cache_width = _cache_width(model)
         self.router_tolerance = router_tolerance

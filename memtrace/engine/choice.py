@@ -1,0 +1,88 @@
+"""Which precisions decide, one after the other: the chain that costs least, as measured."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memtrace.engine.calibrate import Measured
+from memtrace.engine.cascade import schedule
+from memtrace.engine.stages import ToleranceStage, on_device
+
+CUDA_CHUNKS = 3
+TIMED_SEQUENCES = 256  # on a CUDA device, which few do not fill
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A calibrated precision, with what it says of the calibration sample."""
+
+    stage: ToleranceStage
+    seen: Measured
+
+    def leads(self) -> tuple[Tensor, float]:
+        """By how much targets lead, `(n, l)`, infinitely what is not known; and the tolerance."""
+        fine = self.stage.fine_tolerance
+        logits = self.seen.plain if fine is None else self.seen.fine
+        leads = (logits[:, 0] - logits[:, 1:].amax(1)).nan_to_num(nan=torch.inf)
+        return leads.view(-1, self.stage.length), self.stage.tolerance if fine is None else fine
+
+    def going(self) -> Tensor:
+        """Which sequences are not yet certain misses after each decision, `(n, l)`."""
+        leads, tolerance = self.leads()
+        return (leads >= -tolerance).cumprod(1).bool()
+
+    def undecided(self) -> float:
+        """The share of sequences that it leaves to the next stage."""
+        leads, tolerance = self.leads()
+        return float(((leads.abs() <= tolerance) & self.going()).any(1).float().mean())
+
+
+def cheapest(chains: Sequence[Sequence[Candidate]]) -> Sequence[Candidate]:
+    """The chain of precisions that takes least time for a token, rechecks included."""
+    return min(chains, key=_cost)
+
+
+def _cost(chain: Sequence[Candidate]) -> float:
+    seconds, share = 0.0, 1.0
+    for each in chain:
+        seconds += share * each.seen.seconds
+        share = min(share, each.undecided())
+    return seconds
+
+
+def timed(stage: ToleranceStage, seen: Measured, sample: np.ndarray) -> Candidate:
+    """A candidate; on a CUDA device timed on more sequences than it was calibrated with."""
+    device = stage.forward.device
+    if device.type == "cuda":
+        prompts = np.resize(sample, (TIMED_SEQUENCES, sample.shape[1]))[:, : -stage.length]
+        tokens = on_device(prompts[: stage.batch_size], device)
+        for _ in range(2):  # the first prepares kernels
+            torch.cuda.synchronize(device)
+            began = time.perf_counter()
+            with stage.forward.precision():
+                stage.forward.prompt(tokens, keep=1)
+            torch.cuda.synchronize(device)
+            seen = replace(seen, seconds=(time.perf_counter() - began) / tokens.numel())
+    return Candidate(stage, seen)
+
+
+def stops(first: Candidate, sample: np.ndarray) -> tuple[int, ...]:
+    """The cheapest chunks for the survival of the sample and the measured costs of a step."""
+    survival = (first.going().sum(0).numpy() + 0.5) / (len(sample) + 1)
+    stage = first.stage
+    step = min(_time_first_token(stage, sample[:1]) for _ in range(2))  # the first prepares kernels
+    # After each chunk but the last the host waits for the device.
+    most = CUDA_CHUNKS if stage.forward.device.type == "cuda" else None
+    return schedule(survival, step, first.seen.seconds * stage.batch_size, most)
+
+
+def _time_first_token(stage: ToleranceStage, sample: np.ndarray) -> float:
+    open_decisions = np.zeros((len(sample), stage.length), bool)
+    open_decisions[:, 0] = True
+    start = time.perf_counter()
+    stage.outcomes(sample, open_decisions)
+    return time.perf_counter() - start
