@@ -1,6 +1,6 @@
 """CUDA graphs: a pass of one shape is captured once, and then started by one call of the host.
 
-A pass takes some thirty calls a layer, of 5 to 10 microseconds each on the host. Where a layer's
+A pass takes some twenty calls a layer, of 5 to 10 microseconds each on the host. Where a layer's
 products take less than that on the device, the device waits. Larger passes gain nothing.
 """
 
