@@ -47,7 +47,7 @@ def write_runs(folder: Path, runs: int, rows: int, events: int) -> None:
     for number in range(runs):
         model, step = SIZES[number // 2 % len(SIZES)], (last // 2, last)[number % 2]
         own = ease + rng.normal(size=len(candidates)).astype(np.float32)
-        share = events / len(candidates) * (0.25 + 0.75 * (number + 1) / runs)
+        share = events / len(candidates) * (0.9 + 0.2 * (number + 1) / runs)
         chosen = own > np.quantile(own[::100], 1 - share)
         exposed = step * STEP_ROWS
         run = begin_run(folder / "runs", _configuration(model, step, exposed, rows), {})

@@ -44,6 +44,8 @@ def inside(rows: npt.NDArray[np.integer], ranges: Int64Array) -> npt.NDArray[np.
     """Return which rows lie in ascending half-open ranges, shape (n,)."""
     if not len(ranges):
         return np.zeros(len(rows), bool)
+    if len(ranges) == 1:
+        return np.asarray((rows >= ranges[0, 0]) & (rows < ranges[0, 1]))
     which = np.searchsorted(ranges[:, 0], rows, side="right") - 1
     return np.asarray((which >= 0) & (rows < ranges[which, 1]))
 

@@ -75,6 +75,13 @@ class MaskedRows:
 
     def within(self, ranges: Int64Array) -> "UnitMasks":
         """Return the masks of units, as if only these rows had been scanned."""
+        key = ranges.tobytes()
+        if key not in self._last:
+            self._last.clear()  # one is kept: of all runs of equal coverage it is the same
+            self._last[key] = self._within(ranges)
+        return self._last[key]
+
+    def _within(self, ranges: Int64Array) -> "UnitMasks":
         kept = inside(self.rows, ranges)
         order, begins = self._by_unit
         masks = np.where(kept, self.masks, np.uint64(0))[order]
@@ -88,6 +95,10 @@ class MaskedRows:
     def memorized_rows(self, run: int, ranges: Int64Array) -> int:
         """Return how many rows of these ranges a run has memorized."""
         return len(within(self.events[run], ranges).sequence_index)
+
+    @cached_property
+    def _last(self) -> "dict[bytes, UnitMasks]":
+        return {}
 
     @cached_property
     def _by_unit(self) -> tuple[Int64Array, Int64Array]:
