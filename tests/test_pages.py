@@ -229,6 +229,7 @@ def report(tmp_path_factory) -> Path:
         "likelihoods.html",
         "extraction.html",
         "emergence.html",
+        "comparison.html",
     ]
     return folder / "out"
 
@@ -237,7 +238,7 @@ def test_every_page_of_a_report_leads_to_all_others(browser, report) -> None:
     tab = browser.new_page()
     tab.goto((report / "index.html").as_uri())
     addresses = tab.locator("nav.pages a").evaluate_all("all => all.map((one) => one.href)")
-    assert len(addresses) == 5
+    assert len(addresses) == 6
     for address in addresses:
         tab.goto(address)
         assert tab.locator("nav.pages a[aria-current]").count() == 1
@@ -246,7 +247,9 @@ def test_every_page_of_a_report_leads_to_all_others(browser, report) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["index", "order", "likelihoods", "extraction", "emergence"])
+@pytest.mark.parametrize(
+    "name", ["index", "order", "likelihoods", "extraction", "emergence", "comparison"]
+)
 def test_axe_finds_no_violation_in_a_report(browser, report, name, scheme) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     viewport = {"width": 390, "height": 800}
@@ -306,6 +309,6 @@ def test_a_report_names_what_it_leaves_out(tmp_path) -> None:
     done = CliRunner().invoke(main, ["report", str(tmp_path / "runs"), "--output", str(tmp_path)])
     assert done.exit_code == 0, done.output
     index = (tmp_path / "index.html").read_text()
-    for reason in ("--likelihood", "two checkpoints"):
+    for reason in ("--likelihood", "two checkpoints", "another model or checkpoint"):
         assert reason in done.output
         assert reason in index
