@@ -1,6 +1,7 @@
 """Charts of a comparison that readers can ask: shares by size, pairs, and copies seen."""
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.comparison.agreement import Agreement
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 
-CELL, AROUND = 26, 120
+CELL, AROUND = 34, 120
 """Height of a row of a heat map and least height of its inside, in CSS pixels."""
+PALE = 0.45
+"""Opacity of a cell, so that the number in it can be read."""
+POINTS = 20
+"""Of a drawn line."""
 MOST_NUMBERS = 7
 """Columns up to which cells have their number written in them."""
 
@@ -26,26 +31,31 @@ def scale_chart(found: ComparisonResult) -> dict[str, Any]:
     import altair
 
     rows = _scale_rows(found)
-    base, choice = _at_step(rows)
-    x = altair.X("parameters:Q", title="parameters", scale=_log_scale(rows, "parameters", 1.6))
-    axis = altair.Axis(format=".2~%", tickCount=6)
-    share, scale = "share of the texts trained on", _log_scale(rows, "low", 1.2, "high")
-    y = altair.Y("share:Q", title=share, axis=axis, scale=scale)
-    low = altair.Y("low:Q", title=share, axis=axis, scale=scale)
+    choice = _choice(rows)
+    base, lines = _at_step(rows, choice), _at_step(_line_rows(found), choice)
+    sizes = [row["parameters"] for row in rows]
+    right = max(2.2, (max(sizes) / min(sizes)) ** 0.4)  # room for the last name
+    x_scale = _log_scale(min(sizes) / 1.3, max(sizes) * right)
+    heights = min(row["low"] for row in rows) / 1.2, max(row["high"] for row in rows) * 1.2
+    y_scale, title = _log_scale(*heights), "share of the texts trained on"
+    x = altair.X("parameters:Q", scale=x_scale, axis=altair.Axis(format=".2~s", tickCount=4))
+    axis = altair.Axis(format=".2~%", values=_ticks(*heights))
+    y = altair.Y("share:Q", title=title, axis=axis, scale=y_scale)
+    low = altair.Y("low:Q", title=title, axis=axis, scale=y_scale)
     told = [
         altair.Tooltip("model:N"),
         altair.Tooltip("parameters:Q", format=","),
         altair.Tooltip("count:N", title="texts memorized"),
         altair.Tooltip("interval:N", title="share, 95% by counts"),
     ]
-    base = base.encode(x=x)
-    line = base.mark_line(strokeWidth=1, strokeDash=[4, 3]).encode(
-        y=y, detail="line:N", order=altair.Order("parameters:Q")
-    )
-    named = base.mark_text(align="left", dx=9).encode(y=y, text="model:N")
-    points = base.mark_point(size=70).encode(y=y, tooltip=told)
-    layers = [line.transform_filter("datum.line"), base.mark_rule().encode(y=low, y2="high:Q")]
-    return specification(altair.layer(*layers, points, named).add_params(*choice))
+    layers = [
+        lines.mark_area(opacity=0.4, clip=True).encode(x=x, y=low, y2="high:Q", detail="line:N"),
+        lines.mark_line(strokeWidth=1, strokeDash=[4, 3]).encode(x=x, y=y, detail="line:N"),
+        base.mark_rule().encode(x=x, y=low, y2="high:Q"),
+        base.mark_point(size=70).encode(x=x, y=y, tooltip=told),
+        base.mark_text(align="left", dx=7, dy=10).encode(x=x, y=y, text="model:N"),
+    ]
+    return specification(altair.layer(*layers).add_params(*choice))
 
 
 def precision_chart(found: ComparisonResult) -> dict[str, Any]:
@@ -86,10 +96,11 @@ def copies_chart(one: Deduplication) -> dict[str, Any]:
     import altair
 
     rows = [row for step in one.steps for row in _copies_rows(one, step)]
-    base, choice = _at_step(rows)
+    choice = _choice(rows)
+    base = _at_step(rows, choice)
     strata = list(dict.fromkeys(row["copies"] for row in rows))
-    x = altair.X("copies:N", title="copies seen", sort=strata, axis=altair.Axis(labelAngle=0))
-    within = altair.Scale(domain=[0, max((row["high"] for row in rows), default=1) or 1])
+    x = altair.X("copies:N", title="copies seen", sort=strata, axis=_short_axis())
+    within = altair.Scale(domain=[0, min(1, 1.1 * max(row["high"] for row in rows))])
     axis, share = altair.Axis(format=".2~%"), "share of these texts"
     y = altair.Y("share:Q", title=share, axis=axis, scale=within)
     low = altair.Y("low:Q", title=share, axis=axis, scale=within)
@@ -119,30 +130,48 @@ CHARTS: dict[str, Callable[[ComparisonResult], dict[str, Any]]] = {
 """Figure -> the chart that takes its place where charts can be drawn."""
 
 
-def _at_step(rows: Rows) -> "tuple[altair.Chart, list[altair.Parameter]]":
-    """Return a chart of the rows of one step, the last at first, and what chooses the step."""
+def _short_axis() -> "altair.Axis":
+    import altair
+
+    return altair.Axis(labelAngle=0, labelExpr="replace(datum.label, ' times', '')")
+
+
+def _choice(rows: Rows) -> "list[altair.Parameter]":
+    """Return what chooses the step, the last at first; nothing where there is one step."""
+    import altair
+
+    steps = sorted({row["step"] for row in rows})
+    bound = altair.binding_select(options=steps, name="Step: ")
+    return [altair.param(name="step", value=steps[-1], bind=bound)] if len(steps) > 1 else []
+
+
+def _at_step(rows: Rows, choice: "Sequence[altair.Parameter]") -> "altair.Chart":
+    """Return a chart of the rows of the chosen step."""
     import altair
 
     base = altair.Chart(data(rows))
-    steps = sorted({row["step"] for row in rows})
-    if len(steps) < 2:
-        return base, []
-    bound = altair.binding_select(options=steps, name="Step: ")
-    choice = altair.param(name="step", value=steps[-1], bind=bound)
-    return base.transform_filter("datum.step == step"), [choice]
+    return base.transform_filter("datum.step == step") if choice else base
 
 
-def _log_scale(rows: Rows, low: str, room: float, high: str | None = None) -> "altair.Scale":
-    """Return a log axis that holds all values, with so many times more room at both ends."""
+def _log_scale(low: float, high: float) -> "altair.Scale":
     import altair
 
-    ends = min(row[low] for row in rows) / room, max(row[high or low] for row in rows) * room
-    return altair.Scale(type="log", domain=list(ends), nice=False)
+    return altair.Scale(type="log", domain=[low, high], nice=False)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return 1 and 3 times the powers of ten within, or 1 to 9 times where these are too few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 3), range(1, 10)):
+        ticks = [digit * 10.0**power for power in powers for digit in digits]
+        within = [tick for tick in ticks if low <= tick <= high]
+        if len(within) > 1:
+            break
+    return within
 
 
 def _scale_rows(found: ComparisonResult) -> Rows:
-    """Return the runs that have a place on log axes, with the line that each is on."""
-    lines = {run: place for place, one in enumerate(found.lines) for run in _on_line(found, place)}
+    """Return the runs that have a place on log axes."""
     rows = []
     for point in found.points:
         run, seen = found.runs[point.run], point.exposed
@@ -152,7 +181,6 @@ def _scale_rows(found: ComparisonResult) -> Rows:
                     "model": run.model,
                     "step": run.step,
                     "parameters": run.parameters,
-                    "line": f"line {lines[point.run]}" if point.run in lines else "",
                     "count": f"{seen.texts:,} of {seen.of_texts:,}",
                     **_share(seen.share.value, seen.share.ci95),
                 }
@@ -160,9 +188,22 @@ def _scale_rows(found: ComparisonResult) -> Rows:
     return rows
 
 
-def _on_line(found: ComparisonResult, place: int) -> Iterable[int]:
-    one = found.lines[place]
-    return one.runs if one.exposure == "exposed" and one.line is not None else ()
+def _line_rows(found: ComparisonResult) -> Rows:
+    """Return points of each line, with the band in which another model would lie, if known."""
+    rows = []
+    for place, one in enumerate(found.lines):
+        if one.exposure != "exposed" or one.line is None:
+            continue
+        sizes = [found.runs[run].parameters or 0 for run in one.runs]
+        ends = math.log(min(sizes)), math.log(max(sizes))
+        for at in range(POINTS):
+            x = math.exp(ends[0] + (ends[1] - ends[0]) * at / (POINTS - 1))
+            share, band = one.line.predict(x)
+            low, high = band if one.line.degrees > 1 else (share, share)
+            step = found.runs[one.runs[0]].step
+            value = {"parameters": x, "share": share, "low": low, "high": high}
+            rows.append({"line": f"line {place}", "step": step, **value})
+    return rows
 
 
 def _copies_rows(one: Deduplication, step: TwinStep) -> Rows:
@@ -233,15 +274,18 @@ def _heat_map(
 
     order = [found.label(place) for place in range(len(found.runs))]
     across, down = (len({row[side] for row in rows}) for side in ("to", "from"))
-    axis = altair.Axis(labelAngle=-45 if across > 2 else 0, labelLimit=140)
+    lines = "split(datum.label, ' step ')"  # a step stands under its model
+    axis = altair.Axis(labelAngle=-45 if across > 2 else 0, labelExpr=lines)
     shares = altair.Scale(domain=[0, 1])
     legend = None if across <= MOST_NUMBERS else altair.Legend(format="%", title=None)
     base = altair.Chart(data(rows[:MOST_ROWS])).encode(
         x=altair.X("to:N", title=titles[0], sort=order, axis=axis),
-        y=altair.Y("from:N", title=titles[1], sort=order, axis=altair.Axis(labelLimit=140)),
+        y=altair.Y("from:N", title=titles[1], sort=order, axis=altair.Axis(labelExpr=lines)),
         tooltip=[altair.Tooltip(f"{name}:N", title=title) for name, title in told.items()],
     )
-    cells = base.mark_rect().encode(color=altair.Color("value:Q", scale=shares, legend=legend))
+    cells = base.mark_rect(opacity=PALE).encode(
+        color=altair.Color("value:Q", scale=shares, legend=legend)
+    )
     height = max(AROUND, CELL * down)
     if across > MOST_NUMBERS:
         return specification(cells, height)

@@ -25,8 +25,12 @@ def headline(found: ComparisonResult) -> ScaleLine | None:
 
 
 def foremost(found: ComparisonResult) -> Prediction | None:
-    """Return the prediction of the last target with the best F1; None where none is defined."""
-    known = [one for one in found.predictions if not one.reason]
+    """Return the prediction of the last target with the best F1; None where none is defined.
+
+    Runs of one corpus come first: those of two share only some of their texts.
+    """
+    defined = [one for one in found.predictions if not one.reason]
+    known = [one for one in defined if not one.matched_by_text] or defined
     if not known:
         return None
     last = max(one.target for one in known)
