@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from memtrace.runs.memorized import Events
 from memtrace.types import Int64Array
-
-A = TypeVar("A", bound=np.generic)
 
 
 def intersection(a: Int64Array, b: Int64Array) -> Int64Array:
@@ -58,17 +55,6 @@ def within(events: Events, ranges: Int64Array) -> Events:
     hashes = None if events.text_hash is None else events.text_hash[kept]
     index = events.sequence_index[kept]
     return replace(events, sequence_index=index, scanned=ranges, text_hash=hashes)
-
-
-def distinct(values: npt.NDArray[A]) -> npt.NDArray[A]:
-    """Return each value once, ascending: as `np.unique`, which hashes integers.
-
-    Rows and names are nearly in order, so that sorting two million takes 0.01 s, hashing 2 s.
-    """
-    ordered = np.sort(values)
-    new = np.ones(len(ordered), bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    return ordered[new]
 
 
 def rows_in(ranges: Int64Array) -> int:

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from memtrace.comparison.coverage import distinct, inside, rows_in, within
+from memtrace.comparison.coverage import inside, rows_in, within
+from memtrace.comparison.distinct import distinct
 from memtrace.errors import FitError
 from memtrace.runs.memorized import Events
 from memtrace.texts.groups import Texts

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from memtrace.comparison.coverage import distinct, inside
+from memtrace.comparison.coverage import inside
+from memtrace.comparison.distinct import distinct
 from memtrace.comparison.runs import ComparedRun
 from memtrace.errors import CorpusError, FitError
 from memtrace.runs.events import hash_texts

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memtrace.comparison.coverage import distinct
+from memtrace.comparison.distinct import distinct
 from memtrace.comparison.matching import row_hashes
 from memtrace.comparison.runs import ComparedRun
 from memtrace.runs.memorized import Events, Hashes, ranges_of

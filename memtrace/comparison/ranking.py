@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.comparison.agreement import Agreement, Measure
-from memtrace.comparison.coverage import distinct
+from memtrace.comparison.distinct import distinct
 from memtrace.point_process.shares import Z
 from memtrace.types import UNDEFINED, FloatArray, Int64Array
 

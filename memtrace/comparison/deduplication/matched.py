@@ -7,6 +7,7 @@ import numpy as np
 
 from memtrace.comparison.coverage import inside, intersection
 from memtrace.comparison.deduplication.copies import BOUNDS, Mask, in_stratum
+from memtrace.comparison.distinct import among, distinct
 from memtrace.comparison.paired.shares import PairedShares
 from memtrace.comparison.runs import ComparedRun
 from memtrace.runs.memorized import Hashes
@@ -37,7 +38,7 @@ def matched_shares(
         _asked(run, rows) for run, rows in zip((standard, deduplicated), hashes, strict=True)
     )
     text, place = np.unique(ours[0], return_index=True)
-    kept = np.isin(text, theirs[0])
+    kept = among(text, distinct(theirs[0]))
     common, rows = text[kept], ours[1][place[kept]]
     names, copies = _units(standard, common, rows, hashes[0])
     unit, number = np.unique(names, return_inverse=True)
@@ -79,5 +80,5 @@ def _units(
 def _hit(common: Hashes, memorized: Hashes, number: Int64Array, units: int) -> Mask:
     """Return which units have a text that is memorized."""
     found = np.zeros(units, bool)
-    found[number[np.isin(common, memorized)]] = True
+    found[number[among(common, distinct(memorized))]] = True
     return found

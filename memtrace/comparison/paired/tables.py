@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from memtrace.comparison.coverage import distinct, intersection, within
+from memtrace.comparison.coverage import intersection, within
+from memtrace.comparison.distinct import among, distinct
 from memtrace.comparison.paired.shares import PairedShares
 from memtrace.comparison.runs import ComparedRun
 from memtrace.runs.memorized import Events
@@ -41,7 +42,7 @@ def paired_shares(baseline: ComparedRun, model: ComparedRun) -> dict[str, Paired
     tables = {}
     for place, name in enumerate(CLASSES):
         ours, theirs = (names[place] for names in found)
-        both = len(np.intersect1d(ours, theirs, assume_unique=True))
+        both = int(among(ours, theirs).sum())
         texts = getattr(classes, name).texts
         tables[name] = PairedShares(texts, both, len(ours) - both, len(theirs) - both)
     return tables

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from memtrace.comparison.coverage import distinct, inside, intersection
+from memtrace.comparison.coverage import inside, intersection
+from memtrace.comparison.distinct import among, distinct
 from memtrace.comparison.paired.hazard_ratio import PairedTimes
 from memtrace.comparison.paired.tables import each_its_own
 from memtrace.comparison.runs import ComparedRun
@@ -34,14 +35,12 @@ def paired_times(baselines: Sequence[ComparedRun], models: Sequence[ComparedRun]
         when[arm, np.searchsorted(names, texts)] = first
     entry = np.searchsorted(exposed, names, side="right")
     never = _texts_by_entry(units, ranges, exposed) - np.bincount(entry, minlength=none)
-    idle = np.full(none, none)
-    return PairedTimes(
-        np.append(entry, np.arange(none)),
-        np.append(when[0], idle),
-        np.append(when[1], idle),
-        np.append(np.ones(len(names), np.int64), never),
-        none,
-    )
+    shape = (none, none + 1, none + 1)
+    texts = np.bincount(np.ravel_multi_index((entry, *when), shape), minlength=np.prod(shape))
+    texts[np.ravel_multi_index((np.arange(none), none, none), shape)] = never
+    some = np.flatnonzero(texts)
+    first, one, other = (np.asarray(each) for each in np.unravel_index(some, shape))
+    return PairedTimes(first, one, other, texts[some], none)
 
 
 def _followed(
@@ -66,7 +65,8 @@ def _emerged(
         rows = run.events.sequence_index
         rows = rows[: np.searchsorted(rows, np.array(seen, rows.dtype))]
         hit = distinct(units.names_of(rows[inside(rows, ranges)]))
-        new = np.setdiff1d(hit[inside(hit, ranges)], names, assume_unique=True)
+        hit = hit[inside(hit, ranges)]
+        new = hit[~among(hit, names)]
         at = np.searchsorted(names, new)
         names, first = np.insert(names, at, new), np.insert(first, at, place)
     return names, first

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from memtrace.comparison.coverage import common
+from memtrace.comparison.distinct import among
 from memtrace.comparison.profile.effects import Cell, Effects
 from memtrace.comparison.profile.moments import CohortSums
 from memtrace.comparison.profile.outcomes import read_column, side_by_side
@@ -17,7 +17,6 @@ from memtrace.comparison.profile.result import (
     Profile,
 )
 from memtrace.comparison.runs import ComparedRun
-from memtrace.types import Int64Array
 
 NO_CONTROL = (
     "no {unit} was scanned at two checkpoints before it was trained on, so there is no control: "
@@ -72,7 +71,7 @@ def fit_profile(
     sums = CohortSums(exposed)
     copies = np.empty(0, np.int64) if first.units is None else np.sort(first.units.copies)
     for rows, outcomes in side_by_side([read_column(run.run, outcome) for run in runs]):
-        once = ~_among(rows, copies)
+        once = ~among(rows, copies)
         if not np.isfinite(outcomes[once]).all():
             reason = "some log-likelihoods are not known, or that of probability 0"
             return Profile(name, outcome, steps, unit, reason=reason)
@@ -132,11 +131,3 @@ def _have_likelihoods(runs: Sequence[ComparedRun]) -> bool:
     every = [run.run.configuration for run in runs]
     alike = len({(one.temperature, one.top_k) for one in every}) == 1
     return alike and all(one.likelihood and one.min_probability is None for one in every)
-
-
-def _among(rows: Int64Array, some: Int64Array) -> npt.NDArray[np.bool_]:
-    """Return which rows are among some ascending ones."""
-    if not len(some):
-        return np.zeros(len(rows), bool)
-    at = np.minimum(np.searchsorted(some, rows), len(some) - 1)
-    return np.asarray(some[at] == rows)
