@@ -10,7 +10,7 @@ from memtrace.report.page import Fact, Finding, Page, Shown, Table
 
 QUESTION = "What did the models memorize?"
 COLUMNS = (
-    "checkpoint", "rows exposed", "rows memorized", "share of rows", "texts memorized",
+    "checkpoint", "exposed rows scanned", "rows memorized", "share of rows", "texts memorized",
     "share of texts", "95%",
 )  # fmt: skip
 CELL = 44

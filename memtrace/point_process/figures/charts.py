@@ -12,7 +12,7 @@ from memtrace.point_process.figures.training import CURVE, rate_in_parts
 from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
 from memtrace.report.charts import data, specification
-from memtrace.report.numbers import p_value
+from memtrace.report.numbers import interval, number, p_value
 
 if TYPE_CHECKING:
     import altair
@@ -113,8 +113,12 @@ def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
     title = " or ".join(sorted({axis_name(fit) for fit in fits if fit.events.n_events}))
     base = base.encode(x=altair.X("x:Q", title=title or None))
     title, near = "rate / mean rate", altair.Scale(zero=False)
-    told = [altair.Tooltip("events:Q", title="memorized", format=","), altair.Tooltip("of:Q")]
-    told += [altair.Tooltip(f"{end}:Q", format=".3g") for end in ("rate", "low", "high")]
+    told = [
+        altair.Tooltip("events:Q", title="memorized", format=","),
+        altair.Tooltip("of:Q", title="of sequences", format=","),
+        altair.Tooltip("rate:Q", title=title, format=".3g"),
+        altair.Tooltip("interval:N", title="exact 95%"),
+    ]
     which = altair.Chart(data(names)).transform_filter("datum.place == chosen")
     mean = altair.Chart(data([{"rate": 1.0}])).mark_rule(strokeDash=[4, 3], style="quiet")
     return specification(
@@ -139,17 +143,24 @@ def _tenth_rows(place: int, fit: PoissonResult) -> list[dict[str, Any]]:
         return []
     tenths, mean = events.windows(-(-events.n // 10)), events.fraction
     x = position(fit, tenths.start + events.n / 20)
+    rate = tenths.counts / tenths.exposures / mean
+    low, high = rate, rate  # of copies: a rule of no length
+    if not fit.has_copies:
+        low, high = (end / mean for end in binomial_interval(tenths.counts, tenths.exposures))
     columns = {
         "x": x,
-        "rate": tenths.counts / tenths.exposures / mean,
+        "rate": rate,
+        "low": low,
+        "high": high,
         "events": tenths.counts,
         "of": tenths.exposures,
     }
-    if not fit.has_copies:
-        low, high = binomial_interval(tenths.counts, tenths.exposures)
-        columns |= {"low": low / mean, "high": high / mean}
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-    return [{"place": place, **dict(zip(columns, row, strict=True))} for row in rows]
+    found = [{"place": place, **dict(zip(columns, row, strict=True))} for row in rows]
+    for row in found:
+        ends = interval((row["low"], row["high"]), lambda end: number(end, 3))
+        row["interval"] = "none, rows are copies" if fit.has_copies else ends
+    return found
 
 
 def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
