@@ -28,6 +28,7 @@ docs: .venv/ready
 bench: .venv/bench-ready
 	$(BIN)/python -m benchmarks.engine --shape 70m
 	$(BIN)/python benchmarks/scan.py
+	$(BIN)/python -m benchmarks.neighbour
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/statistics.py scale
 

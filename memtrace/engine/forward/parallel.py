@@ -37,10 +37,17 @@ def parallel_map(work: Callable[[slice], R], tiles: Sequence[slice]) -> list[R]:
         return [work(tile) for tile in tiles]
     # Each thread has modes of its own.
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+    casts, narrow = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def alone(tile: slice) -> R:
         with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
-            return work(tile)
+            # Not torch.autocast: where a thread leaves that, all forget the weights they have cast.
+            torch.set_autocast_dtype("cpu", narrow)
+            torch.set_autocast_enabled("cpu", casts)
+            try:
+                return work(tile)
+            finally:
+                torch.set_autocast_enabled("cpu", False)
 
     return list(_pool(cores).map(alone, tiles))
 

@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 from memtrace.engine.forward.attention import chosen, described
 from memtrace.engine.forward.failures import name_of, named_failures
 from memtrace.engine.forward.float64 import Float64Mode
+from memtrace.engine.forward.parallel import cut, parallel_map
 from memtrace.engine.forward.routers import RouterWatch
 from memtrace.errors import ModelError
 from memtrace.models.probe import can_select
@@ -53,6 +54,21 @@ class Read:
     """None where the model has no cache whose sequences can be selected."""
     routes_undecided: Tensor
     """`(n,)`: rounding may have sent one of their tokens to another expert."""
+
+
+def _joined(caches: list[DynamicCache | None]) -> DynamicCache | None:
+    """One cache of all sequences; the others are emptied layer by layer."""
+    kept = [cache for cache in caches if cache is not None]
+    if len(kept) < len(caches):
+        return None
+    for same in zip(*(cache.layers for cache in kept), strict=True):
+        layers: list[Any] = list(same)
+        if layers[0].keys is not None:
+            layers[0].keys = torch.cat([layer.keys for layer in layers])
+            layers[0].values = torch.cat([layer.values for layer in layers])
+        for layer in layers[1:]:
+            layer.reset()
+    return kept[0]
 
 
 class GenericForward:
@@ -153,10 +169,10 @@ class GenericForward:
         nobody = torch.zeros(len(tokens), dtype=torch.bool, device=self.device)
         if self._cache_works:
             try:
-                return self._run(Read(tokens, None, nobody), tokens, keep, use_cache=True)
+                return self._from_start(tokens, nobody, keep, use_cache=True)
             except ModelError:  # BART's decoder counts the layers of its encoder
                 self._cache_works = False
-        return self._run(Read(tokens, None, nobody), tokens, keep, use_cache=False)
+        return self._from_start(tokens, nobody, keep, use_cache=False)
 
     def extend(self, tokens: Tensor, cache: Read, rows: Tensor) -> tuple[Tensor, Read]:
         """Read `(m, c)` more tokens of the sequences `rows`; return logits `(m, c, V)` and cache.
@@ -164,13 +180,14 @@ class GenericForward:
         A model without a cache whose sequences can be selected reads them again from the start.
         """
         whole = torch.cat([cache.tokens[rows], tokens], dim=1)
-        read = Read(whole, cache.cache, cache.routes_undecided[rows])
+        undecided = cache.routes_undecided[rows]
         if cache.cache is None:
-            return self._run(read, whole, tokens.shape[1], use_cache=False)
+            return self._from_start(whole, undecided, tokens.shape[1], use_cache=False)
         layers: list[Any] = cache.cache.layers
         for layer in layers:  # each on the device that it is computed on
             if layer.keys is not None:
                 layer.batch_select_indices(rows.to(layer.keys.device))
+        read = Read(whole, cache.cache, undecided)
         return self._run(read, tokens, tokens.shape[1], use_cache=True, past_key_values=cache.cache)
 
     def logits(self, features: Tensor) -> Tensor:
@@ -180,6 +197,23 @@ class GenericForward:
     def precise_logits(self, features: Tensor, ids: Tensor) -> Tensor:
         """The logits of `(r, m)` token ids: those there are, in float32."""
         return features.gather(1, ids).float()
+
+    def _from_start(
+        self, tokens: Tensor, undecided: Tensor, keep: int, *, use_cache: bool
+    ) -> tuple[Tensor, Read]:
+        """Read whole sequences, in tiles: on a CPU one core for each."""
+
+        def read(tile: slice) -> tuple[Tensor, Read]:
+            some = Read(tokens[tile], None, undecided[tile])
+            return self._run(some, some.tokens, keep, use_cache=use_cache)
+
+        parts = parallel_map(read, cut(len(tokens), tokens.shape[1], self.device))
+        if len(parts) == 1:
+            return parts[0]
+        reads = [part for _, part in parts]
+        routes = torch.cat([each.routes_undecided for each in reads])
+        cache = _joined([each.cache for each in reads])
+        return torch.cat([logits for logits, _ in parts]), Read(tokens, cache, routes)
 
     def _run(self, read: Read, tokens: Tensor, keep: int, **options: Any) -> tuple[Tensor, Read]:
         """Read tokens, of sequences of which earlier ones may be in the cache."""
