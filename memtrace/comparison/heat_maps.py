@@ -1,23 +1,70 @@
-"""A heat map of shares between runs: numbers in the cells where they can be read."""
+"""Heat maps between runs: what one predicts of another, and what they have in common."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memtrace.report.figures import BLUE, INK
+from memtrace.comparison.result import ComparisonResult
+from memtrace.report.figures import BLUE, FONT, INK, LINE, axes_for, nothing, subtitle
 from memtrace.report.numbers import percent
 from memtrace.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_NUMBERS, MOST_NAMES = 12, 40
-"""Rows or columns up to which cells have numbers, and axes have every name."""
+DARK = 0.4
+"""Share from which a number is white."""
+DIGITS = 3.2
+"""Width of a number in a cell, in sizes of the font."""
+LEGEND = "from 0% (pale) to 100% (dark)"
+INSIDE = 0.55
+"""Of a panel's width and height, about what its axes leave to the cells."""
+
+
+def precision(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
+    """Draw the precision of each prediction as a heat map."""
+    ax = axes_for(ax, "Precision of a prediction")
+    subtitle(ax, "of the texts that the row memorized, the share that the column did")
+    return _predicted(found, ax, "precision")
+
+
+def recall(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
+    """Draw the recall of each prediction as a heat map."""
+    ax = axes_for(ax, "Recall of a prediction")
+    subtitle(ax, "of the texts that the column memorized, the share that the row did")
+    return _predicted(found, ax, "recall")
+
+
+def jaccard(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
+    """Draw Jaccard's index of each pair as a heat map."""
+    ax = axes_for(ax, "Texts in common")
+    subtitle(ax, "share of the texts that either of two memorized")
+    values = np.full((len(found.runs), len(found.runs)), np.nan)
+    for one in found.overlaps:
+        values[one.a, one.b] = values[one.b, one.a] = one.agreement.jaccard.value
+    names = [found.label(place) for place in range(len(found.runs))]
+    return heat_map(ax, names, names, values)
+
+
+def _predicted(found: ComparisonResult, ax: "Axes", measure: str) -> "Axes":
+    sources = sorted({one.source for one in found.predictions})
+    targets = sorted({one.target for one in found.predictions})
+    if not sources:
+        return nothing(ax, "no run is smaller or earlier than another")
+    values = np.full((len(sources), len(targets)), np.nan)
+    for one in found.predictions:
+        value = getattr(one.every, measure).value
+        values[sources.index(one.source), targets.index(one.target)] = value
+    rows, columns = ([found.label(place) for place in places] for places in (sources, targets))
+    return heat_map(ax, rows, columns, values)
 
 
 def heat_map(ax: "Axes", rows: Sequence[str], columns: Sequence[str], values: FloatArray) -> "Axes":
     """Draw shares from 0 to 1, darker for more; what is not defined stays empty.
+
+    Every name is written where there is room for it, every second or third one where not; cells
+    have numbers where these fit.
 
     Args:
         ax: Where to draw.
@@ -27,24 +74,32 @@ def heat_map(ax: "Axes", rows: Sequence[str], columns: Sequence[str], values: Fl
     """
     from matplotlib.colors import LinearSegmentedColormap
 
-    colours = LinearSegmentedColormap.from_list("share", ["#f4f8fb", BLUE, "#12304a"])
-    image = ax.imshow(values, cmap=colours, vmin=0, vmax=1, aspect="auto")
-    ax.figure.colorbar(image, ax=ax, shrink=0.8, format=lambda value, _: percent(value))
-    for places, names, ticks in (
-        (len(columns), columns, ax.set_xticks),
-        (len(rows), rows, ax.set_yticks),
-    ):
-        every = -(-places // MOST_NAMES)
-        ticks(range(0, places, every), names[::every], fontsize=7.5 if places < 20 else 5.5)
+    colours = LinearSegmentedColormap.from_list("share", ["#f1f6fa", BLUE, "#12304a"])
+    ax.imshow(values, cmap=colours, vmin=0, vmax=1, aspect="auto")
+    width, height = _points(ax)
+    upright = len(columns) > 1 and max(map(len, columns)) * FONT * 0.6 > width / len(columns)
+    every = -(-len(rows) * LINE // height), -(-len(columns) * LINE // width)
+    down, across = (max(int(each), 1) for each in every)
+    ax.set_yticks(range(0, len(rows), down), rows[::down])
+    ax.set_xticks(range(0, len(columns), across), columns[::across], rotation=90 if upright else 0)
     ax.tick_params(length=0)
-    ax.tick_params(axis="x", rotation=45 if len(columns) > 4 else 0)
-    if max(values.shape) <= MOST_NUMBERS:
+    if width / len(columns) >= DIGITS * FONT and height / len(rows) >= LINE:
         _numbers(ax, values)
+    elif np.isfinite(values).any():
+        ax.set_xlabel(LEGEND)
     return ax
+
+
+def _points(ax: "Axes") -> tuple[float, float]:
+    """Return about how many points wide and high the cells will be."""
+    cell = ax.get_subplotspec()
+    down, across = (1, 1) if cell is None else cell.get_gridspec().get_geometry()
+    scale = 72 / ax.figure.dpi * INSIDE
+    return ax.figure.bbox.width * scale / across, ax.figure.bbox.height * scale / down
 
 
 def _numbers(ax: "Axes", values: FloatArray) -> None:
     for row, column in np.argwhere(np.isfinite(values)):
         value = float(values[row, column])
-        ax.text(column, row, percent(value, 2), ha="center", va="center", fontsize=7.5,
-                color="white" if value > 0.35 else INK)  # fmt: skip
+        ax.text(column, row, percent(value, 2), ha="center", va="center",
+                color="white" if value > DARK else INK)  # fmt: skip

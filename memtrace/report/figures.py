@@ -161,16 +161,22 @@ def write_heading(figure: "Figure", verdict: str, heading: str = "") -> None:
     figure.suptitle(text, x=0.01, ha="left")
 
 
-def single_figure(draw: Callable[["Axes"], object], label: str, sources: Iterable[str]) -> "Figure":
+def single_figure(
+    draw: Callable[["Axes"], object],
+    label: str,
+    sources: Iterable[str],
+    size: tuple[float, float] = (COLUMN, HEIGHT),
+) -> "Figure":
     """Return a figure of one panel, under what it is of.
 
     Args:
         draw: Draws on the axes.
         label: What the figure is of, or nothing.
         sources: Where its numbers come from.
+        size: Width and height in inches.
     """
     with styled():
-        figure = new_figure()
+        figure = new_figure(*size)
         draw(figure.add_subplot())
         if label:
             figure.suptitle(label, x=0.01, ha="left", color=GREY)
