@@ -20,6 +20,7 @@ from memtrace.comparison.fit import compare_loaded
 from memtrace.corpus import open_corpus
 from memtrace.errors import CorpusError, FitError
 from memtrace.scanning.import_published import import_run
+from memtrace.texts.groups import Texts
 
 SIZES = (10**6, 10**7, 10**7, 10**8)
 STEPS = (1, 1, 2, 2)
@@ -230,6 +231,20 @@ def test_seeds_of_a_model_give_one_result_an_error():
     numbers = np.bincount(np.sum([np.isin(range(4000), list(h)) for h in chosen], axis=0))
     assert group.by_number.tolist() == [*numbers[1:], *[0] * (6 - len(numbers))]
     assert not found.predictions  # seeds of one size and step are equals
+
+
+def test_where_no_order_is_known_nothing_is_said_of_training(tmp_path):
+    runs = [write_run(tmp_path, model=model, sequences_per_step=None) for model in ("70m", "12b")]
+    found = memtrace.compare(runs, texts=Texts.from_labels(np.arange(120)))
+    assert "trained on" not in found.summary()
+    assert "order" in found.summary()
+
+
+def test_what_two_of_several_scanned_is_said_to_be_so():
+    runs = [
+        compared_run(range(9), range(stop), model=f"m{stop}", parameters=stop) for stop in (40, 60)
+    ]
+    assert "Of the texts that both scanned and m40 has memorized" in compare_loaded(runs).verdict
 
 
 def test_one_run_has_nothing_beside_it():

@@ -75,6 +75,22 @@ def test_delong_by_its_definition():
     assert area(np.sort(x), np.sort(y)).ci95 == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_interval_of_a_budget_holds():
+    """In a population of texts, the share above the value that 80% of memorized ones reach."""
+    rng = np.random.default_rng(8)
+    values = np.sort(rng.normal(size=200_000))
+    memorized = rng.random(200_000) < stats.norm.cdf(values - 3)
+    least = np.quantile(values[memorized], 0.2)
+    truth, held = (values >= least).mean(), 0
+    for _ in range(300):
+        chosen = rng.integers(0, 200_000, 3_000)
+        found = rank(values[chosen], memorized[chosen], chosen, recall=0.8)
+        low, high = found.budget_ci95
+        assert low <= found.budget <= high
+        held += low <= truth <= high
+    assert held / 300 >= 0.93
+
+
 def test_perfect_ranks_have_an_interval_that_their_number_sets():
     found = area(np.array([-1.0, 0.0]), np.array([-3.0] * 50))
     assert found.value == 1

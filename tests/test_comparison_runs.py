@@ -89,6 +89,12 @@ def test_other_rules_are_refused_with_the_difference(folder, changes, difference
         load_runs(runs)
 
 
+def test_a_run_that_two_folders_have_is_refused(tmp_path):
+    runs = [write_run(tmp_path / name, model="a") for name in ("one", "two")]
+    with pytest.raises(FitError, match="demo/a step 512 is there more than once"):
+        load_runs(runs)
+
+
 def test_unfinished_runs_are_refused(folder):
     with pytest.raises(FitError, match="not finished"):
         load_runs([write_run(folder, shards=[0])])

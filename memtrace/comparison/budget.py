@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memtrace.comparison.prediction import Prediction
+from memtrace.comparison.ranking import Ranking
 from memtrace.comparison.runs import ComparedRun
-from memtrace.types import UNDEFINED, Interval
+from memtrace.types import Interval
 
 RECALL = 0.8
 """Share of the memorized texts that is to be found."""
@@ -32,7 +33,7 @@ class Plan:
     cost: float
     """Over that of a scan of all texts with the target."""
     ci95: Interval
-    """Of the cost, by the interval of the source's recall; undefined for a ranking."""
+    """Of the cost, by the interval of the source's recall, or that of the share of texts."""
 
     @property
     def saves(self) -> bool:
@@ -57,9 +58,7 @@ def plans(
             continue
         found.append(_by_memorized(one, small / large, recall))
         if one.ranking is not None and not math.isnan(one.ranking.budget):
-            share = one.ranking.budget
-            cost = small / large + share
-            found.append(Plan(one.source, one.target, recall, "ranked", share, cost, UNDEFINED))
+            found.append(_by_rank(one, one.ranking, small / large))
     return sorted(found, key=lambda plan: (plan.target, plan.cost))
 
 
@@ -70,6 +69,12 @@ def _by_memorized(one: Prediction, ratio: float, recall: float) -> Plan:
     low, high = (ratio + _needed(taken, end, recall) for end in reversed(known.recall.ci95))
     cost = ratio + share
     return Plan(one.source, one.target, recall, "memorized", share, cost, (low, high))
+
+
+def _by_rank(one: Prediction, ranking: Ranking, ratio: float) -> Plan:
+    low, high = (ratio + end for end in ranking.budget_ci95)
+    share, recall = ranking.budget, ranking.recall
+    return Plan(one.source, one.target, recall, "ranked", share, ratio + share, (low, high))
 
 
 def _needed(taken: float, found: float, recall: float) -> float:

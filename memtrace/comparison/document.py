@@ -152,6 +152,7 @@ def _ranking(one: Ranking) -> dict[str, Any]:
         "held_out": one.held_out and _agreement(one.held_out),
         "recall": one.recall,
         "share_of_texts": one.budget,
+        "share_of_texts_ci95": one.budget_ci95,
         "texts": one.texts,
     }
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from memtrace.comparison.agreement import Agreement, Measure
 from memtrace.comparison.distinct import distinct
 from memtrace.point_process.shares import Z
-from memtrace.types import UNDEFINED, FloatArray, Int64Array
+from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
 FOLDS = 5
 FEW = 500
@@ -36,6 +37,8 @@ class Ranking:
     """What thresholds chosen without a text say of it; None with a fold without memorized texts."""
     budget: float
     """Share of texts, those with the highest rank, that has `recall` of the memorized ones."""
+    budget_ci95: Interval
+    """Distribution-free: from the order statistics of memorized texts (Thompson 1936)."""
     recall: float
     texts: int
 
@@ -63,6 +66,7 @@ def rank(
         threshold=best_threshold(positive, negative),
         held_out=_held_out(hits, others),
         budget=_budget(positive, negative, recall),
+        budget_ci95=_budget_interval(positive, negative, recall),
         recall=recall,
         texts=len(values),
     )
@@ -162,6 +166,24 @@ def _budget(positive: Scores, negative: Scores, recall: float) -> float:
     if not len(positive):
         return math.nan
     needed = math.ceil(recall * len(positive) - 1e-9)
-    least = positive[len(positive) - max(needed, 1)]
+    return _taken(positive, negative, len(positive) - max(needed, 1))
+
+
+def _budget_interval(positive: Scores, negative: Scores, recall: float) -> Interval:
+    """Return the interval of that share: of how many memorized texts lie below its true value.
+
+    Their number is binomial with 1 - recall, whatever the distribution of values.
+    """
+    if not len(positive):
+        return UNDEFINED
+    m = len(positive)
+    low, high = (int(stats.binom.ppf(tail, m, 1 - recall)) for tail in (0.025, 0.975))
+    least = _taken(positive, negative, high) if high < m else 0.0
+    return least, _taken(positive, negative, low - 1) if low else 1.0
+
+
+def _taken(positive: Scores, negative: Scores, place: int) -> float:
+    """Return the share of all texts at or above the value of a memorized one, by its place."""
+    least = positive[place]
     taken = sum(len(each) - int(np.searchsorted(each, least)) for each in (positive, negative))
     return taken / (len(positive) + len(negative))

@@ -51,6 +51,11 @@ class ComparisonResult:
         return tuple(found + ([ROWS_AS_TEXTS] if len(named) < len(unknown) else []))
 
     @property
+    def is_order_known(self) -> bool:
+        """Return whether it is known of all runs which rows they had been trained on."""
+        return all(run.run.is_order_known for run in self.runs)
+
+    @property
     def copies_reasons(self) -> tuple[str, ...]:
         """Return why copies are not known, once for each corpus."""
         return tuple(dict.fromkeys(run.texts_reason for run in self.runs if run.texts_reason))

@@ -139,9 +139,12 @@ def check_rules(runs: Sequence[Run]) -> None:
     """Refuse runs that tested other tokens, or by another rule.
 
     Raises:
-        FitError: Two of them did; the message names the difference.
+        FitError: Two of them did, with the difference; or one is there more than once.
     """
     first, *others = runs
+    labels = [run.label for run in runs]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise FitError(f"{twice[0]} is there more than once: leave out the folder that has it too")
     for run in others:
         for name, of in (("tested", "tested"), ("end-of-sequence rule", "eos_rule")):
             ours, theirs = (getattr(each.configuration, of) for each in (first, run))

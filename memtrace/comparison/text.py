@@ -40,8 +40,9 @@ KINDS = {"all": "order and initial weights", "data": "order", "weight": "initial
 def text(found: ComparisonResult) -> "RenderableType":
     """Return the verdict and the tables that have rows."""
     caveat = "".join(f"; {one}" for one in found.caveats)
+    texts = "trained on" if found.is_order_known else "scanned"
     blocks: list[tuple[str, RenderableType]] = [
-        (f"Texts memorized, of those trained on{caveat}", _points(found))
+        (f"Texts memorized, of those {texts}{caveat}", _points(found))
     ]
     if any(one.line is not None for one in found.lines):
         blocks.append(("Share against parameters, both on log axes", _lines(found)))
@@ -126,7 +127,7 @@ def _seeds(found: ComparisonResult) -> "Table":
         "seeds differ in",
         "seeds",
         "mean share",
-        "SD",
+        "SD of log",
         "95%",
         "one more",
         "shared",
@@ -150,6 +151,9 @@ def _seed_row(one: SeedGroup) -> tuple[str, ...]:
 
 def _beware(found: ComparisonResult) -> list[tuple[str, str]]:
     rows = [("copies", reason) for reason in found.copies_reasons]
+    unordered = [run.label for run in found.runs if not run.run.is_order_known]
+    if unordered:
+        rows.append(("order", f"not known of {unordered[0]}: all its rows count as exposed"))
     if found.unmatched:
         rows.append(("other corpora", found.unmatched))
     if any(one.matched_by_text for one in found.overlaps):

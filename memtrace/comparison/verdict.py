@@ -1,5 +1,7 @@
 """What a comparison says, in plain sentences: only what its intervals show."""
 
+import math
+
 from memtrace.comparison.budget import Plan
 from memtrace.comparison.deduplication.text import deduplication_sentence
 from memtrace.comparison.paired.text import paired_sentence
@@ -8,7 +10,7 @@ from memtrace.comparison.profile.text import profile_sentence
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.scale import ScaleLine
 from memtrace.comparison.seeds import SeedGroup
-from memtrace.report.numbers import count, interval, number, percent
+from memtrace.report.numbers import count, interval, number, percent, ratio
 
 
 def verdict(found: ComparisonResult) -> str:
@@ -51,9 +53,10 @@ def _scale(found: ComparisonResult) -> str:
     first, last = (found.runs[one.runs[place]] for place in (0, -1))
     points = {point.run: point for point in found.points}
     small, large = (points[one.runs[place]].exposed.share.value for place in (0, -1))
+    texts = "it was trained on" if found.is_order_known else "were scanned"
     said = (
-        f"At step {last.step} {first.model} has memorized {percent(small)} of the texts that it "
-        f"was trained on, {last.model} {percent(large)}: twice the parameters, "
+        f"At step {last.step:,} {first.model} has memorized {percent(small)} of the texts that "
+        f"{texts}, {last.model} {percent(large)}: twice the parameters, "
         f"{number(2**one.slope, 3)} times the share"
     )
     if one.line.degrees:
@@ -82,8 +85,10 @@ def _prediction(found: ComparisonResult) -> str:
         return ""
     source, target = found.label(one.source), found.label(one.target)
     right, caught = one.every.precision, one.every.recall
+    scanned = [found.runs[place].events.scanned_sequences for place in (one.source, one.target)]
+    among = "" if scanned == [one.rows] * 2 else "both scanned and "
     return (
-        f"Of the texts that {source} has memorized, {percent(right.value)} "
+        f"Of the texts that {among}{source} has memorized, {percent(right.value)} "
         f"({interval(right.ci95, percent)}) are memorized by {target} too; they are "
         f"{percent(caught.value)} ({interval(caught.ci95, percent)}) of what {target} has "
         "memorized."
@@ -100,9 +105,10 @@ def _plan(found: ComparisonResult) -> str:
         if plan.how == "ranked"
         else f"then {percent(plan.texts)} of them with {target}, those that {source} returns first"
     )
+    cost = f"{percent(plan.cost)} (95% {interval(plan.ci95, percent)})"
     return (
         f"To find {percent(plan.recall)} of what {target} has memorized, scan all texts with "
-        f"{source}, {how}: {percent(plan.cost)} of the cost of a scan of all with {target}."
+        f"{source}, {how}: {cost} of the cost of a scan of all with {target}."
     )
 
 
@@ -114,10 +120,11 @@ def _seeds(found: ComparisonResult) -> str:
     spread = group.spread
     if spread is None:
         return ""
+    low, high = spread.spread.ci95
     said = (
-        f"Of {count(len(group.runs), 'seed')} of {group.of} the shares vary by "
-        f"{percent(spread.spread.value)} (95% {interval(spread.spread.ci95, percent)}) of "
-        "themselves"
+        f"The shares of {count(len(group.runs), 'seed')} of {group.of} scatter by a factor of "
+        f"{ratio(math.exp(spread.spread.value))} (geometric standard deviation, 95% "
+        f"{ratio(math.exp(low))} to {ratio(math.exp(high))})"
     )
     if group.shared is not None:
         said += (
