@@ -7,7 +7,7 @@ from memtrace.comparison.deduplication.copies import Seen
 from memtrace.comparison.deduplication.result import Deduplication, TwinShares, TwinStep
 from memtrace.comparison.paired.shares import PairedShares
 from memtrace.comparison.paired.text import MOST, between, left_out, points, short_name
-from memtrace.report.numbers import DASH, interval, p_value, percent
+from memtrace.report.numbers import DASH, count, interval, p_text, p_value, percent
 from memtrace.report.text import columns
 
 if TYPE_CHECKING:
@@ -44,7 +44,30 @@ def deduplication_sentence(one: Deduplication) -> str:
     if rows.memorized_rows:
         repeated = 1 - once.standard.memorized_rows / rows.memorized_rows
         said += f"; {percent(repeated)} of the sequences that {standard} has memorized have copies"
-    return said
+    return said + _alone(one)
+
+
+def _alone(one: Deduplication) -> str:
+    """Say which of the texts of both corpora one of the twins alone has memorized."""
+    total = one.last.matched_total
+    if total is None:
+        return ""
+    standard, twin = short_name(one.standard), short_name(one.deduplicated)
+    said = (
+        f". Of {count(total.texts, 'text')} that both had seen {standard} alone has memorized "
+        f"{_only(total)} {twin} alone {total.model_only:,} ({p_text(total.p_value)})"
+    )
+    once = one.last.matched["once"]
+    if not once.texts:
+        return said
+    return (
+        f"{said}; of those that {standard} had seen once {_only(once)} {once.model_only:,} "
+        f"({p_text(once.p_value)})"
+    )
+
+
+def _only(table: PairedShares) -> str:
+    return f"{table.baseline_only:,} and"
 
 
 def _both(one: TwinShares) -> str:
