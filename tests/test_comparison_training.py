@@ -8,6 +8,7 @@ from builders import write_run
 
 from memtrace.comparison import compare
 from memtrace.comparison.figures import drawn, single
+from memtrace.comparison.page import finding
 from memtrace.corpus import open_corpus
 from memtrace.report.figures import png
 from memtrace.report.json import json_text
@@ -96,3 +97,21 @@ def test_figures_are_drawn_where_there_is_something_to_show(found):
     assert [name for name in drawn(found) if name in mine] == mine
     for name in (*mine, "time-since-training"):
         assert png(single(found, name), dpi=40)
+
+
+def test_the_page_has_a_table_of_each_and_what_stands_out(found):
+    shown = finding(found, names=[])
+    tables = {table.title: table for table in shown.tables}
+    assert {
+        "m-deduped, step 12: memorized by copies seen",
+        "m-deduped, step 12: texts that both had seen",
+        "m-seed1 against m",
+    } <= tables.keys()
+    for table in shown.tables:
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+    exposed = found.paired[0].last.shares["exposed"]
+    cells = [row for row in tables["m-seed1 against m"].rows if row[:2] == ("12", "exposed")]
+    assert cells[0][2:6] == tuple(
+        str(n) for n in (exposed.texts, exposed.both, exposed.baseline_only, exposed.model_only)
+    )
+    assert f"{100 * exposed.difference:.3g}" in " ".join(fact.value for fact in shown.facts)

@@ -42,6 +42,12 @@ METHODS = (
         "Tango (1998), Stat. Med. 17:891",
     ),
     Method(
+        "Hazard ratio",
+        "log(-log(1 - p)) = stratum + b for the model; a stratum is a checkpoint and whether a "
+        "text was new at it; clustered by text",
+        "Prentice and Gloeckler (1978), Biometrics 34:57; Lin and Wei (1989), JASA 84:1074",
+    ),
+    Method(
         "Counterfactual profile",
         "difference in differences: outcome since the checkpoint before training on a text, less "
         "that of texts not yet trained on",

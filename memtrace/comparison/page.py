@@ -8,6 +8,7 @@ from memtrace.comparison.figures import CAPTIONS, drawn, single
 from memtrace.comparison.methods import METHODS
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.text import text
+from memtrace.comparison.training_page import training_facts, training_tables
 from memtrace.comparison.verdict import foremost, headline, verdict
 from memtrace.report.charts import available
 from memtrace.report.figures import png
@@ -76,7 +77,11 @@ def finding(
         tested=TESTED,
         limits=[*LIMITS, *(f"{one.capitalize()}." for one in found.caveats)],
         figures=figures[1:],
-        tables=[_shares(found), *([_pairs(found)] if found.predictions else [])],
+        tables=[
+            _shares(found),
+            *([_pairs(found)] if found.predictions else []),
+            *training_tables(found),
+        ],
         printed=rendered(text(found)),
         provenance=[("run", run.run.provenance) for run in found.runs],
     )
@@ -143,4 +148,4 @@ def _facts(found: ComparisonResult) -> list[Fact]:
         for name, measure in (("precision", best.every.precision), ("recall", best.every.recall)):
             note = f"95% {interval(measure.ci95, percent)}"
             facts.append(Fact(percent(measure.value), f"{name}, {source} to {target}", note))
-    return facts
+    return facts + training_facts(found)

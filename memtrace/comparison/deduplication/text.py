@@ -76,10 +76,15 @@ def _both(one: TwinShares) -> str:
 
 
 def _seen(step: TwinStep) -> "RenderableType":
+    return step.reason or columns(SEEN, seen_rows(step))
+
+
+def seen_rows(step: TwinStep) -> list[tuple[str, ...]]:
+    """Return the columns `SEEN` of each stratum that has texts, and of all."""
     if step.total is None:
-        return step.reason or ""
+        return []
     parts = {**step.by_copies, "all": step.total}
-    rows = [
+    return [
         (
             name,
             *_share(one.standard),
@@ -90,7 +95,6 @@ def _seen(step: TwinStep) -> "RenderableType":
         for name, one in parts.items()
         if one.standard.texts or one.deduplicated.texts
     ]
-    return columns(SEEN, rows)
 
 
 def _share(one: Seen) -> tuple[str, str]:
@@ -102,14 +106,15 @@ def _share(one: Seen) -> tuple[str, str]:
 
 
 def _matched(step: TwinStep) -> "RenderableType":
+    return step.matched_reason or columns(MATCHED, matched_rows(step))
+
+
+def matched_rows(step: TwinStep) -> list[tuple[str, ...]]:
+    """Return the columns `MATCHED` of each stratum that has texts, and of all."""
     if step.matched_total is None:
-        return step.matched_reason or ""
-    rows = [
-        (name, *_cells(table))
-        for name, table in {**step.matched, "all": step.matched_total}.items()
-        if table.texts
-    ]
-    return columns(MATCHED, rows)
+        return []
+    every = {**step.matched, "all": step.matched_total}
+    return [(name, *_cells(table)) for name, table in every.items() if table.texts]
 
 
 def _cells(table: PairedShares) -> tuple[str, ...]:

@@ -83,13 +83,18 @@ def between(ends: Interval) -> str:
 
 def _table(one: PairedModels) -> "RenderableType":
     every = max(1, math.ceil(len(one.steps) / MOST_STEPS))
-    rows = [
+    rows = shares_rows(one.steps[::-1][::every][::-1])
+    return columns(("step", f"{one.unit}s", *COLUMNS), rows, left=2)
+
+
+def shares_rows(steps: Sequence[PairedStep]) -> list[tuple[str, ...]]:
+    """Return step, class of exposure and the `COLUMNS` of each class that has texts."""
+    return [
         (f"{step.step:,}", CLASS_NAMES[name], *_cells(step.shares[name]))
-        for step in one.steps[::-1][::every][::-1]
+        for step in steps
         for name in CLASSES
         if step.shares[name].texts
     ]
-    return columns(("step", f"{one.unit}s", *COLUMNS), rows, left=2)
 
 
 def _cells(table: PairedShares) -> tuple[str, ...]:

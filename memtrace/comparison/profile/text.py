@@ -59,8 +59,12 @@ def _short(one: Profile, effect: Effect) -> str:
 
 
 def _table(one: Profile) -> "RenderableType":
+    return columns(COLUMNS, effect_rows(one, max(1, -(-len(one.persistent) // MOST))))
+
+
+def effect_rows(one: Profile, every: int = 1) -> list[tuple[str, ...]]:
+    """Return the `COLUMNS` of each mean effect; of the persistent ones each so many."""
     rows = [("instantaneous: first checkpoint after", *_cells(one.instantaneous))]
-    every = max(1, -(-len(one.persistent) // MOST))
     for later in one.persistent[every - 1 :: every]:
         low, high = later.steps
         steps = f"{low:,} steps" if low == high else f"{low:,} to {high:,} steps"
@@ -70,7 +74,7 @@ def _table(one: Profile) -> "RenderableType":
         rows.append((f"residual: step {one.residual_step:,}", *_cells(one.residual)))
     if one.before is not None:
         rows.append(("before exposure", *_cells(one.before)))
-    return columns(COLUMNS, rows)
+    return rows
 
 
 def _cells(effect: Effect | None) -> tuple[str, ...]:
