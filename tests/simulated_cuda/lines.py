@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2] / "memtrace"
-FILES = sorted(path for room in ("engine", "models") for path in (ROOT / room).rglob("*.py"))
+FILES = sorted(ROOT.rglob("*.py"))
+WHOLE = {"kernels/cuda.py", "forward/graphs.py"}
+"""Files of which every function runs on a CUDA device alone."""
 
 
 @contextmanager
@@ -32,8 +34,7 @@ def for_cuda():
     """The (file, line) of each statement that only runs where there is a CUDA device.
 
     The branches of every condition on a device's type, the rest of a function after one that
-    returns where there is none, and the whole of kernels/cuda.py but what tells that CuPy is
-    missing.
+    returns where there is none, and the whole of some files but what handles exceptions.
     """
     for path in FILES:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -41,8 +42,8 @@ def for_cuda():
             for place, statement in enumerate(body):
                 branch = _branch(statement, body[place + 1 :])
                 yield from ((str(path), line) for each in branch for line in _lines(each))
-        if path.name == "cuda.py":
-            functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        if "/".join(path.parts[-2:]) in WHOLE:
+            functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
             for each in (statement for function in functions for statement in function.body):
                 yield from ((str(path), line) for line in _lines(each))
 
@@ -59,8 +60,8 @@ def _branch(statement, after):
     if not isinstance(statement, ast.If):
         return []
     asked = ast.unparse(statement.test)
-    if "'cuda'" not in asked and "'cpu'" not in asked:
-        return []
+    if ("'cuda'" not in asked and "'cpu'" not in asked) or " and (not " in asked:
+        return []  # the last asks whether there is none
     positive = ("== 'cuda'" in asked) or ("!= 'cpu'" in asked)
     if positive:
         return statement.body
