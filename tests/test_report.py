@@ -104,6 +104,32 @@ def test_tables_cut_no_value_at_any_width(width) -> None:
         assert all(char in squeezed for char in part)
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_table_too_wide_comes_in_blocks_that_break_no_number(width) -> None:
+    names = ["step", *(f"column number {place}" for place in range(9))]
+    rows = [[f"{step:,}", *(f"{step + place:,} to {10**place:,}" for place in range(9))]
+            for step in (1_000, 143_000)]  # fmt: skip
+    text = rendered(columns(names, rows), width=width)
+    lines = text.splitlines()
+
+    assert max(map(len, lines)) <= width
+    for row in rows:
+        assert all(any(cell in line for line in lines) for cell in row)
+    blocks = text.split("\n\n")
+    assert len(blocks) > 1
+    assert all("step" in block and "143,000" in block for block in blocks)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_names_and_values_keep_to_the_width_and_lose_nothing(width) -> None:
+    value = "they take texts as independent, but here many emerge together: " * 3
+    text = rendered(named_values([("of all intervals but the factors", value)]), width=width)
+
+    assert max(map(len, text.splitlines())) <= width
+    words = text.split()
+    assert all(words.count(word) >= value.split().count(word) for word in set(value.split()))
+
+
 def test_terminals_between_60_and_200_columns_are_filled(monkeypatch) -> None:
     for given_columns, used in (("20", 60), ("77", 77), ("500", 200)):
         monkeypatch.setenv("COLUMNS", given_columns)

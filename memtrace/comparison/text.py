@@ -22,11 +22,10 @@ from memtrace.comparison.text_pairs import (
 )
 from memtrace.comparison.verdict import verdict
 from memtrace.report.numbers import DASH, count, interval, number, p_value, percent
-from memtrace.report.text import columns, named_values, sections
+from memtrace.report.text import Columns, columns, named_values, sections
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 WIDTH = 24
 MOST_POINTS = 24
@@ -67,7 +66,7 @@ def text(found: ComparisonResult) -> "RenderableType":
     return sections(title, verdict(found), blocks)
 
 
-def _points(found: ComparisonResult) -> "Table":
+def _points(found: ComparisonResult) -> Columns:
     names = ("", "parameters", "texts", "of", "share", "95%", "rows", "unexposed texts")
     rows = []
     for one in found.points[-MOST_POINTS:]:
@@ -88,7 +87,7 @@ def _points(found: ComparisonResult) -> "Table":
     return columns(names, [*rows, *more_rows(found.points, len(names), MOST_POINTS)])
 
 
-def _lines(found: ComparisonResult) -> "Table":
+def _lines(found: ComparisonResult) -> Columns:
     names = (
         "step",
         "class",
@@ -120,7 +119,7 @@ def _lines(found: ComparisonResult) -> "Table":
     return columns(names, rows[:MOST_ROWS], left=2)
 
 
-def _seeds(found: ComparisonResult) -> "Table":
+def _seeds(found: ComparisonResult) -> Columns:
     names = (
         "model",
         "step",

@@ -1,23 +1,19 @@
 """Tables of pairs of runs as they are printed: what one predicts, what both have."""
 
 from collections.abc import Sized
-from typing import TYPE_CHECKING
 
 from memtrace.comparison.agreement import Measure
 from memtrace.comparison.overlap import Combinations
 from memtrace.comparison.prediction import Prediction
 from memtrace.comparison.result import ComparisonResult
 from memtrace.report.numbers import DASH, count, interval, number, percent
-from memtrace.report.text import columns
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from memtrace.report.text import Columns, columns
 
 MOST_ROWS = 10
 """Rows of a table that are printed; the JSON has all."""
 
 
-def predictions_table(found: ComparisonResult) -> "Table":
+def predictions_table(found: ComparisonResult) -> Columns:
     """Return how well runs predict the last one, or where they are few all others."""
     names = ("from", "to", "precision", "95%", "recall", "95%", "F1", "MCC")
     ordered = _last_target(found)
@@ -40,7 +36,7 @@ def _cells(one: Measure) -> tuple[str, str]:
     return percent(one.value), interval(one.ci95, percent)
 
 
-def rankings_table(found: ComparisonResult) -> "Table":
+def rankings_table(found: ComparisonResult) -> Columns:
     """Return how well log-likelihoods of a run rank what another memorized."""
     names = (
         "from",
@@ -73,7 +69,7 @@ def rankings_table(found: ComparisonResult) -> "Table":
     return columns(names, [*rows[:MOST_ROWS], *more_rows(rows, len(names))], left=2)
 
 
-def plans_table(found: ComparisonResult) -> "Table":
+def plans_table(found: ComparisonResult) -> Columns:
     """Return the plans that cost less than a scan with the target, the cheapest first."""
     names = ("target", "first scan all texts with", "then of the target's texts", "cost", "95%")
     saving = sorted((plan for plan in found.plans if plan.saves), key=lambda p: (-p.target, p.cost))
@@ -91,7 +87,7 @@ def plans_table(found: ComparisonResult) -> "Table":
     return columns(names, [*rows, *more_rows(saving, len(names))], left=3)
 
 
-def overlaps_table(found: ComparisonResult) -> "Table":
+def overlaps_table(found: ComparisonResult) -> Columns:
     """Return what pairs of runs have in common."""
     names = ("a", "b", "a has", "b has", "both", "Jaccard", "95%", "smaller in larger")
     rows = [
@@ -117,7 +113,7 @@ def combined(found: Combinations) -> str:
     )
 
 
-def combinations_table(found: ComparisonResult) -> "Table":
+def combinations_table(found: ComparisonResult) -> Columns:
     """Return the largest combinations of runs."""
     one = found.combinations
     rows = []

@@ -10,12 +10,11 @@ from memtrace.emergence.parametric import Parametric
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.verdict import verdict
 from memtrace.report.numbers import DASH, count, interval, number, p_text, percent, ratio
-from memtrace.report.text import columns, named_values, sections
+from memtrace.report.text import Columns, columns, named_values, sections
 from memtrace.types import Interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 Rows = list[tuple[str, str]]
 WIDTH = 32
@@ -49,7 +48,7 @@ def text(fit: EmergenceResult) -> "RenderableType":
     found = fit.histories
     # Beside every interval, since without copies told apart most of them are far too narrow.
     caveat = f"; {found.caveat}" if found.caveat else ""
-    names: list[tuple[str, Table]] = [
+    names: list[tuple[str, Columns]] = [
         (f"Memorized by checkpoint {LEGEND}", _by_checkpoint(fit)),
         (f"{found.unit.capitalize()}s", named_values(_outcomes(fit), WIDTH)),
         ("Time of emergence, of those that emerge (non-parametric)", _time_scales(fit)),
@@ -88,7 +87,7 @@ def _together(fit: EmergenceResult) -> str:
     )
 
 
-def _by_checkpoint(fit: EmergenceResult) -> "Table":
+def _by_checkpoint(fit: EmergenceResult) -> Columns:
     names = ("step", "trained on", "memorized", "95%", "generic", "new", "again", "lost", "control")
     rows = [row for row in fit.checkpoints if row.exposed or row.unexposed]
     every = max(1, math.ceil(len(rows) / MOST_ROWS))
@@ -157,7 +156,7 @@ def _retention(fit: EmergenceResult) -> Rows:
     ]
 
 
-def _time_scales(fit: EmergenceResult) -> "Table":
+def _time_scales(fit: EmergenceResult) -> Columns:
     names = ("time scale", "in all", "95%", "a quarter in", "half in", "three quarters in")
     rows = []
     for name, scale in fit.time_scales.items():
@@ -167,7 +166,7 @@ def _time_scales(fit: EmergenceResult) -> "Table":
     return columns(names, rows)
 
 
-def _hazards(fit: EmergenceResult) -> "Table":
+def _hazards(fit: EmergenceResult) -> Columns:
     rows = [_rate_row(rate) for rate in fit.hazard_since_exposure]
     if not fit.hazard.reason:
         factor, low, high = fit.hazard.factor("log_hazard")

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from memtrace.evaluations.folder import Evaluations
 from memtrace.report.numbers import count
-from memtrace.report.text import named_values, printable
+from memtrace.report.text import Columns, named_values, printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
 LISTED = 8
 """Files that are named; the document names all."""
@@ -20,7 +20,7 @@ def read_text(evaluations: Evaluations) -> str:
     return f"{done:,} of {len(evaluations.files):,} .json files, {values}"
 
 
-def files_table(evaluations: Evaluations) -> "Table":
+def files_table(evaluations: Evaluations) -> Columns:
     """Return what was read and what not, with reasons."""
     rows = [("read", read_text(evaluations))]
     if evaluations.others:

@@ -5,12 +5,22 @@ import shutil
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from memtrace.report.columns import Columns, columns, named_values, printable
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 WIDTH = 100
 NARROWEST, WIDEST = 60, 200
+__all__ = [
+    "Columns",
+    "columns",
+    "named_values",
+    "printable",
+    "rendered",
+    "sections",
+    "terminal_width",
+]
 Rows = Sequence[tuple[str, str]]
 """Names and values."""
 
@@ -37,11 +47,6 @@ def rendered(renderable: "RenderableType", *, width: int = WIDTH, colour: bool =
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def printable(text: str) -> str:
-    r"""Return the text with control characters written out, as `\x1b`: they move no cursor."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def sections(
     title: str, verdict: str, blocks: Iterable[tuple[str, "RenderableType"]], source: str = ""
 ) -> "RenderableType":
@@ -58,32 +63,3 @@ def sections(
     if source:
         parts += [Text(""), Text(f"From {printable(source)}", style="dim")]
     return Group(*parts)
-
-
-def named_values(rows: Rows, width: int = 28) -> "Table":
-    """Return a table of names, at least `width` wide, and values."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(min_width=width, style="cyan")
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(Text(name), Text(value))
-    return table
-
-
-def columns(names: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> "Table":
-    """Return a table with headings; the first `left` columns stand to the left, others right.
-
-    Cells break over lines where the width does not do: no value is cut.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, name in enumerate(names):
-        table.add_column(Text(name), justify="left" if i < left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    return table

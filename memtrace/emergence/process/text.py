@@ -7,11 +7,10 @@ from memtrace.emergence.process.result import EXACT, EmergenceProcessResult
 from memtrace.emergence.process.verdict import verdict
 from memtrace.point_process.model import Model
 from memtrace.report.numbers import count, interval, number, p_text, p_value, ratio
-from memtrace.report.text import columns, named_values, sections
+from memtrace.report.text import Columns, columns, named_values, sections
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 
 def text(fit: EmergenceProcessResult) -> "RenderableType":
@@ -70,7 +69,7 @@ def _change(fit: EmergenceProcessResult) -> str:
     return f"step {change.index:,}, {said}  {p_text(change.p_value)}"
 
 
-def _models(fit: EmergenceProcessResult) -> "Table":
+def _models(fit: EmergenceProcessResult) -> Columns:
     fitted = [model for model in fit.models if not math.isnan(model.aic)]
     aic, bic = (min((getattr(m, c) for m in fitted), default=0.0) for c in ("aic", "bic"))
     names = ("model", "log-likelihood", "AIC", "BIC", "p")

@@ -6,11 +6,10 @@ from memtrace.evaluations.abilities.result import AbilityCurve, AbilityResult
 from memtrace.evaluations.abilities.verdict import verdict
 from memtrace.evaluations.text import files_table
 from memtrace.report.numbers import DASH, interval, number, p_value, percent, ratio
-from memtrace.report.text import columns, sections
+from memtrace.report.text import Columns, columns, sections
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 
 def text(result: AbilityResult) -> "RenderableType":
@@ -27,7 +26,7 @@ def text(result: AbilityResult) -> "RenderableType":
     return sections("Emergence of abilities", verdict(result), blocks)
 
 
-def _headline(found: tuple[AbilityCurve, ...]) -> "Table":
+def _headline(found: tuple[AbilityCurve, ...]) -> Columns:
     names = (
         "model",
         "step",
@@ -86,7 +85,7 @@ def _share(one: AbilityCurve | None) -> str:
     return f"{100 * one.emergence.share:.2f}"
 
 
-def _trends(result: AbilityResult) -> "Table":
+def _trends(result: AbilityResult) -> Columns:
     names = ("task", "metric", "shots", "models", "later by", "95% interval", "tau", "p")
     rows = [
         (

@@ -8,11 +8,10 @@ from memtrace.evaluations.intervention.result import BIAS_METRICS, Comparison, I
 from memtrace.evaluations.intervention.verdict import verdict
 from memtrace.evaluations.text import files_table
 from memtrace.report.numbers import DASH, count, interval, number, p_value
-from memtrace.report.text import columns, sections
+from memtrace.report.text import Columns, columns, sections
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 NAMES = (
     "measure", "model", "run", "before", "after", "change", "95% interval", "again", "sign", "Holm",
@@ -57,7 +56,7 @@ def _unpaired(result: InterventionResult) -> str:
     return "\n".join([*result.unpaired[:LISTED], *rest])
 
 
-def _table(comparisons: list[Comparison]) -> "Table":
+def _table(comparisons: list[Comparison]) -> Columns:
     rows: list[tuple[str, ...]] = []
     previous = ""
     for one in comparisons:

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 from memtrace.evaluations.terms.result import Series, TermResult
 from memtrace.evaluations.terms.verdict import verdict
 from memtrace.report.numbers import DASH, count, interval, number, p_value
-from memtrace.report.text import columns, sections
+from memtrace.report.text import Columns, columns, sections
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 NAMES = (
     "model", "shots", "accuracy", "tau", "slope", "error", "Holm", "changes in", "from", "to", "p",
@@ -28,7 +27,7 @@ def text(result: TermResult) -> "RenderableType":
     return sections("Accuracy and the frequency of terms", verdict(result), blocks)
 
 
-def _table(series: list[Series]) -> "Table":
+def _table(series: list[Series]) -> Columns:
     return columns(NAMES, map(row, series))
 
 

@@ -54,7 +54,7 @@ def _table(fit: ExtractionResult) -> "RenderableType":
             continue
         exposed, other = one.shares["exposed"], one.shares["unexposed"]
         rows.append((*head, *_cells(exposed), _part(other)))
-    return columns(NAMES, rows, left=0)
+    return columns(NAMES, rows, left=0, keys=2)
 
 
 def _greedy(fit: ExtractionResult) -> "RenderableType":

@@ -4,17 +4,13 @@ Checkpoints of one model are not replicates: their likelihoods are of the same s
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from memtrace.likelihood.order.result import OrderResult
 from memtrace.likelihood.order.text import nats
 from memtrace.likelihood.order.verdict import age_text
 from memtrace.point_process.contrasts import adjust_p_values
 from memtrace.report.numbers import DASH, interval, number, p_value, percent
-from memtrace.report.text import columns
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from memtrace.report.text import Columns, columns
 
 COLUMNS = (
     "step",
@@ -60,7 +56,7 @@ def table_rows(fits: Sequence[OrderResult]) -> list[tuple[str, ...]]:
     ]
 
 
-def order_table(fits: Sequence[OrderResult]) -> "Table":
+def order_table(fits: Sequence[OrderResult]) -> Columns:
     """Return the table of several checkpoints as it is printed."""
     return columns(COLUMNS, table_rows(fits))
 
