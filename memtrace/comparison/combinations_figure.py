@@ -18,7 +18,7 @@ MOST_BARS = 12
 
 def combinations(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw how many texts exactly these runs memorized, above the runs."""
-    ax = axes_for(ax, "Texts memorized by exactly these")
+    ax = axes_for(ax, "Memorized by exactly these")
     one = found.combinations
     if one is None or not len(one.texts):
         return nothing(ax, "nothing is memorized in common")
