@@ -38,7 +38,7 @@ def scale_chart(found: ComparisonResult) -> dict[str, Any]:
     x_scale = _log_scale(min(sizes) / 1.3, max(sizes) * right)
     heights = min(row["low"] for row in rows) / 1.2, max(row["high"] for row in rows) * 1.2
     y_scale, title = _log_scale(*heights), "share of the texts trained on"
-    x = altair.X("parameters:Q", scale=x_scale, axis=altair.Axis(format=".2~s", tickCount=4))
+    x = altair.X("parameters:Q", scale=x_scale, axis=_size_axis())
     axis = altair.Axis(format=".2~%", values=_ticks(*heights))
     y = altair.Y("share:Q", title=title, axis=axis, scale=y_scale)
     low = altair.Y("low:Q", title=title, axis=axis, scale=y_scale)
@@ -128,6 +128,12 @@ CHARTS: dict[str, Callable[[ComparisonResult], dict[str, Any]]] = {
     "deduplication": lambda found: copies_chart(found.deduplication[-1]),
 }
 """Figure -> the chart that takes its place where charts can be drawn."""
+
+
+def _size_axis() -> "altair.Axis":
+    import altair
+
+    return altair.Axis(tickCount=4, labelExpr="replace(format(datum.value, '.2~s'), 'G', 'B')")
 
 
 def _short_axis() -> "altair.Axis":

@@ -51,7 +51,7 @@ FIGURES: dict[str, Callable[[ComparisonResult, "Axes | None"], "Axes"]] = {
 }
 CAPTIONS = {
     "scale": "Share of the texts trained on that greedy decoding returns, against parameters, both "
-    "on log axes; bars are 95% intervals by counts. A band, of three models or more, is where "
+    "on log axes; bars are 95% intervals by counts. A band, of four models or more, is where "
     "another model would lie.",
     "precision": "From each smaller or earlier run to each larger or later one: the share of what "
     "it memorized that the other has memorized too.",

@@ -25,6 +25,8 @@ AHEAD = 2.0
 
 def share_over_size(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the share of texts against parameters at the last step, with lines and their bands."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     ax = axes_for(ax, "Share of texts memorized, by size")
     known = [one for one in found.points if found.runs[one.run].parameters]
     if not known:
@@ -43,11 +45,22 @@ def share_over_size(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes"
             if one.exposure == name:
                 _line(found, ax, one)
     ax.yaxis.set_major_formatter(lambda value, _: percent(value))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda value, _: _short(value))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("parameters")
     ax.set_ylabel("share of texts")
     subtitle(ax, _told(step, lines), NARROW)
     _names(found, ax, points, drawn)
     return ax
+
+
+def _short(parameters: float) -> str:
+    """Return a number of parameters as models are named: `300k`, `70M`, `12B`."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if parameters >= unit:
+            return f"{parameters / unit:g}{name}"
+    return f"{parameters:g}"
 
 
 def _first(one: ScaleLine) -> int:

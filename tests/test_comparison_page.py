@@ -1,0 +1,166 @@
+"""The page of a comparison: its charts show the numbers of the document."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from builders import write_run
+from click.testing import CliRunner
+from manifest_documents import document, model
+from memtrace.cli.main import main
+
+from memtrace.comparison import compare
+from memtrace.comparison.charts import CHARTS, MOST_NUMBERS
+from memtrace.comparison.figures import drawn
+from memtrace.comparison.page import comparison_page, finding
+from memtrace.corpus import open_corpus
+from memtrace.report.page import page_html
+
+pytest.importorskip("altair")
+ROWS, TEXTS = 120, 60
+SIZES = {
+    "tiny": 200_000,
+    "small": 1_000_000,
+    "middle": 4_000_000,
+    "large": 30_000_000,
+    "large-deduped": 30_000_000,
+}
+REMEMBERED = {"tiny": 2, "small": 3, "middle": 6, "large": 12, "large-deduped": 2}
+"""Model -> it memorizes the texts below this number."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four sizes on one corpus, and a twin on another, at two steps of a suite of their own."""
+    folder = tmp_path_factory.mktemp("comparison")
+    rng = np.random.default_rng(1)
+    texts = rng.integers(1, 99, (TEXTS, 65)).astype(np.uint16)
+    repeated = rng.permutation(np.concatenate((np.arange(TEXTS), np.arange(12).repeat(5))))
+    again = rng.permutation(np.arange(TEXTS).repeat(2))
+    corpora = {"repeated": repeated, "again": again}
+    for name, which in corpora.items():
+        np.save(folder / f"{name}.npy", texts[which])
+    models = [model(name=name, parameters=size) for name, size in SIZES.items()]
+    manifest = document(suite="own", models=models)
+    (folder / "own.yaml").write_text(yaml.safe_dump(manifest))
+    for name, last in REMEMBERED.items():
+        corpus = "again" if name.endswith("deduped") else "repeated"
+        opened = open_corpus(str(folder / f"{corpus}.npy"))
+        for step in (2, 4):
+            limit = last * step // 4
+            write_run(
+                folder / "runs",
+                lambda rows, which=corpora[corpus], limit=limit: (which[rows] < limit) * 32,
+                suite="own",
+                model=name,
+                step=step,
+                record={"command": ["memtrace", "scan"], "corpus": {"name": opened.name}},
+                corpus_digest=opened.digest,
+                corpus_rows=ROWS,
+                exposed_rows=ROWS,
+                stop=ROWS,
+            )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder, tmp_path_factory):
+    from memtrace.runs.run import find_runs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMTRACE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return compare(find_runs(folder / "runs"), manifest=folder / "own.yaml")
+
+
+def values(chart):
+    """Return all rows of data inside a chart."""
+    parts = [chart, *chart.get("layer", [])]
+    inside = [part.get("data", {}).get("values", []) for part in parts]
+    return [row for rows in (*inside, *chart.get("datasets", {}).values()) for row in rows]
+
+
+def test_every_chart_stands_for_a_figure_that_has_something_to_show(found):
+    assert set(CHARTS) <= set(drawn(found))
+    shown = finding(found)
+    charted = [figure for figure in (shown.figure, *shown.figures) if figure.chart]
+    assert len(charted) == len(CHARTS)
+    assert all(figure.image is None for figure in charted)
+    assert finding(found, charts=False).figure.chart is None
+
+
+def test_shares_by_size_are_those_of_the_document(found):
+    rows = {
+        (row["model"], row["step"]): row for row in values(CHARTS["scale"](found)) if "model" in row
+    }
+    known = {(one["model"], one["step"]): one for one in found.to_dict()["scale"]}
+    assert rows.keys() == {key for key, one in known.items() if one["texts"]}
+    for key, row in rows.items():
+        assert row["share"] == pytest.approx(known[key]["share"], rel=1e-4)
+        assert [row["low"], row["high"]] == pytest.approx(known[key]["ci95"], rel=1e-4)
+        assert row["parameters"] == SIZES[key[0]]
+        assert row["count"] == f"{known[key]['texts']} of {known[key]['of_texts']}"
+
+
+def test_a_line_has_a_band_of_four_models_and_more_only(found, folder):
+    lines = {}
+    for row in values(CHARTS["scale"](found)):
+        if "line" in row:
+            lines.setdefault(row["line"], []).append(row)
+    assert lines
+    for rows in lines.values():
+        assert all(row["low"] < row["share"] < row["high"] for row in rows)
+    two = [run.run for run in found.runs if run.model in ("small", "large")]
+    two = compare(two, manifest=folder / "own.yaml")
+    assert all(row["low"] == row["high"] for row in values(CHARTS["scale"](two)) if "line" in row)
+
+
+@pytest.mark.parametrize("name", ["precision", "recall"])
+def test_pairs_are_those_of_the_document(found, name):
+    cells = {(row["from"], row["to"]): row["value"] for row in values(CHARTS[name](found))}
+    known = {
+        tuple(one[side].removeprefix("own/") for side in ("from", "to")): one[name]
+        for one in found.to_dict()["prediction"]
+        if not one["reason"]
+    }
+    assert cells == pytest.approx(known, rel=1e-4)
+
+
+def test_overlap_is_symmetrical_and_tells_whose_texts_are_whose(found):
+    cells = {(row["from"], row["to"]): row for row in values(CHARTS["overlap"](found))}
+    for (a, b), row in cells.items():
+        other = cells[b, a]
+        assert (row["value"], row["shared"]) == (other["value"], other["shared"])
+        assert (row["has"], row["other"]) == (other["other"], other["has"])
+
+
+def test_copies_seen_are_those_of_the_twins(found):
+    rows = values(CHARTS["deduplication"](found))
+    assert {row["model"] for row in rows} == {"large", "large-deduped"}
+    (twins,) = found.deduplication
+    for row in rows:
+        (step,) = (one for one in twins.steps if one.step == row["step"])
+        shares = step.by_copies[row["copies"]]
+        side = shares.deduplicated if "deduped" in row["model"] else shares.standard
+        assert row["count"] == f"{side.memorized} of {side.texts}"
+        assert side.texts, "what has no text has no place"
+
+
+def test_many_runs_have_no_numbers_in_their_cells(found):
+    marks = [layer["mark"]["type"] for layer in CHARTS["overlap"](found).get("layer", [])]
+    assert ("text" in marks) == (len(found.runs) <= MOST_NUMBERS)
+
+
+def test_the_command_writes_its_page_which_is_small(folder, tmp_path):
+    arguments = ["compare", str(folder / "runs"), "--manifest", str(folder / "own.yaml")]
+    done = CliRunner().invoke(main, [*arguments, "--output", str(tmp_path / "out"), "--json"])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert json.loads(done.stdout)["verdict"].split(".")[0] in page
+    assert len(page_html(comparison_page(compare(_runs(folder))))) < 3_000_000
+
+
+def _runs(folder):
+    from memtrace.runs.run import find_runs
+
+    return find_runs(folder / "runs")
