@@ -63,7 +63,7 @@ def compare(
     json: bool,
     output: Path | None,
 ) -> None:
-    """What do size, deduplication and early checkpoints say of memorization?
+    """What do size, data and seed do to memorization?
 
     RUNS are folders that `memtrace scan` or `memtrace import` wrote, one or several: of models of
     several sizes, checkpoints, seeds, or corpora. Texts are compared that both of two runs scanned.
