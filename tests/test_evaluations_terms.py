@@ -223,6 +223,7 @@ def test_command_and_page_and_figure(memtrace_cli, tmp_path):
     assert "rises with frequency in 1 of 1 series" in " ".join(done.stdout.split())
     assert max(map(len, done.stdout.splitlines())) <= 100
     assert (tmp_path / "figures" / "terms.png").exists()
+    assert "Does accuracy follow" in (tmp_path / "figures" / "report.html").read_text()
     document = json.loads(memtrace_cli(*arguments, "--json").stdout)
     assert document == json.loads((tmp_path / "figures" / "terms.json").read_text())
     assert document["series"][0]["onset"]["ci95"] == [39_000, 65_000]

@@ -8,11 +8,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from builders import write_run
 from click.testing import CliRunner
 from memtrace.cli.main import main
+from test_evaluations_terms import COUNTS, drawn
+from test_intervention import measured, put
 
+from memtrace.evaluations import compare_interventions, relate_terms
+from memtrace.evaluations.intervention.page import intervention_page
+from memtrace.evaluations.terms.page import term_page
 from memtrace.point_process import EventSequence, fit_poisson
 from memtrace.point_process.page import MOST_PANELS, fit_page
 from memtrace.point_process.simulate import log_linear_drift, random_order
@@ -75,6 +81,38 @@ def several() -> Page:
 @pytest.fixture(scope="module")
 def one() -> Page:
     return fit_page([fit_poisson(random_order(20_000, 300, np.random.default_rng(1)))])
+
+
+@pytest.fixture(scope="module")
+def of_evaluations(tmp_path_factory) -> list[Page]:
+    """Return the pages of interventions and of terms."""
+    folder = tmp_path_factory.mktemp("evals")
+    for step in (71_000, 143_000):
+        put(folder, "standard", "70m-deduped", step, measured(0.6, winobias=0.6))
+        put(folder, "intervention", "70m-deduped", step, measured(0.4, ppl=6.6, winobias=0.5))
+    rng = np.random.default_rng(0)
+    accuracy = [drawn([0.1, 0.5, 0.8], rng, model=model) for model in ("70m", "12b")]
+    terms = relate_terms(pl.concat(accuracy), COUNTS)
+    changed = compare_interventions(folder)
+    for one in (terms, changed):
+        assert "<img" in one._repr_html_()
+    return [intervention_page(changed), term_page(terms)]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pages_of_evaluations_answer_first_and_axe_finds_no_violation(
+    show, of_evaluations, width
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    for page in of_evaluations:
+        tab = show(page, width)
+        box = tab.locator(".answer").first.bounding_box()
+        assert box["y"] + box["height"] <= 800
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert tab.locator("img").count() >= 1
+        found = axe.Axe().run(tab)
+        assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
