@@ -20,7 +20,7 @@ DOTTED = 600
 
 
 def effect_table(one: Profile, ax: "Axes | None" = None) -> "Axes":
-    """Draw the effect of training by cohort and checkpoint; a dot where 0 is outside its 95%."""
+    """Draw the effect of training by cohort and checkpoint; in few cells a dot where p < 0.05."""
     ax = axes_for(ax, f"Effect of training, {short_name(one.model)}")
     if not one.cells:
         return nothing(ax, (one.reason or "no effect is defined").replace(", ", ",\n"))
@@ -40,7 +40,8 @@ def effect_table(one: Profile, ax: "Axes | None" = None) -> "Axes":
     edge = np.arange(len(one.cohorts) + 1) - 0.5
     ax.step(np.append(edge[:-1] + 1, edge[-1] + 1), edge, where="pre", color=GREY, lw=1)
     _named(ax, one)
-    subtitle(ax, f"{one.outcome_unit}; a dot where p < 0.05")
+    dotted = "; a dot where p < 0.05" if table.size <= DOTTED else ""
+    subtitle(ax, f"{one.outcome_unit}{dotted}")
     ax.figure.colorbar(image, ax=ax, shrink=0.8)
     return ax
 
