@@ -69,8 +69,8 @@ CAPTIONS = {
     "pairs-over-training": "Share of exposed texts that a model memorized minus that of its "
     "baseline, on the same texts, with score intervals.",
     "profile": "What training on a text changed, by when it was trained on (rows) and at which "
-    "checkpoint (columns), against texts not yet trained on; where there are few cells, a dot where "
-    "0 is outside the 95% interval. Left of the line texts had not been trained on, so there is nothing but noise.",
+    "checkpoint (columns), against texts not yet trained on. Left of the line texts had not been "
+    "trained on, so there is nothing but noise.",
     "time-since-training": "The mean effect of training on a text by checkpoints since, with 95% "
     "intervals whose unit is the text; before it there should be none.",
 }
