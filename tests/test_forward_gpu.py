@@ -5,9 +5,12 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend
 
-from benchmarks.families import random_model
+from benchmarks.families import generated, in_float64, random_model
+from memtrace.engine import Engine, Rules, reads_as_stored
 from memtrace.engine.forward import attention
 from memtrace.engine.forward.families import make_forward
+from memtrace.models.loading import load_model
+from memtrace.models.weights import fetch_weights
 
 pytestmark = [
     pytest.mark.gpu,
@@ -63,3 +66,17 @@ def test_a_captured_pass_gives_the_same(family, dtype):
 def _parts(forward, tokens):
     features, cache = forward.prompt(tokens, keep=1)
     return features.clone(), cache.keys.clone(), cache.values.clone()
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_model_spread_over_what_is_there_gives_the_truth(family, tmp_path):
+    pytest.importorskip("accelerate")
+    rules, model = Rules(prompt_tokens=4, continuation_tokens=4), random_model(family)
+    sequences = generated(model, rules, 24)
+    truth = in_float64(model, rules, sequences)
+    model.save_pretrained(tmp_path)
+    weights = fetch_weights(str(tmp_path))
+    spread = load_model(weights, torch.device("cuda", 0), 8, reads_as_stored, spread=True)
+    assert {each.device.type for each in spread.parameters()} == {"cuda"}
+    engine = Engine(spread, rules, calibration=sequences[:6], dtype="auto", batch_size=7)
+    np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
