@@ -90,7 +90,7 @@ def _p_values(texts: Texts, events: Events, rng: np.random.Generator) -> Found:
         "exposure of rows, sharp null (Fisher)": sharp_null_p_value(
             count_classes(texts, events, EXPOSED)
         ),
-        "exposure of once-only texts (Fisher)": once.p_value if once else math.nan,
+        "exposure of once-only texts (Fisher, conservative)": once.p_value if once else math.nan,
         "exposure by count (Mantel-Haenszel)": stratified.p_value if stratified else math.nan,
         "position by text (linear rank)": linear_rank(
             rows.ranks, names, EXPOSED, rng, by_text=True
@@ -210,19 +210,19 @@ def draw_tails(rng: np.random.Generator) -> tuple[Found, Found]:
     outside = ((curve.fano < curve.low) | (curve.fano > curve.high))[known].any()
     p_values = {
         "two exact rates, 8 events (conservative)": few.p_value,
-        "two exact rates, 80 events": many.p_value,
-        "dispersion, 0.2 events a window": dispersion(
+        "two exact rates, 80 events (conservative)": many.p_value,
+        "dispersion, 0.2 events a window (conservative)": dispersion(
             sparse.windows(STEP), rng=rng
         ).binomial.p_value,
         "dispersion, a sample of a tenth": dispersion(
             sampled.windows(STEP), rng=rng
         ).binomial.p_value,
-        "Fano band with gaps, any length": 0.0 if outside else 1.0,
+        "Fano band with gaps, any length (conservative)": 0.0 if outside else 1.0,
         "dispersion of emergence": _of_emergence(rng),
     }
     misses = {
         "ratio of two exact rates, 8 events (at least 95%)": _misses(few.interval(), 1.0),
-        "ratio of two exact rates, 80 events": _misses(many.interval(), 1.0),
+        "ratio of two exact rates, 80 events (at least 95%)": _misses(many.interval(), 1.0),
     }
     for name, memory in (("single steps", 0.0), ("several steps", 0.8)):
         misses[f"rate ratio end/start, shocks to {name}"] = _misses(
