@@ -188,6 +188,7 @@ def test_two_sizes_have_a_power_and_no_interval_of_models():
     assert line["reason"] == "two models do not tell how models scatter"
     assert line["counts_ci95"][0] < 0.5 < line["counts_ci95"][1]
     assert "two models alone" in found.verdict
+    assert line["extrapolation"] == []  # no number of another size without its error
 
 
 def test_a_size_without_a_memorized_text_is_left_out_and_named():

@@ -140,7 +140,8 @@ def scale_line(
         line=line,
         counts_ci95=counts_interval(x, y, covariance),
         bend=find_bend(x, y, covariance),
-        extended=tuple(_extended(line, times * float(x.max())) for times in AHEAD),
+        # Without a model to spare the line has no error, and says nothing of other sizes.
+        extended=tuple(_extended(line, times * float(x.max())) for times in AHEAD if line.degrees),
         tested=_tested(kept, x, y, covariance),
         left_out=left_out,
     )

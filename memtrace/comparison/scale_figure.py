@@ -120,6 +120,7 @@ def _line(found: ComparisonResult, ax: "Axes", one: ScaleLine) -> None:
     y, ends = np.array([p[0] for p in predicted]), np.array([p[1] for p in predicted])
     inside, colour = x <= max(sizes), COLOURS[one.exposure]
     ax.plot(x[inside], y[inside], color=colour, lw=1)
-    ax.plot(x[~inside], y[~inside], color=colour, lw=1, ls=":")
+    # No further than its error is shown; with one model to spare that fills the figure.
     if np.isfinite(ends).all() and one.line.degrees > 1:
+        ax.plot(x[~inside], y[~inside], color=colour, lw=1, ls=":")
         ax.fill_between(x, ends[:, 0], ends[:, 1], color=colour, alpha=0.12, lw=0)

@@ -102,8 +102,6 @@ def _lines(found: ComparisonResult) -> Columns:
     for one in found.lines:
         if one.line is None:
             continue
-        ahead = one.extended[-1]
-        predicted = interval(ahead.ci95, percent)
         rows.append(
             (
                 f"{found.runs[one.runs[0]].step:,}",
@@ -113,10 +111,17 @@ def _lines(found: ComparisonResult) -> Columns:
                 interval(one.line.interval(1), three),
                 interval(one.counts_ci95, three),
                 p_value(one.bend.p_value) if one.bend else DASH,
-                percent(ahead.share) + (f" ({predicted})" if predicted != DASH else ""),
+                _ahead(one),
             )
         )
     return columns(names, rows[:MOST_ROWS], left=2)
+
+
+def _ahead(one: ScaleLine) -> str:
+    """Return the share at the largest extension of a line with its error, a dash without one."""
+    if not one.extended:
+        return DASH
+    return f"{percent(one.extended[-1].share)} ({interval(one.extended[-1].ci95, percent)})"
 
 
 def _seeds(found: ComparisonResult) -> Columns:
