@@ -56,8 +56,8 @@ def _scale(found: ComparisonResult) -> str:
     texts = "it was trained on" if found.is_order_known else "were scanned"
     said = (
         f"At step {last.step:,} {first.model} has memorized {percent(small)} of the texts that "
-        f"{texts}, {last.model} {percent(large)}: twice the parameters, "
-        f"{number(2**one.slope, 3)} times the share"
+        f"{texts}, {last.model} {percent(large)}: each doubling of the "
+        f"parameters multiplies the share by {number(2**one.slope, 3)}"
     )
     if one.line.degrees:
         ends = interval(_powers(one.line.interval(1)), lambda value: number(value, 3))
@@ -66,9 +66,9 @@ def _scale(found: ComparisonResult) -> str:
         said += ", from two models alone, which do not tell how models scatter"
     if one.bend is not None and one.bend.shown:
         said += (
-            f". The line bends: twice the parameters is {number(2 ** one.bend.slopes[0], 3)} times "
-            f"the share at the small end and {number(2 ** one.bend.slopes[1], 3)} times at the "
-            "large one"
+            ". The line bends: a doubling multiplies the share by "
+            f"{number(2 ** one.bend.slopes[0], 3)} at the small end and by "
+            f"{number(2 ** one.bend.slopes[1], 3)} at the large one"
         )
     return said + "."
 
