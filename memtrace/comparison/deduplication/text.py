@@ -43,7 +43,10 @@ def deduplication_sentence(one: Deduplication) -> str:
         said += f", of those seen once {_both(once)}"
     if rows.memorized_rows:
         repeated = 1 - once.standard.memorized_rows / rows.memorized_rows
-        said += f"; {percent(repeated)} of the sequences that {standard} has memorized have copies"
+        said += (
+            f"; {percent(repeated)} of the sequences that {standard} has memorized are of texts "
+            "that it had seen more than once"
+        )
     return said + _alone(one)
 
 
