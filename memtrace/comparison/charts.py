@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 
-CELL, AROUND = 34, 120
-"""Height of a row of a heat map and least height of its inside, in CSS pixels."""
+CELL, NARROW, AROUND = 34, 22, 120
+"""Height of a row of a heat map, of one of many, and least height of all, in CSS pixels."""
 PALE = 0.45
 """Opacity of a cell, so that the number in it can be read."""
 POINTS = 20
@@ -34,7 +34,7 @@ def scale_chart(found: ComparisonResult) -> dict[str, Any]:
     choice = _choice(rows)
     base, lines = _at_step(rows, choice), _at_step(_line_rows(found), choice)
     sizes = [row["parameters"] for row in rows]
-    right = max(2.2, (max(sizes) / min(sizes)) ** 0.4)  # room for the last name
+    right = max(2.2, (max(sizes) / min(sizes)) ** 0.3)  # room for the last name
     x_scale = _log_scale(min(sizes) / 1.3, max(sizes) * right)
     heights = min(row["low"] for row in rows) / 1.2, max(row["high"] for row in rows) * 1.2
     y_scale, title = _log_scale(*heights), "share of the texts trained on"
@@ -280,20 +280,23 @@ def _heat_map(
 
     order = [found.label(place) for place in range(len(found.runs))]
     across, down = (len({row[side] for row in rows}) for side in ("to", "from"))
-    lines = "split(datum.label, ' step ')"  # a step stands under its model
-    axis = altair.Axis(labelAngle=-45 if across > 2 else 0, labelExpr=lines)
+    many = across > MOST_NUMBERS
+    under = "split(datum.label, ' step ')"  # a step stands under its model
+    lines = "replace(datum.label, ' step ', ' ')" if many else under
+    angle = -90 if many else -45 if across > 2 else 0
+    axis = altair.Axis(labelAngle=angle, labelExpr=lines, labelOverlap=many)
     shares = altair.Scale(domain=[0, 1])
-    legend = None if across <= MOST_NUMBERS else altair.Legend(format="%", title=None)
+    legend = altair.Legend(format="%", title=None, orient="top") if many else None
     base = altair.Chart(data(rows[:MOST_ROWS])).encode(
         x=altair.X("to:N", title=titles[0], sort=order, axis=axis),
         y=altair.Y("from:N", title=titles[1], sort=order, axis=altair.Axis(labelExpr=lines)),
         tooltip=[altair.Tooltip(f"{name}:N", title=title) for name, title in told.items()],
     )
-    cells = base.mark_rect(opacity=PALE).encode(
+    cells = base.mark_rect(opacity=1 if many else PALE).encode(
         color=altair.Color("value:Q", scale=shares, legend=legend)
     )
-    height = max(AROUND, CELL * down)
-    if across > MOST_NUMBERS:
+    height = max(AROUND, (NARROW if many else CELL) * down)
+    if many:
         return specification(cells, height)
     numbers = base.mark_text().encode(text=altair.Text("value:Q", format=".0%"))
     return specification(altair.layer(cells, numbers), height)
