@@ -76,10 +76,12 @@ def _hashed(
     if len(groups) == 1:
         return None, None
     firsts = [runs[group[0]] for group in groups]
-    try:
-        hashed = [HashedCorpus.of(run) for run in firsts]
-    except CorpusError as error:
-        return None, str(error)
+    hashed = []
+    for run in firsts:
+        try:
+            hashed.append(HashedCorpus.of(run))
+        except CorpusError as error:
+            return None, _not_here(run, error)
     for place, run in enumerate(firsts[1:], 1):
         if not any(hashed[place].shares_text(before) for before in hashed[:place]):
             raise FitError(
@@ -87,3 +89,12 @@ def _hashed(
                 "common; choose runs of one corpus with --models"
             )
     return hashed, None
+
+
+def _not_here(run: ComparedRun, error: CorpusError) -> str:
+    """Say why texts of different corpora are not matched."""
+    detail = f" ({error.__cause__})" if error.__cause__ else ""
+    return (
+        f"the corpus of {run.label} cannot be read here{detail}, so its texts match with no other "
+        "corpus: scan with --corpus and a local copy or a prefix pack"
+    )
