@@ -2,8 +2,10 @@
 
     python -m benchmarks.gpu_check --output gpu-check
 
-Runs the tests marked `gpu`, the engine against its peers on this device, counts how often the host
-waits for the device in a batch, and measures the memory of a model whose weights lie in float16.
+Runs the tests marked `gpu`, the engine against its peers on this device (memtrace twice, to see
+what only the first call costs) and the pass over the prompts with and without a captured graph,
+counts how often the host waits for the device in a batch, and measures the memory of a model whose
+weights lie in float16.
 Writes `gpu_check.json`, after every part, and `gpu_check.md`: a section for benchmarks/README.md.
 A part that fails is told in both, and the others go on.
 """
