@@ -238,7 +238,8 @@ def _table(suite: "Suite") -> str:
         table.add_column(name, justify="left" if text else "right", overflow="fold")
     for cells in zip(*columns.values(), strict=True):
         table.add_row(*map(Text, cells))
-    schedule = f"{_schedule(suite.steps)} (bad: how many of them are known to be faulty)"
+    fewer = ", of some models fewer" if any(model.steps for model in suite.models) else ""
+    schedule = f"{_schedule(suite.steps)}{fewer} (bad: how many of them are known to be faulty)"
     heads = (f"{suite.suite}: {suite.title}", schedule)
     return "\n".join(
         [*(textwrap.fill(head, width) for head in heads), rendered(table, width=width)]
