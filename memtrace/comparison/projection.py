@@ -11,6 +11,9 @@ from memtrace.comparison.runs import ComparedRun
 from memtrace.runs.memorized import Events, Hashes, ranges_of
 from memtrace.types import Int64Array
 
+BLOCK = 1 << 20
+"""Rows of a corpus that are looked for at once."""
+
 
 @dataclass(frozen=True, eq=False)
 class HashedCorpus:
@@ -33,7 +36,8 @@ class HashedCorpus:
 
     def shares_text(self, other: "HashedCorpus") -> bool:
         """Return whether some text is in both corpora."""
-        return bool(len(self.rows_of(other.hashes)))
+        starts = range(0, len(other.hashes), BLOCK)
+        return any(len(self.rows_of(other.hashes[at : at + BLOCK])) for at in starts)
 
     def rows_of(self, wanted: Hashes) -> Int64Array:
         """Return every row with one of these texts, ascending."""
