@@ -291,3 +291,28 @@ def test_a_folder_with_the_name_of_a_model_is_not_it(tmp_path, monkeypatch):
     assert {each.suite for each in find_checkpoints("demo", "all")} == {"demo"}
     for name in ("./demo", "mine"):
         assert [each.suite for each in find_checkpoints(name)] == ["local"]
+
+
+def test_consecutive_steps_reuse_a_calibration_and_score_the_same(suite, tmp_path, memtrace_cli):
+    """Steps 0 and 1 have the same weights, so the first guess fits."""
+    told, scores = [], []
+    for folder, *steps in (("together", "0,1"), ("apart", "0", "1")):
+        for step in steps:
+            memtrace_cli(
+                *("scan", "--model", "tiny", "--step", step, "--runs", tmp_path / folder),
+                *(
+                    "--manifest",
+                    suite[0] / "toy.yaml",
+                    "--dtype",
+                    "bfloat16",
+                    "--sequences",
+                    "0:40",
+                ),
+                *("--include-unexposed", "--device", "cpu"),
+            )
+        for step in (0, 1):
+            run = open_run(tmp_path / folder / f"suite=toy/model=tiny/step={step}")
+            told.append(run.record["workers"][0]["engine"]["calibration"].split()[-1])
+            scores.append(score_bytes(run))
+    assert told == ["own", "verified", "own", "own"]
+    assert scores[:2] == scores[2:]

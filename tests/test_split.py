@@ -152,7 +152,7 @@ def candidate(seconds, margins, tolerance):
     stage = ToleranceStage(
         None, length=2, mask_eos=False, batch_size=8, stops=(1, 2), max_rows=8, tolerance=tolerance
     )
-    return Candidate(stage, Measured(None, plain, plain, 1.0, seconds))
+    return Candidate(stage, Measured(None, plain, plain, seconds))
 
 
 def test_the_cheapest_chain_is_taken():

@@ -10,8 +10,9 @@ from memtrace.engine.definition import EOS_RULES, Distribution, Rules
 if TYPE_CHECKING:
     from memtrace.engine.engine import Engine
     from memtrace.engine.forward.families import reads_as_stored
+    from memtrace.engine.guess import Calibration
 
-__all__ = ["EOS_RULES", "Distribution", "Engine", "Rules", "reads_as_stored"]
+__all__ = ["EOS_RULES", "Calibration", "Distribution", "Engine", "Rules", "reads_as_stored"]
 
 
 if "torch" not in sys.modules:
@@ -19,7 +20,11 @@ if "torch" not in sys.modules:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-_HEAVY = {"Engine": "memtrace.engine.engine", "reads_as_stored": "memtrace.engine.forward.families"}
+_HEAVY = {
+    "Calibration": "memtrace.engine.guess",
+    "Engine": "memtrace.engine.engine",
+    "reads_as_stored": "memtrace.engine.forward.families",
+}
 
 
 def __getattr__(name: str) -> Any:

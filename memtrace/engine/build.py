@@ -21,6 +21,7 @@ from memtrace.engine.forward.decoder import DecoderForward
 from memtrace.engine.forward.families import decoder_of, make_forward
 from memtrace.engine.forward.linear import Precision
 from memtrace.engine.forward.split import Split, has_split_products
+from memtrace.engine.guess import Calibration, verified
 from memtrace.engine.stages import ExactStage, ToleranceStage
 from memtrace.errors import ApproximationWarning
 
@@ -32,8 +33,13 @@ CORE_TOKENS = 1024  # read at once by one core
 
 
 def build_stages(
-    model: PreTrainedModel, rules: Rules, sample: np.ndarray, dtype: str, batch_size: int | None
-) -> tuple[list[ToleranceStage], ExactStage]:
+    model: PreTrainedModel,
+    rules: Rules,
+    sample: np.ndarray,
+    dtype: str,
+    batch_size: int | None,
+    guess: Calibration | None = None,
+) -> tuple[list[ToleranceStage], ExactStage, bool]:
     """The precision stages for a model, from the fastest to the exact one.
 
     Args:
@@ -42,9 +48,10 @@ def build_stages(
         sample: `(m, k + l)` token ids of the corpus, m at least 1.
         dtype: `float32`, `bfloat16`, `float16`, or `auto`: the fastest, rechecks included.
         batch_size: The most sequences in a batch; None for as many as are good.
+        guess: The calibration of another checkpoint of the model, with the same rules and dtype.
 
     Returns:
-        One to three stages with tolerances, and the exact one.
+        One to three stages with tolerances, the exact one, and whether the guess was verified.
     """
     routers = router_tolerance(model, sample)
     sample = spread(sample, MARGIN_SEQUENCES)
@@ -54,6 +61,11 @@ def build_stages(
         mask_eos=rules.eos_rule == "mask-eos",
     )
     parts = _Parts(model, rules, batch_size, routers)
+    if guess is not None and routers is None:
+        stages = verified(guess, parts.stage, exact, sample)
+        if stages is not None:
+            capture_prompts(stages[0], rules)
+            return stages, exact, True
     full = timed(*float32_stage(parts.stage(torch.float32), exact, sample), sample)
     half = _first(parts, _half_types(dtype, parts), full, sample)
     if half is None and dtype not in ("auto", "float32"):
@@ -68,7 +80,7 @@ def build_stages(
     ends = stops(chosen[0], sample)
     stages = [replace(each.stage, stops=ends) for each in chosen]
     capture_prompts(stages[0], rules)  # not before: calibration has shapes of its own
-    return stages, exact
+    return stages, exact, False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ MARGIN_SEQUENCES = 16
 EXACT_SEQUENCES = 4
 MEASURED_AT_ONCE = 8  # sequences
 ROWS_AT_ONCE = 128  # of logits
-FLOAT32_FLOOR = 2.0**-20  # of the largest logit
+FLOAT32_FLOOR = 2.0**-20  # of the largest logit of those that compete
 ROUTER_SAFETY = 16.0  # times the median change of a router's gap
 ROUTER_FLOOR = 2.0**-20  # of a router's largest number
 
@@ -33,7 +33,6 @@ class Measured:
     """`(r, 1 + m)` float64: their logits as they come."""
     fine: Tensor
     """`(r, 1 + m)` float64: more precisely; in standard deviations of the row's logits."""
-    largest_logit: float
     seconds: float
     """Of reading one token, by the later of two passes or more."""
 
@@ -61,36 +60,50 @@ def router_tolerance(model: PreTrainedModel, sample: np.ndarray) -> float | None
 
 
 def float32_stage(
-    stage: ToleranceStage, exact: ExactStage, sample: np.ndarray
+    stage: ToleranceStage,
+    exact: ExactStage,
+    sample: np.ndarray,
+    exactly: int = EXACT_SEQUENCES,
+    *,
+    cautious: bool = True,
 ) -> tuple[ToleranceStage, Measured]:
     """Set the tolerance of float32 from how far its logits are from those of float64.
+
+    Args:
+        stage: Without a tolerance.
+        exact: Float64.
+        sample: `(m, k + l)` token ids.
+        exactly: How many of the sequences float64 reads.
+        cautious: See `tolerance_of`.
 
     Returns:
         The stage, and what it says of all of the sample: the reference for half types.
     """
     at_once = min(MEASURED_AT_ONCE, stage.batch_size)
     ours = measure(stage, sample, at_once)
-    chosen = places(len(sample), EXACT_SEQUENCES)
+    chosen = places(len(sample), exactly)
     of_chosen = torch.arange(len(ours.ids)).view(len(sample), -1)[torch.from_numpy(chosen)]
     ours_again = ours.rows(of_chosen.flatten())
     true = measure(exact, sample[chosen], at_once, ours_again.ids)
-    error = tolerance_of(_errors(ours_again.plain, true.plain)) or 0.0
-    return replace(stage, tolerance=max(error, FLOAT32_FLOOR * true.largest_logit)), ours
+    error = tolerance_of(_errors(ours_again.plain, true.plain), cautious=cautious) or 0.0
+    largest = float(true.plain.nan_to_num(0.0, 0.0, 0.0).abs().max())
+    return replace(stage, tolerance=max(error, FLOAT32_FLOOR * largest)), ours
 
 
 def half_stage(
-    stage: ToleranceStage, full: Measured, sample: np.ndarray
+    stage: ToleranceStage, full: Measured, sample: np.ndarray, *, cautious: bool = True
 ) -> tuple[ToleranceStage, Measured] | None:
     """Set the tolerances of another precision from float32's logits; None if none is finite."""
     ours = measure(stage, sample, min(MEASURED_AT_ONCE, stage.batch_size), full.ids)
-    plain = tolerance_of(_errors(ours.plain, full.plain))
+    plain = tolerance_of(_errors(ours.plain, full.plain), cautious=cautious)
     if plain is None:
         return None
     if stage.forward.dtype.itemsize == 4:  # split products have no finer ones
         return replace(stage, tolerance=plain), ours
     # A competitor that is close decides: what leads by far may be off by more.
     close = slice(1, None) if ours.ids.shape[1] > 2 else slice(None)
-    fine = tolerance_of(_errors(ours.fine[:, close], full.fine[:, close]))
+    errors = _errors(ours.fine[:, close], full.fine[:, close])
+    fine = tolerance_of(errors, cautious=cautious)
     return replace(stage, tolerance=plain, fine_tolerance=fine), ours
 
 
@@ -114,8 +127,8 @@ def measure(stage: Stage, sample: np.ndarray, at_once: int, ids: Tensor | None =
         ids: Whose logits; by default those that are the largest in this precision.
     """
     forward, length = stage.forward, stage.length
-    found: list[list[Tensor]] = []
-    seconds, largest, done = 0.0, 0.0, 0
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    seconds, done = 0.0, 0
     with forward.precision():
         for start in range(0, len(sample), at_once):
             tokens = on_device(sample[start : start + at_once], forward.device)
@@ -127,18 +140,16 @@ def measure(stage: Stage, sample: np.ndarray, at_once: int, ids: Tensor | None =
             for first in range(0, len(features), ROWS_AT_ONCE):
                 some = slice(first, min(first + ROWS_AT_ONCE, len(features)))
                 asked = None if ids is None else ids[done + some.start : done + some.stop]
-                *parts, most = _measure_rows(stage, features[some], targets[some], asked)
-                found.append(parts)
-                largest = max(largest, most)
+                found.append(_measure_rows(stage, features[some], targets[some], asked))
             done += len(features)
     chosen, plain, fine = (torch.cat([parts[i] for parts in found]) for i in range(3))
-    return Measured(chosen, plain, fine, largest, seconds)
+    return Measured(chosen, plain, fine, seconds)
 
 
 def _measure_rows(
     stage: Stage, features: Tensor, targets: Tensor, ids: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Ids, plain and fine logits of some rows, on the host; and the largest finite logit."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids, plain and fine logits of some rows, on the host."""
     forward = stage.forward
     logits = forward.logits(features)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -149,9 +160,7 @@ def _measure_rows(
     if forward.router_tolerance is not None:  # all equal: the experts are undecided
         plain[logits.amax(1) == logits.amin(1)] = torch.nan
     fine = (forward.precise_logits(features, ids) / logits.std(1, keepdim=True)).double()
-    finite = logits[logits.isfinite()]
-    largest = float(finite.abs().max()) if len(finite) else 0.0
-    return ids.cpu(), plain.cpu(), fine.cpu(), largest
+    return ids.cpu(), plain.cpu(), fine.cpu()
 
 
 def _errors(ours: Tensor, true: Tensor) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memtrace.engine.forward.linear import Precision
 from memtrace.engine.kernels import MATCH, MISS
 
 
@@ -16,8 +17,10 @@ class Forward(Protocol):
 
     dtype: torch.dtype
     """Of features, keys and values, and logits."""
+    products: Precision
+    """How linear layers multiply."""
     label: str
-    """The precision, for records: `float16`, `split float16`."""
+    """That, for records: `float16`, `split float16`."""
     may_overflow: bool
     """Numbers that float32 has are infinite in it."""
     device: torch.device

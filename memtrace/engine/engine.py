@@ -12,6 +12,7 @@ from memtrace.engine.build import LARGEST_BATCH, build_stages, capture_prompts, 
 from memtrace.engine.definition import Rules
 from memtrace.engine.forward.failures import ran_out_of_memory
 from memtrace.engine.forward.transformers import vocabulary
+from memtrace.engine.guess import Calibration
 from memtrace.engine.kernels.cuda import import_cupy
 from memtrace.engine.likelihood import Likelihoods
 from memtrace.engine.margins import upper_bound
@@ -67,6 +68,7 @@ class Engine:
         dtype: str = "auto",
         batch_size: int | None = None,
         seed: int = 0,
+        guess: Calibration | None = None,
     ) -> None:
         """Calibrate to the model.
 
@@ -78,6 +80,8 @@ class Engine:
             dtype: `float32`, `bfloat16`, `float16`, or `auto` for the fastest.
             batch_size: Sequences in a batch; None for as many as are good.
             seed: Of the audit's sample.
+            guess: `calibration` of an engine for another checkpoint of the model, with the same
+                rules and dtype: used where a few sequences agree with it. No score depends on it.
 
         Raises:
             CorpusError: No calibration sequences, or token ids outside the vocabulary.
@@ -97,8 +101,8 @@ class Engine:
         largest_pass = None
         while True:
             try:
-                stages, self.exact, self._likelihoods = _build(
-                    model, rules, sample, dtype, batch_size, largest_pass
+                stages, self.exact, self._likelihoods, self._verified = _build(
+                    model, rules, sample, dtype, batch_size, largest_pass, guess
                 )
                 break
             except Exception as error:
@@ -166,6 +170,11 @@ class Engine:
             return *resolve(stages, sequences, every_decision, positions), None
         return self._likelihoods.decide(stages, sequences, positions)
 
+    @property
+    def calibration(self) -> Calibration:
+        """What was measured, and widened since: a guess for the next checkpoint of the model."""
+        return Calibration.of(self.stages)
+
     def record(self) -> dict[str, Any]:
         """What a run record says of the engine; JSON-safe."""
         stage = self.stages[0]
@@ -177,6 +186,7 @@ class Engine:
             ],
             "attention": stage.forward.attention,
             "graph": stage.forward.graph,
+            "calibration": "that of the checkpoint before, verified" if self._verified else "own",
             "batch_size": stage.batch_size,
             "schedule": list(stage.stops),
             "tolerance": {
@@ -304,19 +314,20 @@ def _build(
     dtype: str,
     batch_size: int | None,
     largest_pass: int | None,
-) -> tuple[list[ToleranceStage], ExactStage, Likelihoods | None]:
+    guess: Calibration | None,
+) -> tuple[list[ToleranceStage], ExactStage, Likelihoods | None, bool]:
     """The stages, and what log-likelihoods need where they are wanted."""
     wanted = rules.distribution
     whole = wanted is not None and wanted.min_probability is None
     # A number has an error that no later stage takes away.
     first = "float32" if whole and dtype == "auto" else dtype
-    stages, exact = build_stages(model, rules, sample, first, batch_size)
+    stages, exact, known = build_stages(model, rules, sample, first, batch_size, guess)
     every: list[Stage] = [*stages, exact]
     if wanted is None:
-        return stages, exact, None
+        return stages, exact, None, known
     at_once = pass_size(model, stages[-1], rules)
     at_once = min(at_once, largest_pass or at_once)
-    return stages, exact, Likelihoods.of(wanted, every, dtype, at_once, sample)
+    return stages, exact, Likelihoods.of(wanted, every, dtype, at_once, sample), known
 
 
 def _fewer(size: int, told: str, device: torch.device, *, advise: bool = True) -> int:

@@ -19,7 +19,7 @@ from memtrace.runs.run import Run
 from memtrace.scanning.downloads import prefetch_weights
 from memtrace.scanning.jobs import Assignment, Assignments, Job, Progress
 from memtrace.scanning.record import complete_record, completed
-from memtrace.scanning.worker import CheckpointScan
+from memtrace.scanning.worker import CheckpointScan, Known
 
 logger = logging.getLogger("memtrace")
 Messages = Sequence[Warning | logging.LogRecord]
@@ -145,6 +145,7 @@ class Actor:
         self._job, self._device = job, device
         self._index = -1
         self._scan: CheckpointScan | None = None
+        self._known: Known = {}
         self._progress = Progress(job.plans, lambda _: None)  # the driver counts whole shards
         self._log = _Kept()
         logger.setLevel(level)
@@ -163,7 +164,7 @@ class Actor:
             if self._scan is None or index != self._index:
                 self._scan = None  # first, so that two models are never in memory at once
                 (weights,) = prefetch_weights([self._job.plans[index]], [[shard] if shard else []])
-                self._scan = CheckpointScan(self._job, index, weights, self._device)
+                self._scan = CheckpointScan(self._job, index, weights, self._device, self._known)
                 self._index = index
             if shard is not None:
                 self._scan.scan(shard, self._progress)

@@ -24,6 +24,9 @@ from memtrace.scanning.record import complete_record, first_record
 from memtrace.scanning.shard import scan_shard
 
 logger = logging.getLogger(__name__)
+Known = dict[str, "engine.Calibration"]
+"""Calibrations by model."""
+
 _CALIBRATION = 256  # sequences on which the engine measures its numeric error
 
 
@@ -36,35 +39,35 @@ def work(job: Job, own: Part, rank: int, device: str, reporter: Reporter) -> Non
     reporter.stage("fetching weights")
     plans = [job.plans[index] for index, _ in own]
     shards = [shards for _, shards in own]
+    known: Known = {}
     for (index, mine), weights in zip(own, prefetch_weights(plans, shards), strict=True):
-        _scan_shards(job, index, mine, weights, device, reporter)
+        _scan_shards(job, CheckpointScan(job, index, weights, device, known), mine, reporter)
         reporter.stage("fetching weights")
     reporter.stage("checking scores")
     first = own[-1][0] + 1 if own else 0
     for index in (*range(first, len(job.plans)), *range(first)):
-        _help(job, index, rank, device, reporter)
+        _help(job, index, rank, device, reporter, known)
 
 
 def _scan_shards(
-    job: Job, index: int, shards: Sequence[Shard], weights: Weights, device: str, reporter: Reporter
+    job: Job, scan: "CheckpointScan", shards: Sequence[Shard], reporter: Reporter
 ) -> None:
     """Scan these shards of a checkpoint, as far as they are not done."""
-    scan = CheckpointScan(job, index, weights, device)
     left = scan.run.shards_left(shards)
     for shard in set(shards).difference(left):
-        reporter.add(index, shard, shard.sequences)
+        reporter.add(scan.index, shard, shard.sequences)
     # A damaged file is there before, one that another worker finishes meanwhile is not.
     before = scan.run.file_names()
     for shard in left:
         if {shard.file_name, MERGED} & (scan.run.file_names() - before):
-            reporter.add(index, shard, shard.sequences)
+            reporter.add(scan.index, shard, shard.sequences)
         else:
             scan.scan(shard, reporter)
     if scan.complete() and not job.keep_weights:
-        drop_weights(weights)
+        drop_weights(scan.weights)
 
 
-def _help(job: Job, index: int, rank: int, device: str, reporter: Reporter) -> None:
+def _help(job: Job, index: int, rank: int, device: str, reporter: Reporter, known: Known) -> None:
     """Scan what the other workers have not done of a checkpoint, each helper in another order."""
     plan = job.plans[index]
     left = shards_left(plan)
@@ -78,7 +81,7 @@ def _help(job: Job, index: int, rank: int, device: str, reporter: Reporter) -> N
     reporter.stage("fetching weights")
     try:
         (weights,) = prefetch_weights([plan], [left])
-        _scan_shards(job, index, left, weights, device, reporter)
+        _scan_shards(job, CheckpointScan(job, index, weights, device, known), left, reporter)
     except ModelError:
         # Another process has finished it meanwhile, and dropped its weights.
         if job.keep_weights or shards_left(plan) is not None:
@@ -88,15 +91,24 @@ def _help(job: Job, index: int, rank: int, device: str, reporter: Reporter) -> N
 class CheckpointScan:
     """One process at work on one checkpoint; the engine is loaded when the first shard is due."""
 
-    def __init__(self, job: Job, index: int, weights: Weights, device: str) -> None:
+    def __init__(self, job: Job, index: int, weights: Weights, device: str, known: Known) -> None:
         """Begin the run, or open it to go on.
+
+        Args:
+            job: What is to be scanned.
+            index: Of the checkpoint, among the job's plans.
+            weights: Its weights.
+            device: Where the engine is to be.
+            known: Calibrations of checkpoints that this process has scanned: the first guess for
+                this one, which adds its own.
 
         Raises:
             CorpusError: Rows or token ids do not fit the model.
             ModelError: Another step has the same weights.
             RunError: The folder cannot be written or holds another configuration.
         """
-        self._job, self._index, self._weights, self._device = job, index, weights, device
+        self.index, self.weights = index, weights
+        self._job, self._device, self._known = job, device, known
         self._plan = plan = job.plans[index]
         # Again, before anything is written: the plan knows nothing of weights of the Hub.
         check_fit(plan.corpus, plan.rules, plan.spread(CHECKED_SEQUENCES), weights.folder)
@@ -121,7 +133,7 @@ class CheckpointScan:
             if self._engine is None:
                 self.run.remove_damaged_merge()
                 self._engine = self._load_engine(reporter)
-            on_progress = partial(reporter.add, self._index, shard)
+            on_progress = partial(reporter.add, self.index, shard)
             corpus = self._plan.corpus
             written = scan_shard(self.run, shard, corpus, self._engine, self._writer, on_progress)
             last, self._writing = self._writing, (shard, written)
@@ -148,6 +160,8 @@ class CheckpointScan:
             shard, written = writing
             written.result()
             self._done.append(shard)
+            if self._engine is not None:  # with the tolerances that the audit has widened
+                self._known[self._model] = self._engine.calibration
             logger.debug("%s: %s written", self.run.label, shard.file_name)
             self._log()
 
@@ -168,6 +182,11 @@ class CheckpointScan:
             )
         return not missing and complete_record(self._plan, again=bool(self._done))
 
+    @property
+    def _model(self) -> str:
+        """The model, whatever the step."""
+        return f"{self._plan.checkpoint.suite}/{self._plan.checkpoint.model}"
+
     def _load_engine(self, reporter: Reporter) -> "engine.Engine":
         plan = self._plan
         tokens, rows = plan.rules.sequence_tokens, plan.spread(_CALIBRATION)
@@ -175,10 +194,10 @@ class CheckpointScan:
         device = choose_device(self._device)
         reporter.stage("loading model")
         model = load_model(
-            self._weights, device, tokens, engine.reads_as_stored, spread=self._job.spread
+            self.weights, device, tokens, engine.reads_as_stored, spread=self._job.spread
         )
         self._devices = len({each.device for each in model.parameters()})
-        folder = self._weights.folder
+        folder = self.weights.folder
         logger.debug("%s: weights of %s are on %s", self.run.label, folder, self._device)
         reporter.stage("calibrating")
         loaded = engine.Engine(
@@ -187,6 +206,7 @@ class CheckpointScan:
             calibration=calibration,
             dtype=plan.dtype,
             batch_size=self._job.batch_size,
+            guess=self._known.get(self._model),
         )
         logger.debug(
             "%s: first stage {dtype}, batches of {batch_size}, tolerance {tolerance[logits]:.3g} "

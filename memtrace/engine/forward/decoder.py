@@ -102,7 +102,8 @@ class DecoderForward:
     ) -> None:
         """Read the weights; no sequence will be longer than `positions` tokens."""
         self.dtype = dtype = torch.float32 if isinstance(precision, Split) else precision
-        self.device, self._precision = model.device, precision
+        self.device = model.device
+        self.products: Precision = precision
         self.label = str(precision).removeprefix("torch.")
         self.may_overflow = precision != dtype or dtype.itemsize < 4
         self.vocabulary: int = decoder.head.weight.shape[0]
@@ -178,7 +179,7 @@ class DecoderForward:
     def logits(self, features: Tensor) -> Tensor:
         """The logits `(r, V)` that follow `(r, d)` features."""
         kept = self._layers is not None
-        head = self._head if kept else linear(self._decoder.head, self._precision)
+        head = self._head if kept else linear(self._decoder.head, self.products)
         return head(self._norm(features))
 
     def precise_logits(self, features: Tensor, ids: Tensor) -> Tensor:
@@ -209,7 +210,7 @@ class DecoderForward:
     def _layer(self, i: int) -> Layer:
         if self._layers is not None:
             return self._layers[i]
-        return self._decoder.read_layer(self._decoder.layers[i], self._precision)
+        return self._decoder.read_layer(self._decoder.layers[i], self.products)
 
     def _first_layer_cache(self) -> TokenCache | None:
         """What goes into the first attention, by token, in float32; None if it is too large."""

@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 from memtrace.engine.forward.attention import chosen, described
 from memtrace.engine.forward.failures import name_of, named_failures
 from memtrace.engine.forward.float64 import Float64Mode
+from memtrace.engine.forward.linear import Precision
 from memtrace.engine.forward.parallel import cut, parallel_map
 from memtrace.engine.forward.routers import RouterWatch
 from memtrace.errors import ModelError
@@ -94,6 +95,7 @@ class GenericForward:
                 have closed; None for a model without routers, and where it does not matter.
         """
         self.dtype, self.device = dtype, model.device
+        self.products: Precision = dtype
         self.label = str(dtype).removeprefix("torch.")
         self.may_overflow = dtype.itemsize < 4
         self.vocabulary = vocabulary(model)
