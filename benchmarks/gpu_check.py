@@ -28,6 +28,7 @@ import torch
 import transformers
 
 from benchmarks.engine import clock_of, measure, methods, minimum_flops, seconds
+from benchmarks.precisions import measure_precisions
 from benchmarks.sequences import LENGTH, PROMPT, SHAPES, cached_sequences, random_model
 from memtrace.engine import Engine, Rules
 from memtrace.engine.forward.families import make_forward
@@ -118,6 +119,7 @@ def measure_shape(shape: str, options: argparse.Namespace, results: Results) -> 
     model = model.half()
     gc.collect()
     torch.cuda.empty_cache()
+    results["precisions"] = measure_precisions(model, sequences[:1024], clock)
     results["prompt_pass"] = measure_graph(model, sequences, clock)
     results["stored_in_float16"] = measure_stored(model, sequences, matched, clock)
 
@@ -246,6 +248,7 @@ def section(results: Results) -> str:
             for r in shown["rows"]
         ]
         lines += _stored_lines(shown.get("stored_in_float16"))
+        lines += _precision_lines(shown.get("precisions", []))
         lines += _graph_lines(shown.get("prompt_pass", []))
     for title, reason in results.get("failed", {}).items():
         lines += ["", f"{title} failed: {reason}"]
@@ -259,14 +262,29 @@ def _again(row: Results) -> str:
 def _stored_lines(shown: Results | None) -> list[str]:
     if shown is None:
         return []
+    precisions = ", ".join(each["precision"] for each in shown["record"]["stages"])
     return [
         f"| memtrace, weights in float16, auto ({shown['record']['dtype']}) | {shown['n']} "
         f"| {shown['rate']:.1f} | {_again(shown)} | {shown['wrong']} |",
         "",
         f"Weights in float16: {shown['weights_bytes_per_parameter']} bytes a parameter, at most "
         f"{shown['peak_bytes'] / 2**30:.2f} GiB with all batches. Calibration: "
-        f"{shown['calibration_seconds']} s. The host waits {shown['host_waits_of_a_batch']} times "
-        f"in a batch of {shown['record']['batch_size']}.",
+        f"{shown['calibration_seconds']} s. Precisions: {precisions}. The host waits "
+        f"{shown['host_waits_of_a_batch']} times in a batch of {shown['record']['batch_size']}.",
+    ]
+
+
+def _precision_lines(rows: list[Results]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        "",
+        "| precision of a pass over prompts | ms | times half | error, deviations of logits |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {r['precision']} | {r['ms']} | {r['times_half']} | {r['rms_error']:.1e} |"
+            for r in rows
+        ),
     ]
 
 

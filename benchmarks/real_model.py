@@ -111,15 +111,19 @@ def text_rows(tokenizer: object) -> np.ndarray:
 
 
 def plain(model: PreTrainedModel) -> Answer:
-    """A pass over the first 32 tokens, with the logits of the last one: is the next one right?"""
+    """A pass over the first 32 tokens, with the logits of the last one: is the next one right?
+
+    The head multiplies the last hidden states in one piece. Transformers' own `logits_to_keep`
+    leaves them apart, for which torch copies the head for every row in bfloat16: 3 times as slow.
+    """
 
     @torch.inference_mode()
     def answer(rows: np.ndarray) -> np.ndarray:
-        found = [
-            model(batch[:, :32], use_cache=True, logits_to_keep=1).logits[:, -1].argmax(-1)
-            == batch[:, 32]
-            for batch in torch.from_numpy(rows).split(PLAIN_BATCH)
-        ]
+        found = []
+        for batch in torch.from_numpy(rows).split(PLAIN_BATCH):
+            hidden = model.model(batch[:, :32], use_cache=True).last_hidden_state
+            logits = model.lm_head(hidden[:, -1].contiguous())
+            found.append(logits.argmax(-1) == batch[:, 32])
         return torch.cat(found).numpy()
 
     return answer
