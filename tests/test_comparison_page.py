@@ -11,9 +11,10 @@ from manifest_documents import document, model
 from memtrace.cli.main import main
 
 from memtrace.comparison import compare
-from memtrace.comparison.charts import CHARTS, MOST_NUMBERS
+from memtrace.comparison.charts import CHARTS
 from memtrace.comparison.figures import drawn
 from memtrace.comparison.page import comparison_page, finding
+from memtrace.comparison.pair_charts import MOST_NUMBERS
 from memtrace.corpus import open_corpus
 from memtrace.report.page import page_html
 
@@ -164,3 +165,11 @@ def _runs(folder):
     from memtrace.runs.run import find_runs
 
     return find_runs(folder / "runs")
+
+
+def test_what_a_chart_cannot_hold_is_a_picture(found, monkeypatch):
+    monkeypatch.setattr("memtrace.comparison.pair_charts.MOST_ROWS", 3)
+    shown = finding(found, names=["precision", "scale"])
+    assert shown.figure.chart is None
+    assert shown.figure.image
+    assert shown.figures[0].chart

@@ -4,26 +4,20 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from memtrace.comparison.agreement import Agreement
 from memtrace.comparison.deduplication.copies import Seen
 from memtrace.comparison.deduplication.result import Deduplication, TwinStep
+from memtrace.comparison.pair_charts import overlap_chart, precision_chart, recall_chart
 from memtrace.comparison.result import ComparisonResult
 from memtrace.report.charts import MOST_ROWS, data, specification
-from memtrace.report.numbers import interval, number, percent
+from memtrace.report.numbers import interval, percent
 
 if TYPE_CHECKING:
     import altair
 
 Rows = list[dict[str, Any]]
 
-CELL, NARROW, AROUND = 34, 22, 120
-"""Height of a row of a heat map, of one of many, and least height of all, in CSS pixels."""
-PALE = 0.45
-"""Opacity of a cell, so that the number in it can be read."""
 POINTS = 20
-"""Of a drawn line."""
-MOST_NUMBERS = 7
-"""Columns up to which cells have their number written in them."""
+"""Of a drawn line; fewer where there are very many lines."""
 
 
 def scale_chart(found: ComparisonResult) -> dict[str, Any]:
@@ -58,39 +52,6 @@ def scale_chart(found: ComparisonResult) -> dict[str, Any]:
     return specification(altair.layer(*layers).add_params(*choice))
 
 
-def precision_chart(found: ComparisonResult) -> dict[str, Any]:
-    """Return the heat map of the precision of each prediction."""
-    return _prediction_map(found, "precision")
-
-
-def recall_chart(found: ComparisonResult) -> dict[str, Any]:
-    """Return the heat map of the recall of each prediction."""
-    return _prediction_map(found, "recall")
-
-
-def overlap_chart(found: ComparisonResult) -> dict[str, Any]:
-    """Return the heat map of Jaccard's index of each pair."""
-    rows = []
-    for one in found.overlaps:
-        for a, b in ((one.a, one.b), (one.b, one.a)):
-            agreement = one.agreement
-            said = {"value": agreement.jaccard.value, "shared": f"{agreement.both:,} texts"}
-            said["interval"] = _with_interval(agreement.jaccard.value, agreement.jaccard.ci95)
-            counts = one.agreement.first, one.agreement.second
-            either = counts if a == one.a else counts[::-1]
-            said |= {"has": f"{either[0]:,}", "other": f"{either[1]:,}"}
-            rows.append({"from": found.label(a), "to": found.label(b), **said})
-    told = {
-        "from": "run",
-        "to": "other run",
-        "shared": "memorized by both",
-        "has": "by the run",
-        "other": "by the other",
-        "interval": "Jaccard's index, 95%",
-    }
-    return _heat_map(found, rows, told, ("other run", "run"))
-
-
 def copies_chart(one: Deduplication) -> dict[str, Any]:
     """Return the chart of shares by copies seen; the reader chooses the step."""
     import altair
@@ -120,14 +81,14 @@ def copies_chart(one: Deduplication) -> dict[str, Any]:
     return specification(altair.layer(whiskers, points).add_params(*choice))
 
 
-CHARTS: dict[str, Callable[[ComparisonResult], dict[str, Any]]] = {
+CHARTS: dict[str, Callable[[ComparisonResult], dict[str, Any] | None]] = {
     "scale": scale_chart,
     "precision": precision_chart,
     "recall": recall_chart,
     "overlap": overlap_chart,
     "deduplication": lambda found: copies_chart(found.deduplication[-1]),
 }
-"""Figure -> the chart that takes its place where charts can be drawn."""
+"""Figure -> the chart that takes its place where charts can be drawn, and it is not too large."""
 
 
 def _size_axis() -> "altair.Axis":
@@ -197,13 +158,14 @@ def _scale_rows(found: ComparisonResult) -> Rows:
 def _line_rows(found: ComparisonResult) -> Rows:
     """Return points of each line, with the band in which another model would lie, if known."""
     rows = []
+    points = max(2, min(POINTS, MOST_ROWS // (len(found.lines) or 1)))
     for place, one in enumerate(found.lines):
         if one.exposure != "exposed" or one.line is None:
             continue
         sizes = [found.runs[run].parameters or 0 for run in one.runs]
         ends = math.log(min(sizes)), math.log(max(sizes))
-        for at in range(POINTS):
-            x = math.exp(ends[0] + (ends[1] - ends[0]) * at / (POINTS - 1))
+        for at in range(points):
+            x = math.exp(ends[0] + (ends[1] - ends[0]) * at / (points - 1))
             share, band = one.line.predict(x)
             low, high = band if one.line.degrees > 1 else (share, share)
             step = found.runs[one.runs[0]].step
@@ -234,69 +196,5 @@ def _copies_rows(one: Deduplication, step: TwinStep) -> Rows:
 
 
 def _share(value: float, ends: tuple[float, float]) -> dict[str, Any]:
-    said = _with_interval(value, ends)
+    said = f"{percent(value)}, {interval(ends, percent)}"
     return {"share": value, "low": ends[0], "high": ends[1], "interval": said}
-
-
-def _with_interval(value: float, ends: tuple[float, float]) -> str:
-    return f"{percent(value)}, {interval(ends, percent)}"
-
-
-def _prediction_map(found: ComparisonResult, name: str) -> dict[str, Any]:
-    rows = [
-        {
-            "from": found.label(one.source),
-            "to": found.label(one.target),
-            **_agreement(one.every, name),
-        }
-        for one in found.predictions
-        if not one.reason
-    ]
-    told = {
-        "from": "from",
-        "to": "to",
-        "shared": "texts",
-        "precision": "precision, 95%",
-        "recall": "recall, 95%",
-        "f1": "F1",
-        "mcc": "Matthews correlation",
-    }
-    return _heat_map(found, rows, told, ("predicted run", "run that predicts"))
-
-
-def _agreement(found: Agreement, name: str) -> dict[str, Any]:
-    measure = {"precision": found.precision, "recall": found.recall}
-    shared = f"{found.both:,} in both, of {found.first:,} and {found.second:,}"
-    said = {key: _with_interval(one.value, one.ci95) for key, one in measure.items()}
-    numbers = {"f1": number(found.f1.value, 3), "mcc": number(found.mcc.value, 3)}
-    return {"value": measure[name].value, "shared": shared, **said, **numbers}
-
-
-def _heat_map(
-    found: ComparisonResult, rows: Rows, told: dict[str, str], titles: Sequence[str]
-) -> dict[str, Any]:
-    """Return a map of pairs: darker for more, with the numbers where there is room for them."""
-    import altair
-
-    order = [found.label(place) for place in range(len(found.runs))]
-    across, down = (len({row[side] for row in rows}) for side in ("to", "from"))
-    many = across > MOST_NUMBERS
-    under = "split(datum.label, ' step ')"  # a step stands under its model
-    lines = "replace(datum.label, ' step ', ' ')" if many else under
-    angle = -90 if many else -45 if across > 2 else 0
-    axis = altair.Axis(labelAngle=angle, labelExpr=lines, labelOverlap=many)
-    shares = altair.Scale(domain=[0, 1])
-    legend = altair.Legend(format="%", title=None, orient="top") if many else None
-    base = altair.Chart(data(rows[:MOST_ROWS])).encode(
-        x=altair.X("to:N", title=titles[0], sort=order, axis=axis),
-        y=altair.Y("from:N", title=titles[1], sort=order, axis=altair.Axis(labelExpr=lines)),
-        tooltip=[altair.Tooltip(f"{name}:N", title=title) for name, title in told.items()],
-    )
-    cells = base.mark_rect(opacity=1 if many else PALE).encode(
-        color=altair.Color("value:Q", scale=shares, legend=legend)
-    )
-    height = max(AROUND, (NARROW if many else CELL) * down)
-    if many:
-        return specification(cells, height)
-    numbers = base.mark_text().encode(text=altair.Text("value:Q", format=".0%"))
-    return specification(altair.layer(cells, numbers), height)

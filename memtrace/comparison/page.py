@@ -44,6 +44,9 @@ LIMITS = (
 SHARES = ("run", "parameters", "texts memorized", "of", "share", "95%", "rows memorized")
 PAIRS = ("from", "to", "precision", "95%", "recall", "95%", "F1", "Matthews correlation")
 
+MOST_PAIRS = 500
+"""Pairs that the page has in its table."""
+
 
 def comparison_page(found: ComparisonResult) -> Page:
     """Return the page of a comparison."""
@@ -118,6 +121,9 @@ def _shares(found: ComparisonResult) -> Table:
 
 
 def _pairs(found: ComparisonResult) -> Table:
+    last = sorted(found.predictions, key=lambda one: (-one.target, one.source))
+    left = len(last) - MOST_PAIRS
+    more = f"; the last {MOST_PAIRS:,}, {left:,} more in the JSON" if left > 0 else ""
     rows = [
         (
             found.label(one.source),
@@ -127,9 +133,9 @@ def _pairs(found: ComparisonResult) -> Table:
             number(one.every.f1.value, 3),
             number(one.every.mcc.value, 3),
         )
-        for one in found.predictions
+        for one in last[:MOST_PAIRS]
     ]
-    return Table("What one run predicts of another", PAIRS, rows)
+    return Table(f"What one run predicts of another{more}", PAIRS, rows)
 
 
 def _cells(one: Measure) -> tuple[str, str]:

@@ -1,0 +1,121 @@
+"""Heat maps of pairs of runs that readers can ask: what one predicts of another, and overlap."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from memtrace.comparison.agreement import Agreement
+from memtrace.comparison.result import ComparisonResult
+from memtrace.report.charts import MOST_ROWS, data, specification
+from memtrace.report.numbers import interval, number, percent
+
+Rows = list[dict[str, Any]]
+
+CELL, NARROW, AROUND = 34, 22, 120
+"""Height of a row of a heat map, of one of many, and least height of all, in CSS pixels."""
+PALE = 0.45
+"""Opacity of a cell, so that the number in it can be read."""
+MOST_NUMBERS = 7
+"""Columns up to which cells have their number written in them."""
+
+
+def precision_chart(found: ComparisonResult) -> dict[str, Any] | None:
+    """Return the heat map of the precision of each prediction."""
+    return _prediction_map(found, "precision")
+
+
+def recall_chart(found: ComparisonResult) -> dict[str, Any] | None:
+    """Return the heat map of the recall of each prediction."""
+    return _prediction_map(found, "recall")
+
+
+def overlap_chart(found: ComparisonResult) -> dict[str, Any] | None:
+    """Return the heat map of Jaccard's index of each pair."""
+    rows = []
+    for one in found.overlaps:
+        for a, b in ((one.a, one.b), (one.b, one.a)):
+            agreement = one.agreement
+            said = {"value": agreement.jaccard.value, "shared": f"{agreement.both:,} texts"}
+            said["interval"] = _with_interval(agreement.jaccard.value, agreement.jaccard.ci95)
+            counts = one.agreement.first, one.agreement.second
+            either = counts if a == one.a else counts[::-1]
+            said |= {"has": f"{either[0]:,}", "other": f"{either[1]:,}"}
+            rows.append({"from": found.label(a), "to": found.label(b), **said})
+    told = {
+        "from": "run",
+        "to": "other run",
+        "shared": "memorized by both",
+        "has": "by the run",
+        "other": "by the other",
+        "interval": "Jaccard's index, 95%",
+    }
+    return _heat_map(found, rows, told, ("other run", "run"))
+
+
+def _prediction_map(found: ComparisonResult, name: str) -> dict[str, Any] | None:
+    rows = [
+        {
+            "from": found.label(one.source),
+            "to": found.label(one.target),
+            **_agreement(one.every, name),
+        }
+        for one in found.predictions
+        if not one.reason
+    ]
+    told = {
+        "from": "from",
+        "to": "to",
+        "shared": "texts",
+        "precision": "precision, 95%",
+        "recall": "recall, 95%",
+        "f1": "F1",
+        "mcc": "Matthews correlation",
+    }
+    return _heat_map(found, rows, told, ("predicted run", "run that predicts"))
+
+
+def _agreement(found: Agreement, name: str) -> dict[str, Any]:
+    measure = {"precision": found.precision, "recall": found.recall}
+    shared = f"{found.both:,} in both, of {found.first:,} and {found.second:,}"
+    said = {key: _with_interval(one.value, one.ci95) for key, one in measure.items()}
+    numbers = {"f1": number(found.f1.value, 3), "mcc": number(found.mcc.value, 3)}
+    return {"value": measure[name].value, "shared": shared, **said, **numbers}
+
+
+def _heat_map(
+    found: ComparisonResult, rows: Rows, told: dict[str, str], titles: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return a map of pairs: darker for more, with the numbers where there is room for them.
+
+    Returns:
+        None for more pairs than a chart takes.
+    """
+    import altair
+
+    if len(rows) > MOST_ROWS:
+        return None
+    order = [found.label(place) for place in range(len(found.runs))]
+    across, down = (len({row[side] for row in rows}) for side in ("to", "from"))
+    many = across > MOST_NUMBERS
+    under = "split(datum.label, ' step ')"  # a step stands under its model
+    lines = "replace(datum.label, ' step ', ' ')" if many else under
+    angle = -90 if many else -45 if across > 2 else 0
+    axis = altair.Axis(labelAngle=angle, labelExpr=lines, labelOverlap=many)
+    shares = altair.Scale(domain=[0, 1])
+    legend = altair.Legend(format="%", title=None, orient="top") if many else None
+    base = altair.Chart(data(rows)).encode(
+        x=altair.X("to:N", title=titles[0], sort=order, axis=axis),
+        y=altair.Y("from:N", title=titles[1], sort=order, axis=altair.Axis(labelExpr=lines)),
+        tooltip=[altair.Tooltip(f"{name}:N", title=title) for name, title in told.items()],
+    )
+    cells = base.mark_rect(opacity=1 if many else PALE).encode(
+        color=altair.Color("value:Q", scale=shares, legend=legend)
+    )
+    height = max(AROUND, (NARROW if many else CELL) * down)
+    if many:
+        return specification(cells, height)
+    numbers = base.mark_text().encode(text=altair.Text("value:Q", format=".0%"))
+    return specification(altair.layer(cells, numbers), height)
+
+
+def _with_interval(value: float, ends: tuple[float, float]) -> str:
+    return f"{percent(value)}, {interval(ends, percent)}"
