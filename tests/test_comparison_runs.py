@@ -11,6 +11,7 @@ from memtrace.comparison.facts import seed_of
 from memtrace.comparison.matching import event_hashes, row_hashes, rows_with
 from memtrace.comparison.runs import load_runs
 from memtrace.corpus import open_corpus
+from memtrace.corpus.copies import Copies, write_copies, write_near_copies
 from memtrace.errors import CorpusError, FitError
 from memtrace.runs.events import hash_texts, write_events
 from memtrace.runs.memorized import Events, ranges_of
@@ -109,6 +110,24 @@ def test_imports_without_a_corpus_have_that_of_their_manifest(folder):
     ]
     a, b, c = load_runs(standard)
     assert a.corpus == b.corpus != c.corpus
+
+
+def test_a_table_that_may_be_of_two_imports_is_refused(tmp_path, folder):
+    copies = Copies("digest", 120, 64, 32, np.array([1, 1]), np.array([1, 5]))
+    write_near_copies(tmp_path / "table", copies)
+    write_copies(tmp_path / "table", 0, 1, copies)
+    one, other = (
+        write_run(folder, suite="pythia", model=model, corpus_digest="unknown")
+        for model in ("12b", "12b-deduped")
+    )
+    (loaded,) = load_runs([one], duplicates=[tmp_path / "table"])
+    assert loaded.texts.names.tolist() == [1]
+    with pytest.raises(CorpusError, match=r"may be the table of pythia/12b step 512 or of pythia"):
+        load_runs([one, other], duplicates=[tmp_path / "table"])
+    scanned = write_run(folder, suite="pythia", model="70m", corpus_digest="digest")
+    known, unknown = load_runs([scanned, other], duplicates=[tmp_path / "table"])
+    assert known.texts is not None
+    assert unknown.texts is None
 
 
 def test_texts_of_another_corpus_are_found_by_hash(tmp_path, folder):

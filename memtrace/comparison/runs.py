@@ -115,7 +115,9 @@ def load_runs(
     suites = load_suites(manifest)
     facts = [model_facts(run.suite, run.model, suites) for run in runs]
     corpora = [corpus_of(run, one) for run, one in zip(runs, facts, strict=True)]
-    first = dict(reversed(list(zip(corpora, runs, strict=True))))
+    first: dict[str, Run] = {}
+    for corpus, run in zip(corpora, runs, strict=True):
+        first.setdefault(corpus, run)
     known = _texts_by_corpus(first, duplicates, texts)
     found = []
     for run, one, corpus in zip(runs, facts, corpora, strict=True):
@@ -187,12 +189,23 @@ def _table_for(first: dict[str, Run], folder: str | Path) -> tuple[str, Texts]:
     """Return the corpus of a table of duplicates, and the table.
 
     Raises:
-        CorpusError: It is that of none of the runs.
+        CorpusError: It is that of none of the runs, or may be that of several.
     """
-    problems = []
+    problems, fitting = [], {}
     for corpus, run in first.items():
         try:
-            return corpus, find_texts(run, folder)
+            fitting[corpus] = find_texts(run, folder)
         except CorpusError as error:
             problems.append(error)
-    raise problems[0]
+    if not fitting:
+        raise problems[0]
+    # A run that was imported without its corpus takes any table of as many rows.
+    named = [each for each in fitting if first[each].configuration.corpus_digest != UNKNOWN]
+    chosen = named or list(fitting)
+    if len(chosen) > 1:
+        one, other = (first[each].label for each in chosen[:2])
+        raise CorpusError(
+            f"{folder} may be the table of {one} or of {other}, which were imported without a "
+            "corpus: import them with --corpus, or compare them one by one with --models"
+        )
+    return chosen[0], fitting[chosen[0]]
