@@ -233,7 +233,7 @@ def test_labels_of_lines_keep_their_order_and_do_not_cover_each_other(levels) ->
 
 def test_a_hundred_and_fifty_four_checkpoints_are_one_page_of_less_than_three_megabytes() -> None:
     rng = np.random.default_rng(2)
-    fit = fit_poisson(random_order(20_000, 300, rng))
+    fit = fit_poisson(random_order(20_000, 1_200, rng))
     page = fit_page([fit] * (MOST_PANELS + 1))
     findings = [replace(page.findings[0], name=f"fit-{i}") for i in range(154)]
     html = page_html(replace(page, findings=findings))

@@ -22,7 +22,7 @@ def _environment(package: str) -> "Environment":
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     loaders = [PackageLoader(name) for name in dict.fromkeys((package, __package__))]
-    return Environment(
+    found = Environment(
         loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
@@ -30,6 +30,8 @@ def _environment(package: str) -> "Environment":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    found.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
+    return found
 
 
 def render(

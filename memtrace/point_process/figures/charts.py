@@ -17,7 +17,7 @@ from memtrace.report.numbers import interval, number, p_value
 if TYPE_CHECKING:
     import altair
 
-SPLINE = 40
+SPLINE = 25
 """Points of a curve in a chart: enough for a smooth line."""
 FARTHEST = 1000
 """Ratio that a chart of drifts draws at most: one wild fit would flatten all others."""
