@@ -14,9 +14,9 @@ import numpy.typing as npt
 import polars as pl
 
 from memtrace.comparison.coverage import inside, rows_in, within
-from memtrace.comparison.distinct import distinct
 from memtrace.errors import FitError
 from memtrace.runs.memorized import Events
+from memtrace.texts.distinct import distinct
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.comparison.coverage import inside
-from memtrace.comparison.distinct import distinct
 from memtrace.comparison.runs import ComparedRun
 from memtrace.errors import CorpusError, FitError
 from memtrace.runs.events import hash_texts
 from memtrace.runs.memorized import Hashes
 from memtrace.runs.run import Run
 from memtrace.storage.prefetch import READERS, chunks, prefetch
+from memtrace.texts.distinct import distinct
 from memtrace.texts.find import open_corpus_of
 from memtrace.types import Int64Array
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memtrace.comparison.distinct import distinct
 from memtrace.comparison.matching import row_hashes
 from memtrace.comparison.runs import ComparedRun
 from memtrace.runs.memorized import Events, Hashes, ranges_of
+from memtrace.texts.distinct import distinct
 from memtrace.types import Int64Array
 
 BLOCK = 1 << 20

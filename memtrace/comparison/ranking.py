@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from memtrace.comparison.agreement import Agreement, Measure
-from memtrace.comparison.distinct import distinct
 from memtrace.point_process.shares import Z
+from memtrace.texts.distinct import distinct
 from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
 FOLDS = 5

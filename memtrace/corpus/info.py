@@ -54,11 +54,11 @@ def read_contents(
         found.append(part)
         on_progress(len(part[3]))
     smallest, largest, zeros, hashes = zip(*found, strict=True)
-    every = np.concatenate(hashes)
+    every = np.sort(np.concatenate(hashes))
     return Contents(
         rows=total,
         smallest_id=min(smallest),
         largest_id=max(largest),
         eod_tokens=sum(zeros),
-        repeated_prefixes=total - len(np.unique(every)),
+        repeated_prefixes=int(np.count_nonzero(every[1:] == every[:-1])),
     )

@@ -73,7 +73,7 @@ class Texts:
         repeated = rows[order]
         near: tuple[Int64Array, ...] = ()
         if passages is not None:
-            named = np.unique(first)
+            named = np.flatnonzero(first == np.arange(len(first)))
             passage = _first_rows(np.asarray(passages)[named])
             near = named[passage[1]], named[passage[0][passage[1]]]
         table = Copies("", len(found), 0, 0, first[repeated], repeated, *near)

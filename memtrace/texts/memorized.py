@@ -18,6 +18,7 @@ from memtrace.manifests.schedule import steps_of
 from memtrace.runs.run import Run, find_runs
 from memtrace.storage.store import open_store
 from memtrace.texts.decode import decode, find_tokenizer
+from memtrace.texts.distinct import distinct
 from memtrace.texts.find import known_texts, open_corpus_of
 from memtrace.texts.groups import Texts
 from memtrace.texts.history import copies_of, histories, hits_of
@@ -121,9 +122,9 @@ def read_model(
             f"{opened.name} is not the corpus of {last.label}: give the right one as --corpus"
         )
     hits = [hits_of(run, limit) for run in runs]
-    rows = np.unique(np.concatenate([np.asarray(each.rows) for each in hits]))
+    rows = distinct(np.concatenate([np.asarray(each.rows) for each in hits]))
     texts, copies_note = _texts(last, opened, duplicates, rows)
-    names = np.unique(texts.names_of(rows))
+    names = distinct(texts.names_of(rows))
     tokens = opened.take(names, c.sequence_tokens, c.offset)
     known, tokenizer_note = _tokenizer(last, tokenizer)
     similar, similar_note = _similar(last, opened, duplicates, copies_note)

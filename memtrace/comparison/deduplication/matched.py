@@ -7,10 +7,10 @@ import numpy as np
 
 from memtrace.comparison.coverage import inside, intersection
 from memtrace.comparison.deduplication.copies import BOUNDS, Mask, in_stratum
-from memtrace.comparison.distinct import among, distinct
 from memtrace.comparison.paired.shares import PairedShares
 from memtrace.comparison.runs import ComparedRun
 from memtrace.runs.memorized import Hashes
+from memtrace.texts.distinct import among, distinct
 from memtrace.types import Int64Array
 
 NONE_IN_BOTH = (

@@ -4,10 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.comparison.coverage import intersection, within
-from memtrace.comparison.distinct import among, distinct
 from memtrace.comparison.paired.shares import PairedShares
 from memtrace.comparison.runs import ComparedRun
 from memtrace.runs.memorized import Events
+from memtrace.texts.distinct import among, distinct
 from memtrace.texts.exposure import CLASSES, classify_rows, count_classes
 from memtrace.texts.groups import NearCopies, Texts
 from memtrace.types import Int64Array

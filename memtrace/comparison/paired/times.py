@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from memtrace.comparison.coverage import inside, intersection
-from memtrace.comparison.distinct import among, distinct
 from memtrace.comparison.paired.hazard_ratio import PairedTimes
 from memtrace.comparison.paired.tables import each_its_own
 from memtrace.comparison.runs import ComparedRun
+from memtrace.texts.distinct import among, distinct
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 

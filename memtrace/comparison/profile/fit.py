@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from memtrace.comparison.coverage import common
-from memtrace.comparison.distinct import among
 from memtrace.comparison.profile.effects import Cell, Effects
 from memtrace.comparison.profile.moments import CohortSums
 from memtrace.comparison.profile.outcomes import read_column, side_by_side
@@ -17,6 +16,7 @@ from memtrace.comparison.profile.result import (
     Profile,
 )
 from memtrace.comparison.runs import ComparedRun
+from memtrace.texts.distinct import among
 
 NO_CONTROL = (
     "no {unit} was scanned at two checkpoints before it was trained on, so there is no control: "
