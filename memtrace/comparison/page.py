@@ -7,7 +7,7 @@ from memtrace.comparison.charts import CHARTS
 from memtrace.comparison.figures import CAPTIONS, drawn, single
 from memtrace.comparison.methods import METHODS
 from memtrace.comparison.result import ComparisonResult
-from memtrace.comparison.text import text
+from memtrace.comparison.text import left_out, shares_title, text
 from memtrace.comparison.training_page import training_facts, training_tables
 from memtrace.comparison.verdict import foremost, headline, verdict
 from memtrace.report.charts import available
@@ -78,7 +78,7 @@ def finding(
         facts=_facts(found),
         figure=figures[0] if figures else None,
         tested=TESTED,
-        limits=[*LIMITS, *(f"{one.capitalize()}." for one in found.caveats)],
+        limits=[*LIMITS, *(f"{one.capitalize()}." for one in [*found.caveats, *left_out(found)])],
         figures=figures[1:],
         tables=[
             _shares(found),
@@ -117,7 +117,7 @@ def _shares(found: ComparisonResult) -> Table:
                 f"{seen.rows:,}",
             )
         )
-    return Table("Texts memorized, of those trained on", SHARES, rows)
+    return Table(shares_title(found), SHARES, rows)
 
 
 def _pairs(found: ComparisonResult) -> Table:

@@ -51,6 +51,13 @@ class ComparisonResult:
         return tuple(found + ([ROWS_AS_TEXTS] if len(named) < len(unknown) else []))
 
     @property
+    def narrowed(self) -> tuple[ScalePoint, ...]:
+        """Return the points of runs that scanned more rows than all models of their step did."""
+        return tuple(
+            one for one in self.points if one.rows < self.runs[one.run].events.scanned_sequences
+        )
+
+    @property
     def is_order_known(self) -> bool:
         """Return whether it is known of all runs which rows they had been trained on."""
         return all(run.run.is_order_known for run in self.runs)

@@ -39,10 +39,7 @@ KINDS = {"all": "order and initial weights", "data": "order", "weight": "initial
 def text(found: ComparisonResult) -> "RenderableType":
     """Return the verdict and the tables that have rows."""
     caveat = "".join(f"; {one}" for one in found.caveats)
-    texts = "trained on" if found.is_order_known else "scanned"
-    blocks: list[tuple[str, RenderableType]] = [
-        (f"Texts memorized, of those {texts}{caveat}", _points(found))
-    ]
+    blocks: list[tuple[str, RenderableType]] = [(f"{shares_title(found)}{caveat}", _points(found))]
     if any(one.line is not None for one in found.lines):
         blocks.append(("Share against parameters, both on log axes", _lines(found)))
     if found.predictions:
@@ -64,6 +61,39 @@ def text(found: ComparisonResult) -> "RenderableType":
         blocks.append(("Beware", named_values(beware, WIDTH)))
     title = f"{count(len(found.runs), 'run')}, {found.runs[0].run.configuration.tested}"
     return sections(title, verdict(found), blocks)
+
+
+def shares_title(found: ComparisonResult) -> str:
+    """Return the heading of the shares: of which texts they are, and on which rows."""
+    title = f"Texts memorized, of those {'trained on' if found.is_order_known else 'scanned'}"
+    if not found.narrowed:
+        return title
+    rows = {one.rows for one in found.points}
+    if len(rows) > 1:
+        return f"{title}, on the rows that all models of a step scanned"
+    return f"{title}, on the {count(rows.pop(), 'row')} that all models of the step scanned"
+
+
+def left_out(found: ComparisonResult) -> list[str]:
+    """Name the models that have no place on a line, since they have not memorized a text."""
+    said = []
+    for one in found.lines:
+        if one.line is not None and one.left_out:
+            models = [found.runs[place].model for place in one.left_out]
+            said.append(
+                f"the line of {_class_name(found, one)} texts at step "
+                f"{found.runs[one.runs[0]].step:,} leaves out {_some(models)}: no text memorized"
+            )
+    return said
+
+
+def _class_name(found: ComparisonResult, one: ScaleLine) -> str:
+    return CLASSES[one.exposure] if found.is_order_known else "scanned"
+
+
+def _some(models: list[str]) -> str:
+    more = len(models) - MOST_MODELS
+    return ", ".join(models[:MOST_MODELS]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _points(found: ComparisonResult) -> Columns:
@@ -105,7 +135,7 @@ def _lines(found: ComparisonResult) -> Columns:
         rows.append(
             (
                 f"{found.runs[one.runs[0]].step:,}",
-                CLASSES[one.exposure],
+                _class_name(found, one),
                 str(one.sizes),
                 number(one.slope, 3),
                 interval(one.line.interval(1), three),
@@ -164,13 +194,27 @@ def _beware(found: ComparisonResult) -> list[tuple[str, str]]:
         rows.append(("*", "of two corpora: texts that both have, matched by hash"))
     unknown = sorted({run.model for run in found.runs if run.parameters is None})
     if unknown:
-        names = ", ".join(unknown[:MOST_MODELS]) + (" and others" if unknown[MOST_MODELS:] else "")
         rows.append(
-            ("sizes", f"no manifest tells the parameters of {names}: give one with --manifest")
+            (
+                "sizes",
+                f"no manifest tells the parameters of {_some(unknown)}: give one with --manifest",
+            )
         )
+    rows += [("rows", line) for line in _apart(found)]
     rows += [("published", line) for line in map(_published, found.runs) if line]
     rows += [("lines", line) for line in dict.fromkeys(map(_line_note, found.lines)) if line]
+    rows += [("lines", line) for line in left_out(found)]
     return rows
+
+
+def _apart(found: ComparisonResult) -> list[str]:
+    """Say at which steps the models have scanned no row in common."""
+    runs = [found.runs[one.run] for one in found.narrowed if not one.rows]
+    where = dict.fromkeys(f"{run.suite} step {run.step:,}" for run in runs)
+    return [
+        f"the models of {each} have scanned no row in common: choose some with --models"
+        for each in where
+    ]
 
 
 def _published(run: ComparedRun) -> str:

@@ -54,9 +54,13 @@ def _scale(found: ComparisonResult) -> str:
     points = {point.run: point for point in found.points}
     small, large = (points[one.runs[place]].exposed.share.value for place in (0, -1))
     texts = "it was trained on" if found.is_order_known else "were scanned"
+    rows = {point.rows for point in found.narrowed if point.run in one.runs}
+    where = "".join(
+        f", on the {count(n, 'row')} that all models of the step scanned," for n in rows
+    )
     said = (
-        f"At step {last.step:,} {first.model} has memorized {percent(small)} of the texts that "
-        f"{texts}, {last.model} {percent(large)}: each doubling of the "
+        f"At step {last.step:,}{where} {first.model} has memorized {percent(small)} of the "
+        f"texts that {texts}, {last.model} {percent(large)}: each doubling of the "
         f"parameters multiplies the share by {number(2**one.slope, 3)}"
     )
     if one.line.degrees:
@@ -148,11 +152,14 @@ def _nothing(found: ComparisonResult) -> str:
             f"One run, {found.runs[0].label}: there is nothing to compare it with. Scan another "
             "model or checkpoint into the same folder."
         )
+    if found.unmatched and not found.overlaps:
+        return f"Texts of different corpora are not compared: {found.unmatched}."
     if not any(len(run.events.sequence_index) for run in found.runs):
         return f"None of the {count(len(found.runs), 'run')} has memorized a sequence."
     shown = [one for one in found.overlaps if not one.reason]
     if not shown:
-        return "No two of the runs have memorized a text among the rows that both scanned."
+        of = " of one corpus" if found.unmatched else ""
+        return f"No two of the runs{of} have memorized a text among the rows that both scanned."
     one = max(shown, key=lambda each: each.agreement.either)
     return (
         f"{found.label(one.a)} and {found.label(one.b)} have {one.agreement.both:,} of "

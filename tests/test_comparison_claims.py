@@ -1,0 +1,69 @@
+"""What a comparison says is true where runs scanned other rows, or have no text to compare."""
+
+import numpy as np
+from compared_runs import compared_run
+
+from memtrace.comparison.fit import compare_loaded
+from memtrace.comparison.page import finding
+from memtrace.texts.groups import Texts
+
+TEXTS = Texts.from_labels(np.arange(1000))
+
+
+def run_of(model, memorized, scanned=range(1000), **given):
+    """Return a run over texts without copies, of which training had seen 600."""
+    made = {"rows": 1000, "exposed_rows": 600, "texts": TEXTS, "model": model, **given}
+    return compared_run(memorized, scanned, **made)
+
+
+def said(found) -> str:
+    return " ".join(found.summary().split())
+
+
+def test_shares_on_common_rows_are_said_to_be_so():
+    runs = [
+        run_of("a", range(30), parameters=10),
+        run_of("b", range(30), range(40), parameters=20),
+    ]
+    found = compare_loaded(runs)
+    where = "on the 40 rows that all models of the step scanned"
+    assert f"At step 1, {where}, a has memorized 75%" in found.verdict
+    assert f"Texts memorized, of those trained on, {where}" in said(found)
+    assert where in finding(found, names=[]).tables[0].title
+    same = compare_loaded([runs[0], run_of("c", range(40), parameters=20)])
+    assert "all models of" not in said(same)
+
+
+def test_models_without_a_common_row_are_named():
+    runs = [run_of(model, range(30), range(500), parameters=10) for model in "ab"]
+    runs.append(run_of("c", range(500, 520), range(500, 1000), parameters=40))
+    found = said(compare_loaded(runs))
+    assert "on the 0 rows that all models of the step scanned" in found
+    assert "models of demo step 1 have scanned no row in common" in found
+
+
+def test_shares_on_a_page_are_of_scanned_texts_where_no_order_is_known():
+    runs = [run_of(model, range(9)) for model in "ab"]
+    for run in runs:
+        run.run.record["configuration"]["sequences_per_step"] = None
+    assert finding(compare_loaded(runs), names=[]).tables[0].title.endswith("of those scanned")
+
+
+def test_a_model_that_is_not_on_the_line_is_named_where_the_line_is_printed():
+    counts = {"z": 0, "s": 10, "m": 20, "l": 45}
+    runs = [
+        run_of(name, range(n), parameters=10**place)
+        for place, (name, n) in enumerate(counts.items())
+    ]
+    found = compare_loaded(runs)
+    note = "the line of exposed texts at step 1 leaves out z: no text memorized"
+    assert note in said(found)
+    assert any(note[1:] in limit for limit in finding(found, names=[]).limits)
+
+
+def test_corpora_that_do_not_match_are_not_said_to_share_nothing():
+    runs = [run_of(model, range(20), corpus=model, parameters=None) for model in "ab"]
+    found = compare_loaded(runs)
+    assert found.unmatched is not None
+    assert found.unmatched in found.verdict
+    assert "No two" not in found.verdict
