@@ -14,7 +14,7 @@ from scipy import stats
 
 from memtrace.comparison.agreement import Agreement, Measure, phi
 from memtrace.comparison.bend import find_bend
-from memtrace.comparison.ranking import area
+from memtrace.comparison.ranking import area, rank
 from memtrace.comparison.regression import fit_line
 from memtrace.comparison.seeds import mean_over_pairs, seed_spread
 
@@ -29,6 +29,19 @@ TABLES = {
 }
 LINES = ((0.1, 0.0), (0.1, 0.02), (0.1, 0.1), (0.0, 0.1))
 SIZES = (3, 4, 6, 10)
+MANY = 5_000
+AREAS = (
+    (10, 2_000, 1.2),
+    (20, 2_000, 1.2),
+    (100, 2_000, 1.2),
+    (20, 2_000, 2.5),
+    (100, 2_000, 3.0),
+    (500, 5_000, 4.0),
+    (500, 20_000, 5.0),
+    (1_000, 20_000, 5.0),
+    (2_000, 20_000, 2.0),
+)
+"""Memorized texts, others, and by how much their log-likelihoods differ."""
 
 
 def agreement(draws: int) -> Iterator[Row]:
@@ -56,16 +69,33 @@ def agreement(draws: int) -> Iterator[Row]:
 
 
 def ranking(draws: int) -> Iterator[Row]:
-    """Yield how often DeLong's interval on the logit scale holds."""
-    rng = np.random.default_rng(1)
-    for memorized, shift in ((10, 1.2), (20, 1.2), (100, 1.2), (20, 2.5), (100, 3.0)):
+    """Yield how often DeLong's interval on the logit scale holds; with many texts, fewer draws."""
+    for memorized, others, shift in AREAS:
+        rng = np.random.default_rng(1)
         truth, held = stats.norm.cdf(shift / math.sqrt(2)), 0
-        for _ in range(draws):
-            x, y = rng.normal(shift, 1, memorized), rng.normal(size=2_000)
+        few = draws if others < MANY else draws // 5
+        for _ in range(few):
+            x, y = rng.normal(shift, 1, memorized), rng.normal(size=others)
             low, high = area(np.sort(x), np.sort(y)).ci95
             held += low <= truth <= high
-        design = f"{memorized} memorized of {memorized + 2_000:,} texts, area {truth:.3f}"
-        yield "area under the curve", design, f"{held / draws:.3f}"
+        design = f"{memorized:,} memorized of {memorized + others:,} texts, area {truth:.4f}"
+        yield "area under the curve", design, f"{held / few:.3f}"
+
+
+def budgets(draws: int) -> Iterator[Row]:
+    """Yield how often the interval of the texts to scan holds, of which 80% are memorized ones."""
+    rng = np.random.default_rng(4)
+    for n, share, shift in ((20_000, 0.01, 4.0), (20_000, 0.01, 2.0), (2_000, 0.1, 3.0)):
+        least = stats.norm.ppf(0.2) + shift
+        truth = share * 0.8 + (1 - share) * stats.norm.sf(least)
+        held = 0
+        for _ in range(draws // 5):
+            memorized = rng.random(n) < share
+            values = rng.normal(size=n) + shift * memorized
+            low, high = rank(values, memorized, np.arange(n), 0.8).budget_ci95
+            held += low <= truth <= high
+        design = f"{n:,} texts, {share:.0%} memorized, {truth:.2%} to scan"
+        yield "budget", design, f"{held / (draws // 5):.3f}"
 
 
 def lines(draws: int) -> Iterator[Row]:
@@ -131,7 +161,7 @@ def main() -> None:
     draws = parser.parse_args().draws
     print("| estimate | design | share of 95% intervals that hold |")
     print("|---|---|---|")
-    for kind in (agreement, ranking, lines, seeds):
+    for kind in (agreement, ranking, budgets, lines, seeds):
         for row in kind(draws):
             print("| " + " | ".join(row) + " |", flush=True)
 

@@ -17,6 +17,9 @@ from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.shares import Z
 from memtrace.types import UNDEFINED, Interval
 
+EACH = 0.975
+"""Confidence of each of two intervals that hold together with 95% (Bonferroni)."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -73,11 +76,11 @@ class Agreement:
         return Measure(value, _phi_interval(self, value))
 
 
-def share(count: int, of: int) -> Measure:
+def share(count: int, of: int, confidence: float = 0.95) -> Measure:
     """Return a share of texts with its exact interval; undefined without any."""
     if not of:
         return Measure(math.nan, UNDEFINED)
-    low, high = binomial_interval(count, of)
+    low, high = binomial_interval(count, of, confidence)
     return Measure(count / of, (float(low), float(high)))
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memtrace.comparison.agreement import EACH, share
 from memtrace.comparison.prediction import Prediction
 from memtrace.comparison.ranking import Ranking
 from memtrace.comparison.runs import ComparedRun
@@ -33,7 +34,7 @@ class Plan:
     cost: float
     """Over that of a scan of all texts with the target."""
     ci95: Interval
-    """Of the cost, by the interval of the source's recall, or that of the share of texts."""
+    """Of the cost for other texts of the population of which these are a sample."""
 
     @property
     def saves(self) -> bool:
@@ -63,18 +64,23 @@ def plans(
 
 
 def _by_memorized(one: Prediction, ratio: float, recall: float) -> Plan:
+    """Return the plan; its cost rises with the share that is taken, and falls with the recall."""
     known = one.every
-    taken = known.first / known.texts
-    share = _needed(taken, known.recall.value, recall)
-    low, high = (ratio + _needed(taken, end, recall) for end in reversed(known.recall.ci95))
-    cost = ratio + share
-    return Plan(one.source, one.target, recall, "memorized", share, cost, (low, high))
+    taken = share(known.first, known.texts, EACH)
+    found = share(known.both, known.second, EACH)
+    texts = _needed(taken.value, found.value, recall)
+    low, high = (
+        ratio + _needed(*ends, recall)
+        for ends in zip(taken.ci95, reversed(found.ci95), strict=True)
+    )
+    cost = ratio + texts
+    return Plan(one.source, one.target, recall, "memorized", texts, cost, (low, high))
 
 
 def _by_rank(one: Prediction, ranking: Ranking, ratio: float) -> Plan:
     low, high = (ratio + end for end in ranking.budget_ci95)
-    share, recall = ranking.budget, ranking.recall
-    return Plan(one.source, one.target, recall, "ranked", share, ratio + share, (low, high))
+    texts, recall = ranking.budget, ranking.recall
+    return Plan(one.source, one.target, recall, "ranked", texts, ratio + texts, (low, high))
 
 
 def _needed(taken: float, found: float, recall: float) -> float:

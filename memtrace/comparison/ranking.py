@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from memtrace.comparison.agreement import Agreement, Measure
+from memtrace.comparison.agreement import EACH, Agreement, Measure
+from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.shares import Z
 from memtrace.texts.distinct import distinct
 from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
 FOLDS = 5
-FEW = 500
-"""Texts on a side below which an interval of the area takes the larger of two variances."""
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 Scores = npt.NDArray[np.floating]
 
@@ -38,7 +37,7 @@ class Ranking:
     budget: float
     """Share of texts, those with the highest rank, that has `recall` of the memorized ones."""
     budget_ci95: Interval
-    """Distribution-free: from the order statistics of memorized texts (Thompson 1936)."""
+    """Of that share in a population of which these texts are a sample, distribution-free."""
     recall: float
     texts: int
 
@@ -81,8 +80,8 @@ def folds_of(names: Int64Array) -> Int64Array:
 def area(positive: Scores, negative: Scores) -> Measure:
     """Return the area under the curve, ties half, with its interval on the logit scale.
 
-    With fewer than `FEW` texts on a side DeLong's variance comes out too small where most rank
-    right, so that the larger of it and Hanley and McNeil's (1982, Radiology 143:29) is taken: then
+    DeLong's variance comes out too small where nearly all rank right, however many texts there
+    are, so that the larger of it and Hanley and McNeil's (1982, Radiology 143:29) is taken: then
     the interval holds at least. Where all rank right, the lower end is that of as many draws
     without a failure.
 
@@ -103,8 +102,7 @@ def area(positive: Scores, negative: Scores) -> Measure:
     if fewest < 2:
         return Measure(value, (0.0, 1.0))
     variance = float(above.var(ddof=1)) / m + float(below.var(ddof=1)) / n
-    if fewest < FEW:
-        variance = max(variance, _hanley_mcneil(value, m, n))
+    variance = max(variance, _hanley_mcneil(value, m, n))
     middle = math.log(value / (1 - value))
     half = Z * math.sqrt(variance) / (value * (1 - value))
     low, high = (
@@ -170,16 +168,21 @@ def _budget(positive: Scores, negative: Scores, recall: float) -> float:
 
 
 def _budget_interval(positive: Scores, negative: Scores, recall: float) -> Interval:
-    """Return the interval of that share: of how many memorized texts lie below its true value.
+    """Return the 95% interval of that share in a population of which the texts are a sample.
 
-    Their number is binomial with 1 - recall, whatever the distribution of values.
+    Two numbers are binomial, whatever the distribution of values: the memorized texts below the
+    true threshold, with 1 - recall (Thompson 1936, Ann. Math. Stat. 7:122), and all texts at or
+    above it, with the share looked for. Each has 97.5% (Bonferroni).
     """
     if not len(positive):
         return UNDEFINED
-    m = len(positive)
-    low, high = (int(stats.binom.ppf(tail, m, 1 - recall)) for tail in (0.025, 0.975))
+    m, n = len(positive), len(positive) + len(negative)
+    tail = (1 - EACH) / 2
+    low, high = (int(stats.binom.ppf(end, m, 1 - recall)) for end in (tail, 1 - tail))
     least = _taken(positive, negative, high) if high < m else 0.0
-    return least, _taken(positive, negative, low - 1) if low else 1.0
+    most = _taken(positive, negative, low - 1) if low else 1.0
+    ends = [binomial_interval(round(taken * n), n, EACH) for taken in (least, most)]
+    return float(ends[0][0]), float(ends[1][1])
 
 
 def _taken(positive: Scores, negative: Scores, place: int) -> float:

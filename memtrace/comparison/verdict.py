@@ -109,7 +109,7 @@ def _plan(found: ComparisonResult) -> str:
         if plan.how == "ranked"
         else f"then {percent(plan.texts)} of them with {target}, those that {source} returns first"
     )
-    cost = f"{percent(plan.cost)} (95% {interval(plan.ci95, percent)})"
+    cost = f"{percent(plan.cost)} (95% {interval(plan.ci95, percent)} for other such texts)"
     return (
         f"To find {percent(plan.recall)} of what {target} has memorized, scan all texts with "
         f"{source}, {how}: {cost} of the cost of a scan of all with {target}."
