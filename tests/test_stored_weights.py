@@ -1,5 +1,9 @@
 """Weights once, in the type of the file: what they take, and what does not fit is refused."""
 
+import gc
+import weakref
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -108,3 +112,26 @@ def test_the_type_of_the_files(narrow, tmp_path):
     assert stored.stored_type(tmp_path, ["b.bin"]) == torch.float32
     (tmp_path / "c.bin").write_bytes(b"no model")
     assert stored.stored_type(tmp_path, ["c.bin"]) == torch.float32
+
+
+@pytest.mark.parametrize("simulate", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_an_engine_that_is_dropped_frees_its_weights_at_once(
+    narrow, sequences, tmp_path_factory, dtype, simulate
+):
+    """Those of the next checkpoint need the place, before any circle would be collected."""
+    tokens, truth = sequences
+    folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
+    folder.mkdir(exist_ok=True)
+    gc.collect()
+    gc.disable()
+    try:
+        with simulated(folder) if simulate else nullcontext():
+            model = load_model(narrow, torch.device("cuda:0") if simulate else CPU, 8)
+            weight = weakref.ref(next(model.parameters()))
+            engine = Engine(model, RULES, calibration=tokens, dtype=dtype)
+            assert np.array_equal(engine.matched_tokens(tokens), truth)
+            del engine, model
+            assert weight() is None
+    finally:
+        gc.enable()

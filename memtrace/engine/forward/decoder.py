@@ -215,9 +215,11 @@ class DecoderForward:
     def _first_layer_cache(self) -> TokenCache | None:
         """What goes into the first attention, by token, in float32; None if it is too large."""
         precise = self._decoder.read_layer(self._decoder.layers[0], torch.float32)
+        # Not self: a circle would keep the weights until it is collected.
+        embedding, residual = self._decoder.embedding, self._residual
 
         def compute(tokens: Tensor) -> tuple[Tensor, ...]:
-            x = self._decoder.embedding(tokens)[None].to(self._residual)
+            x = embedding(tokens)[None].to(residual)
             return tuple(rows[0] for rows in precise.project(x, len(tokens)))
 
         example = compute(torch.zeros(1, dtype=torch.int64, device=self.device))
