@@ -185,10 +185,34 @@ def test_two_sizes_have_a_power_and_no_interval_of_models():
     (line,) = [one for one in found.to_dict()["scale_lines"] if one["slope"] is not None]
     assert line["slope"] == pytest.approx(0.5)
     assert line["ci95"] is None
-    assert line["reason"] == "two models do not tell how models scatter"
+    assert line["reason"] == "two sizes do not tell how sizes scatter"
     assert line["counts_ci95"][0] < 0.5 < line["counts_ci95"][1]
-    assert "two models alone" in found.verdict
+    assert "two sizes alone" in found.verdict
     assert line["extrapolation"] == []  # no number of another size without its error
+
+
+def same_step(texts, names, sizes, rows=600):
+    return [
+        compared_run(hit, range(rows), model=name, parameters=size, rows=rows, exposed_rows=rows)
+        for hit, name, size in zip(texts, names, sizes, strict=True)
+    ]
+
+
+def test_seeds_of_two_sizes_do_not_tell_how_sizes_scatter():
+    rng = np.random.default_rng(3)
+    names = [f"{base}-seed{seed}" for base in "sb" for seed in range(1, 6)]
+    hits = [rng.choice(600, (30, 50)[i // 5] + i % 5, replace=False) for i in range(10)]
+    line = compare_loaded(same_step(hits, names, [10] * 5 + [20] * 5)).lines[0]
+    assert (line.sizes, line.line.degrees, line.extended, line.bend) == (2, 0, (), None)
+
+
+@pytest.mark.parametrize("texts", [range(2), range(600)])
+def test_the_same_texts_do_not_show_that_size_changes_nothing(texts):
+    found = compare_loaded(same_step([texts] * 3, "sml", [10, 100, 1000]))
+    low, high = found.lines[0].counts_ci95
+    assert low < -0.1 / len(texts)
+    assert high > 0.1 / len(texts)
+    assert "95% 1 to 1;" not in found.verdict
 
 
 def test_a_size_without_a_memorized_text_is_left_out_and_named():

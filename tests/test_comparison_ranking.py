@@ -14,6 +14,7 @@ from memtrace.comparison.budget import plans
 from memtrace.comparison.fit import compare_loaded
 from memtrace.comparison.ranking import FOLDS, area, best_threshold, folds_of, rank
 from memtrace.comparison.regression import fit_line
+from memtrace.comparison.scale import _tested
 from memtrace.comparison.seeds import mean_over_pairs
 from memtrace.comparison.text_scores import RowScores
 from memtrace.texts.groups import Texts
@@ -162,6 +163,35 @@ def test_intervals_of_a_line_through_few_models_hold(scatter, counting):
         ahead += low <= one_more <= high
     assert inside / n >= 0.9
     assert ahead / n >= 0.9
+
+
+def test_seeds_of_a_size_are_one_point_of_its_line():
+    rng = np.random.default_rng(9)
+    x = np.repeat([1e6, 1e7, 1e8, 1e9], 3)
+    size, seed = np.repeat(rng.normal(0, 0.2, 4), 3), rng.normal(0, 0.1, 12)
+    y = np.exp(0.3 * np.log(x) - 9 + size + seed)
+    line = fit_line(x, y, np.zeros((12, 12)))
+    means = np.log(y).reshape(4, 3).mean(axis=1)
+    expected = stats.linregress(np.log(x[::3]), means)
+    half = stats.t.ppf(0.975, 2) * expected.stderr
+    ends = expected.slope - half, expected.slope + half
+    assert line.interval(1) == pytest.approx(ends, rel=1e-4)
+    within = np.log(y).reshape(4, 3).var(axis=1, ddof=1).mean()
+    assert line.of_seed == pytest.approx(within * 2 / 3)
+    assert line.weights @ np.log(y) == pytest.approx(line.coefficients)
+
+
+def test_the_largest_model_has_a_counting_error_of_its_own():
+    """Added where its counts are its own; none where all shares err alike."""
+    x = 10.0 ** np.arange(4, 9)
+    y = 1e-4 * x**0.25
+    own = np.zeros((5, 5))
+    own[4, 4] = 0.04
+    low, high = _tested(range(5), x, y, own).predicted.ci95
+    half = stats.t.ppf(0.975, 2) * 0.2
+    assert (math.log(low / y[4]), math.log(high / y[4])) == pytest.approx((-half, half), rel=1e-3)
+    low, high = _tested(range(5), x, y, np.full((5, 5), 0.04)).predicted.ci95
+    assert math.log(high / low) < 1e-4
 
 
 def test_a_line_without_counting_error_is_least_squares():

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memtrace.comparison.regression import fit_line, weighted_squares
+from memtrace.comparison.regression import by_size, fit_line, weighted_squares
 from memtrace.types import FloatArray, Interval
 
 LEVEL = 0.05
 FEWEST, FEWEST_BROKEN = 4, 5
-"""Models that a test of curvature needs, and that a broken line needs."""
+"""Sizes that a test of curvature needs, and that a broken line needs."""
 GRID = 200
 
 
@@ -24,7 +24,7 @@ class Bend:
     slopes: tuple[float, float]
     """Of the curve at the smallest and the largest size."""
     parameters: float | None
-    """Where the best broken line breaks; None where the curvature is not shown, or models are too
+    """Where the best broken line breaks; None where the curvature is not shown, or sizes are too
     few."""
 
     @property
@@ -42,9 +42,9 @@ def find_bend(x: FloatArray, y: FloatArray, covariance: FloatArray) -> Bend | No
         covariance: Of log y by counts, shape (n, n).
 
     Returns:
-        None where there are fewer than four models, or three sizes.
+        None where there are fewer than four sizes.
     """
-    if len(x) < FEWEST or len(np.unique(x)) < FEWEST - 1:
+    if len(np.unique(x)) < FEWEST:
         return None
     curve = fit_line(x, y, covariance, degree=2)
     first, second = (float(one) for one in curve.coefficients[1:])
@@ -63,12 +63,14 @@ def find_bend(x: FloatArray, y: FloatArray, covariance: FloatArray) -> Bend | No
 
 def _break(x: FloatArray, y: FloatArray, covariance: FloatArray, tau: float) -> float:
     """Return where the continuous line of two pieces with the least squares breaks."""
-    u, v = np.log(x), np.log(y)
-    sizes = np.unique(u)
-    places = np.linspace(sizes[1], sizes[-2], GRID)
+    of = by_size(x, y, covariance)
+    places = np.linspace(of.u[1], of.u[-2], GRID)
     squares = [
         weighted_squares(
-            np.column_stack((np.ones(len(u)), u, np.maximum(u - at, 0))), v, covariance, tau
+            np.column_stack((np.ones(len(of.u)), of.u, np.maximum(of.u - at, 0))),
+            of.v,
+            of.covariance,
+            tau,
         )
         for at in places
     ]

@@ -10,6 +10,9 @@ from memtrace.comparison.masks import MaskedRows, bits_of
 from memtrace.texts.exposure import CLASSES
 from memtrace.types import FloatArray, Int64Array
 
+HALF_A_TEXT = 0.5
+"""As is added to the cells of a table of counts (Haldane 1956, Ann. Hum. Genet. 20:309)."""
+
 
 @dataclass(frozen=True)
 class ClassShare:
@@ -47,11 +50,13 @@ class ClassTable:
         """Return the covariance of the logarithms of shares of runs with a memorized text.
 
         Texts are a sample, and every run is asked the same ones: n_ab / (n_a n_b) - 1 / n, by the
-        delta method.
+        delta method. Half a text that each run alone has memorized is added, so that runs with the
+        same texts, or with all of them, are not taken for equal beyond doubt.
         """
         both = self.both[np.ix_(runs, runs)].astype(float)
         counts = np.diagonal(both)
-        return np.asarray(both / np.outer(counts, counts) - 1 / self.of_texts)
+        alone = HALF_A_TEXT * np.eye(len(counts))
+        return np.asarray((both + alone) / np.outer(counts, counts) - 1 / self.of_texts)
 
 
 def classes_of(found: MaskedRows, ranges: Int64Array, exposed_rows: int) -> dict[str, ClassTable]:

@@ -110,7 +110,7 @@ def _line(one: ScaleLine, found: ComparisonResult) -> dict[str, Any]:
         },
         "left_out": [found.runs[place].model for place in one.left_out],
         "reason": one.reason
-        or (None if line and line.degrees else "two models do not tell how models scatter"),
+        or (None if line and line.degrees else "two sizes do not tell how sizes scatter"),
     }
 
 

@@ -147,7 +147,7 @@ def _facts(found: ComparisonResult) -> list[Fact]:
     line, best = headline(found), foremost(found)
     if line is not None and line.line is not None:
         ends = interval(line.line.interval(1), lambda value: number(value, 3))
-        note = f"95% {ends}" if line.line.degrees else "two models"
+        note = f"95% {ends}" if line.line.degrees else "two sizes"
         facts.append(Fact(number(line.slope, 3), "power of the share over parameters", note))
     if best is not None:
         source, target = found.label(best.source), found.label(best.target)

@@ -5,9 +5,10 @@
 V is what counts of texts leave uncertain; all models are asked the same texts, so it is not
 diagonal. tau is how models scatter about the line (random-effects meta-regression), by restricted
 maximum likelihood (Thompson and Sharp 1999, Stat. Med. 18:2693). Intervals are those of Knapp and
-Hartung (2003, Stat. Med. 22:2693): Student's t with models minus coefficients degrees of freedom,
+Hartung (2003, Stat. Med. 22:2693): Student's t with sizes minus coefficients degrees of freedom,
 and a scale of the residuals that is not taken below 1 (Röver, Knapp and Friede 2015, BMC Med. Res.
-Methodol. 15:99).
+Methodol. 15:99). Models of one size, which differ by their seed, are one point, their mean: they
+tell how seeds scatter, and nothing of how sizes scatter about a line.
 """
 
 import math
@@ -34,11 +35,15 @@ class Line:
     covariance: FloatArray
     """Of the coefficients, with Knapp and Hartung's scale, shape (k, k)."""
     tau: float
-    """Standard deviation of models about the line, on the log scale."""
+    """Standard deviation of sizes about the line, on the log scale."""
     degrees: int
-    """Models minus coefficients."""
+    """Different sizes minus coefficients."""
     centre: float
-    """Mean of log x."""
+    """Mean of log x over sizes."""
+    weights: FloatArray
+    """Of the log share of each model in each coefficient, shape (k, n)."""
+    of_seed: float
+    """Variance of one model's log share beyond that of a size's mean; 0 without equal sizes."""
 
     @property
     def quantile(self) -> float:
@@ -59,14 +64,59 @@ class Line:
         t = abs(float(self.coefficients[power])) / math.sqrt(self.covariance[power, power])
         return 2 * float(special.stdtr(self.degrees, -t))
 
-    def predict(self, x: float) -> tuple[float, Interval]:
-        """Return y at x and the 95% prediction interval of another model's true share there."""
-        powers = (math.log(x) - self.centre) ** np.arange(len(self.coefficients))
+    def powers(self, x: float) -> FloatArray:
+        """Return what the coefficients are multiplied by at x, shape (k,)."""
+        return np.asarray((math.log(x) - self.centre) ** np.arange(len(self.coefficients)), float)
+
+    def predict(self, x: float, counting: float = 0.0) -> tuple[float, Interval]:
+        """Return y at x and the 95% prediction interval of another model's share there.
+
+        Args:
+            x: The size.
+            counting: What counts of texts add to the variance of the difference between the log
+                share and the line; 0 for the true share of the other model.
+        """
+        powers = self.powers(x)
         middle = float(self.coefficients @ powers)
         if not self.degrees:
             return math.exp(middle), UNDEFINED
-        half = self.quantile * math.sqrt(float(powers @ self.covariance @ powers) + self.tau**2)
+        scatter = self.tau**2 + self.of_seed + counting
+        half = self.quantile * math.sqrt(float(powers @ self.covariance @ powers) + scatter)
         return math.exp(middle), (math.exp(middle - half), math.exp(middle + half))
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """Shares by size, each the geometric mean of its models."""
+
+    u: FloatArray
+    """Logarithm of the size, ascending, shape (k,)."""
+    v: FloatArray
+    """Mean log share, shape (k,)."""
+    covariance: FloatArray
+    """Of v by counts, shape (k, k)."""
+    means: FloatArray
+    """Weight of each model in each size, shape (k, n)."""
+    of_seed: float
+    """Variance of one model's log share beyond that of a size's mean."""
+
+
+def by_size(x: FloatArray, y: FloatArray, covariance: FloatArray) -> Sizes:
+    """Average models of equal size.
+
+    Args:
+        x: Sizes, shape (n,).
+        y: Shares, shape (n,).
+        covariance: Of log y by counts, shape (n, n).
+    """
+    sizes, which, models = np.unique(x, return_inverse=True, return_counts=True)
+    means = (which == np.arange(len(sizes))[:, None]) / models[:, None]
+    v = np.log(y)
+    left = len(x) - len(sizes)
+    within = float(((v - (means @ v)[which]) ** 2).sum()) / left if left else 0.0
+    # A mean of K seeds has a share of 1 / K of their variance, which tau holds.
+    of_seed = within * (1 - float((1 / models).mean()))
+    return Sizes(np.log(sizes), means @ v, means @ covariance @ means.T, means, of_seed)
 
 
 def fit_line(x: FloatArray, y: FloatArray, covariance: FloatArray, degree: int = 1) -> Line:
@@ -78,21 +128,22 @@ def fit_line(x: FloatArray, y: FloatArray, covariance: FloatArray, degree: int =
         covariance: Of log y by counts alone, shape (n, n).
         degree: 1 is a line.
     """
-    u, v = np.log(x), np.log(y)
-    centre = float(u.mean())
-    design = (u - centre)[:, None] ** np.arange(degree + 1)
-    degrees = len(u) - degree - 1
-    tau = _tau(design, v, covariance) if degrees else 0.0
-    coefficients, spread, squares, _ = _solve(design, v, covariance, tau)
+    of = by_size(x, y, covariance)
+    centre = float(of.u.mean())
+    design = (of.u - centre)[:, None] ** np.arange(degree + 1)
+    degrees = len(of.u) - degree - 1
+    tau = _tau(design, of.v, of.covariance) if degrees else 0.0
+    coefficients, spread, squares, _ = _solve(design, of.v, of.covariance, tau)
     scale = max(1.0, squares / degrees) if degrees else 1.0
-    return Line(coefficients, scale * spread, tau, degrees, centre)
+    weights = spread @ np.linalg.solve(_whole(of.covariance, tau), design).T @ of.means
+    return Line(coefficients, scale * spread, tau, degrees, centre, weights, of.of_seed)
 
 
 def counts_interval(x: FloatArray, y: FloatArray, covariance: FloatArray) -> Interval:
     """Return the interval of the slope that counts alone leave: normal, without any scatter."""
-    u = np.log(x)
-    design = np.column_stack((np.ones(len(u)), u))
-    coefficients, spread, _, _ = _solve(design, np.log(y), covariance, 0.0)
+    of = by_size(x, y, covariance)
+    design = np.column_stack((np.ones(len(of.u)), of.u))
+    coefficients, spread, _, _ = _solve(design, of.v, of.covariance, 0.0)
     slope, half = float(coefficients[1]), Z * math.sqrt(spread[1, 1])
     return slope - half, slope + half
 
@@ -125,13 +176,16 @@ def _loss(tau: float, design: FloatArray, v: FloatArray, covariance: FloatArray)
     return squares + logs
 
 
+def _whole(covariance: FloatArray, tau: float) -> FloatArray:
+    """Return the covariance by counts and scatter; the least variance keeps it regular."""
+    return covariance + (tau**2 + LEAST_VARIANCE) * np.eye(len(covariance))
+
+
 def _solve(
     design: FloatArray, v: FloatArray, covariance: FloatArray, tau: float
 ) -> tuple[FloatArray, FloatArray, float, float]:
     """Return coefficients, their covariance, weighted squares and the sum of log determinants."""
-    # The least variance keeps shares of which counts leave no doubt, 0 or 1, from dividing by 0.
-    whole = covariance + (tau**2 + LEAST_VARIANCE) * np.eye(len(v))
-    factor = linalg.cholesky(whole, lower=True)
+    factor = linalg.cholesky(_whole(covariance, tau), lower=True)
     x, y = (linalg.solve_triangular(factor, one, lower=True) for one in (design, v))
     q, r = np.linalg.qr(x)
     inverse = linalg.solve_triangular(r, np.eye(len(r)))

@@ -140,8 +140,12 @@ def scale_line(
         line=line,
         counts_ci95=counts_interval(x, y, covariance),
         bend=find_bend(x, y, covariance),
-        # Without a model to spare the line has no error, and says nothing of other sizes.
-        extended=tuple(_extended(line, times * float(x.max())) for times in AHEAD if line.degrees),
+        # Without a size to spare the line has no error, and says nothing of other sizes.
+        extended=tuple(
+            _extended(times * float(x.max()), *line.predict(times * float(x.max())))
+            for times in AHEAD
+            if line.degrees
+        ),
         tested=_tested(kept, x, y, covariance),
         left_out=left_out,
     )
@@ -155,19 +159,26 @@ def _reason(runs: int, texts: int) -> str:
     return "fewer than two sizes have memorized a text of this class"
 
 
-def _extended(line: Line, parameters: float) -> Extended:
-    share, (low, high) = line.predict(parameters)
+def _extended(parameters: float, share: float, ends: Interval) -> Extended:
+    low, high = ends
     return Extended(parameters, min(share, 1.0), (min(low, 1.0), min(high, 1.0)))
 
 
 def _tested(
     kept: Sequence[int], x: FloatArray, y: FloatArray, covariance: FloatArray
 ) -> Tested | None:
-    """Predict the largest model from smaller ones: of three sizes or more."""
+    """Predict the largest model from smaller ones: of three sizes or more.
+
+    What is predicted is the share among these texts, with the counting error of its own that it has
+    beside that of the line. Both are of the same texts, so that the errors are correlated.
+    """
     smaller = x < x.max()
     largest = np.flatnonzero(~smaller)
-    if len(largest) != 1 or len(np.unique(x[smaller])) < 2 or smaller.sum() < 3:
+    if len(largest) != 1 or len(np.unique(x[smaller])) < 3:
         return None
     line = fit_line(x[smaller], y[smaller], covariance[np.ix_(smaller, smaller)])
     at = int(largest[0])
-    return Tested(kept[at], _extended(line, float(x[at])), float(y[at]))
+    size = float(x[at])
+    common = float(line.powers(size) @ line.weights @ covariance[smaller, at])
+    predicted = line.predict(size, float(covariance[at, at]) - 2 * common)
+    return Tested(kept[at], _extended(size, *predicted), float(y[at]))

@@ -228,5 +228,5 @@ def _published(run: ComparedRun) -> str:
 
 def _line_note(one: ScaleLine) -> str:
     if one.line is not None and not one.line.degrees:
-        return "two models do not tell how models scatter about a line: no interval of the power"
+        return "two sizes do not tell how sizes scatter about a line: no interval of the power"
     return ""

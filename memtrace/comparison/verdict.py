@@ -67,7 +67,7 @@ def _scale(found: ComparisonResult) -> str:
         ends = interval(_powers(one.line.interval(1)), lambda value: number(value, 3))
         said += f" (95% {ends}; {count(one.sizes, 'size')})"
     else:
-        said += ", from two models alone, which do not tell how models scatter"
+        said += ", from two sizes alone, which do not tell how sizes scatter"
     if one.bend is not None and one.bend.shown:
         said += (
             ". The line bends: a doubling multiplies the share by "
