@@ -153,6 +153,48 @@ def test_few_emergences_have_counts_and_a_reason():
     assert "0 texts emerged in the baseline and 1 in the model" in found.reason
 
 
+def ratio_of(*lines, checkpoints=2):
+    """The ratio of texts given as entry, emergence in the baseline and in the model, number."""
+    entry, baseline, model, texts = np.array(lines).T
+    return hazard_ratio(PairedTimes(entry, baseline, model, texts, checkpoints))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [(0, 0, 0, 5), (0, 2, 0, 95)],  # all emerge in the model at once
+        [(0, 0, 0, 5), (0, 0, 2, 95), (1, 1, 1, 50)],  # and in the baseline; then all in both
+        [(0, 0, 0, 50), (0, 2, 0, 50), (1, 2, 2, 100)],  # nobody emerges later
+    ],
+)
+def test_a_ratio_without_a_bound_has_a_reason_and_no_number(lines):
+    found = ratio_of(*lines)
+    assert math.isnan(found.ratio)
+    assert all(map(math.isnan, found.ci95))
+    assert "no bound" in found.reason
+
+
+def test_a_ratio_is_bounded_by_what_each_checkpoint_allows():
+    # The baseline alone at the first, the model alone at the second: each bounds one side.
+    found = ratio_of((0, 0, 2, 10), (0, 2, 1, 10), (0, 2, 2, 80))
+    assert found.reason is None
+    assert found.ci95[0] < found.ratio < found.ci95[1]
+    # Texts that emerge in both at once, all of them, tell nothing.
+    more = ratio_of((0, 0, 2, 10), (0, 2, 1, 10), (0, 2, 2, 80), (1, 1, 1, 40))
+    assert more.ratio == pytest.approx(found.ratio)
+    assert more.ci95 == pytest.approx(found.ci95)
+
+
+def test_equal_models_have_no_interval_of_width_0():
+    found = ratio_of((0, 0, 0, 10), (0, 1, 1, 20), (0, 2, 2, 70))
+    assert math.isnan(found.p_value)
+    assert all(map(math.isnan, found.ci95))
+    assert "error cannot be" in found.reason
+    same = mean_difference(np.zeros(9))
+    assert "error cannot be" in same.reason
+    assert all(map(math.isnan, same.ci95))
+
+
 @given(st.lists(st.floats(-9, 9), max_size=30), st.integers(0, 30))
 @settings(max_examples=50)
 def test_mean_difference_in_blocks_is_that_of_all(values, cut):

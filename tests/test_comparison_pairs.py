@@ -1,5 +1,7 @@
 """Pairs of runs against a count over every row of simulated suites."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders import write_run
@@ -8,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from memtrace.comparison.fit import compare_loaded
 from memtrace.comparison.paired.compared import compare_pairs
 from memtrace.comparison.paired.likelihoods import likelihood_difference
 from memtrace.comparison.paired.pairing import find_pairs
@@ -129,6 +132,9 @@ def test_a_baseline_is_the_original_and_of_the_same_size():
     (pair,) = find_pairs(runs)
     assert [run.label for run in pair.baselines] == ["demo/70m step 1", "demo/70m step 2"]
     assert {run.model for run in pair.models} == {"70m-seed1"}
+    both = [named(model, 70) for model in ("a", "b", "b-seed1")]
+    pairs = [(one.models[0].model, one.baselines[0].model) for one in find_pairs(both)]
+    assert pairs == [("b", "a"), ("b-seed1", "b")]  # a rerun against its own original
     assert find_pairs([named("12b", 12000), named("mine", None), named("70m", 70)]) == ()
     (pair,) = find_pairs([named("intervened", None), named("published", 70)])
     assert (pair.baselines[0].model, pair.models[0].model) == ("published", "intervened")
@@ -167,3 +173,67 @@ def test_missing_log_likelihoods_have_a_reason(tmp_path):
     assert "1 log-likelihoods are not known" in likelihood_difference(a, a).reason
     assert "demo/b step 512 has no log-likelihoods" in likelihood_difference(a, b).reason
     assert "temperature: 1.0 against 2.0" in likelihood_difference(a, c).reason
+
+
+def test_models_that_had_seen_other_rows_are_no_pair_and_named():
+    made = {"rows": 100, "parameters": 10}
+    runs = [
+        compared_run(range(n), range(100), model=model, step=step, exposed_rows=seen, **made)
+        for model, step, seen, n in (("a", 1, 60, 9), ("a", 2, 90, 9), ("b", 1, 60, 3),
+                                     ("b", 2, 70, 3))
+    ]  # fmt: skip
+    (pair,) = find_pairs(runs)
+    assert [run.step for run in pair.models] == [1]
+    found = compare_loaded(runs)
+    reason = "demo/a step 2 had seen 90 rows and demo/b step 2 70"
+    assert found.to_dict()["unpaired_reasons"][0].startswith(reason)
+    assert reason in " ".join(found.summary().split())
+    assert compare_loaded([runs[1], runs[3]]).paired == ()
+
+
+def hashed(run, hashes):
+    """The run without a table of duplicates, with the hashes of what it memorized."""
+    events = replace(run.events, text_hash=hashes[run.events.sequence_index])
+    return replace(run, texts=None, texts_reason="no table", events=events)
+
+
+def test_without_a_table_memorized_copies_of_a_text_are_one_unit():
+    hashes = np.arange(1, 101, dtype=np.uint64)
+    hashes[:20] = 7
+    sets = {"a": [(*range(10),), (*range(20), 30, 31)], "b": [(), (31, 32)]}
+    runs = {
+        model: [
+            hashed(compared_run(hits, range(100), model=model, step=i, exposed_rows=x), hashes)
+            for i, (hits, x) in enumerate(zip(sets[model], (50, 60), strict=True))
+        ]
+        for model in sets
+    }
+    found = paired_shares(runs["a"][1], runs["b"][1])["exposed"]
+    assert (found.texts, found.both) == (60 - 19, 1)
+    assert (found.baseline_only, found.model_only) == (2, 1)  # 20 copies are one text
+    times = paired_times(runs["a"], runs["b"])
+    assert times.texts.sum() == 60 - 19
+    (whole,) = compare_pairs([*runs["a"], *runs["b"]])
+    assert whole.unit == "text"
+    assert whole.last.shares["exposed"] == found
+    assert whole.hazard_ratio.emerged == (3, 2)
+
+
+def test_differences_of_memorized_copies_are_one_text_without_a_table(tmp_path):
+    runs = load_runs(
+        [write_run(tmp_path, model=m, likelihood=lambda r, i=i: -1.0 - i * (r % 5)) for i, m in
+         enumerate("ab")], texts=Texts.from_labels(np.arange(120))
+    )  # fmt: skip
+    hashes = np.arange(120, dtype=np.uint64) % 33  # rows 32, 65 and 98 are memorized
+    found = likelihood_difference(*(hashed(run, hashes) for run in runs))
+    assert found.by_class["exposed"].texts == 100 - 2
+
+
+def test_where_no_order_is_known_pairs_are_of_scanned_texts():
+    runs = [compared_run(range(n), range(80), model=m) for m, n in (("a", 9), ("b", 30))]
+    runs[1].run.record["configuration"]["sequences_per_step"] = None
+    found = compare_loaded(runs)
+    (pair,) = found.paired
+    assert pair.last.shares["exposed"].texts == 80
+    assert "Of 80 sequences that both scanned b has memorized" in found.verdict
+    assert " exposed sequences" not in " ".join(found.summary().split())

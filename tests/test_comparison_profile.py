@@ -143,6 +143,7 @@ def test_cells_without_baseline_or_control_are_undefined_with_a_reason():
 
 
 STEPS = (0, 2, 5, 9, 12)
+DIFFERENT = Texts.from_labels(np.arange(ROWS))
 
 
 def written(folder, outcomes, *, likelihood=True, scanned=lambda c: (0, ROWS), **changes):
@@ -189,12 +190,9 @@ def test_profiles_of_runs_are_those_of_texts_that_occur_once(tmp_path):
 
 def test_without_likelihoods_the_outcome_is_how_many_tokens_match(tmp_path):
     cohort, outcomes = simulated(5)
-    (found,) = fit_profiles(load_runs(written(tmp_path, outcomes, likelihood=False)))
-    assert (found.outcome, found.unit, found.outcome_unit) == (
-        "matched_tokens",
-        "sequence",
-        "tokens",
-    )
+    runs = load_runs(written(tmp_path, outcomes, likelihood=False), texts=DIFFERENT)
+    (found,) = fit_profiles(runs)
+    assert (found.outcome, found.unit, found.outcome_unit) == ("matched_tokens", "text", "tokens")
     y = np.clip(outcomes + 60, 0, 32).astype(int)
     change = y[:, 3] - y[:, 1]
     expected = change[cohort == 2].mean() - change[cohort > 3].mean()
@@ -204,10 +202,15 @@ def test_without_likelihoods_the_outcome_is_how_many_tokens_match(tmp_path):
 def test_what_makes_no_profile_says_why(tmp_path):
     outcomes = simulated(6)[1]
     seen = written(tmp_path / "a", outcomes, scanned=lambda c: (0, max(int(EXPOSED[c]), 1)))
-    (found,) = fit_profiles(load_runs(seen))
+    (found,) = fit_profiles(load_runs(seen, texts=DIFFERENT))
     assert "scan with --include-unexposed" in found.reason
     assert fit_profiles(load_runs(seen[-1:])) == ()
     outcomes[7, 2] = np.nan
-    (found,) = fit_profiles(load_runs(written(tmp_path / "b", outcomes)))
+    runs = written(tmp_path / "b", outcomes)
+    (found,) = fit_profiles(load_runs(runs, texts=DIFFERENT))
     assert "not known" in found.reason
+    assert not found.cells
+    (found,) = fit_profiles(load_runs(runs))  # some of its control may be copies of seen texts
+    assert "memtrace corpus duplicates" in found.reason
+    assert found.instantaneous is None
     assert not found.cells

@@ -42,6 +42,7 @@ def document(found: ComparisonResult) -> dict[str, Any]:
             "seeds": [_seeds(one, names) for one in found.seeds],
             "deduplication": deduplication_document(found.deduplication),
             "paired": paired_document(found.paired),
+            "unpaired_reasons": found.unpaired,
             "profile": profile_document(found.profiles),
             "verdict": verdict(found),
         }

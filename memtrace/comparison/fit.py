@@ -14,6 +14,7 @@ from memtrace.comparison.of_seeds import seeds_of
 from memtrace.comparison.of_steps import step_tables
 from memtrace.comparison.page import head
 from memtrace.comparison.paired.compared import compare_pairs
+from memtrace.comparison.paired.pairing import unlike_exposure
 from memtrace.comparison.profile.fit import fit_profiles
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.runs import ComparedRun, load_runs
@@ -107,6 +108,7 @@ def compare_loaded(
         paired=compare_pairs(ordered),
         profiles=fit_profiles(profiled),
         unmatched=gathered.unmatched,
+        unpaired=unlike_exposure(ordered),
     )
 
 

@@ -42,6 +42,9 @@ class ComparisonResult:
     unmatched: str | None = None
     """Why runs of different corpora are not matched; None where they are or need not be."""
 
+    unpaired: tuple[str, ...] = ()
+    """Why models of one size are no pair at some step."""
+
     @property
     def caveats(self) -> tuple[str, ...]:
         """Return what stands beside every interval: empty where copies are known."""

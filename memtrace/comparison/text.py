@@ -55,7 +55,7 @@ def text(found: ComparisonResult) -> "RenderableType":
     if found.seeds:
         blocks.append(("Seeds", _seeds(found)))
     blocks += deduplication_blocks(found.deduplication)
-    blocks += paired_blocks(found.paired)
+    blocks += paired_blocks(found.paired, caveat)
     blocks += profile_blocks(found.profiles)
     if beware := _beware(found):
         blocks.append(("Beware", named_values(beware, WIDTH)))
@@ -190,6 +190,7 @@ def _beware(found: ComparisonResult) -> list[tuple[str, str]]:
         rows.append(("order", f"not known of {unordered[0]}: all its rows count as exposed"))
     if found.unmatched:
         rows.append(("other corpora", found.unmatched))
+    rows += [("pairs", reason) for reason in found.unpaired]
     if any(one.matched_by_text for one in found.overlaps):
         rows.append(("*", "of two corpora: texts that both have, matched by hash"))
     unknown = sorted({run.model for run in found.runs if run.parameters is None})

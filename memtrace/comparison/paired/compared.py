@@ -8,6 +8,7 @@ from memtrace.comparison.paired.pairing import Pair, find_pairs
 from memtrace.comparison.paired.result import PairedModels, PairedStep
 from memtrace.comparison.paired.tables import paired_shares
 from memtrace.comparison.paired.times import paired_times
+from memtrace.comparison.paired.units import is_order_known, units_of
 from memtrace.comparison.runs import ComparedRun
 
 
@@ -27,25 +28,26 @@ def compare_pairs(
 
 
 def _compared(pair: Pair, on_progress: Callable[[int], None]) -> PairedModels:
+    units = units_of([*pair.baselines, *pair.models])
     steps = tuple(
         PairedStep(
             baseline.step,
-            paired_shares(baseline, model),
-            likelihood_difference(baseline, model, on_progress),
+            paired_shares(baseline, model, units),
+            likelihood_difference(baseline, model, on_progress, units),
+            is_order_known(baseline, model),
         )
         for baseline, model in zip(pair.baselines, pair.models, strict=True)
     )
     one, other = pair.baselines[-1], pair.models[-1]
-    unit = "sequence" if one.texts is None else "text"
     baseline, model = (f"{run.suite}/{run.model}" for run in (one, other))
-    return PairedModels(baseline, model, unit, steps, _hazard_ratio(pair))
+    return PairedModels(baseline, model, units.name, steps, _hazard_ratio(pair))
 
 
 def _hazard_ratio(pair: Pair) -> HazardRatio | None:
     """Return the ratio over the checkpoints that had seen something, each more than the last."""
     kept, seen = [], 0
     for baseline, model in zip(pair.baselines, pair.models, strict=True):
-        if baseline.exposed_rows > seen:
+        if is_order_known(baseline, model) and baseline.exposed_rows > seen:
             kept.append((baseline, model))
             seen = baseline.exposed_rows
     if len(kept) < 2:

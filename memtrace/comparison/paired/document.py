@@ -12,7 +12,7 @@ from memtrace.comparison.paired.result import PairedModels, PairedStep
 from memtrace.comparison.paired.shares import PairedShares
 from memtrace.texts.exposure import CLASSES
 
-ONE_CHECKPOINT = "both were scanned at one checkpoint alone, and a hazard ratio needs two"
+ONE_CHECKPOINT = "it needs two checkpoints of both, of known order, the later one having seen more"
 
 
 def paired_document(found: Sequence[PairedModels]) -> list[dict[str, Any]]:
@@ -77,13 +77,12 @@ def _likelihoods(found: LikelihoodDifference) -> dict[str, Any]:
 
 
 def _mean(found: MeanDifference) -> dict[str, Any]:
-    few = None if found.texts > 1 else "fewer than two texts were scanned by both"
     return {
         "texts": found.texts,
         "nats": found.mean,
         "ci95": found.ci95,
         "p_value": found.p_value,
-        "reason": few,
+        "reason": found.reason,
     }
 
 

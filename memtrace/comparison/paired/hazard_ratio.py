@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from memtrace.point_process.contrasts import compare_rates
@@ -20,6 +21,8 @@ Z95 = float(stats.norm.ppf(0.975))
 FEW = 5
 """Texts that emerged in each model below which there is no ratio."""
 BASELINE, MODEL = 0, 1
+LEAST = 0.01
+"""Part of a standard error by which an estimate may miss the best fit."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,13 @@ class _Strata:
     at_risk: Int64Array
     events: Int64Array
 
+    @property
+    def tell(self) -> npt.NDArray[np.bool_]:
+        """Return which tell of the ratio: both models have texts at risk, some emerge, not all."""
+        events = self.events.sum(axis=1)
+        some = (events > 0) & (events < self.at_risk.sum(axis=1))
+        return np.asarray(some & (self.at_risk > 0).all(axis=1))
+
 
 def hazard_ratio(times: PairedTimes) -> HazardRatio:
     """Estimate the ratio; texts that are memorized at their first checkpoint count there."""
@@ -73,28 +83,37 @@ def hazard_ratio(times: PairedTimes) -> HazardRatio:
     ]
     counts = (emerged[0], emerged[1]), (first[0], first[1])
     p_first = compare_rates((first[1], first[0]), (1, 1)).p_value
-    if reason := _reason(counts[0]):
-        return HazardRatio(math.nan, UNDEFINED, math.nan, *counts, p_first, reason)
     strata = _strata(times)
-    logs = _fit(strata)
-    if not np.isfinite(logs).all():
-        reason = "every text at risk emerged where the models differ"
-        return HazardRatio(math.nan, UNDEFINED, math.nan, *counts, p_first, reason)
-    error = _clustered_error(times, strata, logs)
-    beta = float(logs[0])
-    low, high = beta - Z95 * error, beta + Z95 * error
-    p_value = 2 * float(stats.norm.sf(abs(beta) / error)) if error else math.nan
-    ends = math.exp(low), math.exp(high)
-    return HazardRatio(math.exp(beta), ends, p_value, *counts, p_first)
+    reason = _reason(*counts, strata)
+    if reason is None:
+        beta, error, missed = _estimate(times, strata)
+        if abs(missed) <= LEAST * error and error > 0:
+            low, high = beta - Z95 * error, beta + Z95 * error
+            p_value = 2 * float(stats.norm.sf(abs(beta) / error))
+            ends = math.exp(low), math.exp(high)
+            return HazardRatio(math.exp(beta), ends, p_value, *counts, p_first)
+        reason = "no ratio was found that fits best"
+    return HazardRatio(math.nan, UNDEFINED, math.nan, *counts, p_first, reason)
 
 
-def _reason(emerged: tuple[int, int]) -> str | None:
-    if min(emerged) >= FEW:
-        return None
-    return (
-        f"{emerged[0]:,} texts emerged in the baseline and {emerged[1]:,} in the model: at least "
-        f"{FEW} are needed in each"
-    )
+def _reason(emerged: tuple[int, int], first: tuple[int, int], strata: "_Strata") -> str | None:
+    """Return why no ratio fits best, or none has an error; None where one does."""
+    if min(emerged) < FEW:
+        return (
+            f"{emerged[0]:,} texts emerged in the baseline and {emerged[1]:,} in the model: at "
+            f"least {FEW} are needed in each"
+        )
+    if not sum(first):
+        return "each text emerged at the same checkpoint in both: the error cannot be estimated"
+    n, d = (each[strata.tell] for each in (strata.at_risk, strata.events))
+    none, every = d == 0, d == n
+    # A larger ratio fits better and better where the model has all, or its baseline none.
+    if (none[:, BASELINE] | every[:, MODEL]).all() or (none[:, MODEL] | every[:, BASELINE]).all():
+        return (
+            "at each checkpoint where the models differ, no text at risk emerged in one of them or "
+            "all did in the other, so the ratio has no bound"
+        )
+    return None
 
 
 def _strata(times: PairedTimes) -> _Strata:
@@ -121,28 +140,27 @@ def _place(entry: Int64Array, when: Int64Array) -> Int64Array:
 
 
 def _fit(strata: _Strata) -> FloatArray:
-    """Return the log of the ratio, then the log hazard of each stratum, -inf without events."""
-    both = strata.events.sum(axis=1) > 0
-    n, d = strata.at_risk[both], strata.events[both]
+    """Return the log of the ratio, then the log hazard of each stratum that tells of it."""
+    n, d = strata.at_risk[strata.tell], strata.events[strata.tell]
     own = np.eye(len(n))
     design = np.column_stack((np.repeat((0.0, 1.0), len(n)), np.vstack((own, own))))
-    kept = n.T.ravel() > 0
     with np.errstate(all="ignore"):
-        fitted = fit_shares(
-            d.T.ravel()[kept], n.T.ravel()[kept], design[kept], link="cloglog", offset=None
-        )
+        fitted = fit_shares(d.T.ravel(), n.T.ravel(), design, link="cloglog")
     return np.asarray(fitted.params, float)
 
 
-def _clustered_error(times: PairedTimes, strata: _Strata, logs: FloatArray) -> float:
-    """Return the standard error of the log ratio, from the efficient score of each text.
+def _estimate(times: PairedTimes, strata: _Strata) -> tuple[float, float, float]:
+    """Return the log ratio, its standard error, and about how far it is from the best fit.
+
+    The error is that of the efficient score of each text.
 
     A text at risk in a stratum has the score r = L (d / p - 1) of its log hazard, L the cumulative
     hazard and p = 1 - exp(-L). That of the ratio, with the stratum's own hazard projected out, is
     (z - w) r, w the model's part of the observed information: L of a text that did not emerge,
     L (1 + L exp(-L) / p^2 - 1 / p) of one that did. It holds where hazards are not proportional.
     """
-    both = np.flatnonzero(strata.events.sum(axis=1) > 0)
+    logs = _fit(strata)
+    both = np.flatnonzero(strata.tell)
     hazard = np.zeros(strata.at_risk.shape)
     hazard[both] = np.exp(logs[1:, None] + logs[0] * np.arange(2))
     p = -np.expm1(-hazard)
@@ -162,6 +180,10 @@ def _clustered_error(times: PairedTimes, strata: _Strata, logs: FloatArray) -> f
         score -= waiting[stop + 1] - waiting[times.entry + 1]
         there = when < times.checkpoints
         place = _place(times.entry[there], when[there])
-        score[there] += (sign * hazard[:, arm])[place] / p[place, arm]
+        gain = np.divide(hazard[:, arm], p[:, arm], out=np.zeros(len(p)), where=p[:, arm] > 0)
+        score[there] += (sign * gain)[place]
     efficient = float((information[:, MODEL] * (1 - share)).sum())
-    return math.sqrt(float(times.texts @ score**2)) / efficient if efficient else math.nan
+    if not efficient > 0:
+        return math.nan, math.nan, math.nan
+    error = math.sqrt(float(times.texts @ score**2)) / efficient
+    return float(logs[0]), error, float(times.texts @ score) / efficient

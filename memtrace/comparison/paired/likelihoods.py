@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from memtrace.comparison.paired.mean_difference import MeanDifference, mean_difference
-from memtrace.comparison.paired.tables import each_its_own
+from memtrace.comparison.paired.units import PairUnits, each_its_own, exposed_rows, units_of
 from memtrace.comparison.runs import ComparedRun
 from memtrace.likelihood.order.of_run import joined
 from memtrace.runs.likelihoods import read_likelihoods
 from memtrace.texts.exposure import CLASSES, classify_rows
-from memtrace.texts.groups import Texts
 from memtrace.types import FloatArray, Int64Array
 
 SAME = ("temperature", "top_k")
@@ -33,6 +32,7 @@ def likelihood_difference(
     baseline: ComparedRun,
     model: ComparedRun,
     on_progress: Callable[[int], None] = lambda _: None,
+    units: PairUnits | None = None,
 ) -> LikelihoodDifference:
     """Compare the log-likelihoods of the rows that both runs have, each text once.
 
@@ -40,8 +40,9 @@ def likelihood_difference(
 
     Args:
         baseline: A run.
-        model: A run of the same corpus. Classes are those of the baseline.
+        model: A run of the same corpus that had seen the same rows.
         on_progress: Called with the number of rows read since the last call.
+        units: Of the pair; by default those that the two runs tell.
 
     Raises:
         RunError: A folder cannot be read.
@@ -49,8 +50,7 @@ def likelihood_difference(
     tokens = baseline.run.continuation_tokens
     if reason := _reason(baseline, model):
         return LikelihoodDifference({}, tokens, reason)
-    units = baseline.units or each_its_own(baseline.run.corpus_rows)
-    sums = _Sums(units, baseline.exposed_rows)
+    sums = _Sums(units or units_of([baseline, model]), exposed_rows(baseline, model))
     unknown = 0
     ours, theirs = (read_likelihoods(each.run) for each in (model, baseline))
     for block in joined(ours, theirs):
@@ -68,13 +68,15 @@ def likelihood_difference(
 class _Sums:
     """Differences by class; rows of repeated texts are kept until all are there."""
 
-    def __init__(self, units: Texts, exposed_rows: int) -> None:
-        self.units, self.exposed_rows = units, exposed_rows
+    def __init__(self, units: PairUnits, exposed: int) -> None:
+        self.units, self.exposed = units.texts, exposed
+        # Copies that are known of memorized rows alone tell nothing of a class.
+        self.classes = units.texts if units.by_table else each_its_own(units.texts.rows)
         self._once = [mean_difference([]) for _ in CLASSES]
         self._repeated: list[tuple[Int64Array, Int64Array, FloatArray]] = []
 
     def add(self, rows: Int64Array, apart: FloatArray) -> None:
-        classes = classify_rows(self.units, rows, self.exposed_rows)
+        classes = classify_rows(self.classes, rows, self.exposed)
         repeated = self.units.places(rows) >= 0
         for place in range(len(CLASSES)):
             values = apart[(classes == place) & ~repeated]

@@ -28,9 +28,20 @@ class MeanDifference:
         return math.sqrt(self.squares / (self.texts - 1) / self.texts)
 
     @property
-    def ci95(self) -> Interval:
-        """Return the interval of Student's t."""
+    def reason(self) -> str | None:
+        """Return why there is no interval, or None."""
         if self.texts < 2:
+            return "fewer than two texts were scanned by both"
+        return (
+            None
+            if self.standard_error > 0
+            else "all texts differ alike: the error cannot be estimated"
+        )
+
+    @property
+    def ci95(self) -> Interval:
+        """Return the interval of Student's t; undefined where the error is 0."""
+        if self.reason:
             return UNDEFINED
         half = float(stats.t.ppf(0.975, self.texts - 1)) * self.standard_error
         return self.mean - half, self.mean + half

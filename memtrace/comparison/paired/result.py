@@ -15,6 +15,8 @@ class PairedStep:
     shares: dict[str, PairedShares]
     """Texts by who memorized them, by the names of `CLASSES`."""
     likelihoods: LikelihoodDifference
+    is_order_known: bool = True
+    """Whether it is known which texts both had been trained on; else all count as exposed."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,11 @@ class PairedModels:
     """Suite and model."""
     model: str
     unit: str
-    """What is counted: `text`, or `sequence` where copies are not known."""
+    """What is counted: `text`, or `sequence` where nothing is known of copies."""
     steps: tuple[PairedStep, ...]
     """Ascending, one or more."""
     hazard_ratio: HazardRatio | None
-    """None where one checkpoint has both."""
+    """None without two checkpoints of both, the later one having seen more."""
 
     @property
     def last(self) -> PairedStep:

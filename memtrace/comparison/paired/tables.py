@@ -1,55 +1,42 @@
 """Who memorized what: two runs on the rows that both scanned, by text and by class of exposure."""
 
-import numpy as np
-import numpy.typing as npt
+from dataclasses import replace
 
-from memtrace.comparison.coverage import intersection, within
+from memtrace.comparison.classes import ClassTable, classes_of
+from memtrace.comparison.coverage import intersection
+from memtrace.comparison.masks import MaskedRows
 from memtrace.comparison.paired.shares import PairedShares
+from memtrace.comparison.paired.units import PairUnits, exposed_rows, units_of
 from memtrace.comparison.runs import ComparedRun
-from memtrace.runs.memorized import Events
-from memtrace.texts.distinct import among, distinct
-from memtrace.texts.exposure import CLASSES, classify_rows, count_classes
-from memtrace.texts.groups import NearCopies, Texts
-from memtrace.types import Int64Array
 
 
-def each_its_own(rows: int) -> Texts:
-    """Return the texts of a corpus in which no two rows are copies."""
-    none = np.empty(0, np.int64)
-    return Texts(rows, none, np.zeros(1, np.int64), none, NearCopies.none())
-
-
-def paired_shares(baseline: ComparedRun, model: ComparedRun) -> dict[str, PairedShares]:
+def paired_shares(
+    baseline: ComparedRun, model: ComparedRun, units: PairUnits | None = None
+) -> dict[str, PairedShares]:
     """Count the texts that both runs scanned, by who memorized them, in each class of exposure.
 
     A text is in a class with its scanned rows of that class, near-copies are one text, and it is
-    memorized where one of these rows is. Where copies are not known each row is a text.
+    memorized where one of these rows is. Without a table of duplicates no row is copy exposed.
 
     Args:
         baseline: A run.
-        model: A run of the same corpus. Classes are those of the baseline.
+        model: A run of the same corpus that had seen the same rows.
+        units: Of the pair; by default those that the two runs tell.
 
     Returns:
         By the names of `CLASSES`.
     """
-    ranges = intersection(baseline.events.scanned, model.events.scanned)
-    units = baseline.units or each_its_own(baseline.run.corpus_rows)
-    exposed = baseline.exposed_rows
-    events = [within(each.events, ranges) for each in (baseline, model)]
-    # Of all rows: the counts of memorized ones, which differ, are not used.
-    classes = count_classes(units, events[0], exposed)
-    found = [_texts(units, each, exposed) for each in events]
-    tables = {}
-    for place, name in enumerate(CLASSES):
-        ours, theirs = (names[place] for names in found)
-        both = int(among(ours, theirs).sum())
-        texts = getattr(classes, name).texts
-        tables[name] = PairedShares(texts, both, len(ours) - both, len(theirs) - both)
-    return tables
+    units = units or units_of([baseline, model])
+    exposed = exposed_rows(baseline, model)
+    events = [baseline.events, model.events]
+    masks = MaskedRows.of(events, [exposed], units.texts if units.by_table else None)
+    if not units.by_table:  # of all runs of the pair, not of these two alone
+        masks = replace(masks, units=units.texts.names_of(masks.rows))
+    ranges = intersection(*(each.scanned for each in events))
+    return {name: _shares(table) for name, table in classes_of(masks, ranges, exposed).items()}
 
 
-def _texts(units: Texts, events: Events, exposed_rows: int) -> list[Int64Array]:
-    """Return the names of the memorized texts of each class."""
-    rows: npt.NDArray[np.integer] = events.sequence_index
-    classes, names = classify_rows(units, rows, exposed_rows), units.names_of(rows)
-    return [distinct(names[classes == place]) for place in range(len(CLASSES))]
+def _shares(table: ClassTable) -> PairedShares:
+    both = int(table.both[0, 1])
+    alone = (int(table.both[arm, arm]) - both for arm in range(2))
+    return PairedShares(int(table.of_texts), both, *alone)

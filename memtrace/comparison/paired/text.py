@@ -26,13 +26,13 @@ WIDTH = 32
 COLUMNS = ("of", "both", "baseline only", "model only", "points", "95%", "McNemar p")
 
 
-def paired_blocks(found: Sequence[PairedModels]) -> Blocks:
-    """Return a heading and a table for each pair, and what else is known of it."""
+def paired_blocks(found: Sequence[PairedModels], caveat: str = "") -> Blocks:
+    """Return a heading, with a caveat, and a table for each pair, and what else is known of it."""
     blocks: Blocks = []
     for one in found[:MOST]:
         model, baseline = names_of(one)
         title = f"{model} against its baseline {baseline}"
-        blocks.append((f"{title}: {one.unit}s memorized", _table(one)))
+        blocks.append((f"{title}: {one.unit}s memorized{caveat}", _table(one)))
         blocks.append((f"{title}: over training and in likelihoods", _rest(one)))
     return [*blocks, *left_out(found[MOST:], "pair")]
 
@@ -47,11 +47,15 @@ def paired_sentence(one: PairedModels) -> str:
     """Say how much of the exposed texts a model and its baseline have memorized."""
     table, (model, baseline) = one.last.shares["exposed"], names_of(one)
     where = f"at step {one.last.step:,}"
+    known = one.last.is_order_known
     if not table.texts:
-        return f"No exposed {one.unit} was scanned by both {model} and {baseline} {where}"
+        of = f"exposed {one.unit}" if known else one.unit
+        return f"No {of} was scanned by both {model} and {baseline} {where}"
+    n = table.texts
+    of = count(n, f"exposed {one.unit}") if known else f"{count(n, one.unit)} that both scanned"
     ends = f"{points(table.difference)}, 95% {between(table.difference_ci95)}"
     return (
-        f"Of {count(table.texts, f'exposed {one.unit}')} {model} has memorized "
+        f"Of {of} {model} has memorized "
         f"{percent(table.model_share)} {where} and its baseline {baseline} "
         f"{percent(table.baseline_share)} ({ends}; {p_text(table.p_value)})"
     )
@@ -90,11 +94,15 @@ def _table(one: PairedModels) -> "RenderableType":
 def shares_rows(steps: Sequence[PairedStep]) -> list[tuple[str, ...]]:
     """Return step, class of exposure and the `COLUMNS` of each class that has texts."""
     return [
-        (f"{step.step:,}", CLASS_NAMES[name], *_cells(step.shares[name]))
+        (f"{step.step:,}", _class_name(step, name), *_cells(step.shares[name]))
         for step in steps
         for name in CLASSES
         if step.shares[name].texts
     ]
+
+
+def _class_name(step: PairedStep, name: str) -> str:
+    return CLASS_NAMES[name] if step.is_order_known else "scanned"
 
 
 def _cells(table: PairedShares) -> tuple[str, ...]:
@@ -109,7 +117,7 @@ def _cells(table: PairedShares) -> tuple[str, ...]:
 
 def _rest(one: PairedModels) -> "RenderableType":
     rows = [("hazard of emergence", _hazard(one)), *_first(one)]
-    rows += _likelihoods(one.last)
+    rows += _likelihoods(one.last, one.unit)
     return named_values(rows, WIDTH)
 
 
@@ -129,24 +137,26 @@ def _first(one: PairedModels) -> list[tuple[str, str]]:
     return [("emerged in the model first", f"{said}  {p_text(found.first_p_value)}")]
 
 
-def _likelihoods(step: PairedStep) -> list[tuple[str, str]]:
+def _likelihoods(step: PairedStep, unit: str) -> list[tuple[str, str]]:
     found = step.likelihoods
     name = "log-likelihood, step"
     if found.reason:
         return [(f"{name} {step.step:,}", f"not known: {found.reason}")]
-    kept = {CLASS_NAMES[key]: one for key, one in found.by_class.items() if one.texts}
-    rows = [(f"{name} {step.step:,}, {key}", _nats(one)) for key, one in kept.items()]
+    kept = {_class_name(step, key): one for key, one in found.by_class.items() if one.texts}
+    rows = [(f"{name} {step.step:,}, {key}", _nats(one, unit)) for key, one in kept.items()]
     exposed, unexposed = found.by_class["exposed"], found.by_class["unexposed"]
     nats, ends = exposed.minus(unexposed)
-    if not math.isnan(nats):
+    if not math.isnan(ends[0]):
         rows.append(
             ("exposed minus unexposed", f"{signed(nats)} nats  95% {interval(ends, signed)}")
         )
     return rows
 
 
-def _nats(one: MeanDifference) -> str:
-    texts = count(one.texts, "text")
+def _nats(one: MeanDifference, unit: str) -> str:
+    texts = count(one.texts, unit)
+    if one.reason:
+        return f"{signed(one.mean)} nats of {texts}, no interval: {one.reason}"
     return f"{signed(one.mean)} nats  95% {interval(one.ci95, signed)}  of {texts}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from memtrace.comparison.coverage import inside, intersection
 from memtrace.comparison.paired.hazard_ratio import PairedTimes
-from memtrace.comparison.paired.tables import each_its_own
+from memtrace.comparison.paired.units import units_of
 from memtrace.comparison.runs import ComparedRun
 from memtrace.texts.distinct import among, distinct
 from memtrace.texts.groups import Texts
@@ -26,7 +26,7 @@ def paired_times(baselines: Sequence[ComparedRun], models: Sequence[ComparedRun]
     """
     exposed = np.array([run.exposed_rows for run in baselines], np.int64)
     ranges = _followed(baselines, models, exposed)
-    units = baselines[0].units or each_its_own(baselines[0].run.corpus_rows)
+    units = units_of([*baselines, *models]).texts
     arms = [_emerged(runs, exposed, ranges, units) for runs in (baselines, models)]
     names = distinct(np.concatenate((arms[0][0], arms[1][0])))
     none = len(exposed)

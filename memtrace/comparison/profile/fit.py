@@ -23,6 +23,8 @@ NO_CONTROL = (
     "scan with --include-unexposed"
 )
 
+NO_COPIES = "a copy of a text that was trained on is no control, and {reason}"
+
 
 def fit_profiles(
     runs: Sequence[ComparedRun], on_progress: Callable[[int], None] = lambda _: None
@@ -64,12 +66,15 @@ def fit_profile(
     outcome = LOG_LIKELIHOOD if _have_likelihoods(runs) else MATCHED_TOKENS
     steps, unit = tuple(run.step for run in runs), "sequence" if first.texts is None else "text"
     name = f"{first.suite}/{first.model}"
+    if first.units is None:
+        reason = NO_COPIES.format(reason=first.texts_reason)
+        return Profile(name, outcome, steps, unit, reason=reason)
     exposed = np.array([run.exposed_rows for run in runs], np.int64)
     scanned = common([run.events.scanned for run in runs])
     if not (scanned[:, 1] > exposed[1]).any():
         return Profile(name, outcome, steps, unit, reason=NO_CONTROL.format(unit=unit))
     sums = CohortSums(exposed)
-    copies = np.empty(0, np.int64) if first.units is None else np.sort(first.units.copies)
+    copies = np.sort(first.units.copies)
     for rows, outcomes in side_by_side([read_column(run.run, outcome) for run in runs]):
         once = ~among(rows, copies)
         if not np.isfinite(outcomes[once]).all():
