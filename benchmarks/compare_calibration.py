@@ -14,8 +14,10 @@ from scipy import stats
 
 from memtrace.comparison.agreement import Agreement, Measure, phi
 from memtrace.comparison.bend import find_bend
+from memtrace.comparison.classes import ClassShare, ClassTable
 from memtrace.comparison.ranking import area, rank
 from memtrace.comparison.regression import fit_line
+from memtrace.comparison.scale import predict_largest
 from memtrace.comparison.seeds import mean_over_pairs, seed_spread
 
 Row = tuple[str, str, str]
@@ -124,6 +126,28 @@ def lines(draws: int) -> Iterator[Row]:
             yield "line", f"{k} sizes, models scatter {tau:g}, counts {sd:g}", held
 
 
+def largest(draws: int) -> Iterator[Row]:
+    """Yield how often the largest model's share lies where all smaller ones predict it."""
+    rng, n = np.random.default_rng(6), 5_000
+    for k in (4, 6, 8, 10):
+        x, inside, known = 2.0 ** np.arange(k), 0, 0
+        for _ in range(draws // 10):
+            ease = rng.gamma(0.02, 50, (n, 1))
+            hit = (rng.random((n, k)) < 1 - np.exp(-0.01 * ease)).astype(int)
+            texts = hit.sum(axis=0)
+            if not texts.all():
+                continue
+            covariance = ClassTable(hit.T @ hit, n, texts, n).log_covariance(np.arange(k))
+            tested = predict_largest(range(k), x, texts / n, covariance)
+            known += 1
+            inside += tested is not None and tested.inside
+        yield (
+            "largest model",
+            f"{k} sizes that do not scatter, 5,000 texts",
+            f"{inside / known:.3f}",
+        )
+
+
 def seeds(draws: int) -> Iterator[Row]:
     """Yield how often the intervals of seeds hold."""
     rng = np.random.default_rng(3)
@@ -138,13 +162,31 @@ def seeds(draws: int) -> Iterator[Row]:
             one_more = spread = 0
             for _ in range(draws):
                 shares = np.exp(-4 + 0.1 * rng.normal(size=k + 1))
-                found = seed_spread(shares[:k], None)
+                found = seed_spread(shares[:k], np.zeros((k, k)))
                 assert found is not None
                 one_more += found.one_more[0] <= shares[k] <= found.one_more[1]
                 spread += found.spread.ci95[0] <= 0.1 <= found.spread.ci95[1]
             said = f"shared {held / (draws // 4):.3f}, one more {one_more / draws:.3f}"
             said += f", SD {spread / draws:.3f}"
             yield "seeds", f"{k} seeds, log-odds vary by {deviation:g}", said
+
+
+def seeds_by_counts(draws: int) -> Iterator[Row]:
+    """Yield how often one more seed holds where counts of texts alone differ."""
+    rng = np.random.default_rng(5)
+    for k, n, chance in ((2, 600, 0.005), (2, 5_000, 0.002), (3, 600, 0.005), (4, 600, 0.005)):
+        one_more = known = 0
+        for _ in range(draws):
+            texts = rng.binomial(n, chance, k + 1)
+            if not texts.all():
+                continue
+            variances = [ClassShare(one, n, one, n).log_variance for one in texts[:k].tolist()]
+            found = seed_spread(texts[:k] / n, np.diag(variances))
+            assert found is not None
+            known += 1
+            one_more += found.one_more[0] <= texts[k] / n <= found.one_more[1]
+        design = f"{k} seeds that differ by chance alone, {n * chance:g} memorized texts expected"
+        yield "seeds", design, f"one more {one_more / known:.3f}"
 
 
 def _shared(rng: np.random.Generator, ease: np.ndarray, seeds: int, deviation: float) -> Measure:
@@ -161,7 +203,7 @@ def main() -> None:
     draws = parser.parse_args().draws
     print("| estimate | design | share of 95% intervals that hold |")
     print("|---|---|---|")
-    for kind in (agreement, ranking, budgets, lines, seeds):
+    for kind in (agreement, ranking, budgets, lines, largest, seeds, seeds_by_counts):
         for row in kind(draws):
             print("| " + " | ".join(row) + " |", flush=True)
 

@@ -254,6 +254,24 @@ def test_seeds_of_a_model_give_one_result_an_error():
     assert not found.predictions  # seeds of one size and step are equals
 
 
+@pytest.mark.parametrize("hits", [([1, 2], [3, 4]), ([1, 2], [1, 2])])
+def test_seeds_that_agree_by_chance_are_not_said_to_agree(hits):
+    found = compare_loaded(same_step(hits, ("m-seed1", "m-seed2"), [10, 10]))
+    spread = found.seeds[0].spread
+    alone = len(set(hits[0]) - set(hits[1])) + 0.5  # texts of one seed, with the half text
+    expected = math.sqrt(alone) / 2
+    assert spread.spread.value == spread.counting == pytest.approx(expected)
+    assert spread.one_more[0] < 2 / 600 / 10
+    assert "factor of 1 " not in found.verdict
+
+
+def test_a_share_of_a_seed_is_at_most_everything():
+    found = compare_loaded(same_step([range(60), range(300)], ("m-seed1", "m-seed2"), [10, 10]))
+    spread = found.seeds[0].spread
+    assert spread.one_more[1] == spread.mean.ci95[1] == 1
+    assert "-fold" not in found.summary().partition("Seeds")[2]
+
+
 def test_where_no_order_is_known_nothing_is_said_of_training(tmp_path):
     runs = [write_run(tmp_path, model=model, sequences_per_step=None) for model in ("70m", "12b")]
     found = memtrace.compare(runs, texts=Texts.from_labels(np.arange(120)))

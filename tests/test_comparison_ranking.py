@@ -14,7 +14,7 @@ from memtrace.comparison.budget import plans
 from memtrace.comparison.fit import compare_loaded
 from memtrace.comparison.ranking import FOLDS, area, best_threshold, folds_of, rank
 from memtrace.comparison.regression import fit_line
-from memtrace.comparison.scale import _tested
+from memtrace.comparison.scale import predict_largest
 from memtrace.comparison.seeds import mean_over_pairs
 from memtrace.comparison.text_scores import RowScores
 from memtrace.texts.groups import Texts
@@ -187,10 +187,10 @@ def test_the_largest_model_has_a_counting_error_of_its_own():
     y = 1e-4 * x**0.25
     own = np.zeros((5, 5))
     own[4, 4] = 0.04
-    low, high = _tested(range(5), x, y, own).predicted.ci95
+    low, high = predict_largest(range(5), x, y, own).predicted.ci95
     half = stats.t.ppf(0.975, 2) * 0.2
     assert (math.log(low / y[4]), math.log(high / y[4])) == pytest.approx((-half, half), rel=1e-3)
-    low, high = _tested(range(5), x, y, np.full((5, 5), 0.04)).predicted.ci95
+    low, high = predict_largest(range(5), x, y, np.full((5, 5), 0.04)).predicted.ci95
     assert math.log(high / low) < 1e-4
 
 

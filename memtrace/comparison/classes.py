@@ -29,6 +29,11 @@ class ClassShare:
         """Return the share of texts with its exact interval."""
         return share(self.texts, self.of_texts)
 
+    @property
+    def log_variance(self) -> float:
+        """Return the variance of the logarithm of the share: see `ClassTable.log_covariance`."""
+        return (self.texts + HALF_A_TEXT) / self.texts**2 - 1 / self.of_texts
+
 
 @dataclass(frozen=True, eq=False)
 class ClassTable:

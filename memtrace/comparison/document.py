@@ -1,6 +1,5 @@
 """The document of `compare --json`: what is not known is null, with the reason."""
 
-import math
 from typing import Any
 
 from memtrace.comparison.agreement import Agreement, Measure
@@ -205,7 +204,6 @@ def _combinations(found: Combinations | None, names: list[str]) -> dict[str, Any
 
 def _seeds(one: SeedGroup, names: list[str]) -> dict[str, Any]:
     spread = one.spread
-    counting = None if spread is None or math.isnan(spread.counting) else spread.counting
     return {
         "of": one.of,
         "differs": one.kind,
@@ -214,7 +212,7 @@ def _seeds(one: SeedGroup, names: list[str]) -> dict[str, Any]:
         "shares": one.shares,
         "mean": spread and _measure(spread.mean),
         "sd_log_share": spread and _measure(spread.spread),
-        "sd_by_counts": counting,
+        "sd_by_counts": spread and spread.counting,
         "one_more_ci95": spread and spread.one_more,
         "shared": one.shared and _measure(one.shared),
         "jaccard": one.jaccard and _measure(one.jaccard),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from memtrace.comparison.classes import ClassShare
 from memtrace.comparison.corpora import Gathering
 from memtrace.comparison.coverage import common
 from memtrace.comparison.of_steps import StepTable
@@ -24,8 +25,10 @@ def seeds_of(
     of_pair = {(one.a, one.b): one for one in overlaps if not one.reason}
     found = []
     for of, kind, step, places in seed_groups(runs):
-        shares = np.array([points[place].exposed.share.value for place in places])
-        spread = seed_spread(shares, _covariance(tables, places))
+        classes = [points[place].exposed for place in places]
+        some = all(one.texts for one in classes)
+        shares = np.array([one.share.value for one in classes])
+        spread = seed_spread(shares, _covariance(tables, places, classes)) if some else None
         shared, jaccard = (_pair_values(of_pair, places, name) for name in ("shared", "jaccard"))
         number = _by_number(gatherings, places)
         found.append(
@@ -39,15 +42,15 @@ def seeds_of(
     return found
 
 
-def _covariance(tables: Sequence[StepTable], places: Sequence[int]) -> FloatArray | None:
-    """Return the covariance of log shares, None where the runs are not in one table."""
+def _covariance(
+    tables: Sequence[StepTable], places: Sequence[int], classes: Sequence[ClassShare]
+) -> FloatArray:
+    """Return the covariance of log shares by counts; runs of several tables have other texts."""
     for table in tables:
         if set(places) <= set(table.places):
             bits = np.array([table.bits[table.places.index(place)] for place in places])
-            exposed = table.tables["exposed"]
-            some = exposed.of_texts and (np.diagonal(exposed.both)[bits] > 0).all()
-            return exposed.log_covariance(bits) if some else None
-    return None
+            return table.tables["exposed"].log_covariance(bits)
+    return np.diag([one.log_variance for one in classes])
 
 
 def _pair_values(

@@ -146,7 +146,7 @@ def scale_line(
             for times in AHEAD
             if line.degrees
         ),
-        tested=_tested(kept, x, y, covariance),
+        tested=predict_largest(kept, x, y, covariance),
         left_out=left_out,
     )
 
@@ -164,7 +164,7 @@ def _extended(parameters: float, share: float, ends: Interval) -> Extended:
     return Extended(parameters, min(share, 1.0), (min(low, 1.0), min(high, 1.0)))
 
 
-def _tested(
+def predict_largest(
     kept: Sequence[int], x: FloatArray, y: FloatArray, covariance: FloatArray
 ) -> Tested | None:
     """Predict the largest model from smaller ones: of three sizes or more.

@@ -2,9 +2,12 @@
 
 The share of texts is one number a seed: its mean has Student's interval, its standard deviation the
 chi-squared one, and the result of one more seed the prediction interval (Hahn and Meeker 1991,
-chapter 4), on the log scale, since shares are small and positive. Which texts are memorized is told
-by the mean over pairs of seeds of the share of one seed's texts that another has too; its interval
-is that of the jackknife over seeds (Arvesen 1969, Ann. Math. Stat. 40:2076).
+chapter 4), on the log scale, since shares are small and positive. The standard deviation is not
+taken below what counts of texts alone give: few seeds with few texts can agree by chance.
+
+Which texts are memorized is told by the mean over pairs of seeds of the share of one seed's texts
+that another has too; its interval is that of the jackknife over seeds (Arvesen 1969, Ann. Math.
+Stat. 40:2076).
 """
 
 import math
@@ -28,11 +31,12 @@ class SeedSpread:
     mean: Measure
     """Geometric mean of the share over seeds."""
     spread: Measure
-    """Standard deviation of the logarithm of the share: about its coefficient of variation."""
+    """Standard deviation of the logarithm of the share, about its coefficient of variation; not
+    below `counting`."""
     counting: float
     """What of that standard deviation is expected from a sample of so many texts alone."""
     one_more: Interval
-    """95% prediction interval of the share of one more seed."""
+    """95% prediction interval of the share of one more seed that has memorized a text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,27 +79,32 @@ def seed_groups(runs: Sequence[ComparedRun]) -> list[tuple[str, str, int, tuple[
     ]
 
 
-def seed_spread(shares: FloatArray, covariance: FloatArray | None) -> SeedSpread | None:
+def seed_spread(shares: FloatArray, covariance: FloatArray) -> SeedSpread | None:
     """Return how the shares of seeds spread; None where one is 0 or not defined.
 
     Args:
         shares: One a seed, shape (n,).
-        covariance: Of their logarithms by a sample of texts alone, shape (n, n); None: not known.
+        covariance: Of their logarithms by a sample of texts alone, shape (n, n).
     """
     if not (shares > 0).all():
         return None
     n, logs = len(shares), np.log(shares)
-    middle, deviation = float(logs.mean()), float(logs.std(ddof=1))
+    counting = _counting(covariance)
+    middle, deviation = float(logs.mean()), max(float(logs.std(ddof=1)), counting)
     t = float(special.stdtrit(n - 1, 0.975))
     half, ahead = t * deviation / math.sqrt(n), t * deviation * math.sqrt(1 + 1 / n)
     scale = [math.sqrt((n - 1) / float(special.chdtri(n - 1, tail))) for tail in (0.025, 0.975)]
-    counting = math.nan if covariance is None else _counting(covariance)
     return SeedSpread(
-        Measure(math.exp(middle), (math.exp(middle - half), math.exp(middle + half))),
+        Measure(math.exp(middle), _around(middle, half)),
         Measure(deviation, (deviation * scale[0], deviation * scale[1])),
         counting,
-        (math.exp(middle - ahead), math.exp(middle + ahead)),
+        _around(middle, ahead),
     )
+
+
+def _around(middle: float, half: float) -> Interval:
+    """Return the ends of a share on the log scale, which is 1 at most."""
+    return math.exp(middle - half), math.exp(min(middle + half, 0.0))
 
 
 def mean_over_pairs(values: FloatArray) -> Measure:

@@ -175,8 +175,8 @@ def _seed_row(one: SeedGroup) -> tuple[str, ...]:
     if spread is not None:
         cells = [
             percent(spread.mean.value),
-            percent(spread.spread.value),
-            interval(spread.spread.ci95, percent),
+            number(spread.spread.value, 3),
+            interval(spread.spread.ci95, three),
             interval(spread.one_more, percent),
         ]
     shared = DASH if one.shared is None else percent(one.shared.value)
