@@ -7,12 +7,12 @@ from memtrace.comparison.charts import CHARTS
 from memtrace.comparison.figures import CAPTIONS, drawn, single
 from memtrace.comparison.methods import METHODS
 from memtrace.comparison.result import ComparisonResult
-from memtrace.comparison.text import left_out, shares_title, text
+from memtrace.comparison.text import left_out, share_cells, shares_title, text
 from memtrace.comparison.training_page import training_facts, training_tables
 from memtrace.comparison.verdict import foremost, headline, verdict
 from memtrace.report.charts import available
 from memtrace.report.figures import png
-from memtrace.report.numbers import DASH, count, interval, number, percent
+from memtrace.report.numbers import count, interval, number, percent
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
 
@@ -103,20 +103,7 @@ def _shown(found: ComparisonResult, name: str, charts: bool) -> Shown:
 
 
 def _shares(found: ComparisonResult) -> Table:
-    rows = []
-    for one in found.points:
-        seen, size = one.exposed, found.runs[one.run].parameters
-        rows.append(
-            (
-                found.label(one.run),
-                DASH if size is None else f"{size:,}",
-                f"{seen.texts:,}",
-                f"{seen.of_texts:,}",
-                percent(seen.share.value),
-                interval(seen.share.ci95, percent),
-                f"{seen.rows:,}",
-            )
-        )
+    rows = [share_cells(found, one) for one in found.points]
     return Table(shares_title(found), SHARES, rows)
 
 

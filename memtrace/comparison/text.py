@@ -7,7 +7,7 @@ from memtrace.comparison.paired.text import paired_blocks
 from memtrace.comparison.profile.text import profile_blocks
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.runs import ComparedRun
-from memtrace.comparison.scale import ScaleLine
+from memtrace.comparison.scale import ScaleLine, ScalePoint
 from memtrace.comparison.seeds import SeedGroup
 from memtrace.comparison.text_pairs import (
     MOST_ROWS,
@@ -96,24 +96,27 @@ def _some(models: list[str]) -> str:
     return ", ".join(models[:MOST_MODELS]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def share_cells(found: ComparisonResult, point: ScalePoint) -> tuple[str, ...]:
+    """Return a run, its parameters, and the texts and rows memorized of those trained on."""
+    seen, size = point.exposed, found.runs[point.run].parameters
+    return (
+        found.label(point.run),
+        DASH if size is None else f"{size:,}",
+        f"{seen.texts:,}",
+        f"{seen.of_texts:,}",
+        percent(seen.share.value),
+        interval(seen.share.ci95, percent),
+        f"{seen.rows:,}",
+    )
+
+
 def _points(found: ComparisonResult) -> Columns:
     names = ("", "parameters", "texts", "of", "share", "95%", "rows", "unexposed texts")
     rows = []
     for one in found.points[-MOST_POINTS:]:
-        seen, other = one.exposed, one.classes["unexposed"]
-        size = found.runs[one.run].parameters
-        rows.append(
-            (
-                found.label(one.run),
-                DASH if size is None else f"{size:,}",
-                f"{seen.texts:,}",
-                f"{seen.of_texts:,}",
-                percent(seen.share.value),
-                interval(seen.share.ci95, percent),
-                f"{seen.rows:,}",
-                f"{other.texts:,} of {other.of_texts:,}" if other.of_texts else DASH,
-            )
-        )
+        other = one.classes["unexposed"]
+        unexposed = f"{other.texts:,} of {other.of_texts:,}" if other.of_texts else DASH
+        rows.append((*share_cells(found, one), unexposed))
     return columns(names, [*rows, *more_rows(found.points, len(names), MOST_POINTS)])
 
 
