@@ -8,7 +8,7 @@ from memtrace.comparison.paired.pairing import Pair, find_pairs
 from memtrace.comparison.paired.result import PairedModels, PairedStep
 from memtrace.comparison.paired.tables import paired_shares
 from memtrace.comparison.paired.times import paired_times
-from memtrace.comparison.paired.units import is_order_known, units_of
+from memtrace.comparison.paired.units import PairUnits, is_order_known, units_of
 from memtrace.comparison.runs import ComparedRun
 
 
@@ -40,10 +40,10 @@ def _compared(pair: Pair, on_progress: Callable[[int], None]) -> PairedModels:
     )
     one, other = pair.baselines[-1], pair.models[-1]
     baseline, model = (f"{run.suite}/{run.model}" for run in (one, other))
-    return PairedModels(baseline, model, units.name, steps, _hazard_ratio(pair))
+    return PairedModels(baseline, model, units.name, steps, _hazard_ratio(pair, units))
 
 
-def _hazard_ratio(pair: Pair) -> HazardRatio | None:
+def _hazard_ratio(pair: Pair, units: PairUnits) -> HazardRatio | None:
     """Return the ratio over the checkpoints that had seen something, each more than the last."""
     kept, seen = [], 0
     for baseline, model in zip(pair.baselines, pair.models, strict=True):
@@ -53,4 +53,4 @@ def _hazard_ratio(pair: Pair) -> HazardRatio | None:
     if len(kept) < 2:
         return None
     baselines, models = zip(*kept, strict=True)
-    return hazard_ratio(paired_times(baselines, models))
+    return hazard_ratio(paired_times(baselines, models, units))

@@ -10,31 +10,36 @@ import numpy as np
 
 from memtrace.comparison.coverage import inside, intersection
 from memtrace.comparison.paired.hazard_ratio import PairedTimes
-from memtrace.comparison.paired.units import units_of
+from memtrace.comparison.paired.units import PairUnits, units_of
 from memtrace.comparison.runs import ComparedRun
 from memtrace.texts.distinct import among, distinct
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
 
-def paired_times(baselines: Sequence[ComparedRun], models: Sequence[ComparedRun]) -> PairedTimes:
+def paired_times(
+    baselines: Sequence[ComparedRun],
+    models: Sequence[ComparedRun],
+    units: PairUnits | None = None,
+) -> PairedTimes:
     """Return when the texts came at risk and emerged.
 
     Args:
         baselines: Runs of one model at checkpoints that ascend, each of which had seen more rows.
         models: Runs of another one at the same checkpoints, of the same corpus.
+        units: Of the pair; by default those that these runs tell.
     """
     exposed = np.array([run.exposed_rows for run in baselines], np.int64)
     ranges = _followed(baselines, models, exposed)
-    units = units_of([*baselines, *models]).texts
-    arms = [_emerged(runs, exposed, ranges, units) for runs in (baselines, models)]
+    of_pair = (units or units_of([*baselines, *models])).texts
+    arms = [_emerged(runs, exposed, ranges, of_pair) for runs in (baselines, models)]
     names = distinct(np.concatenate((arms[0][0], arms[1][0])))
     none = len(exposed)
     when = np.full((2, len(names)), none)
     for arm, (texts, first) in enumerate(arms):
         when[arm, np.searchsorted(names, texts)] = first
     entry = np.searchsorted(exposed, names, side="right")
-    never = _texts_by_entry(units, ranges, exposed) - np.bincount(entry, minlength=none)
+    never = _texts_by_entry(of_pair, ranges, exposed) - np.bincount(entry, minlength=none)
     shape = (none, none + 1, none + 1)
     texts = np.bincount(np.ravel_multi_index((entry, *when), shape), minlength=np.prod(shape))
     texts[np.ravel_multi_index((np.arange(none), none, none), shape)] = never

@@ -7,6 +7,7 @@ import numpy as np
 
 from memtrace.comparison.runs import ComparedRun
 from memtrace.corpus.copies import Copies
+from memtrace.texts.distinct import distinct
 from memtrace.texts.groups import NearCopies, Texts
 
 
@@ -31,7 +32,7 @@ def units_of(runs: Sequence[ComparedRun]) -> PairUnits:
     rows, known = runs[0].run.corpus_rows, runs[0].units
     if known is not None:
         return PairUnits(known, True, "text")
-    every = np.unique(np.concatenate([run.events.sequence_index for run in runs]))
+    every = distinct(np.concatenate([run.events.sequence_index for run in runs]))
     hashed = [run.events for run in runs if run.events.text_hash is not None]
     if not hashed:
         return PairUnits(each_its_own(rows), False, "sequence")
