@@ -34,6 +34,24 @@ def test_shares_on_common_rows_are_said_to_be_so():
     assert "all models of" not in said(same)
 
 
+def test_shares_on_a_part_of_what_a_run_had_seen_are_said_to_be_so():
+    where = "on the 500 rows that all models of the step scanned"
+    found = compare_loaded(
+        [run_of("a", range(30), range(500)), run_of("b", range(40), range(500), parameters=20)]
+    )
+    assert f"At step 1, {where}, a has memorized 6%" in found.verdict
+    assert f"Texts memorized, of those trained on, {where}" in said(found)
+    assert "random sample" not in said(found)
+
+
+def test_a_sample_is_said_to_be_one():
+    runs = [run_of(model, range(30), range(0, 1000, 2)) for model in "ab"]
+    runs[0].run.record["configuration"] |= {"sample_size": 500, "sample_seed": 0}
+    found = compare_loaded(runs)
+    assert "rows are a random sample" in said(found)
+    assert any("random sample" in limit for limit in finding(found, names=[]).limits)
+
+
 def test_models_without_a_common_row_are_named():
     runs = [run_of(model, range(30), range(500), parameters=10) for model in "ab"]
     runs.append(run_of("c", range(500, 520), range(500, 1000), parameters=40))

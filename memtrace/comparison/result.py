@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from memtrace.comparison.budget import Plan
+from memtrace.comparison.coverage import intersection, rows_in
 from memtrace.comparison.deduplication.result import Deduplication
 from memtrace.comparison.overlap import Combinations, Overlap
 from memtrace.comparison.paired.result import PairedModels
@@ -14,6 +17,7 @@ from memtrace.comparison.scale import ScaleLine, ScalePoint
 from memtrace.comparison.seeds import SeedGroup
 
 ROWS_AS_TEXTS = "rows are taken as different texts"
+OF_SAMPLE = "rows are a random sample, in which a text with more copies is more likely to be"
 BY_HASH = "copies are told among memorized sequences alone, near-copies are not"
 
 
@@ -47,18 +51,17 @@ class ComparisonResult:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """Return what stands beside every interval: empty where copies are known."""
+        """Return what stands beside every interval: empty of whole runs whose copies are known."""
+        sampled = any(run.run.configuration.sample_size is not None for run in self.runs)
         unknown = [run for run in self.runs if run.texts is None]
         named = [run for run in unknown if run.events.text_hash is not None]
-        found = [BY_HASH] if named else []
+        found = [OF_SAMPLE] * sampled + [BY_HASH] * bool(named)
         return tuple(found + ([ROWS_AS_TEXTS] if len(named) < len(unknown) else []))
 
     @property
     def narrowed(self) -> tuple[ScalePoint, ...]:
-        """Return the points of runs that scanned more rows than all models of their step did."""
-        return tuple(
-            one for one in self.points if one.rows < self.runs[one.run].events.scanned_sequences
-        )
+        """Return the points on a part of what their run had seen, or of what it scanned."""
+        return tuple(one for one in self.points if one.rows < _whole(self.runs[one.run]))
 
     @property
     def is_order_known(self) -> bool:
@@ -86,3 +89,12 @@ def short_labels(runs: Sequence[ComparedRun]) -> list[str]:
         (f"{run.suite}/" if suites else "") + run.model + (f" step {run.step}" if steps else "")
         for run in runs
     ]
+
+
+def _whole(run: ComparedRun) -> int:
+    """Return the rows that a run would have to share for its shares to be of all that it saw.
+
+    They are all that it scanned and, where it left some out, all that it had been trained on too.
+    """
+    seen = intersection(run.events.scanned, np.array([[0, run.exposed_rows]]))
+    return run.events.scanned_sequences + run.exposed_rows - rows_in(seen)
