@@ -55,7 +55,7 @@ STYLE: dict[Any, Any] = {
 }
 LINE = 1.3 * FONT
 """Height of a line of text in points."""
-SUBTITLE_WIDTH = 46
+SUBTITLE_WIDTH = 44
 """Characters of a line below the title of a panel."""
 VERDICT_WIDTH = 112
 """Characters of a line above a figure of several panels."""
