@@ -67,9 +67,7 @@ def made(n: int, seed: int = 0) -> MemorizedTexts:
         },
         schema_overrides={"lost_checkpoint": pl.Int64},
     )
-    return MemorizedTexts(
-        "pythia", "12b", "tokens 0-31 -> 32-63 of each row", STEPS, 32, 32, table, ()
-    )
+    return MemorizedTexts("pythia", "12b", "tokens 0 to 63 of each row", STEPS, 32, 32, table, ())
 
 
 def shown(page: object, count: str) -> float:

@@ -224,7 +224,12 @@ def _comparison(found: "list[Run]", duplicates: Path | None) -> "Page":
 
     chosen = found if len(found) <= MOST_COMPARED else last_finished(found)
     if len(chosen) < 2:
-        raise FitError("one run has nothing to be compared with: scan another model or checkpoint")
+        raise FitError(
+            f"a page compares {MOST_COMPARED} checkpoints of one model at most, of {len(found)}: "
+            "choose some with `memtrace compare RUNS --step STEPS --output DIR`"
+            if len(found) > MOST_COMPARED
+            else "one run has nothing to be compared with: scan another model or checkpoint"
+        )
     tables = [] if duplicates is None else [duplicates]
     with show_progress("Comparing", len(chosen), "runs") as advance:
         return comparison_page(compare(chosen, duplicates=tables, on_progress=advance))

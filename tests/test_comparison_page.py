@@ -12,10 +12,12 @@ from memtrace.cli.main import main
 
 from memtrace.comparison import compare
 from memtrace.comparison.charts import CHARTS
+from memtrace.comparison.descriptions import described
 from memtrace.comparison.figures import drawn
 from memtrace.comparison.page import comparison_page, finding
 from memtrace.comparison.pair_charts import MOST_NUMBERS
 from memtrace.corpus import open_corpus
+from memtrace.report.numbers import percent
 from memtrace.report.page import page_html
 
 pytest.importorskip("altair")
@@ -33,8 +35,11 @@ REMEMBERED = {"tiny": 2, "small": 3, "middle": 6, "large": 12, "large-deduped": 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Four sizes on one corpus, and a twin on another, at two steps of a suite of their own."""
-    folder = tmp_path_factory.mktemp("comparison")
+    return five_models(tmp_path_factory.mktemp("comparison"))
+
+
+def five_models(folder):
+    """Write four sizes on one corpus, and a twin on another, at two steps of their own suite."""
     rng = np.random.default_rng(1)
     texts = rng.integers(1, 99, (TEXTS, 65)).astype(np.uint16)
     repeated = rng.permutation(np.concatenate((np.arange(TEXTS), np.arange(12).repeat(5))))
@@ -72,6 +77,35 @@ def found(folder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEMTRACE_CACHE", str(tmp_path_factory.mktemp("cache")))
         return compare(find_runs(folder / "runs"), manifest=folder / "own.yaml")
+
+
+def test_alternative_texts_tell_the_numbers_that_are_drawn(found):
+    told = {name: described(found, name) for name in drawn(found)}
+    last = [one for one in found.points if found.runs[one.run].step == 4]
+    for one in last:
+        said = f"{found.runs[one.run].model} {percent(one.exposed.share.value)}"
+        assert said in told["scale"]
+    for name in ("precision", "recall"):
+        most = max(getattr(one.every, name).value for one in found.predictions if not one.reason)
+        assert f"most {percent(most)}" in told[name]
+    index = [one.agreement.jaccard.value for one in found.overlaps if not one.reason]
+    assert f"least {percent(min(index))}" in told["overlap"]
+    assert f"{found.combinations.texts[0]} by" in told["combinations"]
+    twins = found.deduplication[-1].last
+    assert percent(twins.total.standard.share.value) in told["deduplication"]
+    assert f"{twins.matched_total.both:,} by both" in told["both-corpora"] or len(twins.matched) > 1
+    shown = finding(found)
+    alts = {figure.alt for figure in (shown.figure, *shown.figures)}
+    assert alts == set(told.values())
+    assert len(alts) == len(told)
+    assert not any("nan" in alt or found.verdict in alt for alt in alts)
+
+
+def test_one_size_is_no_chart_of_sizes(found, folder):
+    runs = [run.run for run in found.runs if run.model == "large"]
+    alone = compare(runs, manifest=folder / "own.yaml")
+    assert "scale" not in drawn(alone)
+    assert "overlap" in drawn(alone)
 
 
 def values(chart):

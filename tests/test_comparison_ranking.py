@@ -1,6 +1,7 @@
 """Rankings, budgets and lines against independent computations, and how often intervals hold."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -252,5 +253,8 @@ def test_a_plan_finds_what_it_says_and_costs_what_it_says():
     assert share == pytest.approx(0.8, abs=0.02)
     assert plan.cost == pytest.approx(0.1 + len(asked) / n, abs=1e-4)
     assert plan.ci95[0] <= plan.cost <= plan.ci95[1]
+    assert plan.saves
+    for cost, end in ((0.799, 0.799), (0.77, 0.78), (0.5, 0.81), (0.5, math.nan)):
+        assert not replace(plan, cost=cost, ci95=(0.4, end)).saves, "next to nothing, or unsure"
     everything = plans(runs, compare_loaded(runs).predictions, recall=0.05)[0]
     assert everything.texts < len(first) / n  # a part of the small model's texts is enough

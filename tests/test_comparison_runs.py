@@ -78,9 +78,9 @@ def test_runs_are_read_with_their_facts(folder):
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [
-        ({"prompt_tokens": 16}, r"tokens 0-31 -> 32-63 .*against tokens 0-15 -> 16-47"),
-        ({"continuation_tokens": 40}, r"32-63 of each row against .*32-71"),
-        ({"offset": 8}, r"against tokens 8-39 -> 40-71"),
+        ({"prompt_tokens": 16}, r"tokens 0 to 31, .* 32 to 63 .*against .* 0 to 15, .* 16 to 47"),
+        ({"continuation_tokens": 40}, r"32 to 63 of each row against .* 32 to 71"),
+        ({"offset": 8}, r"against .* 8 to 39, .* 40 to 71"),
         ({"eos_rule": "mask-eos"}, r"rule: none against mask-eos"),
     ],
 )

@@ -336,7 +336,7 @@ def test_the_command_writes_what_it_prints(runs, tmp_path, memtrace_cli) -> None
     assert document["sources"][0] == first
     assert document["sources"][-1] == last
     folded = " ".join(text.split())
-    same = ", corpus c, tokens 0-31 -> 32-63 of each row"
+    same = ", corpus c, prompt tokens 0 to 31, continuation tokens 32 to 63 of each row"
     source = f"{len(document['sources'])} runs, {first.removesuffix(same)} to {last}"
     assert f"From {source}" in folded
     assert escape(source) in (output / "memorized.svg").read_text(encoding="utf-8")

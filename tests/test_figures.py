@@ -13,11 +13,14 @@ from builders import write_run
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
+from test_comparison_page import five_models
 from test_evaluations_abilities import evaluated
 from test_evaluations_terms import COUNTS, drawn
 from test_intervention import measured, put
 from test_point_process_texts import fit_of
 
+from memtrace.comparison import compare
+from memtrace.comparison import figures as comparison
 from memtrace.emergence import figures as emergence
 from memtrace.emergence import fit_emergence
 from memtrace.emergence.descriptions import described as alt_of_emergence
@@ -52,6 +55,18 @@ STEPS = (10, 20, 40)
 ROWS = 1200
 NAMED = ("texts", "control", "exposure")
 """Figures whose y axis has names in place of a scale."""
+OF_TRAINING = ("profile", "time-since-training")
+OF_MODELS = (
+    "scale",
+    "precision",
+    "recall",
+    "overlap",
+    "combinations",
+    "deduplication",
+    "both-corpora",
+)
+LEGENDS = ("Learned and lost", "Memorized by copies seen", "Texts that both twins had seen")
+"""Panels of bars on bars, or of points at names, which have no end to be named at."""
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +113,14 @@ def results(tmp_path_factory) -> Callable[[str], Any]:
         accuracy = [drawn([0.1, 0.5, 0.8], rng, model=model) for model in ("70m", "12b")]
         return relate_terms(pl.concat(accuracy), COUNTS)
 
+    def models() -> Any:
+        own = five_models(folder / "models")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MEMTRACE_CACHE", str(folder / "cache"))
+            last = [run for run in find_runs(own / "runs") if run.step == 4]
+            return compare(last, manifest=own / "own.yaml")
+
+    (folder / "models").mkdir()
     labels = rng.integers(0, 120, 500)
     made: dict[str, Callable[[], Any]] = {
         "runs": runs,
@@ -111,6 +134,8 @@ def results(tmp_path_factory) -> Callable[[str], Any]:
         "abilities": lambda: emergence_of_abilities(evaluated(folder / "abilities"), 0.5, 0),
         "intervention": interventions,
         "terms": terms,
+        "comparison": models,
+        "training": lambda: compare(result("runs")),
     }
 
     @cache
@@ -132,6 +157,8 @@ def drawings() -> dict[str, tuple[Callable[[Callable[[str], Any]], Any], float]]
         "abilities": lambda of: of("abilities").plot(),
         "intervention": lambda of: of("intervention").plot(),
         "terms": lambda of: of("terms").plot(),
+        "comparison": lambda of: of("comparison").plot(),
+        "training": lambda of: of("training").plot(),
     }
     narrow: dict[str, Any] = {"process": lambda of: of("process").plot()}
     single = (("emergence", emergence), ("order", order), ("extraction", extraction))
@@ -141,6 +168,10 @@ def drawings() -> dict[str, tuple[Callable[[Callable[[str], Any]], Any], float]]
             narrow[f"{name}/{one}"] = lambda of, result=result, one=one, module=module: (
                 module.single(of(result), one)
             )
+    for one in OF_MODELS + OF_TRAINING:
+        narrow[f"comparison/{one}"] = lambda of, one=one: comparison.single(
+            of("comparison" if one in OF_MODELS else "training"), one
+        )
     return {name: (draw, PAGE) for name, draw in wide.items()} | {
         name: (draw, COLUMN) for name, draw in narrow.items()
     }
@@ -160,16 +191,23 @@ def test_every_figure_has_the_style_of_papers_and_no_empty_panel(results, name) 
             continue  # a place of the grid that no panel takes
         assert ax.axison
         assert ax.lines or ax.collections or ax.patches or ax.containers
-        ticks = [label.get_text() for label in ax.get_yticklabels()]
-        named = any(text and not any(c.isdigit() for c in text[:1]) for text in ticks)
-        assert ax.get_ylabel() or figure.get_supylabel() or named
+        assert ax.get_ylabel() or figure.get_supylabel() or _are_names(ax.get_yticklabels())
+        if ax.get_label() == "<colorbar>":
+            continue
         below = [other for other in ax.get_shared_x_axes().get_siblings(ax) if other is not ax]
-        assert ax.get_xlabel() or any(other.get_xlabel() for other in below)
-        # Bars that stand on bars have no end to be named at.
-        assert ax.get_legend() is None or "Learned and lost" in ax.get_title(loc="left")
+        dotted = any(_are_names(other.get_yticklabels()) for other in (ax, *below))
+        named = _are_names(ax.get_xticklabels()) or (below and dotted)
+        assert named or ax.get_xlabel() or any(other.get_xlabel() for other in below)
+        title = ax.get_title(loc="left")
+        assert ax.get_legend() is None or any(one in title for one in LEGENDS)
     box = figure.get_tightbbox().transformed(figure.dpi_scale_trans)
     assert box.x0 >= -1
     assert box.x1 <= figure.bbox.x1 + 1
+
+
+def _are_names(labels: Any) -> bool:
+    """Return whether an axis has names in place of a scale."""
+    return any(one.get_text() and not one.get_text()[0].isdigit() for one in labels)
 
 
 def test_what_cannot_be_drawn_is_not_among_the_figures(tmp_path) -> None:

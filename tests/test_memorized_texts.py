@@ -91,7 +91,7 @@ def row(found, text):
 def test_each_text_that_any_checkpoint_had_is_there_once(found):
     assert found.steps == (20, 40, 60)
     assert found.table["text"].to_list() == sorted(MEMORIZED)
-    assert found.tested == "tokens 0-31 -> 32-63 of each row"
+    assert found.tested == "prompt tokens 0 to 31, continuation tokens 32 to 63 of each row"
     assert found.notes == ()
 
 

@@ -23,7 +23,7 @@ def runs(tmp_path):
     return tmp_path / "runs"
 
 
-TESTED = "tokens 0-31 -> 32-63 of each row"
+TESTED = "prompt tokens 0 to 31, continuation tokens 32 to 63 of each row"
 SOURCES = (
     f"demo/demo step 64, weights 000000000000, corpus 91abcdef0123, {TESTED}",
     f"demo/demo step 512, weights 3fa2c1d0e5b7, corpus 91abcdef0123, {TESTED}",

@@ -92,7 +92,10 @@ def test_50_and_50_tokens_of_a_gpt_neo_are_what_generate_returns(gpt_neo, prompt
     )
     np.testing.assert_array_equal(matched(run), expected)
     assert {0, 50} < set(expected.tolist())
-    assert run.configuration.tested == "tokens 3-52 -> 53-102 of each row"
+    assert (
+        run.configuration.tested
+        == "prompt tokens 3 to 52, continuation tokens 53 to 102 of each row"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +212,10 @@ def test_usual_packs_tables_and_scores_say_nothing_of_an_offset(corpus, tmp_path
     assert "offset" not in json.loads((tmp_path / "pack" / "pack.json").read_text())
     run = write_run(tmp_path / "runs")
     assert "offset" not in run.configuration.metadata()
-    assert run.configuration.tested == "tokens 0-31 -> 32-63 of each row"
+    assert (
+        run.configuration.tested
+        == "prompt tokens 0 to 31, continuation tokens 32 to 63 of each row"
+    )
 
 
 def test_duplicates_of_these_tokens_equal_brute_force(corpus, rows, tmp_path):
@@ -252,7 +258,8 @@ def test_runs_of_other_tokens_are_not_set_side_by_side(tmp_path, memtrace_cli):
     result = memtrace_cli("fit-poisson", tmp_path / "runs", "--step", "all")
     assert result.exit_code == 1
     assert (
-        "tokens 0-31 -> 32-63 of each row, demo/demo step 2 tokens 8-39 -> 40-71" in result.stderr
+        "prompt tokens 0 to 31, continuation tokens 32 to 63 of each row, demo/demo step 2 "
+        "prompt tokens 8 to 39, continuation tokens 40 to 71 of each row" in result.stderr
     )
     with pytest.raises(FitError, match=r"differ in offset \(0, 8\)"):
         memtrace.fit_emergence(find_runs(tmp_path / "runs"))
@@ -279,7 +286,10 @@ def test_import_of_other_lengths(rows, corpus, tmp_path):
     table.write_parquet(tmp_path / "memorized.parquet")
     source = {"model": "demo", "step": 64, "corpus": str(corpus), "runs": tmp_path / "runs"}
     run, _ = import_run(tmp_path / "memorized.parquet", **source, **SEQUENCE)
-    assert run.configuration.tested == "tokens 9-13 -> 14-20 of each row"
+    assert (
+        run.configuration.tested
+        == "prompt tokens 9 to 13, continuation tokens 14 to 20 of each row"
+    )
     assert read_events(run).sequence_index.tolist() == [4, 20, 33]
     scores = load_scores(tmp_path / "runs", model="demo", step=64).collect()
     assert scores["matched_tokens"].max() == L

@@ -17,6 +17,8 @@ from memtrace.types import Interval
 
 RECALL = 0.8
 """Share of the memorized texts that is to be found."""
+LEAST = 0.05
+"""Share of the cost that a plan saves at least, to be worth its trouble."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,11 @@ class Plan:
 
     @property
     def saves(self) -> bool:
-        """Return whether it costs less than to scan that share of all texts at random."""
-        return self.cost < self.recall
+        """Return whether it clearly costs less than to scan that share of all texts at random.
+
+        It saves `LEAST` of that at least, and the interval of the cost is below it.
+        """
+        return self.cost <= (1 - LEAST) * self.recall and self.ci95[1] < self.recall
 
 
 def plans(

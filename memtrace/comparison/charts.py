@@ -138,11 +138,12 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _scale_rows(found: ComparisonResult) -> Rows:
-    """Return the runs that have a place on log axes."""
-    rows = []
+    """Return the runs that have a place on log axes, of the steps with two sizes or more."""
+    rows, sizes = [], dict[int, set[int]]()
     for point in found.points:
         run, seen = found.runs[point.run], point.exposed
         if run.parameters and seen.texts:
+            sizes.setdefault(run.step, set()).add(run.parameters)
             rows.append(
                 {
                     "model": run.model,
@@ -152,7 +153,7 @@ def _scale_rows(found: ComparisonResult) -> Rows:
                     **_share(seen.share.value, seen.share.ci95),
                 }
             )
-    return rows
+    return [row for row in rows if len(sizes[row["step"]]) > 1]
 
 
 def _line_rows(found: ComparisonResult) -> Rows:

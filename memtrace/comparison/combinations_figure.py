@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from memtrace.comparison.heat_maps import beside_names
 from memtrace.comparison.result import ComparisonResult
-from memtrace.report.figures import BLUE, INK, PALE, axes_for, nothing, subtitle
+from memtrace.report.figures import BLUE, INK, PALE, axes_for, nothing
 from memtrace.report.numbers import count
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ def combinations(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
     texts, members = one.texts[:MOST_BARS], one.members[:MOST_BARS]
     left = len(one.texts) - len(texts)
     more = f"; {count(left, 'smaller combination')} left out" if left else ""
-    subtitle(ax, f"of {count(one.scanned, 'text')} that all {len(one.runs)} scanned{more}")
+    names = [found.label(place) for place in one.runs]
+    told = f"of {count(one.scanned, 'text')} that all {len(one.runs)} scanned{more}"
+    beside_names(ax, told, names)
     below = _below(ax, len(one.runs))
     x = np.arange(len(texts))
     ax.bar(x, texts, color=BLUE, width=0.6)
@@ -37,7 +40,7 @@ def combinations(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
     ax.set_xlim(-0.7, len(texts) - 0.3)
     ax.set_ylabel("texts")
     _dots(below, members)
-    below.set_yticks(range(len(one.runs)), [found.label(place) for place in one.runs])
+    below.set_yticks(range(len(one.runs)), names)
     return ax
 
 

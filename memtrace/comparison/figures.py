@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from memtrace.comparison.combinations_figure import combinations
 from memtrace.comparison.deduplication.figures import shares_by_copies, texts_of_both
-from memtrace.comparison.heat_maps import jaccard, precision, recall
+from memtrace.comparison.heat_maps import LETTER, jaccard, precision, recall
 from memtrace.comparison.paired.figures import difference_by_step, who_memorized
 from memtrace.comparison.profile.figures import course, effect_table
 from memtrace.comparison.profile.result import Profile
 from memtrace.comparison.result import ComparisonResult
+from memtrace.comparison.scale import compared_sizes
 from memtrace.comparison.scale_figure import share_over_size
 from memtrace.comparison.verdict import verdict
 from memtrace.report.figures import (
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROOM, AROUND = 0.16, 1.7
-"""Height of a run in a heat map or a grid of dots, and of what is around it, in inches."""
+ROOM, AROUND = 0.16, 0.9
+"""Height of a run in a heat map or a grid of dots, and of what is around it, in inches, without
+the names of runs, which stand upright."""
 WIDE = {"precision", "recall", "overlap", "combinations"}
 """Figures whose size grows with the runs."""
 MANY = 5
@@ -79,7 +81,7 @@ CAPTIONS = {
 def drawn(found: ComparisonResult) -> list[str]:
     """Return the names of the figures that have something to show."""
     has = {
-        "scale": any(found.runs[one.run].parameters and one.exposed.texts for one in found.points),
+        "scale": bool(compared_sizes(found.runs, found.points)),
         "precision": any(not one.reason for one in found.predictions),
         "recall": any(not one.reason for one in found.predictions),
         "overlap": any(not one.reason for one in found.overlaps),
@@ -109,12 +111,14 @@ def _profiles(found: ComparisonResult) -> list[Profile]:
 def overview(found: ComparisonResult) -> "Figure":
     """Draw all figures that have something to show under the verdict."""
     names: Sequence[str] = drawn(found) or ["scale"]
-    across = 2 if len(names) > 1 else 1
+    across = 2 if len(names) > 1 and len(found.runs) <= MANY else 1
     down = -(-len(names) // across)
     with styled():
         figure = new_figure(PAGE, _height(found) * down + HEIGHT / 2)
-        for place, name in enumerate(names):
-            FIGURES[name](found, figure.add_subplot(down, across, place + 1))
+        # Each in a figure of its own: long names beside one panel take no room from the others.
+        places = figure.subfigures(down, across, squeeze=False).flat
+        for place, name in zip(places, names, strict=False):
+            FIGURES[name](found, place.add_subplot())
         write_heading(figure, verdict(found), count(len(found.runs), "run"))
     return figure
 
@@ -130,4 +134,5 @@ def single(found: ComparisonResult, name: str) -> "Figure":
 
 def _height(found: ComparisonResult) -> float:
     """Return the height of a panel in which every run has a line."""
-    return max(HEIGHT, 2 * ROOM * len(found.runs), ROOM * len(found.runs) + AROUND)
+    names = max(len(found.label(place)) for place in range(len(found.runs))) * LETTER / 72
+    return max(HEIGHT, 2 * ROOM * len(found.runs), ROOM * len(found.runs) + AROUND + names)

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memtrace.comparison.result import ComparisonResult
-from memtrace.report.figures import BLUE, FONT, INK, LINE, axes_for, nothing, subtitle
+from memtrace.report.figures import (
+    BLUE,
+    FONT,
+    INK,
+    LINE,
+    SUBTITLE_WIDTH,
+    axes_for,
+    nothing,
+    subtitle,
+)
 from memtrace.report.numbers import percent
 from memtrace.types import FloatArray
 
@@ -17,6 +26,8 @@ DARK = 0.4
 """Share from which a number is white."""
 DIGITS = 3.2
 """Width of a number in a cell, in sizes of the font."""
+LETTER = 0.56 * FONT
+"""Width of a letter in points, about."""
 LEGEND = "from 0% (pale) to 100% (dark)"
 INSIDE = 0.55
 """Of a panel's width and height, about what its axes leave to the cells."""
@@ -25,29 +36,29 @@ INSIDE = 0.55
 def precision(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the precision of each prediction as a heat map."""
     ax = axes_for(ax, "Precision of a prediction")
-    subtitle(ax, "of the texts that the row memorized, the share that the column did")
-    return _predicted(found, ax, "precision")
+    told = "of the texts that the row memorized, the share that the column did"
+    return _predicted(found, ax, "precision", told)
 
 
 def recall(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the recall of each prediction as a heat map."""
     ax = axes_for(ax, "Recall of a prediction")
-    subtitle(ax, "of the texts that the column memorized, the share that the row did")
-    return _predicted(found, ax, "recall")
+    told = "of the texts that the column memorized, the share that the row did"
+    return _predicted(found, ax, "recall", told)
 
 
 def jaccard(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw Jaccard's index of each pair as a heat map."""
     ax = axes_for(ax, "Texts in common")
-    subtitle(ax, "share of the texts that either of two memorized")
     values = np.full((len(found.runs), len(found.runs)), np.nan)
     for one in found.overlaps:
         values[one.a, one.b] = values[one.b, one.a] = one.agreement.jaccard.value
     names = [found.label(place) for place in range(len(found.runs))]
+    beside_names(ax, "share of the texts that either of two memorized", names)
     return heat_map(ax, names, names, values)
 
 
-def _predicted(found: ComparisonResult, ax: "Axes", measure: str) -> "Axes":
+def _predicted(found: ComparisonResult, ax: "Axes", measure: str, told: str) -> "Axes":
     sources = sorted({one.source for one in found.predictions})
     targets = sorted({one.target for one in found.predictions})
     if not sources:
@@ -57,7 +68,15 @@ def _predicted(found: ComparisonResult, ax: "Axes", measure: str) -> "Axes":
         value = getattr(one.every, measure).value
         values[sources.index(one.source), targets.index(one.target)] = value
     rows, columns = ([found.label(place) for place in places] for places in (sources, targets))
+    beside_names(ax, told, rows)
     return heat_map(ax, rows, columns, values)
+
+
+def beside_names(ax: "Axes", text: str, names: Sequence[str]) -> None:
+    """Write below the title of a panel, in the room that names at its left leave."""
+    width = ax.figure.bbox.width / ax.figure.dpi * 72
+    room = int(width / LETTER) - max(map(len, names)) - 2
+    subtitle(ax, text, max(20, min(SUBTITLE_WIDTH, room)))
 
 
 def heat_map(ax: "Axes", rows: Sequence[str], columns: Sequence[str], values: FloatArray) -> "Axes":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from memtrace.comparison.agreement import Measure
 from memtrace.comparison.charts import CHARTS
+from memtrace.comparison.descriptions import described
 from memtrace.comparison.figures import CAPTIONS, drawn, single
 from memtrace.comparison.methods import METHODS
 from memtrace.comparison.result import ComparisonResult
@@ -99,7 +100,7 @@ def _shown(found: ComparisonResult, name: str, charts: bool) -> Shown:
     draw = CHARTS.get(name) if charts and available() else None
     chart = draw(found) if draw else None
     image = None if chart else png(single(found, name))
-    return Shown(TITLES[name], f"{TITLES[name]}. {verdict(found)}", CAPTIONS[name], image, chart)
+    return Shown(TITLES[name], described(found, name), CAPTIONS[name], image, chart)
 
 
 def _shares(found: ComparisonResult) -> Table:

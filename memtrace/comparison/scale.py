@@ -91,6 +91,16 @@ class ScaleLine:
         return float(self.line.coefficients[1]) if self.line else float("nan")
 
 
+def compared_sizes(runs: Sequence[ComparedRun], points: Sequence[ScalePoint]) -> list[ScalePoint]:
+    """Return the points of the last step at which two sizes or more have a place on log axes."""
+    steps: dict[int, list[ScalePoint]] = {}
+    for one in points:
+        if runs[one.run].parameters and one.exposed.texts:
+            steps.setdefault(runs[one.run].step, []).append(one)
+    sized = [step for step in steps if len({runs[one.run].parameters for one in steps[step]}) > 1]
+    return steps[max(sized)] if sized else []
+
+
 def scale_points(
     places: Sequence[int], tables: dict[str, ClassTable], rows: int, bits: Sequence[int]
 ) -> list[ScalePoint]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memtrace.comparison.result import ComparisonResult
-from memtrace.comparison.scale import ScaleLine, ScalePoint
+from memtrace.comparison.scale import ScaleLine, ScalePoint, compared_sizes
 from memtrace.report.figures import BLUE, GREY, RED, axes_for, name_ends, nothing, subtitle
 from memtrace.report.numbers import number, percent
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 COLOURS = {"exposed": BLUE, "unexposed": RED}
 POINTS = 60
 """Of a drawn line."""
+FEW = 4
+"""Models that are all named."""
 NARROW = 40
 """Characters of a line below the title, beside names at the right."""
 WIDER = 1.8
@@ -28,7 +30,9 @@ def share_over_size(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes"
     from matplotlib.ticker import LogLocator, NullFormatter
 
     ax = axes_for(ax, "Share of texts memorized, by size")
-    known = [one for one in found.points if found.runs[one.run].parameters]
+    known = compared_sizes(found.runs, found.points) or [
+        one for one in found.points if found.runs[one.run].parameters
+    ]
     if not known:
         return nothing(ax, "no manifest tells the parameters of these models")
     step = max(found.runs[one.run].step for one in known)
@@ -88,13 +92,13 @@ def _points(found: ComparisonResult, ax: "Axes", points: list[ScalePoint], name:
 
 
 def _names(found: ComparisonResult, ax: "Axes", points: list[ScalePoint], drawn: list[str]) -> None:
-    """Name the smallest and the largest model at their points, and classes at their right ends."""
+    """Name models at their points (of many the first and last), and classes at their right."""
     where: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "color": GREY}
     own = sorted(
         (one for one in points if one.classes[drawn[0]].texts),
         key=lambda one: found.runs[one.run].parameters or 0,
     )
-    for one in {place: own[place] for place in (0, len(own) - 1)}.values():
+    for one in own if len(own) <= FEW else (own[0], own[-1]):
         x, share = found.runs[one.run].parameters or 0, one.classes[drawn[0]].share
         ax.annotate(found.runs[one.run].model, (x, share.ci95[1]), (0, 3), **where)
     ends = []

@@ -70,7 +70,7 @@ def rankings_table(found: ComparisonResult) -> Columns:
 
 
 def plans_table(found: ComparisonResult) -> Columns:
-    """Return the plans that cost less than a scan with the target, the cheapest first."""
+    """Return the plans that clearly save something, the cheapest first."""
     names = ("target", "first scan all texts with", "then of the target's texts", "cost", "95%")
     saving = sorted((plan for plan in found.plans if plan.saves), key=lambda p: (-p.target, p.cost))
     how = {"memorized": "returned, then at random", "ranked": "by log-likelihood"}

@@ -85,6 +85,9 @@ class Histories:
     near_copies: tuple[int, int] = (0, 0)
     """Texts of the corpus that share a continuation with another, and passages that they are: each
     passage counts as one text, and its sequences as copies."""
+    scanned: tuple[int, int] | None = None
+    """Fewest rows that a checkpoint scanned, and those that they were drawn from at random; None
+    where no checkpoint is a sample."""
     min_probability: float | None = None
     """Probability of the continuation from which on a sequence counts as memorized; None: greedy
     decoding has to return it."""
@@ -116,6 +119,17 @@ class Histories:
     def caveat(self) -> str:
         """Return what stands beside every interval: empty where copies are known."""
         return "" if self.copies_known else SEQUENCES_AS_TEXTS
+
+    @property
+    def of_sample(self) -> str:
+        """Return what is said of a sample: empty where all rows were scanned."""
+        if self.scanned is None:
+            return ""
+        drawn, every = self.scanned
+        return (
+            f"counts are of a random sample, {drawn:,} of {every:,} rows, and a text is seen where "
+            "one of its rows was drawn"
+        )
 
     @property
     def own(self) -> pl.DataFrame:
@@ -271,7 +285,14 @@ def _gather(
         emerged=joined[4],
         tables=tables,
         sources=tuple(run.provenance for run in runs),
+        scanned=_sampled(runs),
     )
+
+
+def _sampled(runs: list[Run]) -> tuple[int, int] | None:
+    """Return the rows of the smallest sample, and of its range; None without any."""
+    samples = [run.configuration for run in runs if run.configuration.sample is not None]
+    return min(((one.sequences, one.stop - one.start) for one in samples), default=None)
 
 
 def _copies_of(names: Int64Array, texts: Texts | None) -> pl.Series:

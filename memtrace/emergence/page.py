@@ -6,6 +6,7 @@ from typing import Any
 from memtrace.emergence.charts import share_chart, time_chart
 from memtrace.emergence.descriptions import described
 from memtrace.emergence.figures import figures_of, single
+from memtrace.emergence.histories import Histories
 from memtrace.emergence.methods import METHODS
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.text import text
@@ -81,7 +82,7 @@ def finding(
         facts=_facts(fit),
         figure=figures[0] if figures else None,
         tested=TESTED,
-        limits=[*LIMITS, *([f"{found.caveat.capitalize()}."] if found.caveat else [])],
+        limits=[*LIMITS, *(f"{said[0].upper()}{said[1:]}." for said in _beside(found))],
         figures=figures[1:],
         tables=[_table(fit)],
         printed=rendered(text(fit)),
@@ -118,6 +119,11 @@ def _facts(fit: EmergenceResult) -> list[Fact]:
         lost = out.emerged - out.always_retained
         facts.append(Fact(f"{lost:,}", "lost again", f"{out.learned_again:,} learned once more"))
     return facts
+
+
+def _beside(found: Histories) -> list[str]:
+    """Return what is said of all counts and intervals of a model, where there is something."""
+    return [said for said in (found.of_sample, found.caveat) if said]
 
 
 def _table(fit: EmergenceResult) -> Table:

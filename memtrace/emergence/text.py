@@ -73,6 +73,8 @@ def _beware(fit: EmergenceResult) -> Rows:
     if found.caveat:
         narrow = f"{found.caveat}, so intervals are too narrow where there are copies"
         rows.append(("of all intervals", f"{narrow}: {found.copies_reason}"))
+    if found.of_sample:
+        rows.append(("of all counts", found.of_sample))
     local = fit.local_overdispersion
     if local.index > TOGETHER and local.p_value < 0.05:
         rows.append(("of all intervals but the factors", _together(fit)))

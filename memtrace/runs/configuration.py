@@ -111,7 +111,7 @@ class Configuration:
 
     @property
     def tested(self) -> str:
-        """Return which tokens were tested: `tokens 0-31 -> 32-63 of each row`."""
+        """Return which tokens were tested, as `describe_tokens` says it."""
         return describe_tokens(self.prompt_tokens, self.continuation_tokens, self.offset)
 
     def in_order(self, sequences_per_step: int) -> "Configuration":
@@ -166,11 +166,15 @@ class Configuration:
 
 
 def describe_tokens(prompt_tokens: int, continuation_tokens: int, offset: int) -> str:
-    """Say which tokens of a row are a sequence: `tokens 0-31 -> 32-63 of each row`."""
+    """Say which tokens of each row are a sequence.
+
+    Returns:
+        For example `prompt tokens 0 to 31, continuation tokens 32 to 63 of each row`.
+    """
     first = offset + prompt_tokens
     spans = (offset, first - 1), (first, first + continuation_tokens - 1)
-    prompt, continuation = (f"{a}-{b}" if a < b else f"{a}" for a, b in spans)
-    return f"tokens {prompt} -> {continuation} of each row"
+    prompt, continuation = (f"tokens {a} to {b}" if a < b else f"token {a}" for a, b in spans)
+    return f"prompt {prompt}, continuation {continuation} of each row"
 
 
 def read_configuration(recorded: Any) -> Configuration:

@@ -42,7 +42,7 @@ def effect_table(one: Profile, ax: "Axes | None" = None) -> "Axes":
     _named(ax, one)
     dotted = "; a dot where p < 0.05" if table.size <= DOTTED else ""
     subtitle(ax, f"{one.outcome_unit}{dotted}")
-    ax.figure.colorbar(image, ax=ax, shrink=0.8)
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label=one.outcome_unit)
     return ax
 
 

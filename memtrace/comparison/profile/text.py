@@ -1,5 +1,6 @@
 """Counterfactual profiles as they are printed."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,8 @@ def _some(models: list[str]) -> str:
 
 
 def _short(one: Profile, effect: Effect) -> str:
+    if math.isnan(effect.p_value):  # no text differs from another
+        return f"{signed(effect.estimate)} {one.outcome_unit} (no interval)"
     ends = interval(effect.ci95, signed)
     return f"{signed(effect.estimate)} {one.outcome_unit} (95% {ends}; {p_text(effect.p_value)})"
 
