@@ -95,7 +95,7 @@ def test_alternative_texts_tell_the_numbers_that_are_drawn(found):
     assert percent(twins.total.standard.share.value) in told["deduplication"]
     assert f"{twins.matched_total.both:,} by both" in told["both-corpora"] or len(twins.matched) > 1
     shown = finding(found)
-    alts = {figure.alt for figure in (shown.figure, *shown.figures)}
+    alts = {figure.description for figure in (shown.figure, *shown.figures)}
     assert alts == set(told.values())
     assert len(alts) == len(told)
     assert not any("nan" in alt or found.verdict in alt for alt in alts)

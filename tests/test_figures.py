@@ -190,7 +190,7 @@ def test_every_figure_has_the_style_of_papers_and_no_empty_panel(results, name) 
         if not ax.axison and ax.get_title(loc="left") == "" and not ax.texts:
             continue  # a place of the grid that no panel takes
         assert ax.axison
-        assert ax.lines or ax.collections or ax.patches or ax.containers
+        assert ax.lines or ax.collections or ax.patches or ax.containers or ax.images
         assert ax.get_ylabel() or figure.get_supylabel() or _are_names(ax.get_yticklabels())
         if ax.get_label() == "<colorbar>":
             continue

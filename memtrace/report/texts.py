@@ -42,7 +42,7 @@ def texts_text(found: MemorizedTexts, limit: int, width: int) -> str:
         f" memorized{some}" if found.at_least == found.continuation_tokens
         else f" with at least {found.at_least} of {found.continuation_tokens} tokens matched"
     )  # fmt: skip
-    parts = [f"{printable(found.label)}: {what}; {found.tested}"]
+    parts = [f"{printable(found.label)}: {what}\n{found.tested}"]
     if n:
         parts.append(rendered(_table(found, limit, width), width=width, colour=True))
     if n > limit:
