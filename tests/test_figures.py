@@ -21,6 +21,8 @@ from test_point_process_texts import fit_of
 
 from memtrace.comparison import compare
 from memtrace.comparison import figures as comparison
+from memtrace.comparison.fit import compare_loaded
+from memtrace.comparison.runs import load_runs
 from memtrace.emergence import figures as emergence
 from memtrace.emergence import fit_emergence
 from memtrace.emergence.descriptions import described as alt_of_emergence
@@ -50,9 +52,11 @@ from memtrace.report.figures import (
 )
 from memtrace.report.numbers import number, percent
 from memtrace.runs.run import find_runs
+from memtrace.texts.groups import Texts
 
 STEPS = (10, 20, 40)
 ROWS = 1200
+DIFFERENT = Texts.from_labels(np.arange(ROWS))
 NAMED = ("texts", "control", "exposure")
 """Figures whose y axis has names in place of a scale."""
 OF_TRAINING = ("profile", "time-since-training")
@@ -135,7 +139,7 @@ def results(tmp_path_factory) -> Callable[[str], Any]:
         "intervention": interventions,
         "terms": terms,
         "comparison": models,
-        "training": lambda: compare(result("runs")),
+        "training": lambda: compare_loaded(load_runs(result("runs"), texts=DIFFERENT)),
     }
 
     @cache
