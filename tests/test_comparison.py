@@ -14,6 +14,7 @@ from scipy import stats
 
 import memtrace
 from memtrace.comparison.fit import compare_loaded
+from memtrace.comparison.regression import fit_line
 from memtrace.corpus import open_corpus
 from memtrace.errors import CorpusError, FitError
 from memtrace.texts.groups import Texts
@@ -185,6 +186,26 @@ def test_two_sizes_have_a_power_and_no_interval_of_models():
     assert line["counts_ci95"][0] < 0.5 < line["counts_ci95"][1]
     assert "two sizes alone" in found.verdict
     assert line["extrapolation"] == []  # no number of another size without its error
+
+
+@pytest.mark.parametrize("sizes", [(10_000, 10_010, 10_020, 10_045), (10_000, 10_999)])
+def test_models_of_about_one_size_have_no_line(sizes):
+    shares = (0.1, 0.5, 0.05, 0.3)[: len(sizes)]
+    found = compare_loaded(power_law(sizes, shares))
+    assert found.lines[0].line is None
+    assert "less than 1.1 times as large" in found.to_dict()["scale_lines"][0]["reason"]
+    assert "doubling" not in found.verdict
+    assert "less than 1.1 times as large" in found.summary()
+
+
+def test_a_steep_line_is_extended_to_all_texts_at_most():
+    found = compare_loaded(power_law([10_000, 10_010, 10_600, 11_001], [0.01, 0.5, 0.001, 0.9]))
+    low, high = found.lines[0].extended[-1].ci95
+    assert 0 <= low <= found.lines[0].extended[-1].share <= high == 1
+    assert fit_line(
+        np.array([1e4, 1.001e4, 1.002e4]), np.array([0.1, 0.9, 0.1]), np.eye(3)
+    ).predict(1e9)[1] == (0, np.inf)
+    assert "inf" not in found.summary()
 
 
 def same_step(texts, names, sizes, rows=600):

@@ -24,6 +24,8 @@ HALF_WIDTH = 0.975
 """Quantile of a 95% interval."""
 LEAST_VARIANCE = 1e-12
 """Of the logarithm of a share."""
+LARGEST_EXPONENT = 700.0
+"""Beyond which a factor is infinite: near the end of what a float holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +81,10 @@ class Line:
         powers = self.powers(x)
         middle = float(self.coefficients @ powers)
         if not self.degrees:
-            return math.exp(middle), UNDEFINED
+            return factor(middle), UNDEFINED
         scatter = self.tau**2 + self.of_seed + counting
         half = self.quantile * math.sqrt(float(powers @ self.covariance @ powers) + scatter)
-        return math.exp(middle), (math.exp(middle - half), math.exp(middle + half))
+        return factor(middle), (factor(middle - half), factor(middle + half))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +101,11 @@ class Sizes:
     """Weight of each model in each size, shape (k, n)."""
     of_seed: float
     """Variance of one model's log share beyond that of a size's mean."""
+
+
+def factor(exponent: float) -> float:
+    """Return e to this power, infinite where that is too large for a float."""
+    return math.exp(exponent) if exponent < LARGEST_EXPONENT else math.inf
 
 
 def by_size(x: FloatArray, y: FloatArray, covariance: FloatArray) -> Sizes:

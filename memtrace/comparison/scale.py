@@ -18,6 +18,9 @@ from memtrace.types import FloatArray, Interval
 
 AHEAD = (2.0, 10.0)
 """Times the largest model's parameters to which a line is extended."""
+NEAR = 1.1
+"""Times the smallest model's parameters that the largest needs for a line: what models of about one
+size do is no effect of size, and a power of it would be taken far beyond them."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,8 @@ def scale_line(
     left_out = tuple(place for place, yes in zip(places, some, strict=True) if not yes)
     x = np.array([runs[place].parameters or 0 for place in kept], float)
     sizes = len(np.unique(x))
-    if sizes < 2:
-        reason = _reason(len(places), table.of_texts)
+    if sizes < 2 or x.max() < NEAR * x.min():
+        reason = _reason(len(places), table.of_texts, sizes)
         return ScaleLine(tuple(kept), exposure, sizes, left_out=left_out, reason=reason)
     chosen = np.array([bit for bit, yes in zip(bits, some, strict=True) if yes])
     y = np.diagonal(table.both)[chosen] / table.of_texts
@@ -161,9 +164,11 @@ def scale_line(
     )
 
 
-def _reason(runs: int, texts: int) -> str:
+def _reason(runs: int, texts: int, sizes: int) -> str:
     if not texts:
         return "no text of this class was scanned by all of them"
+    if sizes > 1:
+        return f"the largest model is less than {NEAR:g} times as large as the smallest"
     if runs < 2:
         return "one size: a line needs two"
     return "fewer than two sizes have memorized a text of this class"

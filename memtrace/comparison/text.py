@@ -233,4 +233,4 @@ def _published(run: ComparedRun) -> str:
 def _line_note(one: ScaleLine) -> str:
     if one.line is not None and not one.line.degrees:
         return "two sizes do not tell how sizes scatter about a line: no interval of the power"
-    return ""
+    return f"none: {one.reason}" if one.line is None and one.sizes > 1 and one.reason else ""

@@ -7,6 +7,7 @@ from memtrace.comparison.deduplication.text import deduplication_sentence
 from memtrace.comparison.paired.text import paired_sentence
 from memtrace.comparison.prediction import Prediction
 from memtrace.comparison.profile.text import profile_sentence
+from memtrace.comparison.regression import factor
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.scale import ScaleLine
 from memtrace.comparison.seeds import SeedGroup
@@ -61,26 +62,26 @@ def _scale(found: ComparisonResult) -> str:
     said = (
         f"At step {last.step:,}{where} {first.model} has memorized {percent(small)} of the "
         f"texts that {texts}, {last.model} {percent(large)}: each doubling of the "
-        f"parameters multiplies the share by {number(2**one.slope, 3)}"
+        f"parameters multiplies the share by {number(_of_doubling(one.slope), 3)}"
     )
     if one.line.degrees:
-        ends = interval(_powers(one.line.interval(1)), lambda value: number(value, 3))
+        low, high = map(_of_doubling, one.line.interval(1))
+        ends = interval((low, high), lambda value: number(value, 3))
         said += f" (95% {ends}; {count(one.sizes, 'size')})"
     else:
         said += ", from two sizes alone, which do not tell how sizes scatter"
     if one.bend is not None and one.bend.shown:
         said += (
             ". The line bends: a doubling multiplies the share by "
-            f"{number(2 ** one.bend.slopes[0], 3)} at the small end and by "
-            f"{number(2 ** one.bend.slopes[1], 3)} at the large one"
+            f"{number(_of_doubling(one.bend.slopes[0]), 3)} at the small end and by "
+            f"{number(_of_doubling(one.bend.slopes[1]), 3)} at the large one"
         )
     return said + "."
 
 
-def _powers(ends: tuple[float, float]) -> tuple[float, float]:
-    """Return 2 to the power of both ends; infinite where that is too large for a float."""
-    low, high = (2.0 ** min(max(end, -1000.0), 1000.0) for end in ends)
-    return low, high
+def _of_doubling(power: float) -> float:
+    """Return by what each doubling of the parameters multiplies the share."""
+    return factor(math.log(2) * power)
 
 
 def _prediction(found: ComparisonResult) -> str:
