@@ -41,3 +41,11 @@ def compared_run(
     facts = ModelFacts(parameters, None, seed_of(model))
     run = Run(Path("nowhere"), {"configuration": asdict(found)})
     return ComparedRun(run, facts, corpus, events, texts, None if texts else "unknown")
+
+
+def same_step(texts, names, sizes, rows=600) -> list[ComparedRun]:
+    """Return runs at one step that scanned everything and memorized these rows."""
+    return [
+        compared_run(hit, range(rows), model=name, parameters=size, rows=rows, exposed_rows=rows)
+        for hit, name, size in zip(texts, names, sizes, strict=True)
+    ]
