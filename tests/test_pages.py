@@ -184,35 +184,37 @@ def test_terms_are_explained_by_pointer_and_by_keyboard(show, several) -> None:
     assert meaning.is_visible()
 
 
-def test_names_and_texts_with_markup_do_nothing(show) -> None:
+def test_names_and_texts_with_markup_or_without_a_space_do_nothing(show) -> None:
+    hostile = HOSTILE + "/folder" * 40
     figure = Shown(
-        HOSTILE,
-        HOSTILE,
-        HOSTILE,
+        hostile,
+        hostile,
+        hostile,
         chart={
-            "data": {"values": [{"x": HOSTILE}]},
+            "data": {"values": [{"x": hostile}]},
             "mark": "point",
-            "encoding": {"x": {"field": "x", "type": "nominal", "title": HOSTILE}},
+            "encoding": {"x": {"field": "x", "type": "nominal", "title": hostile}},
         },
     )
-    table = Table(HOSTILE, [HOSTILE], [[HOSTILE]])
+    table = Table(hostile, [hostile], [[hostile]])
     finding = Finding(
         "one",
-        HOSTILE,
-        HOSTILE,
-        HOSTILE,
-        [Fact(HOSTILE, HOSTILE, HOSTILE)],
+        hostile,
+        hostile,
+        hostile,
+        [Fact(hostile, hostile, hostile)],
         figure,
-        [HOSTILE],
-        [HOSTILE],
+        [hostile],
+        [hostile],
         [figure],
         [table],
-        HOSTILE,
-        [(HOSTILE, HOSTILE)],
+        hostile,
+        [(hostile, hostile)],
     )
-    tab = show(Page(HOSTILE, finding, [finding], links=[("index.html", HOSTILE)]))
+    tab = show(Page(hostile, finding, [finding], links=[("index.html", hostile)]), 390)
     tab.wait_for_timeout(300)
     assert tab.locator("img[src=x]").count() == 0
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_long_answer_begins_with_its_first_sentence_and_loses_nothing() -> None:
