@@ -67,6 +67,8 @@ def compare(
 
     RUNS are folders that `memtrace scan` or `memtrace import` wrote, one or several: of models of
     several sizes, checkpoints, seeds, or corpora. Texts are compared that both of two runs scanned.
+    Up to 64 runs are compared pair by pair; of more, runs of one step, and each with the last
+    checkpoint of every model.
 
     \b
     memtrace compare runs
@@ -75,17 +77,13 @@ def compare(
     """
     chosen = _chosen(runs or (Path("runs"),), suite, models, step)
     with fast_imports():
-        from memtrace.comparison import compare as compare_runs
+        from memtrace.comparison.fit import compare_loaded
+        from memtrace.comparison.runs import load_runs
 
     with show_progress("Reading", len(chosen), "runs") as advance:
-        found = compare_runs(
-            chosen,
-            duplicates=duplicates,
-            manifest=manifest,
-            recall=recall,
-            profile=profile,
-            on_progress=advance,
-        )
+        loaded = load_runs(chosen, duplicates=duplicates, manifest=manifest, on_progress=advance)
+    with show_progress("Comparing", len(chosen), "runs") as advance:
+        found = compare_loaded(loaded, recall=recall, profile=profile, on_progress=advance)
     if output is not None:
         _write(output, found)
     print_result(found.to_dict(), json, lambda: printed(found))

@@ -24,8 +24,15 @@ def compared_run(
     texts: Texts | None = None,
     parameters: int | None = 1,
     corpus: str = "c",
+    hashes=None,
+    **changes,
 ) -> ComparedRun:
-    """Return a run that scanned some rows and found some of them memorized."""
+    """Return a run that scanned some rows and found some of them memorized.
+
+    Args:
+        hashes: Of the texts of all rows, where no table tells copies.
+        changes: Of the configuration.
+    """
     found = configuration(
         model=model,
         step=step,
@@ -33,14 +40,15 @@ def compared_run(
         corpus_rows=rows,
         stop=rows,
         corpus_digest=corpus,
+        **changes,
     )
-    events = Events(
-        np.array(sorted(set(memorized) & set(scanned)), np.int64),
-        ranges_of(np.array(sorted(scanned), np.int64)),
-    )
+    index = np.array(sorted(set(memorized) & set(scanned)), np.int64)
+    labels = None if hashes is None else hashes[index]
+    events = Events(index, ranges_of(np.array(sorted(scanned), np.int64)), labels)
     facts = ModelFacts(parameters, None, seed_of(model))
     run = Run(Path("nowhere"), {"configuration": asdict(found)})
-    return ComparedRun(run, facts, corpus, events, texts, None if texts else "unknown")
+    known = texts, None if texts else "unknown"
+    return ComparedRun.of(run, facts, corpus, lambda: events, known)
 
 
 def same_step(texts, names, sizes, rows=600) -> list[ComparedRun]:

@@ -45,8 +45,8 @@ def test_shares_on_a_part_of_what_a_run_had_seen_are_said_to_be_so():
 
 
 def test_a_sample_is_said_to_be_one():
-    runs = [run_of(model, range(30), range(0, 1000, 2)) for model in "ab"]
-    runs[0].run.record["configuration"] |= {"sample_size": 500, "sample_seed": 0}
+    sample = {"sample_size": 500, "sample_seed": 0}
+    runs = [run_of(model, range(30), range(0, 1000, 2), **sample) for model in "ab"]
     found = compare_loaded(runs)
     assert "rows are a random sample" in said(found)
     assert any("random sample" in limit for limit in finding(found, names=[]).limits)
@@ -61,9 +61,7 @@ def test_models_without_a_common_row_are_named():
 
 
 def test_shares_on_a_page_are_of_scanned_texts_where_no_order_is_known():
-    runs = [run_of(model, range(9)) for model in "ab"]
-    for run in runs:
-        run.run.record["configuration"]["sequences_per_step"] = None
+    runs = [run_of(model, range(9), sequences_per_step=None) for model in "ab"]
     assert finding(compare_loaded(runs), names=[]).tables[0].title.endswith("of those scanned")
 
 

@@ -3,7 +3,6 @@
 from itertools import permutations
 
 import numpy as np
-import pytest
 from comparison_truth import suites
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,10 +11,8 @@ from memtrace.comparison.classes import classes_of
 from memtrace.comparison.coverage import common
 from memtrace.comparison.masks import MaskedRows
 from memtrace.comparison.pairs import exposed_levels, pair_counts
-from memtrace.errors import FitError
 from memtrace.runs.memorized import Events
 from memtrace.texts.exposure import CLASSES, count_classes
-from memtrace.texts.groups import Texts
 
 
 def masked(suite):
@@ -45,7 +42,7 @@ def test_classes_are_those_of_every_other_command(suite):
     found = masked(suite)
     both = common([one.scanned for one in suite.events])
     for exposed in suite.exposed:
-        tables = classes_of(found, both, exposed)
+        tables = classes_of(found, both, exposed, range(4))
         for run in range(4):
             kept = suite.memorized[run] & set.intersection(*suite.scanned)
             restricted = Events(np.array(sorted(kept), np.int64), both)
@@ -91,7 +88,22 @@ def test_without_a_table_memorized_copies_are_told_by_hash(suite):
     assert pair.agreement().texts == suite.rows
 
 
-def test_more_runs_than_bits_are_refused():
-    events = [Events(np.arange(2), np.array([[0, 2]]))] * 65
-    with pytest.raises(FitError, match="65 runs, above 64"):
-        MaskedRows.of(events, [2] * 65, Texts.from_labels(np.arange(2)))
+@given(suites(), st.sampled_from((1, 30, 63, 64, 65, 130)))
+def test_any_number_of_runs_is_counted(suite, empty):
+    """Runs that have memorized nothing in between move the others to other words of a mask."""
+    nothing = Events(np.empty(0, np.int64), suite.events[1].scanned)
+    events = [suite.events[0], *[nothing] * empty, *suite.events[1:]]
+    last = len(events) - 1
+    found = MaskedRows.of(events, suite.exposed, suite.texts.merged)
+    for pair, (a, b) in zip(
+        pair_counts(found, [(0, last), (last - 1, last)]), ((0, 3), (2, 3)), strict=True
+    ):
+        ours = pair.agreement()
+        assert (ours.both, ours.first, ours.second, ours.texts) == suite.table(a, b)
+    units = found.within(suite.events[3].scanned)
+    chosen, sets = [0, last - 1, last], [0, 2, 3]
+    hits = [suite.units(suite.memorized[run] & suite.scanned[3]) for run in sets]
+    numbers = [sum(unit in hit for hit in hits) for unit in set().union(*hits)]
+    assert units.by_number(chosen).tolist() == [numbers.count(n) for n in (1, 2, 3)]
+    which, counts = units.patterns(chosen)
+    assert (which.sum(axis=1) * counts).sum() == sum(numbers)

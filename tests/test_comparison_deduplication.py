@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from memtrace.comparison import compare
-from memtrace.comparison.corpora import gather
+from memtrace.comparison.corpora import match_corpora
 from memtrace.comparison.deduplication.compared import compare_twins
 from memtrace.comparison.deduplication.copies import BOUNDS, seen_by_copies
 from memtrace.comparison.deduplication.matched import matched_shares
 from memtrace.comparison.deduplication.twins import find_twins
+from memtrace.comparison.matching import MatchedCorpora
 from memtrace.comparison.paired.shares import PairedShares
 from memtrace.comparison.runs import load_runs
 from memtrace.corpus import open_corpus
@@ -47,8 +48,9 @@ def runs_of(passages, found):
             exposed_rows=exposed,
             rows=ROWS,
             texts=Texts.from_labels(label, label % passages),
+            corpus=corpus,
         )
-        for label, scanned, memorized, exposed in found
+        for corpus, (label, scanned, memorized, exposed) in zip("cd", found, strict=True)
     ]
 
 
@@ -76,7 +78,8 @@ def test_strata_of_copies_seen_are_counted_row_by_row(suite):
 def test_texts_in_both_corpora_are_paired_by_text(suite):
     passages, found = suite
     runs = runs_of(passages, found)
-    hashes = tuple(label.astype(np.uint64) * np.uint64(2**61 + 5) for label, *_ in found)
+    hashes = [label.astype(np.uint64) * np.uint64(2**61 + 5) for label, *_ in found]
+    matched = MatchedCorpora.of(dict(zip("cd", hashes, strict=True)))
     answers = {}
     for text in range(31):
         asked = [
@@ -91,7 +94,7 @@ def test_texts_in_both_corpora_are_paired_by_text(suite):
     label, _, _, exposed = found[0]
     for unit, one in answers.items():
         expected[name_of(int((label[:exposed] % passages == unit).sum()))].append(tuple(one))
-    for name, table in matched_shares(*runs, hashes).items():
+    for name, table in matched_shares(*runs, matched).items():
         some = expected[name]
         counts = [some.count(k) for k in ((True, True), (True, False), (False, True))]
         assert table == PairedShares(len(some), *counts)
@@ -140,7 +143,7 @@ def suite(tmp_path, monkeypatch):
 def test_twins_of_runs(suite):
     order, again, runs = suite
     loaded = load_runs(runs)
-    (found,) = compare_twins(loaded, gather(loaded).hashes)
+    (found,) = compare_twins(match_corpora(loaded))
     assert (found.standard, found.deduplicated) == ("demo/m", "demo/m-deduped")
     assert [one.step for one in found.steps] == [4, 8]
     last = found.last

@@ -191,19 +191,13 @@ def test_models_that_had_seen_other_rows_are_no_pair_and_named():
     assert compare_loaded([runs[1], runs[3]]).paired == ()
 
 
-def hashed(run, hashes):
-    """The run without a table of duplicates, with the hashes of what it memorized."""
-    events = replace(run.events, text_hash=hashes[run.events.sequence_index])
-    return replace(run, texts=None, texts_reason="no table", events=events)
-
-
 def test_without_a_table_memorized_copies_of_a_text_are_one_unit():
     hashes = np.arange(1, 101, dtype=np.uint64)
     hashes[:20] = 7
     sets = {"a": [(*range(10),), (*range(20), 30, 31)], "b": [(), (31, 32)]}
     runs = {
         model: [
-            hashed(compared_run(hits, range(100), model=model, step=i, exposed_rows=x), hashes)
+            compared_run(hits, range(100), model=model, step=i, exposed_rows=x, hashes=hashes)
             for i, (hits, x) in enumerate(zip(sets[model], (50, 60), strict=True))
         ]
         for model in sets
@@ -220,18 +214,21 @@ def test_without_a_table_memorized_copies_of_a_text_are_one_unit():
 
 
 def test_differences_of_memorized_copies_are_one_text_without_a_table(tmp_path):
-    runs = load_runs(
-        [write_run(tmp_path, model=m, likelihood=lambda r, i=i: -1.0 - i * (r % 5)) for i, m in
-         enumerate("ab")], texts=Texts.from_labels(np.arange(120))
-    )  # fmt: skip
     hashes = np.arange(120, dtype=np.uint64) % 33  # rows 32, 65 and 98 are memorized
-    found = likelihood_difference(*(hashed(run, hashes) for run in runs))
+    runs = []
+    for i, model in enumerate("ab"):
+        run = write_run(tmp_path, model=model, likelihood=lambda r, i=i: -1.0 - i * (r % 5))
+        loaded = compared_run((32, 65, 98), range(100), model=model, rows=120, hashes=hashes)
+        runs.append(replace(loaded, run=run))
+    found = likelihood_difference(*runs)
     assert found.by_class["exposed"].texts == 100 - 2
 
 
 def test_where_no_order_is_known_pairs_are_of_scanned_texts():
-    runs = [compared_run(range(n), range(80), model=m) for m, n in (("a", 9), ("b", 30))]
-    runs[1].run.record["configuration"]["sequences_per_step"] = None
+    runs = [
+        compared_run(range(9), range(80)),
+        compared_run(range(30), range(80), model="b", sequences_per_step=None),
+    ]
     found = compare_loaded(runs)
     (pair,) = found.paired
     assert pair.last.shares["exposed"].texts == 80

@@ -6,14 +6,16 @@ from builders import write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memtrace.comparison import reading
 from memtrace.comparison.coverage import common, inside, intersection, rows_in, within
 from memtrace.comparison.facts import seed_of
-from memtrace.comparison.matching import event_hashes, row_hashes, rows_with
+from memtrace.comparison.matching import row_hashes
+from memtrace.comparison.reading import EventReader
 from memtrace.comparison.runs import load_runs
 from memtrace.corpus import open_corpus
 from memtrace.corpus.copies import Copies, write_copies, write_near_copies
 from memtrace.errors import CorpusError, FitError
-from memtrace.runs.events import hash_texts, write_events
+from memtrace.runs.events import hash_texts, read_events
 from memtrace.runs.memorized import Events, ranges_of
 from memtrace.texts.groups import Texts
 
@@ -130,37 +132,43 @@ def test_a_table_that_may_be_of_two_imports_is_refused(tmp_path, folder):
     assert unknown.texts is None
 
 
-def test_texts_of_another_corpus_are_found_by_hash(tmp_path, folder):
-    rng = np.random.default_rng(3)
-    first = rng.integers(1, 99, (90, 65)).astype(np.uint16)
-    second = np.concatenate((rng.integers(1, 99, (20, 65)).astype(np.uint16), first[40:10:-1]))
-    runs = []
-    for name, tokens in (("a", first), ("b", second)):
-        np.save(tmp_path / f"{name}.npy", tokens)
-        corpus = open_corpus(str(tmp_path / f"{name}.npy"))
-        n = len(tokens)
-        run = write_run(
-            folder,
-            lambda r: (r % 4 == 0) * 32,
-            model=name,
-            record={"command": ["memtrace", "scan"], "corpus": {"name": corpus.name}},
-            corpus_digest=corpus.digest,
-            corpus_rows=n,
-            exposed_rows=n,
-            stop=n,
-        )
-        runs.append(run)
-    write_events(runs[0], runs[0].valid_scores(), open_corpus(str(tmp_path / "a.npy")))
-    a, b = load_runs(runs)
-    expected = hash_texts(first[::4, :64])
-    assert event_hashes(a).tolist() == expected.tolist()
-    assert event_hashes(b).tolist() == hash_texts(second[::4, :64]).tolist()  # read late
-    found = rows_with(b.run, expected)
-    same = (second[:, None, :64] == first[None, ::4, :64]).all(axis=2).any(axis=1)
-    assert found.rows.tolist() == np.flatnonzero(same).tolist()
-    assert found.text_hash.tolist() == row_hashes(b.run)[same].tolist()
-    assert found.scanned(np.array([[0, 30]])).rows.tolist() == np.flatnonzero(same[:30]).tolist()
-    assert not len(rows_with(b.run, np.empty(0, np.uint64)).rows)
-    np.save(tmp_path / "b.npy", first)
+def test_rows_have_the_hashes_of_their_texts(tmp_path, folder):
+    tokens = np.random.default_rng(3).integers(1, 99, (90, 65)).astype(np.uint16)
+    np.save(tmp_path / "a.npy", tokens)
+    corpus = open_corpus(str(tmp_path / "a.npy"))
+    run = write_run(
+        folder,
+        record={"command": ["memtrace", "scan"], "corpus": {"name": corpus.name}},
+        corpus_digest=corpus.digest,
+        corpus_rows=90,
+        exposed_rows=90,
+        stop=90,
+    )
+    assert row_hashes(run).tolist() == hash_texts(tokens[:, :64]).tolist()
+    np.save(tmp_path / "a.npy", tokens[::-1])
     with pytest.raises(CorpusError, match="not the corpus"):
-        rows_with(b.run, expected)
+        row_hashes(run)
+
+
+def test_events_that_have_no_room_are_read_again(folder, monkeypatch):
+    runs = [write_run(folder, lambda r: (r % 2 == 0) * 32, step=step) for step in (1, 2, 3)]
+    asked = []
+    monkeypatch.setattr(
+        reading, "read_events", lambda run, hashes: asked.append(run.step) or read_events(run)
+    )
+    first = EventReader(hashes=False).read(runs[0])
+    monkeypatch.setattr(reading, "MOST_BYTES", 2 * first.sequence_index.nbytes)
+    asked.clear()
+    reader = EventReader(hashes=False)
+    for place in (0, 1, 0, 2, 0, 1):
+        found = reader.read(runs[place])
+        assert found.sequence_index.tolist() == first.sequence_index.tolist()
+        assert found.scanned is reader.read(runs[0]).scanned  # once for runs of equal coverage
+    assert asked == [1, 2, 3, 2]
+
+
+def test_a_run_has_the_counts_of_its_events(folder):
+    (run,) = load_runs([write_run(folder, lambda r: (r % 7 == 0) * 32, exposed_rows=50)])
+    assert (run.memorized, run.memorized_exposed) == (15, 8)
+    assert run.scanned.tolist() == run.events.scanned.tolist() == [[0, 100]]
+    assert run.scanned_exposed.tolist() == [[0, 50]]

@@ -1,13 +1,15 @@
 """What runs at one step memorized, by class of exposure: all runs are counted at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from memtrace.comparison.agreement import Measure, share
 from memtrace.comparison.coverage import inside, intersection, rows_in
-from memtrace.comparison.masks import MaskedRows, bits_of
+from memtrace.comparison.masks import MaskedRows
 from memtrace.texts.exposure import CLASSES
+from memtrace.texts.groups import Texts
 from memtrace.types import FloatArray, Int64Array
 
 HALF_A_TEXT = 0.5
@@ -64,40 +66,40 @@ class ClassTable:
         return np.asarray((both + alone) / np.outer(counts, counts) - 1 / self.of_texts)
 
 
-def classes_of(found: MaskedRows, ranges: Int64Array, exposed_rows: int) -> dict[str, ClassTable]:
-    """Count memorized texts and rows of every run by class of exposure.
+def classes_of(
+    found: MaskedRows, ranges: Int64Array, exposed_rows: int, runs: Sequence[int]
+) -> dict[str, ClassTable]:
+    """Count memorized texts and rows of some runs by class of exposure.
 
     Args:
         found: The runs.
         ranges: Rows that the runs of interest have scanned.
         exposed_rows: Leading rows of the corpus that their checkpoint had seen: one of the
             thresholds.
+        runs: Places in `found` of the runs that are counted.
 
     Returns:
         By `CLASSES`. Where texts are not known, none is copy exposed.
     """
-    runs = len(found.events)
     level = int(np.searchsorted(found.thresholds, exposed_rows, side="right"))
-    before, after = _cut(ranges, exposed_rows)
-    early, late = found.within(before), found.within(after)
-    copied, of_copied = _copies(found, after, exposed_rows)
-    first, second = (
-        np.array([found.memorized_rows(run, side) for run in range(runs)], np.int64)
-        for side in (before, after)
-    )
     level = level if found.texts is not None else 0
-    by_level = late.both(runs)
-    tables = (
-        (early.both(runs).sum(axis=0), early.total, first, rows_in(before)),
-        (by_level[:level].sum(axis=0), int(late.scanned[:level].sum()), copied, of_copied),
-        (
-            by_level[level:].sum(axis=0),
-            int(late.scanned[level:].sum()),
-            second - copied,
-            rows_in(after) - of_copied,
-        ),
-    )
-    return {name: ClassTable(*table) for name, table in zip(CLASSES, tables, strict=True)}
+    before, after = _cut(ranges, exposed_rows)
+    first = found.memorized_rows(runs, inside(found.rows, before))
+    early = found.within(before)
+    seen = early.both(runs).sum(axis=0), early.total, first, rows_in(before)
+    kept = inside(found.rows, after)
+    second, copied = found.memorized_rows(runs, kept), np.zeros(len(runs), np.int64)
+    of_copied = 0
+    if found.texts is not None:
+        copied = found.memorized_rows(runs, kept & (found.units < exposed_rows))
+        of_copied = _copies(found.texts, after, exposed_rows)
+    late = found.within(after)
+    both, scanned = late.both(runs), late.scanned
+    copies = both[:level].sum(axis=0), int(scanned[:level].sum()), copied, of_copied
+    others = rows_in(after) - of_copied
+    unseen = both[level:].sum(axis=0), int(scanned[level:].sum()), second - copied, others
+    tables = zip(CLASSES, (seen, copies, unseen), strict=True)
+    return {name: ClassTable(*table) for name, table in tables}
 
 
 def _cut(ranges: Int64Array, row: int) -> tuple[Int64Array, Int64Array]:
@@ -108,12 +110,7 @@ def _cut(ranges: Int64Array, row: int) -> tuple[Int64Array, Int64Array]:
     return before, intersection(ranges, np.array([[row, end]]))
 
 
-def _copies(found: MaskedRows, ranges: Int64Array, exposed_rows: int) -> tuple[Int64Array, int]:
-    """Return the copies of exposed texts among the rows of ranges: memorized ones, and all."""
-    runs, texts = len(found.events), found.texts
-    if texts is None:
-        return np.zeros(runs, np.int64), 0
+def _copies(texts: Texts, ranges: Int64Array, exposed_rows: int) -> int:
+    """Return how many rows of the ranges are copies of exposed texts."""
     here = inside(texts.copies, ranges)
-    late = int((texts.names[texts.numbers[here]] < exposed_rows).sum())
-    kept = inside(found.rows, ranges) & (found.units < exposed_rows)
-    return bits_of(found.masks[kept], runs).sum(axis=0, dtype=np.int64), late
+    return int((texts.names[texts.numbers[here]] < exposed_rows).sum())

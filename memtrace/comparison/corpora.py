@@ -1,94 +1,126 @@
 """Runs gathered by corpus: each gathering has its own runs, and what others say of its rows."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
+from memtrace.comparison.batches import Batch, batches
 from memtrace.comparison.masks import MaskedRows
-from memtrace.comparison.projection import HashedCorpus, projected
+from memtrace.comparison.matching import MatchedCorpora, row_hashes
+from memtrace.comparison.projection import projected
 from memtrace.comparison.runs import ComparedRun
+from memtrace.comparison.telling import last_checkpoints
 from memtrace.errors import CorpusError, FitError
-from memtrace.runs.memorized import Hashes
+from memtrace.runs.memorized import Events, Hashes
 
 
 @dataclass(frozen=True, eq=False)
 class Gathering:
-    """Runs over the rows of one corpus."""
+    """Runs over the rows of one corpus, and which of their pairs and steps are to be counted."""
 
-    own: tuple[int, ...]
-    """Places of the runs of this corpus among all."""
-    others: tuple[int, ...]
-    """Places of runs of other corpora that are asked here too."""
+    batch: Batch
     masks: MaskedRows
-    """Of both, in this order."""
 
     @property
     def places(self) -> tuple[int, ...]:
         """Return the places of all runs here; a run's place in it is its bit."""
-        return self.own + self.others
+        return self.batch.own + self.batch.others
+
+    def bits(self, places: Sequence[int]) -> list[int]:
+        """Return the bits of runs by their places among all."""
+        return [self.bit(place) for place in places]
+
+    def bit(self, place: int) -> int:
+        """Return the bit of a run by its place among all."""
+        return self._at[place]
+
+    @cached_property
+    def _at(self) -> dict[int, int]:
+        return {place: bit for bit, place in enumerate(self.places)}
 
 
 @dataclass(frozen=True, eq=False)
-class Gathered:
-    """All runs, by corpus; each pair of runs meets in exactly one gathering."""
+class Corpora:
+    """Runs by corpus, and the texts that two of the corpora have or more."""
 
-    gatherings: tuple[Gathering, ...]
+    runs: tuple[ComparedRun, ...]
+    matched: MatchedCorpora | None
+    """None where texts are not matched, or there is one corpus."""
     unmatched: str | None
     """Why runs of different corpora do not meet; None where they do, or there is one corpus."""
-    hashes: Mapping[str, Hashes]
-    """By corpus, the hash of the text of each row; empty where not needed or not known."""
+
+    def gatherings(self) -> Iterator[Gathering]:
+        """Yield what is counted together: each pair of runs meets in one gathering.
+
+        Raises:
+            RunError: Events cannot be read.
+        """
+        groups = list(by_corpus(self.runs).values())
+        for number, own in enumerate(groups):
+            others = [] if self.matched is None else [p for g in groups[number + 1 :] for p in g]
+            asked = _Asked(self.runs, self.runs[own[0]].corpus, self.matched, {*own})
+            for batch in batches(self.runs, own, others):
+                places = batch.own + batch.others
+                exposed = [self.runs[place].exposed_rows for place in batch.own]
+                events = [asked.events(place) for place in places]
+                yield Gathering(batch, MaskedRows.of(events, exposed, self.runs[own[0]].units))
 
 
-def gather(runs: Sequence[ComparedRun]) -> Gathered:
-    """Gather runs by corpus; texts of different corpora match by their hashes.
+@dataclass(eq=False)
+class _Asked:
+    """What runs say of the rows of one corpus; of other corpora the last checkpoints are kept."""
 
-    Raises:
-        FitError: Two corpora have no text in common, or there are too many runs.
-    """
+    runs: Sequence[ComparedRun]
+    corpus: str
+    matched: MatchedCorpora | None
+    own: set[int]
+    _kept: dict[int, Events] = field(default_factory=dict)
+
+    def events(self, place: int) -> Events:
+        run = self.runs[place]
+        if place in self.own or self.matched is None:
+            return run.events
+        if place in self._kept:
+            return self._kept[place]
+        found = projected(run, self.corpus, self.matched)
+        if place in last_checkpoints(self.runs, range(len(self.runs))):
+            self._kept[place] = found
+        return found
+
+
+def by_corpus(runs: Sequence[ComparedRun]) -> dict[str, list[int]]:
+    """Return the places of the runs of each corpus."""
     corpora: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
         corpora.setdefault(run.corpus, []).append(place)
-    groups = list(corpora.values())
-    hashed, unmatched = _hashed(runs, groups)
-    found = []
-    for number, own in enumerate(groups):
-        others = [] if hashed is None else groups[number + 1 :]
-        events = [runs[place].events for place in own]
-        for later, group in enumerate(others, number + 1):
-            if hashed is not None:
-                chosen = [runs[place] for place in group]
-                events += projected(chosen, hashed[later], hashed[number])
-        first = runs[own[0]]
-        masks = MaskedRows.of(events, [runs[place].exposed_rows for place in own], first.units)
-        found.append(Gathering(tuple(own), tuple(chain.from_iterable(others)), masks))
-    known = {} if hashed is None else zip(corpora, (one.hashes for one in hashed), strict=True)
-    return Gathered(tuple(found), unmatched, dict(known))
+    return corpora
 
 
-def _hashed(
-    runs: Sequence[ComparedRun], groups: Sequence[Sequence[int]]
-) -> tuple[list[HashedCorpus] | None, str | None]:
-    """Return the hashes of all corpora, or None and why they are not known.
+def match_corpora(runs: Sequence[ComparedRun]) -> Corpora:
+    """Match texts of different corpora by their hashes.
 
     Raises:
-        FitError: Two have no text in common.
+        FitError: A corpus has no text in common with another.
     """
-    if len(groups) == 1:
-        return None, None
-    firsts = [runs[group[0]] for group in groups]
-    hashed = []
-    for run in firsts:
+    corpora = by_corpus(runs)
+    firsts = {corpus: runs[places[0]] for corpus, places in corpora.items()}
+    if len(firsts) == 1:
+        return Corpora(tuple(runs), None, None)
+    hashes: dict[str, Hashes] = {}
+    for corpus, run in firsts.items():
         try:
-            hashed.append(HashedCorpus.of(run))
+            hashes[corpus] = row_hashes(run.run)
         except CorpusError as error:
-            return None, _not_here(run, error)
-    for place, run in enumerate(firsts[1:], 1):
-        if not any(hashed[place].shares_text(before) for before in hashed[:place]):
+            return Corpora(tuple(runs), None, _not_here(run, error))
+    matched = MatchedCorpora.of(hashes)
+    for corpus, run in reversed(firsts.items()):
+        if not matched.has_match(corpus):
+            other = next(one for one in firsts.values() if one is not run)
             raise FitError(
-                f"{firsts[0].label} and {run.label} do not compare: their corpora have no text in "
+                f"{other.label} and {run.label} do not compare: their corpora have no text in "
                 "common; choose runs of one corpus with --models"
             )
-    return hashed, None
+    return Corpora(tuple(runs), matched, None)
 
 
 def _not_here(run: ComparedRun, error: CorpusError) -> str:

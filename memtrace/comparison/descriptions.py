@@ -41,7 +41,7 @@ def _heat_map(name: str, cells: Iterable[tuple[str, str, float]]) -> str:
 
 def _predictions(found: ComparisonResult, name: str) -> str:
     cells = []
-    for one in found.predictions:
+    for one in found.drawn_predictions:
         if not one.reason:
             measure: Measure = getattr(one.every, name)
             cells.append((found.label(one.source), found.label(one.target), measure.value))
@@ -51,7 +51,7 @@ def _predictions(found: ComparisonResult, name: str) -> str:
 def _overlap(found: ComparisonResult) -> str:
     cells = [
         (found.label(one.a), found.label(one.b), one.agreement.jaccard.value)
-        for one in found.overlaps
+        for one in found.drawn_overlaps
         if not one.reason
     ]
     return _heat_map("Jaccard's index", cells)

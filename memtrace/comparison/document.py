@@ -32,6 +32,7 @@ def document(found: ComparisonResult) -> dict[str, Any]:
             "copies_reason": "; ".join(found.copies_reasons) or None,
             "unmatched_reason": found.unmatched,
             "runs": [_run(run) for run in found.runs],
+            "pairs": "all" if found.are_all_paired else "last",
             "scale": [_point(found.runs[one.run], one) for one in found.points],
             "scale_lines": [_line(one, found) for one in found.lines],
             "prediction": [_prediction(one, names) for one in found.predictions],
@@ -58,8 +59,8 @@ def _run(run: ComparedRun) -> dict[str, Any]:
         "seed": vars(run.seed),
         "corpus": run.corpus,
         "exposed_rows": run.exposed_rows,
-        "scanned": run.events.scanned_sequences,
-        "memorized": len(run.events.sequence_index),
+        "scanned": run.scanned_sequences,
+        "memorized": run.memorized,
         "memorized_exposed": run.memorized_exposed,
         "published": run.published,
     }

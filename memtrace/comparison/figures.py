@@ -82,9 +82,9 @@ def drawn(found: ComparisonResult) -> list[str]:
     """Return the names of the figures that have something to show."""
     has = {
         "scale": bool(compared_sizes(found.runs, found.points)),
-        "precision": any(not one.reason for one in found.predictions),
-        "recall": any(not one.reason for one in found.predictions),
-        "overlap": any(not one.reason for one in found.overlaps),
+        "precision": any(not one.reason for one in found.drawn_predictions),
+        "recall": any(not one.reason for one in found.drawn_predictions),
+        "overlap": any(not one.reason for one in found.drawn_overlaps),
         "combinations": found.combinations is not None and len(found.combinations.texts) > 0,
         "deduplication": any(one.last.total is not None for one in found.deduplication[-1:]),
         "both-corpora": any(one.last.matched_total is not None for one in found.deduplication),
@@ -111,7 +111,7 @@ def _profiles(found: ComparisonResult) -> list[Profile]:
 def overview(found: ComparisonResult) -> "Figure":
     """Draw all figures that have something to show under the verdict."""
     names: Sequence[str] = drawn(found) or ["scale"]
-    across = 2 if len(names) > 1 and len(found.runs) <= MANY else 1
+    across = 2 if len(names) > 1 and found.drawn_runs <= MANY else 1
     down = -(-len(names) // across)
     with styled():
         figure = new_figure(PAGE, _height(found) * down + HEIGHT / 2)
@@ -127,7 +127,7 @@ def single(found: ComparisonResult, name: str) -> "Figure":
     """Draw one of `FIGURES` alone."""
     size = (COLUMN, HEIGHT)
     if name in WIDE:
-        size = PAGE if len(found.runs) > MANY else COLUMN, _height(found)
+        size = PAGE if found.drawn_runs > MANY else COLUMN, _height(found)
     label = count(len(found.runs), "run")
     return single_figure(partial(FIGURES[name], found), label, [], size)
 
@@ -135,4 +135,4 @@ def single(found: ComparisonResult, name: str) -> "Figure":
 def _height(found: ComparisonResult) -> float:
     """Return the height of a panel in which every run has a line."""
     names = max(len(found.label(place)) for place in range(len(found.runs))) * LETTER / 72
-    return max(HEIGHT, 2 * ROOM * len(found.runs), ROOM * len(found.runs) + AROUND + names)
+    return max(HEIGHT, 2 * ROOM * found.drawn_runs, ROOM * found.drawn_runs + AROUND + names)

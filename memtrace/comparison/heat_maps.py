@@ -50,21 +50,26 @@ def recall(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
 def jaccard(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
     """Draw Jaccard's index of each pair as a heat map."""
     ax = axes_for(ax, "Texts in common")
-    values = np.full((len(found.runs), len(found.runs)), np.nan)
-    for one in found.overlaps:
-        values[one.a, one.b] = values[one.b, one.a] = one.agreement.jaccard.value
-    names = [found.label(place) for place in range(len(found.runs))]
+    places = sorted({place for one in found.drawn_overlaps for place in (one.a, one.b)})
+    if not places:
+        return nothing(ax, "there is one run")
+    at = {place: row for row, place in enumerate(places)}
+    values = np.full((len(places), len(places)), np.nan)
+    for one in found.drawn_overlaps:
+        a, b = at[one.a], at[one.b]
+        values[a, b] = values[b, a] = one.agreement.jaccard.value
+    names = [found.label(place) for place in places]
     beside_names(ax, "share of the texts that either of two memorized", names)
     return heat_map(ax, names, names, values)
 
 
 def _predicted(found: ComparisonResult, ax: "Axes", measure: str, told: str) -> "Axes":
-    sources = sorted({one.source for one in found.predictions})
-    targets = sorted({one.target for one in found.predictions})
+    sources = sorted({one.source for one in found.drawn_predictions})
+    targets = sorted({one.target for one in found.drawn_predictions})
     if not sources:
         return nothing(ax, "no run is smaller or earlier than another")
     values = np.full((len(sources), len(targets)), np.nan)
-    for one in found.predictions:
+    for one in found.drawn_predictions:
         value = getattr(one.every, measure).value
         values[sources.index(one.source), targets.index(one.target)] = value
     rows, columns = ([found.label(place) for place in places] for places in (sources, targets))

@@ -4,7 +4,7 @@ Two million rows of each of 32 runs are some ten million masks, from which every
 every intersection is counted without reading anything again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -13,34 +13,35 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from memtrace.comparison.coverage import inside, rows_in, within
-from memtrace.errors import FitError
+from memtrace.comparison.coverage import inside, rows_in
 from memtrace.runs.memorized import Events
 from memtrace.texts.distinct import distinct
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
-MOST_RUNS = 64
-"""Bits of a mask."""
+WORD = 64
+"""Bits of a word of a mask."""
 BLOCK = 1 << 22
 """Rows of a corpus that are marked at once."""
 PART = 1 << 18
 """Masks that are counted at once: so many ones add up exactly in float32."""
 Masks = npt.NDArray[np.uint64]
+"""Shape (words, n): run i has bit i % 64 of word i // 64."""
+Units = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, eq=False)
 class MaskedRows:
     """The rows that one run or more has memorized."""
 
-    events: tuple[Events, ...]
-    """Of each run, on the rows of one corpus."""
+    scanned: tuple[Int64Array, ...]
+    """Ranges of rows that each run scanned."""
     rows: Int64Array
-    """Ascending, shape (n,)."""
+    """By unit, shape (n,)."""
     masks: Masks
-    """Which runs have memorized each, shape (n,)."""
-    units: npt.NDArray[np.integer]
-    """Equal for rows of one text or of near-copies of it, shape (n,)."""
+    """Which runs have memorized each, shape (words, n)."""
+    units: Units
+    """Ascending; equal for rows of one text or of near-copies of it, shape (n,)."""
     texts: Texts | None
     """The texts of the corpus with near-copies as one; None where they are not known."""
     thresholds: Int64Array
@@ -52,6 +53,7 @@ class MaskedRows:
         events: Sequence[Events],
         exposed_rows: Sequence[int],
         texts: Texts | None,
+        unit_of: Callable[[Int64Array], Units] | None = None,
     ) -> "MaskedRows":
         """Build from the events of runs of one corpus.
 
@@ -62,17 +64,17 @@ class MaskedRows:
             events: Of each run.
             exposed_rows: Leading rows of the corpus that each had seen.
             texts: With near-copies as one.
-
-        Raises:
-            FitError: There are more runs than bits.
+            unit_of: Returns the units of rows, where `texts` are not known but others are.
         """
-        if len(events) > MOST_RUNS:
-            raise FitError(
-                f"{len(events)} runs, above {MOST_RUNS}: choose some with --models and --step"
-            )
         rows, masks = _marked(events)
-        units = texts.names_of(rows) if texts is not None else _labels(events, rows)
-        return cls(tuple(events), rows, masks, units, texts, np.unique(exposed_rows))
+        if unit_of is not None:
+            units = unit_of(rows)
+        else:
+            units = texts.names_of(rows) if texts is not None else labels_of(events, rows)
+        order = np.argsort(units, kind="stable")
+        scanned = tuple(one.scanned for one in events)
+        exposed = np.unique(exposed_rows)
+        return cls(scanned, rows[order], masks[:, order], units[order], texts, exposed)
 
     def within(self, ranges: Int64Array) -> "UnitMasks":
         """Return the masks of units, as if only these rows had been scanned."""
@@ -83,33 +85,32 @@ class MaskedRows:
         return self._last[key]
 
     def _within(self, ranges: Int64Array) -> "UnitMasks":
-        kept = inside(self.rows, ranges)
-        order, begins = self._by_unit
-        masks = np.where(kept, self.masks, np.uint64(0))[order]
-        joined = np.bitwise_or.reduceat(masks, begins) if len(begins) else masks
-        names = self.units[order][begins]
-        some = joined != 0
-        levels = self._levels(names[some])
+        begins = self._begins
+        masks = np.where(inside(self.rows, ranges), self.masks, np.uint64(0))
+        joined = np.bitwise_or.reduceat(masks, begins, axis=1) if len(begins) else masks
+        some = np.bitwise_or.reduce(joined, axis=0) != 0
+        levels = self._levels(self.units[begins][some])
         place = np.argsort(levels, kind="stable")
-        return UnitMasks(joined[some][place], levels[place], self._scanned(ranges))
+        return UnitMasks(joined[:, some][:, place], levels[place], self._scanned(ranges))
 
-    def memorized_rows(self, run: int, ranges: Int64Array) -> int:
-        """Return how many rows of these ranges a run has memorized."""
-        return len(within(self.events[run], ranges).sequence_index)
+    def memorized_rows(self, bits: Sequence[int], kept: npt.NDArray[np.bool_]) -> Int64Array:
+        """Return how many of some of `rows` each of some runs has memorized, shape (bits,)."""
+        masks = self.masks[:, kept]
+        parts = range(0, masks.shape[1], PART)
+        counts = (columns(masks[:, at : at + PART], bits).sum(axis=0) for at in parts)
+        return np.asarray(sum(counts, np.zeros(len(bits), np.int64)))
 
     @cached_property
     def _last(self) -> "dict[bytes, UnitMasks]":
         return {}
 
     @cached_property
-    def _by_unit(self) -> tuple[Int64Array, Int64Array]:
-        order = np.argsort(self.units, kind="stable")
-        ordered = self.units[order]
-        new = np.ones(len(ordered), bool)
-        new[1:] = ordered[1:] != ordered[:-1]
-        return order, np.flatnonzero(new)
+    def _begins(self) -> Int64Array:
+        new = np.ones(len(self.units), bool)
+        new[1:] = self.units[1:] != self.units[:-1]
+        return np.flatnonzero(new)
 
-    def _levels(self, names: npt.NDArray[np.integer]) -> Int64Array:
+    def _levels(self, names: Units) -> Int64Array:
         """Return how many of the thresholds do not lie above each name."""
         if self.texts is None:
             return np.zeros(len(names), np.int64)
@@ -129,7 +130,7 @@ class UnitMasks:
     """Texts, near-copies as one, that some run has memorized among rows that all have scanned."""
 
     masks: Masks
-    """Which runs have memorized each, shape (n,)."""
+    """Which runs have memorized each, shape (words, n)."""
     levels: Int64Array
     """For each how many different numbers of exposed rows lie at or below its first row."""
     scanned: Int64Array
@@ -140,40 +141,68 @@ class UnitMasks:
         """Return how many were scanned."""
         return int(self.scanned.sum())
 
-    def both(self, runs: int) -> Int64Array:
-        """Return how many each pair of runs has memorized, by level.
+    def both(self, runs: Sequence[int]) -> Int64Array:
+        """Return how many each pair of some runs has memorized, by level.
 
         Returns:
             Shape (levels, runs, runs), with those of a single run on the diagonal.
         """
-        found = np.zeros((len(self.scanned), runs, runs), np.int64)
-        ends = np.searchsorted(self.levels, np.arange(len(self.scanned) + 1))
-        for level, (start, stop) in enumerate(pairwise(ends)):
-            for at in range(int(start), int(stop), PART):
-                bits = bits_of(self.masks[at : min(at + PART, int(stop))], runs).astype(np.float32)
+        kept = np.bitwise_or.reduce(self.masks & mask_of(runs, len(self.masks)), axis=0) != 0
+        masks, levels = self.masks[:, kept], self.levels[kept]
+        found = np.zeros((len(self.scanned), len(runs), len(runs)), np.int64)
+        ends = np.searchsorted(levels, np.arange(len(self.scanned) + 1))
+        for level, (start, stop) in enumerate(pairwise(ends.tolist())):
+            for at in range(start, stop, PART):
+                bits = columns(masks[:, at : min(at + PART, stop)], runs).astype(np.float32)
                 found[level] += (bits.T @ bits).astype(np.int64)
         return found
 
     def patterns(self, runs: Sequence[int]) -> tuple[npt.NDArray[np.bool_], Int64Array]:
         """Return every combination of some runs that has a unit, and how many units it has.
 
+        Args:
+            runs: At most 63.
+
         Returns:
             Which runs, shape (p, runs), and the number, descending, shape (p,).
         """
-        places = np.zeros(len(self.masks), np.int64)
+        places = np.zeros(self.masks.shape[1], np.int64)
         for bit, run in enumerate(runs):
-            places |= (((self.masks >> np.uint64(run)) & np.uint64(1)) << np.uint64(bit)).astype(
-                np.int64
-            )
+            word, at = divmod(run, WORD)
+            own = (self.masks[word] >> np.uint64(at)) & np.uint64(1)
+            places |= (own << np.uint64(bit)).astype(np.int64)
         counted = pl.Series("place", places).value_counts().sort("count", "place", descending=True)
         counted = counted.filter(pl.col("place") > 0)
         which = counted["place"].to_numpy().astype(np.uint64)
-        return bits_of(which, len(runs)), counted["count"].cast(pl.Int64).to_numpy()
+        return columns(which[None], range(len(runs))), counted["count"].cast(pl.Int64).to_numpy()
+
+    def by_number(self, runs: Sequence[int]) -> Int64Array:
+        """Return how many units exactly 1, 2, ... of some runs have memorized, shape (runs,)."""
+        found = np.zeros(len(runs) + 1, np.int64)
+        for at in range(0, self.masks.shape[1], PART):
+            numbers = columns(self.masks[:, at : at + PART], runs).sum(axis=1)
+            found += np.bincount(numbers, minlength=len(found))
+        return found[1:]
 
 
-def bits_of(masks: Masks, runs: int) -> npt.NDArray[np.bool_]:
-    """Return the bits of masks, shape (n, runs)."""
-    return ((masks[:, None] >> np.arange(runs, dtype=np.uint64)) & np.uint64(1)).astype(bool)
+def mask_of(runs: Sequence[int], words: int) -> Masks:
+    """Return the mask of some runs, shape (words, 1)."""
+    found = np.zeros((words, 1), np.uint64)
+    for run in runs:
+        word, at = divmod(run, WORD)
+        found[word] |= np.uint64(1 << at)
+    return found
+
+
+def columns(masks: Masks, runs: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Return the bits of some runs, shape (n, runs)."""
+    word, at = np.divmod(np.array(runs, np.int64), WORD)
+    found = np.empty((masks.shape[1], len(word)), np.uint8)
+    for each in np.unique(word).tolist():
+        octets = np.ascontiguousarray(masks[each], "<u8").view(np.uint8).reshape(-1, WORD // 8)
+        bits = np.unpackbits(octets, axis=1, bitorder="little")
+        found[:, word == each] = bits[:, at[word == each]]
+    return found.view(bool)
 
 
 def scanned_units(texts: Texts, ranges: Int64Array, thresholds: Int64Array) -> Int64Array:
@@ -198,28 +227,36 @@ def scanned_units(texts: Texts, ranges: Int64Array, thresholds: Int64Array) -> I
     return np.asarray(once + np.bincount(named, minlength=levels))
 
 
-def _marked(events: Sequence[Events]) -> tuple[Int64Array, Masks]:
-    """Return the rows that any run has memorized, ascending, and which runs those are."""
-    end = max(
-        (int(one.sequence_index[-1]) + 1 for one in events if len(one.sequence_index)), default=0
-    )
-    found = [(np.empty(0, np.int64), np.empty(0, np.uint64))]
-    for start in range(0, end, BLOCK):
-        marks = np.zeros(min(BLOCK, end - start), np.uint64)
-        for bit, one in enumerate(events):
-            index = one.sequence_index
-            low, high = np.searchsorted(index, np.array([start, start + BLOCK], index.dtype))
-            marks[index[low:high].astype(np.int64) - start] |= np.uint64(1 << bit)
-        rows = np.flatnonzero(marks)
-        found.append((rows + start, marks[rows]))
-    return np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])
+def labels_of(events: Iterable[Events], rows: Int64Array) -> Units:
+    """Return the hashes of rows, or where one of them has none, the rows themselves.
 
-
-def _labels(events: Sequence[Events], rows: Int64Array) -> npt.NDArray[np.integer]:
-    """Return the hashes of rows, or where one has none, the rows themselves."""
+    Args:
+        events: With all of the rows, shape (n,).
+        rows: Memorized ones, ascending, shape (n,).
+    """
     hashes, known = np.zeros(len(rows), np.uint64), np.zeros(len(rows), bool)
     for one in events:
         if one.text_hash is not None:
             places = np.searchsorted(rows, one.sequence_index.astype(np.int64))
             hashes[places], known[places] = one.text_hash, True
     return hashes if known.all() else rows
+
+
+def _marked(events: Sequence[Events]) -> tuple[Int64Array, Masks]:
+    """Return the rows that any run has memorized, ascending, and which runs those are."""
+    end = max(
+        (int(one.sequence_index[-1]) + 1 for one in events if len(one.sequence_index)), default=0
+    )
+    words = -(-len(events) // WORD)
+    found = [(np.empty(0, np.int64), np.empty((words, 0), np.uint64))]
+    for start in range(0, end, BLOCK):
+        marks = np.zeros((words, min(BLOCK, end - start)), np.uint64)
+        for run, one in enumerate(events):
+            index = one.sequence_index
+            low, high = np.searchsorted(index, np.array([start, start + BLOCK], index.dtype))
+            word, bit = divmod(run, WORD)
+            marks[word, index[low:high].astype(np.int64) - start] |= np.uint64(1 << bit)
+        rows = np.flatnonzero(np.bitwise_or.reduce(marks, axis=0))
+        found.append((rows + start, marks[:, rows]))
+    masks = np.concatenate([one[1] for one in found], axis=1)
+    return np.concatenate([one[0] for one in found]), masks

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations as pairs_of
 
+from memtrace.comparison.batches import COMBINED
 from memtrace.comparison.corpora import Gathering
 from memtrace.comparison.coverage import common
-from memtrace.comparison.overlap import Combinations, Overlap, combinations, most_telling
+from memtrace.comparison.masks import MaskedRows
+from memtrace.comparison.overlap import Combinations, Overlap, combinations
 from memtrace.comparison.pairs import PairCounts, exposed_levels, pair_counts
 from memtrace.comparison.prediction import Prediction, predicts
 from memtrace.comparison.ranking import rank
 from memtrace.comparison.runs import ComparedRun
+from memtrace.comparison.telling import most_telling
 from memtrace.comparison.text_scores import row_scores
 
 
@@ -22,29 +24,33 @@ def pairs_in(
     Returns:
         The overlap of each pair, the predictions, and what was counted by places of the pair.
     """
-    own, every = len(found.own), len(found.places)
-    wanted = [(a, b) for a, b in pairs_of(range(every), 2) if a < own]
+    bits = [(found.bit(a), found.bit(b)) for a, b in found.batch.pairs]
+    others = set(found.batch.others)
     overlaps, predictions, counted = [], [], {}
-    for pair in pair_counts(found.masks, wanted):
-        a, b = found.places[pair.a], found.places[pair.b]
-        crossed = pair.b >= own
+    for (a, b), pair in zip(found.batch.pairs, pair_counts(found.masks, bits), strict=True):
+        crossed = b in others
         counted[a, b] = pair
         overlaps.append(Overlap(a, b, pair.agreement(), pair.rows, crossed))
         for source, target in ((a, b), (b, a)):
             if predicts(runs[source], runs[target]):
-                predictions.append(_prediction(runs, found, pair, source, target))
+                one = _prediction(runs, found.masks, pair, (source, target), crossed)
+                predictions.append(one)
     return overlaps, predictions, counted
 
 
 def _prediction(
-    runs: Sequence[ComparedRun], found: Gathering, pair: PairCounts, source: int, target: int
+    runs: Sequence[ComparedRun],
+    masks: MaskedRows,
+    pair: PairCounts,
+    ends: tuple[int, int],
+    crossed: bool,
 ) -> Prediction:
-    reverse = source != found.places[pair.a]
+    source, target = ends
+    reverse = source > target  # a pair has the smaller place first
     every = pair.agreement(reverse=reverse)
-    crossed = pair.b >= len(found.own)
-    if crossed or found.masks.texts is None:
+    if crossed or masks.texts is None:
         return Prediction(source, target, every, None, None, pair.rows, matched_by_text=crossed)
-    seen = exposed_levels(found.masks, runs[source].exposed_rows)
+    seen = exposed_levels(masks, runs[source].exposed_rows)
     exposed = pair.agreement(seen, reverse=reverse)
     unexposed = pair.agreement(slice(seen.stop, None), reverse=reverse)
     return Prediction(source, target, every, exposed, unexposed, pair.rows)
@@ -78,9 +84,9 @@ def with_rankings(
 
 def combined(runs: Sequence[ComparedRun], found: Gathering) -> Combinations | None:
     """Count all combinations of at most ten runs of a gathering; None for a single run."""
-    chosen = most_telling(runs, found.places)
+    chosen = most_telling(runs, found.places, COMBINED)
     if len(chosen) < 2:
         return None
-    bits = [found.places.index(place) for place in chosen]
-    ranges = common([found.masks.events[bit].scanned for bit in bits])
+    bits = found.bits(chosen)
+    ranges = common([found.masks.scanned[bit] for bit in bits])
     return combinations(found.masks, bits, chosen, ranges)

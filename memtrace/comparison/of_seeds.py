@@ -1,6 +1,6 @@
 """Models that were trained with several seeds: their shares, and the texts that they share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,19 +8,26 @@ from memtrace.comparison.classes import ClassShare
 from memtrace.comparison.corpora import Gathering
 from memtrace.comparison.coverage import common
 from memtrace.comparison.of_steps import StepTable
-from memtrace.comparison.overlap import Combinations, Overlap, combinations
+from memtrace.comparison.overlap import Overlap
 from memtrace.comparison.runs import ComparedRun
 from memtrace.comparison.seeds import SeedGroup, mean_over_pairs, seed_groups, seed_spread
-from memtrace.types import FloatArray
+from memtrace.types import FloatArray, Int64Array
 
 
 def seeds_of(
     runs: Sequence[ComparedRun],
     tables: Sequence[StepTable],
-    gatherings: Sequence[Gathering],
     overlaps: Sequence[Overlap],
+    numbers: Mapping[tuple[int, ...], Int64Array],
 ) -> list[SeedGroup]:
-    """Say of every model that was trained with several seeds how its results spread."""
+    """Say of every model that was trained with several seeds how its results spread.
+
+    Args:
+        runs: All runs.
+        tables: Of all steps.
+        overlaps: Of all pairs of runs.
+        numbers: What `texts_by_seeds` returns of all gatherings.
+    """
     points = {point.run: point for table in tables for point in table.points()}
     of_pair = {(one.a, one.b): one for one in overlaps if not one.reason}
     found = []
@@ -30,13 +37,12 @@ def seeds_of(
         shares = np.array([one.share.value for one in classes])
         spread = seed_spread(shares, _covariance(tables, places, classes)) if some else None
         shared, jaccard = (_pair_values(of_pair, places, name) for name in ("shared", "jaccard"))
-        number = _by_number(gatherings, places)
         found.append(
             SeedGroup(
                 of, kind, step, places, shares, spread,
                 None if shared is None else mean_over_pairs(shared),
                 None if jaccard is None else mean_over_pairs(jaccard),
-                None if number is None else number.by_number,
+                numbers.get(places),
             )
         )  # fmt: skip
     return found
@@ -48,8 +54,8 @@ def _covariance(
     """Return the covariance of log shares by counts; runs of several tables have other texts."""
     for table in tables:
         if set(places) <= set(table.places):
-            bits = np.array([table.bits[table.places.index(place)] for place in places])
-            return table.tables["exposed"].log_covariance(bits)
+            columns = np.array([table.places.index(place) for place in places])
+            return table.tables["exposed"].log_covariance(columns)
     return np.diag([one.log_variance for one in classes])
 
 
@@ -71,10 +77,14 @@ def _pair_values(
     return values if np.isfinite(values[~np.eye(len(places), dtype=bool)]).all() else None
 
 
-def _by_number(gatherings: Sequence[Gathering], places: Sequence[int]) -> Combinations | None:
-    for found in gatherings:
+def texts_by_seeds(
+    runs: Sequence[ComparedRun], found: Gathering
+) -> dict[tuple[int, ...], Int64Array]:
+    """Return how many texts exactly 1, 2, ... seeds have memorized, for those of a gathering."""
+    numbers = {}
+    for _, _, _, places in seed_groups(runs):
         if set(places) <= set(found.places):
-            bits = [found.places.index(place) for place in places]
-            ranges = common([found.masks.events[bit].scanned for bit in bits])
-            return combinations(found.masks, bits, places, ranges)
-    return None
+            bits = found.bits(places)
+            ranges = common([found.masks.scanned[bit] for bit in bits])
+            numbers[places] = found.masks.within(ranges).by_number(bits)
+    return numbers

@@ -9,11 +9,7 @@ import numpy.typing as npt
 
 from memtrace.comparison.agreement import Agreement
 from memtrace.comparison.masks import MaskedRows
-from memtrace.comparison.runs import ComparedRun
 from memtrace.types import Int64Array
-
-MOST = 10
-"""Runs of which all combinations are counted."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +57,6 @@ class Combinations:
         """Return how many texts each run has memorized, shape (runs,)."""
         return np.asarray((self.members * self.texts[:, None]).sum(axis=0))
 
-    @property
-    def by_number(self) -> Int64Array:
-        """Return how many texts exactly 1, 2, ... of the runs have memorized, shape (runs,)."""
-        numbers = self.members.sum(axis=1)
-        counts = np.bincount(numbers, self.texts, minlength=len(self.runs) + 1)
-        return np.asarray(counts[1:].astype(np.int64))
-
 
 def combinations(
     found: MaskedRows, bits: Sequence[int], places: Sequence[int], ranges: Int64Array
@@ -83,21 +72,3 @@ def combinations(
     units = found.within(ranges)
     members, texts = units.patterns(bits)
     return Combinations(tuple(places), members, texts, units.total)
-
-
-def most_telling(runs: Sequence[ComparedRun], places: Sequence[int]) -> list[int]:
-    """Return at most ten runs: the last checkpoints of the largest models come first.
-
-    They are returned in their own order.
-    """
-    last = {(runs[p].suite, runs[p].model): runs[p].step for p in places}
-    for p in places:
-        key = runs[p].suite, runs[p].model
-        last[key] = max(last[key], runs[p].step)
-
-    def rank(place: int) -> tuple[bool, int, int]:
-        run = runs[place]
-        older = run.step < last[run.suite, run.model]
-        return older, -(run.parameters or 0), -run.step
-
-    return sorted(sorted(places, key=rank)[:MOST])

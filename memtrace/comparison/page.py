@@ -45,8 +45,8 @@ LIMITS = (
 SHARES = ("run", "parameters", "texts memorized", "of", "share", "95%", "rows memorized")
 PAIRS = ("from", "to", "precision", "95%", "recall", "95%", "F1", "Matthews correlation")
 
-MOST_PAIRS = 500
-"""Pairs that the page has in its table."""
+MOST_PAIRS, MOST_SHARES = 500, 500
+"""Pairs and runs that the page has in its tables."""
 
 
 def comparison_page(found: ComparisonResult) -> Page:
@@ -104,8 +104,11 @@ def _shown(found: ComparisonResult, name: str, charts: bool) -> Shown:
 
 
 def _shares(found: ComparisonResult) -> Table:
-    rows = [share_cells(found, one) for one in found.points]
-    return Table(shares_title(found), SHARES, rows)
+    points = found.telling_points(MOST_SHARES)
+    left = len(found.points) - len(points)
+    more = f"; {left:,} more in the JSON" if left else ""
+    rows = [share_cells(found, one) for one in points]
+    return Table(f"{shares_title(found)}{more}", SHARES, rows)
 
 
 def _pairs(found: ComparisonResult) -> Table:

@@ -31,7 +31,7 @@ def recall_chart(found: ComparisonResult) -> dict[str, Any] | None:
 def overlap_chart(found: ComparisonResult) -> dict[str, Any] | None:
     """Return the heat map of Jaccard's index of each pair."""
     rows = []
-    for one in found.overlaps:
+    for one in found.drawn_overlaps:
         for a, b in ((one.a, one.b), (one.b, one.a)):
             agreement = one.agreement
             said = {"value": agreement.jaccard.value, "shared": f"{agreement.both:,} texts"}
@@ -58,7 +58,7 @@ def _prediction_map(found: ComparisonResult, name: str) -> dict[str, Any] | None
             "to": found.label(one.target),
             **_agreement(one.every, name),
         }
-        for one in found.predictions
+        for one in found.drawn_predictions
         if not one.reason
     ]
     told = {

@@ -42,19 +42,21 @@ def pair_counts(found: MaskedRows, wanted: Sequence[tuple[int, int]]) -> list[Pa
         found: The runs.
         wanted: Places of the two runs of each pair.
     """
-    runs = len(found.events)
-    tables: dict[bytes, tuple[Int64Array, Int64Array]] = {}
-    pairs = []
-    for a, b in wanted:
-        ranges = intersection(found.events[a].scanned, found.events[b].scanned)
-        key = ranges.tobytes()
-        if key not in tables:
-            units = found.within(ranges)
-            tables[key] = units.both(runs), units.scanned
-        both, scanned = tables[key]
-        counts = both[:, a, b], both[:, a, a], both[:, b, b]
-        pairs.append(PairCounts(a, b, *counts, scanned, rows_in(ranges), ranges))
-    return pairs
+    groups: dict[bytes, tuple[Int64Array, list[int]]] = {}
+    for number, (a, b) in enumerate(wanted):
+        ranges = intersection(found.scanned[a], found.scanned[b])
+        groups.setdefault(ranges.tobytes(), (ranges, []))[1].append(number)
+    counted: dict[int, PairCounts] = {}
+    for ranges, numbers in groups.values():
+        units, rows = found.within(ranges), rows_in(ranges)
+        bits = sorted({bit for number in numbers for bit in wanted[number]})
+        both, at = units.both(bits), {bit: place for place, bit in enumerate(bits)}
+        for number in numbers:
+            a, b = wanted[number]
+            one, other = at[a], at[b]
+            counts = both[:, one, other], both[:, one, one], both[:, other, other]
+            counted[number] = PairCounts(a, b, *counts, units.scanned, rows, ranges)
+    return [counted[number] for number in range(len(wanted))]
 
 
 def exposed_levels(found: MaskedRows, exposed_rows: int) -> slice:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-import numpy as np
-
+from memtrace.comparison.batches import MOST, are_all_paired
 from memtrace.comparison.budget import Plan
-from memtrace.comparison.coverage import intersection, rows_in
+from memtrace.comparison.coverage import rows_in
 from memtrace.comparison.deduplication.result import Deduplication
 from memtrace.comparison.overlap import Combinations, Overlap
 from memtrace.comparison.paired.result import PairedModels
@@ -15,6 +15,7 @@ from memtrace.comparison.profile.result import Profile
 from memtrace.comparison.runs import ComparedRun
 from memtrace.comparison.scale import ScaleLine, ScalePoint
 from memtrace.comparison.seeds import SeedGroup
+from memtrace.comparison.telling import most_telling
 
 ROWS_AS_TEXTS = "rows are taken as different texts"
 OF_SAMPLE = "rows are a random sample, in which a text with more copies is more likely to be"
@@ -54,9 +55,38 @@ class ComparisonResult:
         """Return what stands beside every interval: empty of whole runs whose copies are known."""
         sampled = any(run.run.configuration.sample_size is not None for run in self.runs)
         unknown = [run for run in self.runs if run.texts is None]
-        named = [run for run in unknown if run.events.text_hash is not None]
+        named = [run for run in unknown if run.hashed]
         found = [OF_SAMPLE] * sampled + [BY_HASH] * bool(named)
         return tuple(found + ([ROWS_AS_TEXTS] if len(named) < len(unknown) else []))
+
+    @property
+    def are_all_paired(self) -> bool:
+        """Return whether every pair of runs was counted, and not a choice of them."""
+        return are_all_paired(self.runs)
+
+    @cached_property
+    def drawn_predictions(self) -> tuple[Prediction, ...]:
+        """Return those that are drawn: of many runs those between the most telling ones."""
+        return tuple(one for one in self.predictions if self._drawn >= {one.source, one.target})
+
+    @cached_property
+    def drawn_overlaps(self) -> tuple[Overlap, ...]:
+        """Return those that are drawn: of many runs those between the most telling ones."""
+        return tuple(one for one in self.overlaps if self._drawn >= {one.a, one.b})
+
+    @property
+    def drawn_runs(self) -> int:
+        """Return how many runs are drawn."""
+        return len(self._drawn)
+
+    def telling_points(self, most: int) -> list[ScalePoint]:
+        """Return at most so many points, evenly over the training of each model."""
+        kept = set(most_telling(self.runs, range(len(self.runs)), most))
+        return [one for one in self.points if one.run in kept]
+
+    @cached_property
+    def _drawn(self) -> set[int]:
+        return set(most_telling(self.runs, range(len(self.runs)), MOST))
 
     @property
     def narrowed(self) -> tuple[ScalePoint, ...]:
@@ -75,7 +105,11 @@ class ComparisonResult:
 
     def label(self, place: int) -> str:
         """Return what names a run here: as short as is unique among the runs."""
-        return short_labels(self.runs)[place]
+        return self._labels[place]
+
+    @cached_property
+    def _labels(self) -> list[str]:
+        return short_labels(self.runs)
 
 
 def short_labels(runs: Sequence[ComparedRun]) -> list[str]:
@@ -96,5 +130,4 @@ def _whole(run: ComparedRun) -> int:
 
     They are all that it scanned and, where it left some out, all that it had been trained on too.
     """
-    seen = intersection(run.events.scanned, np.array([[0, run.exposed_rows]]))
-    return run.events.scanned_sequences + run.exposed_rows - rows_in(seen)
+    return run.scanned_sequences + run.exposed_rows - rows_in(run.scanned_exposed)

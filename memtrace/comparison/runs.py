@@ -2,17 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from memtrace.comparison.coverage import intersection, rows_in
 from memtrace.comparison.facts import UNKNOWN, ModelFacts, Seed, model_facts
+from memtrace.comparison.reading import EventReader
 from memtrace.errors import CorpusError, FitError
 from memtrace.manifests import load_suites
 from memtrace.manifests.schedule import SequencesPerStep
-from memtrace.runs.events import is_finished, read_events
+from memtrace.runs.events import is_finished
 from memtrace.runs.memorized import Events
 from memtrace.runs.run import Run
 from memtrace.texts.find import find_texts, known_texts
 from memtrace.texts.groups import Texts
+from memtrace.types import Int64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +29,56 @@ class ComparedRun:
     facts: ModelFacts
     corpus: str
     """Equal for runs whose rows are the same: the digest, or the name where it was not read."""
-    events: Events
-    """Memorized rows, their hashes where they are known, and the scanned ranges."""
+    read: Callable[[], Events]
+    """Reads memorized rows, their hashes where these are asked for and known, and ranges."""
+    scanned: Int64Array
+    """Half-open ranges of rows that were scanned, ascending and disjoint, shape (r, 2)."""
+    memorized: int
+    """Memorized rows."""
+    memorized_exposed: int
+    """Those that it had been trained on."""
+    hashed: bool
+    """Whether the hashes of the texts of memorized rows are known."""
     texts: Texts | None
     """Copies in the corpus, one value for all runs of it; None where they are not known."""
     texts_reason: str | None
     """Why they are not known."""
+
+    @classmethod
+    def of(
+        cls,
+        run: Run,
+        facts: ModelFacts,
+        corpus: str,
+        read: Callable[[], Events],
+        texts: tuple[Texts | None, str | None],
+    ) -> "ComparedRun":
+        """Build from what reads the events of a run, and the copies in its corpus or why not.
+
+        Raises:
+            RunError: The events cannot be read.
+        """
+        events = read()
+        memorized = events.count(run.exposed_rows)["memorized"]
+        return cls(
+            run, facts, corpus, read, events.scanned, len(events.sequence_index), memorized,
+            events.text_hash is not None, *texts,
+        )  # fmt: skip
+
+    @property
+    def events(self) -> Events:
+        """Return the memorized rows, and what was scanned."""
+        return self.read()
+
+    @property
+    def scanned_sequences(self) -> int:
+        """Return how many rows were scanned."""
+        return rows_in(self.scanned)
+
+    @property
+    def scanned_exposed(self) -> Int64Array:
+        """Return the ranges of rows that it had been trained on and was asked for."""
+        return intersection(self.scanned, np.array([[0, self.exposed_rows]]))
 
     @property
     def suite(self) -> str:
@@ -59,11 +109,6 @@ class ComparedRun:
     def published(self) -> int | None:
         """Return the published number of exposed rows that it has memorized, None without one."""
         return self.facts.published.get(self.step)
-
-    @property
-    def memorized_exposed(self) -> int:
-        """Return how many exposed rows it has memorized, all that were scanned."""
-        return self.events.count(self.exposed_rows)["memorized"]
 
     @property
     def seed(self) -> Seed:
@@ -119,9 +164,13 @@ def load_runs(
     for corpus, run in zip(corpora, runs, strict=True):
         first.setdefault(corpus, run)
     known = _texts_by_corpus(first, duplicates, texts)
+    readers = EventReader(hashes=False), EventReader(hashes=True)
     found = []
     for run, one, corpus in zip(runs, facts, corpora, strict=True):
-        found.append(ComparedRun(run, one, corpus, _events(run), *known[corpus]))
+        _check_finished(run)
+        reader = readers[known[corpus][0] is None]  # hashes tell copies where nothing else does
+        read = partial(reader.read, run)
+        found.append(ComparedRun.of(run, one, corpus, read, known[corpus]))
         on_progress(1)
     return tuple(found)
 
@@ -157,18 +206,17 @@ def check_rules(runs: Sequence[Run]) -> None:
                 )
 
 
-def _events(run: Run) -> Events:
-    """Return the events, with hashes where the file has them.
+def _check_finished(run: Run) -> None:
+    """Refuse a run of which something is missing: it would count as not memorized.
 
     Raises:
-        FitError: The run is not finished: what is missing would count as not memorized.
+        FitError: It is not finished.
     """
     if not is_finished(run):
         raise FitError(
             f"{run.label} is not finished; finish it with `{run.command}`, or choose others with "
             "--models and --step"
         )
-    return read_events(run, hashes=True)
 
 
 def _texts_by_corpus(

@@ -105,7 +105,7 @@ def compared_sizes(runs: Sequence[ComparedRun], points: Sequence[ScalePoint]) ->
 
 
 def scale_points(
-    places: Sequence[int], tables: dict[str, ClassTable], rows: int, bits: Sequence[int]
+    places: Sequence[int], tables: dict[str, ClassTable], rows: int
 ) -> list[ScalePoint]:
     """Return the points of runs at one step.
 
@@ -113,16 +113,15 @@ def scale_points(
         places: Of the runs among all.
         tables: What they memorized of each class.
         rows: That all of them scanned.
-        bits: Places of the runs in the tables.
     """
     return [
-        ScalePoint(place, {name: tables[name].of(bit) for name in CLASSES}, rows)
-        for place, bit in zip(places, bits, strict=True)
+        ScalePoint(place, {name: tables[name].of(at) for name in CLASSES}, rows)
+        for at, place in enumerate(places)
     ]
 
 
 def scale_line(
-    runs: Sequence[ComparedRun], places: Sequence[int], table: ClassTable, bits: Sequence[int],
+    runs: Sequence[ComparedRun], places: Sequence[int], table: ClassTable, columns: Sequence[int],
     exposure: str,
 ) -> ScaleLine:  # fmt: skip
     """Fit the line of runs at one step, in one class of exposure.
@@ -131,10 +130,10 @@ def scale_line(
         runs: All runs.
         places: Of those on the line, whose parameters are known, by parameters.
         table: What they memorized of the class.
-        bits: Places of the runs in the table.
+        columns: Places of the runs in the table.
         exposure: The class.
     """
-    some = [table.both[bit, bit] > 0 for bit in bits]
+    some = [table.both[at, at] > 0 for at in columns]
     kept = [place for place, yes in zip(places, some, strict=True) if yes]
     left_out = tuple(place for place, yes in zip(places, some, strict=True) if not yes)
     x = np.array([runs[place].parameters or 0 for place in kept], float)
@@ -142,7 +141,7 @@ def scale_line(
     if sizes < 2 or x.max() < NEAR * x.min():
         reason = _reason(len(places), table.of_texts, sizes)
         return ScaleLine(tuple(kept), exposure, sizes, left_out=left_out, reason=reason)
-    chosen = np.array([bit for bit, yes in zip(bits, some, strict=True) if yes])
+    chosen = np.array([at for at, yes in zip(columns, some, strict=True) if yes])
     y = np.diagonal(table.both)[chosen] / table.of_texts
     covariance = table.log_covariance(chosen)
     line = fit_line(x, y, covariance)

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from memtrace.comparison.batches import MOST
+from memtrace.comparison.coverage import rows_in
 from memtrace.comparison.deduplication.text import deduplication_blocks
 from memtrace.comparison.paired.text import paired_blocks
 from memtrace.comparison.profile.text import profile_blocks
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 WIDTH = 24
 MOST_POINTS = 24
-"""Runs of which the share is printed, the last ones; the JSON has all."""
+"""Runs of which the share is printed; the JSON has all."""
 MOST_MODELS = 8
 """Models whose names a line lists."""
 CLASSES = {"exposed": "exposed", "copy_exposed": "copy exposed", "unexposed": "unexposed"}
@@ -113,7 +115,7 @@ def share_cells(found: ComparisonResult, point: ScalePoint) -> tuple[str, ...]:
 def _points(found: ComparisonResult) -> Columns:
     names = ("", "parameters", "texts", "of", "share", "95%", "rows", "unexposed texts")
     rows = []
-    for one in found.points[-MOST_POINTS:]:
+    for one in found.telling_points(MOST_POINTS):
         other = one.classes["unexposed"]
         unexposed = f"{other.texts:,} of {other.of_texts:,}" if other.of_texts else DASH
         rows.append((*share_cells(found, one), unexposed))
@@ -193,6 +195,14 @@ def _beware(found: ComparisonResult) -> list[tuple[str, str]]:
         rows.append(("order", f"not known of {unordered[0]}: all its rows count as exposed"))
     if found.unmatched:
         rows.append(("other corpora", found.unmatched))
+    if not found.are_all_paired:
+        rows.append(
+            (
+                "pairs",
+                f"of more than {MOST} runs those are compared that have one step, and each with "
+                "the last checkpoint of every model",
+            )
+        )
     rows += [("pairs", reason) for reason in found.unpaired]
     if any(one.matched_by_text for one in found.overlaps):
         rows.append(("*", "of two corpora: texts that both have, matched by hash"))
@@ -224,7 +234,7 @@ def _apart(found: ComparisonResult) -> list[str]:
 def _published(run: ComparedRun) -> str:
     """Say where a run that scanned all that it was trained on has another count than published."""
     ours, theirs = run.memorized_exposed, run.published
-    whole = run.events.count(run.exposed_rows)["sequences"] == run.exposed_rows
+    whole = rows_in(run.scanned_exposed) == run.exposed_rows
     if theirs is None or ours == theirs or not whole:
         return ""
     return f"{run.label}: {ours:,} exposed rows are memorized here, {theirs:,} as published"

@@ -1,6 +1,7 @@
 """Tables of pairs of runs as they are printed: what one predicts, what both have."""
 
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
+from typing import TypeVar
 
 from memtrace.comparison.agreement import Measure
 from memtrace.comparison.overlap import Combinations
@@ -8,6 +9,8 @@ from memtrace.comparison.prediction import Prediction
 from memtrace.comparison.result import ComparisonResult
 from memtrace.report.numbers import DASH, count, interval, number, percent
 from memtrace.report.text import Columns, columns
+
+Row = TypeVar("Row")
 
 MOST_ROWS = 10
 """Rows of a table that are printed; the JSON has all."""
@@ -26,7 +29,7 @@ def predictions_table(found: ComparisonResult) -> Columns:
             number(one.every.f1.value, 3),
             number(one.every.mcc.value, 3),
         )
-        for one in ordered[:MOST_ROWS]
+        for one in spread(ordered)
     ]
     left = more_rows(found.predictions, len(names), shown=min(len(ordered), MOST_ROWS))
     return columns(names, [*rows, *left], left=2)
@@ -48,9 +51,9 @@ def rankings_table(found: ComparisonResult) -> Columns:
         "95%",
         "to scan",
     )
-    ordered = _last_target(found)
+    ordered = [one for one in _last_target(found) if one.ranking is not None]
     rows = []
-    for one in ordered:
+    for one in spread(ordered):
         if one.ranking is None:
             continue
         held = one.ranking.held_out
@@ -66,7 +69,7 @@ def rankings_table(found: ComparisonResult) -> Columns:
                 percent(one.ranking.budget),
             )
         )
-    return columns(names, [*rows[:MOST_ROWS], *more_rows(rows, len(names))], left=2)
+    return columns(names, [*rows, *more_rows(ordered, len(names))], left=2)
 
 
 def plans_table(found: ComparisonResult) -> Columns:
@@ -88,7 +91,11 @@ def plans_table(found: ComparisonResult) -> Columns:
 
 
 def overlaps_table(found: ComparisonResult) -> Columns:
-    """Return what pairs of runs have in common."""
+    """Return what pairs of runs have in common, or where they are many those of the last run."""
+    ordered = list(found.overlaps)
+    if len(ordered) > MOST_ROWS:
+        last = max(one.b for one in ordered)
+        ordered = [one for one in ordered if one.b == last]
     names = ("a", "b", "a has", "b has", "both", "Jaccard", "95%", "smaller in larger")
     rows = [
         (
@@ -100,9 +107,10 @@ def overlaps_table(found: ComparisonResult) -> Columns:
             *_cells(one.agreement.jaccard),
             percent(one.contained),
         )
-        for one in found.overlaps[:MOST_ROWS]
+        for one in spread(ordered)
     ]
-    return columns(names, [*rows, *more_rows(found.overlaps, len(names))], left=2)
+    left = more_rows(found.overlaps, len(names), shown=min(len(ordered), MOST_ROWS))
+    return columns(names, [*rows, *left], left=2)
 
 
 def combined(found: Combinations) -> str:
@@ -132,6 +140,12 @@ def _last_target(found: ComparisonResult) -> list[Prediction]:
     if len(ordered) <= MOST_ROWS:
         return ordered
     return [one for one in ordered if one.target == ordered[0].target]
+
+
+def spread(rows: Sequence[Row]) -> list[Row]:
+    """Return at most `MOST_ROWS`, evenly from the first to the last."""
+    n = min(len(rows), MOST_ROWS)
+    return [rows[round(at * (len(rows) - 1) / max(n - 1, 1))] for at in range(n)]
 
 
 def three(value: float) -> str:

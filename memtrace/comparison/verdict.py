@@ -90,7 +90,7 @@ def _prediction(found: ComparisonResult) -> str:
         return ""
     source, target = found.label(one.source), found.label(one.target)
     right, caught = one.every.precision, one.every.recall
-    scanned = [found.runs[place].events.scanned_sequences for place in (one.source, one.target)]
+    scanned = [found.runs[place].scanned_sequences for place in (one.source, one.target)]
     among = "" if scanned == [one.rows] * 2 else "both scanned and "
     return (
         f"Of the texts that {among}{source} has memorized, {percent(right.value)} "
@@ -155,7 +155,7 @@ def _nothing(found: ComparisonResult) -> str:
         )
     if found.unmatched and not found.overlaps:
         return f"Texts of different corpora are not compared: {found.unmatched}."
-    if not any(len(run.events.sequence_index) for run in found.runs):
+    if not any(run.memorized for run in found.runs):
         return f"None of the {count(len(found.runs), 'run')} has memorized a sequence."
     shown = [one for one in found.overlaps if not one.reason]
     if not shown:

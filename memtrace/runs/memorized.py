@@ -111,6 +111,14 @@ def ranges_of(rows: Int64Array) -> Int64Array:
     return np.column_stack((start, stop)).astype(np.int64)
 
 
+def ranges_where(mask: npt.NDArray[np.bool_]) -> Int64Array:
+    """Return the half-open ranges of rows at which a mask is set, ascending, shape (r, 2)."""
+    ends = np.flatnonzero(mask[1:] != mask[:-1]) + 1
+    first = [0] if len(mask) and mask[0] else []
+    last = [len(mask)] if len(mask) and mask[-1] else []
+    return np.concatenate((first, ends, last)).astype(np.int64).reshape(-1, 2)
+
+
 @lru_cache(maxsize=2)
 def _first_rows(n: int) -> Int64Array:
     """Return 0, 1, ..., n - 1, once for all blocks and checkpoints."""

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from memtrace.comparison.agreement import Measure, share
 from memtrace.comparison.coverage import inside
 from memtrace.comparison.runs import ComparedRun
-from memtrace.types import Int64Array
 
 Mask = npt.NDArray[np.bool_]
 
@@ -53,7 +52,7 @@ def seen_by_copies(run: ComparedRun) -> dict[str, Seen]:
         return {}
     exposed, events = run.exposed_rows, run.events
     seen = units.copies < exposed
-    scanned = seen & inside(units.copies, events.scanned)
+    scanned = seen & inside(units.copies, run.scanned)
     hit = np.zeros(len(seen), bool)
     places = units.places(events.sequence_index)
     hit[places[places >= 0]] = True
@@ -71,7 +70,7 @@ def seen_by_copies(run: ComparedRun) -> dict[str, Seen]:
     return found
 
 
-def in_stratum(copies: Int64Array, least: int, below: int | None) -> Mask:
+def in_stratum(copies: npt.NDArray[np.integer], least: int, below: int | None) -> Mask:
     """Return which texts had been seen at least so often, and less often than `below`."""
     enough: Mask = copies >= least
     return enough if below is None else enough & (copies < below)

@@ -3,24 +3,40 @@
 Rows of two corpora are matched by their text, since no order and no cut is common to both.
 """
 
-import numpy as np
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from memtrace.comparison.coverage import inside, intersection
+import numpy as np
+import numpy.typing as npt
+
+from memtrace.comparison.coverage import inside
 from memtrace.comparison.deduplication.copies import BOUNDS, Mask, in_stratum
+from memtrace.comparison.matching import MatchedCorpora
 from memtrace.comparison.paired.shares import PairedShares
 from memtrace.comparison.runs import ComparedRun
-from memtrace.runs.memorized import Hashes
-from memtrace.texts.distinct import among, distinct
+from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
 NONE_IN_BOTH = (
     "no text that both had seen and were asked for is in both corpora: their rows begin at other "
     "places"
 )
+MANY = 255
+"""Copies from which on they are not counted: as many as a byte holds."""
+Counts = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """Units of the model's corpus by number, as far as both models were asked for a text of it."""
+
+    there: Mask
+    hits: tuple[Mask, Mask]
+    """Memorized by the model, and by its twin."""
 
 
 def matched_shares(
-    standard: ComparedRun, deduplicated: ComparedRun, hashes: tuple[Hashes, Hashes]
+    standard: ComparedRun, deduplicated: ComparedRun, matched: MatchedCorpora
 ) -> dict[str, PairedShares]:
     """Pair the texts that both models had seen and were asked for.
 
@@ -29,56 +45,70 @@ def matched_shares(
     Args:
         standard: A run, which is the baseline.
         deduplicated: A run of its twin, on another corpus.
-        hashes: Of the text of every row of the corpus of each.
+        matched: The texts of both corpora.
 
     Returns:
         By how often the first had seen a text, under the names of `BOUNDS`.
     """
-    ours, theirs = (
-        _asked(run, rows) for run, rows in zip((standard, deduplicated), hashes, strict=True)
-    )
-    text, place = np.unique(ours[0], return_index=True)
-    kept = among(text, distinct(theirs[0]))
-    common, rows = text[kept], ours[1][place[kept]]
-    names, copies = _units(standard, common, rows, hashes[0])
-    unit, number = np.unique(names, return_inverse=True)
-    seen = np.zeros(len(unit), np.int64)
-    seen[number] = copies
-    hits = [_hit(common, one[0][one[2]], number, len(unit)) for one in (ours, theirs)]
-    tables = {}
-    for name, least, below in BOUNDS:
-        there = in_stratum(seen, least, below)
-        one, other = (hit & there for hit in hits)
-        both = int((one & other).sum())
-        only = int(one.sum()) - both, int(other.sum()) - both
-        tables[name] = PairedShares(int(there.sum()), both, *only)
-    return tables
+    runs = standard, deduplicated
+    one, other = (matched.of_ranges(run.corpus, run.scanned_exposed) for run in runs)
+    both = one & other
+    hits = tuple(matched.of_rows(run.corpus, _memorized(run)) & both for run in runs)
+    units = _Units(both, (hits[0], hits[1]))
+    if standard.units is None:
+        seen = _copies_of_names(standard, matched)
+    else:
+        units = _of_corpus(units, standard, standard.units, matched)
+        seen = _copies_of_units(units.there, standard.units, standard.exposed_rows)
+    return {name: _table(units, in_stratum(seen, least, below)) for name, least, below in BOUNDS}
 
 
-def _asked(run: ComparedRun, hashes: Hashes) -> tuple[Hashes, Int64Array, Mask]:
-    """Return hash and index of the rows that were seen and scanned, and which are memorized."""
-    ranges = intersection(run.events.scanned, np.array([[0, run.exposed_rows]]))
-    parts = [np.arange(start, stop) for start, stop in ranges.tolist()]
-    rows = np.concatenate([np.empty(0, np.int64), *parts])
-    memorized = np.zeros(len(rows), bool)
-    found = run.events.sequence_index.astype(np.int64)
-    memorized[np.searchsorted(rows, found[inside(found, ranges)])] = True
-    return hashes[rows], rows, memorized
+def _memorized(run: ComparedRun) -> Int64Array:
+    """Return the memorized rows that the run had been trained on."""
+    rows = run.events.sequence_index.astype(np.int64)
+    return rows[inside(rows, run.scanned_exposed)]
 
 
-def _units(
-    run: ComparedRun, texts: Hashes, rows: Int64Array, hashes: Hashes
-) -> tuple[Int64Array, Int64Array]:
-    """Return the unit of each text, and how many copies of it the run had seen."""
-    if run.units is not None:
-        names = run.units.names_of(rows)
-        return names, run.units.copies_before(names, run.exposed_rows)
-    every, counts = np.unique(hashes[: run.exposed_rows], return_counts=True)
-    return rows, counts[np.searchsorted(every, texts)]
+def _table(units: _Units, there: Mask) -> PairedShares:
+    there &= units.there
+    one, other = (hit & there for hit in units.hits)
+    both = int(np.count_nonzero(one & other))
+    only = (int(np.count_nonzero(hit)) - both for hit in (one, other))
+    return PairedShares(int(np.count_nonzero(there)), both, *only)
 
 
-def _hit(common: Hashes, memorized: Hashes, number: Int64Array, units: int) -> Mask:
-    """Return which units have a text that is memorized."""
-    found = np.zeros(units, bool)
-    found[number[among(common, distinct(memorized))]] = True
+def _of_corpus(
+    names: _Units, standard: ComparedRun, texts: Texts, matched: MatchedCorpora
+) -> _Units:
+    """Return the same by the units of the model's corpus, with near-copies as one."""
+    there, *hits = (np.zeros(texts.rows, bool) for _ in range(3))
+    for start, block in matched.blocks(standard.corpus):
+        kept = np.flatnonzero(names.there[block])
+        units, name = texts.names_of(kept + start), block[kept]
+        there[units] = True
+        for hit, of_names in zip(hits, names.hits, strict=True):
+            hit[units[of_names[name]]] = True
+    return _Units(there, (hits[0], hits[1]))
+
+
+def _copies_of_units(there: Mask, texts: Texts, exposed_rows: int) -> Counts:
+    """Return how many copies of each unit a checkpoint had seen, `MANY` at most."""
+    found = (np.arange(len(there)) < exposed_rows).astype(np.uint8)
+    before = texts.per_text(texts.copies < exposed_rows)
+    found[texts.names] = np.minimum(before, MANY)
     return found
+
+
+def _copies_of_names(standard: ComparedRun, matched: MatchedCorpora) -> Counts:
+    """Return how many rows with each name a checkpoint had seen, `MANY` at most."""
+    found = np.zeros(matched.alone + 1, np.uint8)
+    for block in _exposed(standard, matched):
+        names, counts = np.unique(block, return_counts=True)
+        found[names] = np.minimum(found[names] + counts, MANY)
+    return found
+
+
+def _exposed(run: ComparedRun, matched: MatchedCorpora) -> Iterator[npt.NDArray[np.integer]]:
+    """Yield the names of rows that a checkpoint had seen, block by block."""
+    for start, names in matched.blocks(run.corpus):
+        yield names[: max(run.exposed_rows - start, 0)]

@@ -1,7 +1,5 @@
 """Who memorized what: two runs on the rows that both scanned, by text and by class of exposure."""
 
-from dataclasses import replace
-
 from memtrace.comparison.classes import ClassTable, classes_of
 from memtrace.comparison.coverage import intersection
 from memtrace.comparison.masks import MaskedRows
@@ -29,11 +27,12 @@ def paired_shares(
     units = units or units_of([baseline, model])
     exposed = exposed_rows(baseline, model)
     events = [baseline.events, model.events]
-    masks = MaskedRows.of(events, [exposed], units.texts if units.by_table else None)
-    if not units.by_table:  # of all runs of the pair, not of these two alone
-        masks = replace(masks, units=units.texts.names_of(masks.rows))
+    # Copies among memorized rows are those of all runs of the pair, not of these two alone.
+    texts, unit_of = (units.texts, None) if units.by_table else (None, units.texts.names_of)
+    masks = MaskedRows.of(events, [exposed], texts, unit_of)
     ranges = intersection(*(each.scanned for each in events))
-    return {name: _shares(table) for name, table in classes_of(masks, ranges, exposed).items()}
+    tables = classes_of(masks, ranges, exposed, range(2))
+    return {name: _shares(table) for name, table in tables.items()}
 
 
 def _shares(table: ClassTable) -> PairedShares:

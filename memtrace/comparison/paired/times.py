@@ -54,7 +54,7 @@ def _followed(
     """Return the rows that both were asked for at every checkpoint that had seen them."""
     found = np.array([[0, exposed[-1]]])
     for one, other, seen in zip(baselines, models, exposed.tolist(), strict=True):
-        scanned = intersection(one.events.scanned, other.events.scanned)
+        scanned = intersection(one.scanned, other.scanned)
         later = np.array([[seen, max(int(exposed[-1]), seen)]])  # not yet seen: not yet asked for
         before = intersection(scanned, np.array([[0, seen]]))
         found = intersection(found, np.concatenate((before, later)))

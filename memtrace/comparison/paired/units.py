@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from memtrace.comparison.masks import labels_of
 from memtrace.comparison.runs import ComparedRun
 from memtrace.corpus.copies import Copies
-from memtrace.texts.distinct import distinct
 from memtrace.texts.groups import NearCopies, Texts
 
 
@@ -32,17 +32,15 @@ def units_of(runs: Sequence[ComparedRun]) -> PairUnits:
     rows, known = runs[0].run.corpus_rows, runs[0].units
     if known is not None:
         return PairUnits(known, True, "text")
-    every = distinct(np.concatenate([run.events.sequence_index for run in runs]))
-    hashed = [run.events for run in runs if run.events.text_hash is not None]
-    if not hashed:
-        return PairUnits(each_its_own(rows), False, "sequence")
-    index = np.concatenate([one.sequence_index for one in hashed]).astype(np.int64)
-    labels = np.concatenate([one.text_hash for one in hashed if one.text_hash is not None])
-    index, place = np.unique(index, return_index=True)
-    if len(index) < len(every):
+    memorized = np.zeros(rows, bool)
+    for run in runs:
+        memorized[run.events.sequence_index.astype(np.int64)] = True
+    index = np.flatnonzero(memorized)
+    labels = labels_of((run.events for run in runs if run.hashed), index)
+    if labels is index or not any(run.hashed for run in runs):
         return PairUnits(each_its_own(rows), False, "sequence")
     _, first, which, counts = np.unique(
-        labels[place], return_index=True, return_inverse=True, return_counts=True
+        labels, return_index=True, return_inverse=True, return_counts=True
     )
     repeated = counts[which] > 1
     copies, firsts = index[repeated], index[first[which[repeated]]]

@@ -70,7 +70,7 @@ def fit_profile(
         reason = NO_COPIES.format(reason=first.texts_reason)
         return Profile(name, outcome, steps, unit, reason=reason)
     exposed = np.array([run.exposed_rows for run in runs], np.int64)
-    scanned = common([run.events.scanned for run in runs])
+    scanned = common([run.scanned for run in runs])
     if not (scanned[:, 1] > exposed[1]).any():
         return Profile(name, outcome, steps, unit, reason=NO_CONTROL.format(unit=unit))
     sums = CohortSums(exposed)
