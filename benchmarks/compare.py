@@ -1,11 +1,12 @@
 """How long does it take to set many full checkpoints side by side?
 
-    python benchmarks/compare.py [--runs 32] [--rows 146432000] [--events 2000000] [--folder DIR]
+    python benchmarks/compare.py [--steps 2] [--rows 146432000] [--events 2000000] [--folder DIR]
 
-Runs of sixteen sizes at two steps are written as what a finished scan leaves for statistics: the
-record and the events with the hashes of their texts. A table of duplicates stands beside them, of
-12 million copies and near-copies. `memtrace compare --json` is timed in a process of its own, with
-the table and without.
+Runs of sixteen models, evenly over training, are written as what a finished scan leaves for
+statistics: the record and the events with the hashes of their texts. With two steps a run has as
+many events as the other; with more of them, as its share of training. A table of duplicates stands
+beside them, of 12 million copies and near-copies. `memtrace compare --json` is timed in a process
+of its own, with the table and without.
 """
 
 import argparse
@@ -36,18 +37,20 @@ COPIES, GROUPS, NEAR = 12_000_000, 1_500_000, 200_000
 DIGEST = "benchmark"
 
 
-def write_runs(folder: Path, runs: int, rows: int, events: int) -> None:
+def write_runs(folder: Path, steps: int, rows: int, events: int) -> None:
     """Write runs whose memorized rows overlap as those of models of one suite do."""
-    last = rows // STEP_ROWS
+    last, runs = rows // STEP_ROWS, len(SIZES) * steps
     rng = np.random.default_rng(0)
     # Of three times as many candidates each run takes those that it finds easiest.
     candidates = np.unique(rng.integers(0, rows, 3 * events))
     ease = rng.normal(size=len(candidates)).astype(np.float32)
     hashes = rng.integers(0, 2**63, len(candidates), dtype=np.int64).astype(np.uint64)
     for number in range(runs):
-        model, step = SIZES[number // 2 % len(SIZES)], (last // 2, last)[number % 2]
+        model, part = SIZES[number // steps], number % steps + 1
+        step = last * part // steps
         own = ease + rng.normal(size=len(candidates)).astype(np.float32)
         share = events / len(candidates) * (0.9 + 0.2 * (number + 1) / runs)
+        share *= part / steps if steps > 2 else 1
         chosen = own > np.quantile(own[::100], 1 - share)
         exposed = step * STEP_ROWS
         run = begin_run(folder / "runs", _configuration(model, step, exposed, rows), {})
@@ -95,7 +98,7 @@ def measure(folder: Path, *more: str) -> dict[str, Any]:
 def report(folder: Path, options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     """Yield what is measured."""
     if not (folder / "runs").exists():
-        write_runs(folder, options.runs, options.rows, options.events)
+        write_runs(folder, options.steps, options.rows, options.events)
     files = list(folder.rglob("events.parquet"))
     yield "runs", len(files)
     yield "events_gb", sum(file.stat().st_size for file in files) / 1e9
@@ -106,7 +109,7 @@ def report(folder: Path, options: argparse.Namespace) -> Iterator[tuple[str, Any
 def main() -> None:
     """Write the runs, compare them, print what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--rows", type=int, default=146_432_000)
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--folder", type=Path, help="Keep the runs here, and use those there are.")

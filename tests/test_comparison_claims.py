@@ -1,5 +1,7 @@
 """What a comparison says is true where runs scanned other rows, or have no text to compare."""
 
+import re
+
 import numpy as np
 from compared_runs import compared_run
 
@@ -61,8 +63,41 @@ def test_models_without_a_common_row_are_named():
 
 
 def test_shares_on_a_page_are_of_scanned_texts_where_no_order_is_known():
-    runs = [run_of(model, range(9), sequences_per_step=None) for model in "ab"]
-    assert finding(compare_loaded(runs), names=[]).tables[0].title.endswith("of those scanned")
+    sizes = {"a": 10, "b": 10, "c": 30, "d": 90}
+    runs = [
+        run_of(model, range(9 * (1 + place)), range(1000), parameters=size, exposed_rows=1000,
+               sequences_per_step=None)
+        for place, (model, size) in enumerate(sizes.items())
+    ]  # fmt: skip
+    found = compare_loaded(runs)
+    page = finding(found, charts=False)
+    assert page.tables[0].title.endswith("of those scanned")
+    figures = [page.figure, *page.figures]
+    told = [found.verdict, *(one.caption + one.title + one.description for one in figures)]
+    assert not re.search(r"(?<!un)exposed|trained on|had seen", " ".join(told))
+    assert {one["order_known"] for one in found.to_dict()["runs"]} == {False}
+    assert found.predictions[0].exposed is None
+    (known,) = compare_loaded([run_of("a", range(9))]).to_dict()["runs"]
+    assert known["order_known"]
+
+
+def test_of_runs_with_and_without_an_order_shares_are_said_to_be_of_either():
+    runs = [run_of("a", range(9)), run_of("b", range(9), sequences_per_step=None)]
+    assert "trained on, or scanned where no order is known" in said(compare_loaded(runs))
+
+
+def test_twins_without_an_order_are_compared_by_copies_in_their_corpora():
+    twins = [
+        run_of(model, range(20), corpus=model, exposed_rows=1000, sequences_per_step=None)
+        for model in ("a", "a-deduped")
+    ]
+    found = compare_loaded(twins)
+    assert found.deduplication[0].last.total is not None
+    assert "that each was asked for at step 1 a and a-deduped have memorized" in found.verdict
+    assert "had seen" not in said(found)
+    assert "had seen" in said(
+        compare_loaded([run_of(m, range(9), corpus=m) for m in ("a", "a-deduped")])
+    )
 
 
 def test_a_model_that_is_not_on_the_line_is_named_where_the_line_is_printed():

@@ -31,7 +31,7 @@ def scale_chart(found: ComparisonResult) -> dict[str, Any]:
     right = max(2.2, (max(sizes) / min(sizes)) ** 0.3)  # room for the last name
     x_scale = _log_scale(min(sizes) / 1.3, max(sizes) * right)
     heights = min(row["low"] for row in rows) / 1.2, max(row["high"] for row in rows) * 1.2
-    y_scale, title = _log_scale(*heights), "share of the texts trained on"
+    y_scale, title = _log_scale(*heights), f"share of the texts {found.of_texts}"
     x = altair.X("parameters:Q", scale=x_scale, axis=_size_axis())
     axis = altair.Axis(format=".2~%", values=_ticks(*heights))
     y = altair.Y("share:Q", title=title, axis=axis, scale=y_scale)

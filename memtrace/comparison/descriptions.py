@@ -110,7 +110,7 @@ def _pairs(found: ComparisonResult) -> str:
                 f"{short_name(one.model)} alone {table.model_only:,}, its baseline "
                 f"{short_name(one.baseline)} alone {table.baseline_only:,}, both {table.both:,}"
             )
-    return f"Bars of exposed {found.paired[0].unit}s memorized: {'; '.join(told[-MOST:])}."
+    return f"Bars of {found.paired[-1].counted} memorized: {'; '.join(told[-MOST:])}."
 
 
 def _pairs_over_training(found: ComparisonResult) -> str:

@@ -59,6 +59,7 @@ def _run(run: ComparedRun) -> dict[str, Any]:
         "seed": vars(run.seed),
         "corpus": run.corpus,
         "exposed_rows": run.exposed_rows,
+        "order_known": run.run.is_order_known,
         "scanned": run.scanned_sequences,
         "memorized": run.memorized,
         "memorized_exposed": run.memorized_exposed,
@@ -75,10 +76,15 @@ def _point(run: ComparedRun, one: ScalePoint) -> dict[str, Any]:
         **_class(one.exposed),
         "classes": {name: _class(each) for name, each in one.classes.items()},
         "compared_rows": one.rows,
-        "reason": None
-        if one.exposed.of_texts
-        else "no row that the checkpoint had been trained on was scanned by all runs of its step",
+        "reason": _no_share(run, one),
     }
+
+
+def _no_share(run: ComparedRun, one: ScalePoint) -> str | None:
+    if one.exposed.of_texts:
+        return None
+    rows = "row that the checkpoint had been trained on" if run.run.is_order_known else "row"
+    return f"no {rows} was scanned by all runs of its step"
 
 
 def _class(one: ClassShare) -> dict[str, Any]:

@@ -52,7 +52,7 @@ FIGURES: dict[str, Callable[[ComparisonResult, "Axes | None"], "Axes"]] = {
     "time-since-training": lambda found, ax: course(_profiles(found)[-1], ax),
 }
 CAPTIONS = {
-    "scale": "Share of the texts trained on that greedy decoding returns, against parameters, both "
+    "scale": "Share of the texts {texts} that greedy decoding returns, against parameters, both "
     "on log axes; bars are 95% intervals by counts. A band, of four models or more, is where "
     "another model would lie.",
     "precision": "From each smaller or earlier run to each larger or later one: the share of what "
@@ -61,14 +61,13 @@ CAPTIONS = {
     "other memorized that it has memorized too.",
     "overlap": "Jaccard's index of each pair: texts that both memorized, of those that either did.",
     "combinations": "Texts by the runs that memorized them: exactly those with a dark dot.",
-    "deduplication": "Share of the texts that a model and its deduplicated twin memorized, by how "
-    "often each had seen them; bars are exact 95% intervals. In a corpus that is passed more than "
-    "once, text seen once is fresh and text seen twice came round again.",
-    "both-corpora": "Texts that a model and its deduplicated twin had both seen, by who memorized "
-    "them and by how often the model had seen them.",
-    "pairs": "Exposed texts that one model of a pair memorized alone, and those that both did, at "
-    "the last checkpoint.",
-    "pairs-over-training": "Share of exposed texts that a model memorized minus that of its "
+    "deduplication": "Share of the texts that a model and its deduplicated twin memorized, by "
+    "{copies}; bars are exact 95% intervals. In a corpus that is passed more than once, text seen "
+    "once is fresh and text seen twice came round again.",
+    "both-corpora": "Texts {both}, by who memorized them and by {ours}.",
+    "pairs": "Texts {texts}: those that one model of a pair memorized alone, and those that both "
+    "did, at the last checkpoint.",
+    "pairs-over-training": "Share of the texts {texts} that a model memorized minus that of its "
     "baseline, on the same texts, with score intervals.",
     "profile": "What training on a text changed, by when it was trained on (rows) and at which "
     "checkpoint (columns), against texts not yet trained on. Left of the line texts had not been "
@@ -76,6 +75,17 @@ CAPTIONS = {
     "time-since-training": "The mean effect of training on a text by checkpoints since, with 95% "
     "intervals whose unit is the text; before it there should be none.",
 }
+
+
+def caption(found: ComparisonResult, name: str) -> str:
+    """Return the caption of one of `FIGURES`."""
+    known = all(one.last.is_order_known for one in found.deduplication)
+    return CAPTIONS[name].format(
+        texts=found.of_texts,
+        copies="how often each had seen them" if known else "copies in the corpus of each",
+        ours="how often the model had seen them" if known else "copies in the model's corpus",
+        both="that a model and its deduplicated twin had both seen" if known else "of both corpora",
+    )
 
 
 def drawn(found: ComparisonResult) -> list[str]:

@@ -48,7 +48,7 @@ def _prediction(
     source, target = ends
     reverse = source > target  # a pair has the smaller place first
     every = pair.agreement(reverse=reverse)
-    if crossed or masks.texts is None:
+    if crossed or masks.texts is None or not runs[source].run.is_order_known:
         return Prediction(source, target, every, None, None, pair.rows, matched_by_text=crossed)
     seen = exposed_levels(masks, runs[source].exposed_rows)
     exposed = pair.agreement(seen, reverse=reverse)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from memtrace.comparison.agreement import Measure
 from memtrace.comparison.charts import CHARTS
 from memtrace.comparison.descriptions import described
-from memtrace.comparison.figures import CAPTIONS, drawn, single
+from memtrace.comparison.figures import caption, drawn, single
 from memtrace.comparison.methods import METHODS
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.text import left_out, share_cells, shares_title, text
@@ -26,7 +26,7 @@ TITLES = {
     "combinations": "Texts by the runs that memorized them",
     "deduplication": "Memorized by copies seen",
     "both-corpora": "Texts that both twins had seen",
-    "pairs": "Exposed texts by who memorized them",
+    "pairs": "Texts by who memorized them",
     "pairs-over-training": "Model minus baseline over training",
     "profile": "Effect of training by cohort and checkpoint",
     "time-since-training": "Effect of training by time since",
@@ -100,7 +100,7 @@ def _shown(found: ComparisonResult, name: str, charts: bool) -> Shown:
     draw = CHARTS.get(name) if charts and available() else None
     chart = draw(found) if draw else None
     image = None if chart else png(single(found, name))
-    return Shown(TITLES[name], described(found, name), CAPTIONS[name], image, chart)
+    return Shown(TITLES[name], described(found, name), caption(found, name), image, chart)
 
 
 def _shares(found: ComparisonResult) -> Table:

@@ -1,6 +1,6 @@
 """Everything that a comparison of runs finds out, as frozen values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,10 +93,17 @@ class ComparisonResult:
         """Return the points on a part of what their run had seen, or of what it scanned."""
         return tuple(one for one in self.points if one.rows < _whole(self.runs[one.run]))
 
+    def is_order_known(self, places: Iterable[int]) -> bool:
+        """Return whether it is known of these runs which rows they had been trained on."""
+        return all(self.runs[place].run.is_order_known for place in places)
+
     @property
-    def is_order_known(self) -> bool:
-        """Return whether it is known of all runs which rows they had been trained on."""
-        return all(run.run.is_order_known for run in self.runs)
+    def of_texts(self) -> str:
+        """Return of which texts shares are: `trained on`, `scanned`, or what holds of each run."""
+        known = {run.run.is_order_known for run in self.runs}
+        if len(known) == 2:
+            return "trained on, or scanned where no order is known"
+        return "trained on" if known.pop() else "scanned"
 
     @property
     def copies_reasons(self) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def share_over_size(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes"
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("parameters")
     ax.set_ylabel("share of texts")
-    subtitle(ax, _told(step, lines), NARROW)
+    subtitle(ax, _told(step, lines, _class_names(found, points)), NARROW)
     _names(found, ax, points, drawn)
     return ax
 
@@ -71,9 +71,15 @@ def _first(one: ScaleLine) -> int:
     return (one.runs + one.left_out)[0]
 
 
-def _told(step: int, lines: list[ScaleLine]) -> str:
+def _class_names(found: ComparisonResult, points: list[ScalePoint]) -> dict[str, str]:
+    """Return what the classes are called: where no order is known all that was scanned is one."""
+    known = found.is_order_known(one.run for one in points)
+    return {name: name if known else "scanned" for name in COLOURS}
+
+
+def _told(step: int, lines: list[ScaleLine], names: dict[str, str]) -> str:
     powers = [
-        f"power {number(one.slope, 3)} ({one.exposure})"
+        f"power {number(one.slope, 3)} ({names[one.exposure]})"
         for one in lines
         if one.line is not None and one.exposure in COLOURS
     ]
@@ -107,7 +113,8 @@ def _names(found: ComparisonResult, ax: "Axes", points: list[ScalePoint], drawn:
             (one for one in points if one.classes[name].texts),
             key=lambda one: found.runs[one.run].parameters or 0,
         )
-        ends.append((last.classes[name].share.value, name, COLOURS[name]))
+        called = _class_names(found, points)[name]
+        ends.append((last.classes[name].share.value, called, COLOURS[name]))
     sizes = [found.runs[one.run].parameters or 0 for one in points]
     ax.set_xlim(min(sizes) / WIDER, max(sizes) * max(AHEAD, WIDER) * 1.1)
     low, high = ax.get_ylim()

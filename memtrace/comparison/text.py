@@ -67,7 +67,7 @@ def text(found: ComparisonResult) -> "RenderableType":
 
 def shares_title(found: ComparisonResult) -> str:
     """Return the heading of the shares: of which texts they are, and on which rows."""
-    title = f"Texts memorized, of those {'trained on' if found.is_order_known else 'scanned'}"
+    title = f"Texts memorized, of those {found.of_texts}"
     if not found.narrowed:
         return title
     rows = {one.rows for one in found.points}
@@ -90,7 +90,8 @@ def left_out(found: ComparisonResult) -> list[str]:
 
 
 def _class_name(found: ComparisonResult, one: ScaleLine) -> str:
-    return CLASSES[one.exposure] if found.is_order_known else "scanned"
+    known = found.is_order_known(one.runs + one.left_out)
+    return CLASSES[one.exposure] if known else "scanned"
 
 
 def _some(models: list[str]) -> str:
@@ -192,7 +193,9 @@ def _beware(found: ComparisonResult) -> list[tuple[str, str]]:
     rows = [("copies", reason) for reason in found.copies_reasons]
     unordered = [run.label for run in found.runs if not run.run.is_order_known]
     if unordered:
-        rows.append(("order", f"not known of {unordered[0]}: all its rows count as exposed"))
+        rows.append(
+            ("order", f"not known of {_some(unordered)}: shares are of all that was scanned")
+        )
     if found.unmatched:
         rows.append(("other corpora", found.unmatched))
     if not found.are_all_paired:

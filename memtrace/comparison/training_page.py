@@ -41,13 +41,16 @@ def training_tables(found: ComparisonResult) -> list[Table]:
     for twins in found.deduplication[-MOST:]:
         title = f"{of_pairs.short_name(twins.deduplicated)}, step {twins.last.step:,}"
         seen, matched = of_twins.seen_rows(twins.last), of_twins.matched_rows(twins.last)
-        tables.append(Table(f"{title}: memorized by copies seen", of_twins.SEEN, seen))
-        tables.append(Table(f"{title}: texts that both had seen", of_twins.MATCHED, matched))
+        names = of_twins.seen_columns(twins.last), of_twins.matched_columns(twins.last)
+        where = "seen" if twins.last.is_order_known else "in each corpus"
+        tables.append(Table(f"{title}: memorized by copies {where}", names[0], seen))
+        both = of_twins.of_both(twins.last)
+        tables.append(Table(f"{title}: texts {both}", names[1], matched))
     for pair in found.paired[-MOST:]:
         model, baseline = of_pairs.names_of(pair)
-        names = ("step", f"{pair.unit}s", *of_pairs.COLUMNS)
+        columns = ("step", f"{pair.unit}s", *of_pairs.COLUMNS)
         rows = of_pairs.shares_rows(pair.steps)
-        tables.append(Table(f"{model} against {baseline}", names, rows))
+        tables.append(Table(f"{model} against {baseline}", columns, rows))
     for one in found.profiles[-MOST:]:
         rows = [] if one.reason else of_profiles.effect_rows(one)
         title = f"What training {of_pairs.short_name(one.model)} on a {one.unit} changed"

@@ -54,7 +54,7 @@ def _scale(found: ComparisonResult) -> str:
     first, last = (found.runs[one.runs[place]] for place in (0, -1))
     points = {point.run: point for point in found.points}
     small, large = (points[one.runs[place]].exposed.share.value for place in (0, -1))
-    texts = "it was trained on" if found.is_order_known else "were scanned"
+    texts = "it was trained on" if found.is_order_known(one.runs) else "were scanned"
     rows = {point.rows for point in found.narrowed if point.run in one.runs}
     where = "".join(
         f", on the {count(n, 'row')} that all models of the step scanned," for n in rows

@@ -6,6 +6,7 @@ from memtrace.comparison.deduplication.matched import NONE_IN_BOTH, matched_shar
 from memtrace.comparison.deduplication.result import Deduplication, TwinShares, TwinStep
 from memtrace.comparison.deduplication.twins import Twins, find_twins
 from memtrace.comparison.paired.shares import PairedShares
+from memtrace.comparison.paired.units import is_order_known
 from memtrace.comparison.runs import ComparedRun
 
 
@@ -33,11 +34,11 @@ def _step(standard: ComparedRun, deduplicated: ComparedRun, corpora: Corpora) ->
     tables: dict[str, PairedShares] = {}
     if corpora.matched is not None:
         tables = matched_shares(standard, deduplicated, corpora.matched)
-    every = _added(tables)
+    every, why, known = _added(tables), None, is_order_known(standard, deduplicated)
     if not every.texts:
-        why = corpora.unmatched or NONE_IN_BOTH
-        return TwinStep(standard.step, by_copies, total, {}, None, reason, why)
-    return TwinStep(standard.step, by_copies, total, tables, every, reason)
+        tables, why = {}, corpora.unmatched or NONE_IN_BOTH
+    both = every if tables else None
+    return TwinStep(standard.step, by_copies, total, tables, both, reason, why, known)
 
 
 def _added(tables: dict[str, PairedShares]) -> PairedShares:

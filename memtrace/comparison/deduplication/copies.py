@@ -72,8 +72,10 @@ def seen_by_copies(run: ComparedRun) -> dict[str, Seen]:
 
 def in_stratum(copies: npt.NDArray[np.integer], least: int, below: int | None) -> Mask:
     """Return which texts had been seen at least so often, and less often than `below`."""
-    enough: Mask = copies >= least
-    return enough if below is None else enough & (copies < below)
+    found: Mask = copies >= least
+    if below is not None:
+        found &= copies < below
+    return found
 
 
 def added(parts: dict[str, Seen]) -> Seen:

@@ -23,7 +23,8 @@ ARMS = (("standard", RED, "s"), ("deduplicated", BLUE, "o"))
 
 def shares_by_copies(one: Deduplication, ax: "Axes | None" = None) -> "Axes":
     """Draw the share of texts memorized by how often a model and its twin had seen them."""
-    ax = axes_for(ax, "Memorized by copies seen")
+    where = "seen" if one.last.is_order_known else "in each corpus"
+    ax = axes_for(ax, f"Memorized by copies {where}")
     if one.last.total is None:
         return nothing(ax, "the copies in the corpora are not known")
     parts = {**one.last.by_copies, "all": one.last.total}
@@ -49,7 +50,8 @@ def shares_by_copies(one: Deduplication, ax: "Axes | None" = None) -> "Axes":
 
 def texts_of_both(found: Sequence[Deduplication], ax: "Axes | None" = None) -> "Axes":
     """Draw which of the texts that both twins had seen each memorized."""
-    ax = axes_for(ax, "Texts that both twins had seen")
+    known = all(one.last.is_order_known for one in found)
+    ax = axes_for(ax, "Texts that both twins had seen" if known else "Texts of both corpora")
     kept = [one for one in found if one.last.matched_total is not None][-1:]
     if not kept:
         return nothing(ax, "no text of both corpora is known")
@@ -65,7 +67,7 @@ def texts_of_both(found: Sequence[Deduplication], ax: "Axes | None" = None) -> "
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(lambda value, _: percent(value))
     ax.set_xlabel("share of texts")
-    subtitle(ax, "by copies seen, and who memorized them")
+    subtitle(ax, f"by copies {'seen' if known else 'in one corpus'}, and who memorized them")
     legend_below(ax)
     return ax
 

@@ -50,10 +50,12 @@ def matched_shares(
     Returns:
         By how often the first had seen a text, under the names of `BOUNDS`.
     """
-    runs = standard, deduplicated
-    one, other = (matched.of_ranges(run.corpus, run.scanned_exposed) for run in runs)
-    both = one & other
-    hits = tuple(matched.of_rows(run.corpus, _memorized(run)) & both for run in runs)
+    # A byte a row of both corpora each, so nothing is made twice.
+    both = matched.of_ranges(standard.corpus, standard.scanned_exposed)
+    both &= matched.of_ranges(deduplicated.corpus, deduplicated.scanned_exposed)
+    hits = [matched.of_rows(run.corpus, _memorized(run)) for run in (standard, deduplicated)]
+    for hit in hits:
+        hit &= both
     units = _Units(both, (hits[0], hits[1]))
     if standard.units is None:
         seen = _copies_of_names(standard, matched)
@@ -71,10 +73,13 @@ def _memorized(run: ComparedRun) -> Int64Array:
 
 def _table(units: _Units, there: Mask) -> PairedShares:
     there &= units.there
-    one, other = (hit & there for hit in units.hits)
-    both = int(np.count_nonzero(one & other))
-    only = (int(np.count_nonzero(hit)) - both for hit in (one, other))
-    return PairedShares(int(np.count_nonzero(there)), both, *only)
+    texts, counts = int(np.count_nonzero(there)), []
+    for hit in units.hits:
+        counts.append(int(np.count_nonzero(hit & there)))
+    there &= units.hits[0]
+    there &= units.hits[1]
+    both = int(np.count_nonzero(there))
+    return PairedShares(texts, both, counts[0] - both, counts[1] - both)
 
 
 def _of_corpus(

@@ -46,6 +46,8 @@ class TwinStep:
     """Why copies are not known."""
     matched_reason: str | None = None
     """Why texts were not matched."""
+    is_order_known: bool = True
+    """Whether it is known which rows both had seen; else all of their corpora count as seen."""
 
 
 @dataclass(frozen=True)

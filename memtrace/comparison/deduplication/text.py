@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Blocks = list[tuple[str, "RenderableType"]]
-SEEN = ("seen", "standard", "95%", "deduplicated", "95%", "points", "95%")
-MATCHED = ("seen in standard", "texts", "both", "standard only", "deduplicated only", "McNemar p")
+SEEN = ("standard", "95%", "deduplicated", "95%", "points", "95%")
+MATCHED = ("texts", "both", "standard only", "deduplicated only", "McNemar p")
 
 
 def deduplication_blocks(found: Sequence[Deduplication]) -> Blocks:
@@ -24,8 +24,10 @@ def deduplication_blocks(found: Sequence[Deduplication]) -> Blocks:
     for one in found[:MOST]:
         title = f"{short_name(one.deduplicated)} against {short_name(one.standard)}"
         title += f", step {one.last.step:,}"
-        blocks.append((f"{title}: memorized, by how often each had seen a text", _seen(one.last)))
-        blocks.append((f"{title}: texts that both had seen", _matched(one.last)))
+        known = one.last.is_order_known
+        copies = "how often each had seen a text" if known else "copies of a text in its corpus"
+        blocks.append((f"{title}: memorized, by {copies}", _seen(one.last)))
+        blocks.append((f"{title}: texts {of_both(one.last)}", _matched(one.last)))
     return [*blocks, *left_out(found[MOST:], "twin")]
 
 
@@ -36,16 +38,15 @@ def deduplication_sentence(one: Deduplication) -> str:
         return f"What deduplication changed in {standard} is not known by text: {last.reason}"
     once, rows = last.by_copies["once"], last.total.standard
     said = (
-        f"Of the texts that each had seen by step {last.step:,} {standard} and {twin} have "
-        f"memorized {_both(last.total)}"
+        f"Of the texts {_of_texts(last)} {standard} and {twin} have memorized {_both(last.total)}"
     )
     if once.standard.texts and once.deduplicated.texts:
-        said += f", of those seen once {_both(once)}"
+        said += f", of those {_once(last)} {_both(once)}"
     if rows.memorized_rows:
         repeated = 1 - once.standard.memorized_rows / rows.memorized_rows
         said += (
             f"; {percent(repeated)} of the sequences that {standard} has memorized are of texts "
-            "that it had seen more than once"
+            f"that {'it had seen' if last.is_order_known else 'its corpus has'} more than once"
         )
     return said + _alone(one)
 
@@ -57,15 +58,37 @@ def _alone(one: Deduplication) -> str:
         return ""
     standard, twin = short_name(one.standard), short_name(one.deduplicated)
     said = (
-        f". Of {count(total.texts, 'text')} that both had seen {standard} alone has memorized "
+        f". Of {count(total.texts, 'text')} {of_both(one.last)} {standard} alone has memorized "
         f"{_only(total)} {twin} alone {total.model_only:,} ({p_text(total.p_value)})"
     )
     once = one.last.matched["once"]
     if not once.texts:
         return said
     return (
-        f"{said}; of those that {standard} had seen once {_only(once)} {once.model_only:,} "
+        f"{said}; of those {_once_in(one.last, standard)} {_only(once)} {once.model_only:,} "
         f"({p_text(once.p_value)})"
+    )
+
+
+def _of_texts(step: TwinStep) -> str:
+    """Say which texts of each corpus count: where an order is not known, all that were scanned."""
+    if step.is_order_known:
+        return f"that each had seen by step {step.step:,}"
+    return f"that each was asked for at step {step.step:,}"
+
+
+def of_both(step: TwinStep) -> str:
+    """Say which texts of both corpora count."""
+    return "that both had seen" if step.is_order_known else "of both corpora"
+
+
+def _once(step: TwinStep) -> str:
+    return "seen once" if step.is_order_known else "that are once in its corpus"
+
+
+def _once_in(step: TwinStep, model: str) -> str:
+    return (
+        f"that {model} had seen once" if step.is_order_known else f"once in the corpus of {model}"
     )
 
 
@@ -79,11 +102,21 @@ def _both(one: TwinShares) -> str:
 
 
 def _seen(step: TwinStep) -> "RenderableType":
-    return step.reason or columns(SEEN, seen_rows(step))
+    return step.reason or columns(seen_columns(step), seen_rows(step))
+
+
+def seen_columns(step: TwinStep) -> tuple[str, ...]:
+    """Return the names of the columns of what each memorized."""
+    return ("seen" if step.is_order_known else "copies"), *SEEN
+
+
+def matched_columns(step: TwinStep) -> tuple[str, ...]:
+    """Return the names of the columns of texts of both corpora."""
+    return f"{'seen' if step.is_order_known else 'copies'} in standard", *MATCHED
 
 
 def seen_rows(step: TwinStep) -> list[tuple[str, ...]]:
-    """Return the columns `SEEN` of each stratum that has texts, and of all."""
+    """Return `seen_columns` of each stratum that has texts, and of all."""
     if step.total is None:
         return []
     parts = {**step.by_copies, "all": step.total}
@@ -109,11 +142,11 @@ def _share(one: Seen) -> tuple[str, str]:
 
 
 def _matched(step: TwinStep) -> "RenderableType":
-    return step.matched_reason or columns(MATCHED, matched_rows(step))
+    return step.matched_reason or columns(matched_columns(step), matched_rows(step))
 
 
 def matched_rows(step: TwinStep) -> list[tuple[str, ...]]:
-    """Return the columns `MATCHED` of each stratum that has texts, and of all."""
+    """Return `matched_columns` of each stratum that has texts, and of all."""
     if step.matched_total is None:
         return []
     every = {**step.matched, "all": step.matched_total}

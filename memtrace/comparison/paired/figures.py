@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 COLOURS = (BLUE, RED, GREY, INK)
 MOST = 6
 """Pairs that are drawn, the last ones; the JSON has all."""
-NOTHING = "no exposed text was scanned by both"
+NOTHING = "no text that counts was scanned by both"
 
 
 def who_memorized(found: Sequence[PairedModels], ax: "Axes | None" = None) -> "Axes":
-    """Draw the exposed texts that one model alone memorized, and both, at the last checkpoint."""
+    """Draw the texts that one model alone memorized, and both, at the last checkpoint."""
     ax = axes_for(ax, "Who memorized a text")
     kept = [one for one in found if one.last.shares["exposed"].texts][-MOST:]
     if not kept:
@@ -49,14 +49,14 @@ def who_memorized(found: Sequence[PairedModels], ax: "Axes | None" = None) -> "A
     ax.set_yticks(y, [short_name(one.model) for one in kept])
     ax.set_ylim(max(len(kept), 4) - 0.5, -0.5)
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.set_xlabel(f"exposed {kept[0].unit}s")
+    ax.set_xlabel(_counted(kept))
     subtitle(ax, f"baseline: {', '.join(dict.fromkeys(short_name(one.baseline) for one in kept))}")
     legend_below(ax)
     return ax
 
 
 def difference_by_step(found: Sequence[PairedModels], ax: "Axes | None" = None) -> "Axes":
-    """Draw the difference of the shares of exposed texts by step, with 95% intervals."""
+    """Draw the difference of the shares of texts by step, with 95% intervals."""
     ax = axes_for(ax, "Model minus baseline")
     kept = [one for one in found if len(_with_texts(one)) > 1][-MOST:]
     if not kept:
@@ -75,9 +75,14 @@ def difference_by_step(found: Sequence[PairedModels], ax: "Axes | None" = None) 
     ax.yaxis.set_major_formatter(lambda value, _: percent(value))
     step_axis(ax)
     ax.set_ylabel("difference of shares")
-    subtitle(ax, f"exposed {kept[0].unit}s memorized, 95% score intervals")
+    subtitle(ax, f"{_counted(kept)} memorized, 95% score intervals")
     name_ends(ax, last)
     return ax
+
+
+def _counted(found: Sequence[PairedModels]) -> str:
+    """Return what all pairs count."""
+    return " and ".join(sorted({one.counted for one in found}))
 
 
 def legend_below(ax: "Axes") -> None:

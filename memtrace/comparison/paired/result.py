@@ -34,6 +34,11 @@ class PairedModels:
     """None without two checkpoints of both, the later one having seen more."""
 
     @property
+    def counted(self) -> str:
+        """Return what tables count: `exposed texts`, or all where an order is not known."""
+        return f"{'exposed ' if self.last.is_order_known else ''}{self.unit}s"
+
+    @property
     def last(self) -> PairedStep:
         """Return what is known at the last checkpoint."""
         return self.steps[-1]
