@@ -16,6 +16,11 @@ POWER = 0.8
 LEVEL = 0.05
 MARGIN = 0.01
 """Nats a token within which a difference does not matter, unless another is chosen beforehand."""
+FEW_ROWS = 30
+"""Rows of a group below which no difference is said to be absent: Student's t is not exact there.
+"""
+ALL_SAME = "log-likelihoods do not vary"
+NOTHING_LEFT = "given the baseline nothing is left to compare"
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Equivalence:
     p_value: float
     equivalent: bool | None
     """Whether a difference of the margin is ruled out at 5%; None where that is undefined."""
+    reason: str | None = None
+    """Why it is."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Difference:
     @property
     def p_value(self) -> float:
         """Return the two-sided p-value of no difference."""
-        t = self._over_error(self.nats)
+        t = self.nats / self.standard_error
         return float(2 * stats.t.sf(abs(t), self.degrees_of_freedom))
 
     def interval(self, confidence: float = 0.95) -> Interval:
@@ -64,21 +71,20 @@ class Difference:
             margin: Nats a token, chosen before the data were seen.
             tokens: Of a continuation.
         """
-        above = self._over_error(self.nats + margin * tokens)
-        below = self._over_error(margin * tokens - self.nats)
-        p = float(stats.t.sf(min(above, below), self.degrees_of_freedom))
-        return Equivalence(margin, p, None if math.isnan(p) else p < LEVEL)
+        if self.reason:
+            return Equivalence(margin, math.nan, None, self.reason)
+        if (least := min(self.exposed, self.unexposed)) < FEW_ROWS:
+            few = f"{least:,} rows of a group: at least {FEW_ROWS} are needed"
+            return Equivalence(margin, math.nan, None, few)
+        nearer = margin * tokens - abs(self.nats)
+        p = float(stats.t.sf(nearer / self.standard_error, self.degrees_of_freedom))
+        return Equivalence(margin, p, p < LEVEL)
 
     @property
     def detectable(self) -> float:
         """Return the difference that rows as many would show with 80% power, in nats."""
         t = stats.t(self.degrees_of_freedom)
         return float(t.isf(LEVEL / 2) + t.ppf(POWER)) * self.standard_error
-
-    def _over_error(self, nats: float) -> float:
-        if self.standard_error > 0:
-            return nats / self.standard_error
-        return math.nan if not nats or math.isnan(nats) else math.copysign(math.inf, nats)
 
 
 def raw_difference(exposed: Moments, unexposed: Moments) -> Difference:
@@ -91,6 +97,8 @@ def raw_difference(exposed: Moments, unexposed: Moments) -> Difference:
     if reason := _too_few(exposed, unexposed, 2):
         return _undefined(exposed, unexposed, reason, adjusted=False)
     parts = [group.variance / group.n for group in (exposed, unexposed)]
+    if not sum(parts):
+        return _undefined(exposed, unexposed, ALL_SAME, adjusted=False)
     n = exposed.n + unexposed.n
     return Difference(
         exposed.n,
@@ -123,6 +131,8 @@ def adjusted_difference(exposed: Moments, unexposed: Moments) -> Difference:
     one, other = (group.y + group.slope * (centre - group.b) for group in groups)
     squares = [group.residual_squares(group.slope) for group in groups]
     parts = [s / (g.n - 2) / g.n for s, g in zip(squares, groups, strict=True)]
+    if not sum(parts):
+        return _undefined(exposed, unexposed, NOTHING_LEFT, adjusted=True)
     return Difference(
         exposed.n,
         unexposed.n,

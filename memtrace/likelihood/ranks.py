@@ -16,6 +16,10 @@ from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
 ENUMERATED, DRAWN, DRAWS = 10, 100, 9_999
 """Rows below which all permutations are taken, and below which so many are drawn."""
+ROUNDING = 1e-12
+"""Share of a sum of squares below which what is left of it is rounding."""
+ALL_EQUAL = "all values are the same"
+NOTHING_LEFT = "given the baseline nothing is left to order"
 BINS = 1 << 16
 LONGEST = 32.0
 """Nats a token that the last bin holds and all beyond: a chance of 1e-14 for each token."""
@@ -80,12 +84,12 @@ def partial_correlation(values: FloatArray, baseline: FloatArray) -> RankCorrela
         baseline: Of the same rows.
     """
     n = len(values)
-    places = np.arange(n) - (n - 1) / 2
-    y, b = (stats.rankdata(one) - (n + 1) / 2 for one in (values, baseline))
+    places = np.asarray(np.arange(n) - (n - 1) / 2, float)
+    y, b = (np.asarray(stats.rankdata(one), float) - (n + 1) / 2 for one in (values, baseline))
     squares = float(b @ b)
-    left = [one - (b @ one / squares if squares else 0.0) * b for one in (places, y)]
+    left = [_without(one, b, squares) for one in (places, y)]
     r = _correlation(*(float(x @ z) for x, z in (left, [left[0]] * 2, [left[1]] * 2)))
-    return _of_rho(r, n, None, covariates=1)
+    return _of_rho(r, n, None, covariates=1, nothing=NOTHING_LEFT if y.any() else ALL_EQUAL)
 
 
 def bins_of(values: FloatArray, tokens: int) -> Int64Array:
@@ -160,13 +164,25 @@ def compare_ranks(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
     return float(2 * stats.norm.sf(abs(excess) / math.sqrt(variance))) if variance > 0 else math.nan
 
 
+def _without(values: FloatArray, b: FloatArray, squares: float) -> FloatArray:
+    """Return what b leaves of centred values; zeros where that is rounding."""
+    left: FloatArray = values - (b @ values / squares if squares else 0.0) * b
+    return left if float(left @ left) > ROUNDING * float(values @ values) else np.zeros(len(left))
+
+
 def _correlation(xy: float, xx: float, yy: float) -> float:
     return min(max(xy / math.sqrt(xx * yy), -1.0), 1.0) if xx > 0 and yy > 0 else math.nan
 
 
-def _of_rho(rho: float, n: int, p_permuted: float | None, covariates: int = 0) -> RankCorrelation:
+def _of_rho(
+    rho: float,
+    n: int,
+    p_permuted: float | None,
+    covariates: int = 0,
+    nothing: str = ALL_EQUAL,
+) -> RankCorrelation:
     if math.isnan(rho):
-        reason = f"{n} rows: no order to test" if n < 2 else "all values are the same"
+        reason = f"{n} rows: no order to test" if n < 2 else nothing
         return RankCorrelation(n, math.nan, math.nan, math.nan, UNDEFINED, reason)
     z = rho * math.sqrt(max(n - 1 - covariates, 0))
     p = float(2 * stats.norm.sf(abs(z))) if p_permuted is None else p_permuted
@@ -177,7 +193,10 @@ def _interval(rho: float, freedom: int) -> Interval:
     if freedom < 1:
         return -1.0, 1.0
     if abs(rho) == 1:
-        return rho, rho
+        # Beside the end there is the correlation of ranks of which two neighbours are exchanged.
+        n = freedom + 3
+        end = _interval(1 - 12 / (n * (n**2 - 1)), freedom)[0]
+        return (end, 1.0) if rho > 0 else (-1.0, -end)
     half = float(stats.norm.isf(0.025)) * math.sqrt((1 + rho**2 / 2) / freedom)
     centre = math.atanh(rho)
     return math.tanh(centre - half), math.tanh(centre + half)

@@ -58,18 +58,19 @@ class Recency:
 
     @property
     def largest(self) -> AgeBin | None:
-        """Return the bin of the largest difference whose band leaves out 0, else of all; or None.
+        """Return the bin of the largest difference among those whose band leaves out 0, or None.
 
         So a bin of few rows is not named for its noise.
         """
         clear = [one for one in self.bins if one.band95[0] > 0 or one.band95[1] < 0]
-        return max(clear or self.bins, key=lambda one: abs(one.nats), default=None)
+        return max(clear, key=lambda one: abs(one.nats), default=None)
 
     @property
     def retention(self) -> float:
         """Return the difference of the oldest bin over the largest.
 
-        NaN where it is relative, and where there is one bin: nothing has had time to fade.
+        NaN where it is relative, where no bin differs, and where there is one bin: nothing has had
+        time to fade.
         """
         if self.largest is None or self.relative or len(self.bins) < 2 or not self.largest.nats:
             return math.nan

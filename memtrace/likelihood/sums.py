@@ -10,6 +10,9 @@ import numpy as np
 
 from memtrace.types import FloatArray, Int64Array
 
+ROUNDING = 1e-12
+"""Share of a sum of squares below which what is left of it is rounding."""
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -42,8 +45,9 @@ class Moments:
         return self.y - intercept - slope * self.b
 
     def residual_squares(self, slope: float) -> float:
-        """Return the sum of squares of y - slope b about its mean."""
-        return max(self.yy - 2 * slope * self.by + slope**2 * self.bb, 0.0)
+        """Return the sum of squares of y - slope b about its mean; 0 where it is rounding."""
+        left = self.yy - 2 * slope * self.by + slope**2 * self.bb
+        return left if left > ROUNDING * (self.yy + slope**2 * self.bb) else 0.0
 
 
 class Sums:

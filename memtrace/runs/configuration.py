@@ -105,6 +105,20 @@ class Configuration:
         return self.stop - self.start if self.sample_size is None else self.sample_size
 
     @property
+    def part(self) -> str:
+        """Return what part of the sequences is scanned, a clause; empty where nothing is left out.
+
+        Rows that the checkpoint had not seen may be left out without a word.
+        """
+        if self.sample is not None:
+            of = self.stop - self.start
+            return f"a random sample was scanned, {self.sequences:,} of {of:,} sequences"
+        if self.start or self.stop < self.exposed_rows:
+            last = max(self.stop - 1, self.start)
+            return f"sequences {self.start:,} to {last:,} of {self.corpus_rows:,} were scanned"
+        return ""
+
+    @property
     def sequence_tokens(self) -> int:
         """Return the tokens of a sequence: prompt and continuation."""
         return self.prompt_tokens + self.continuation_tokens

@@ -21,6 +21,7 @@ def document(fit: OrderResult) -> dict[str, Any]:
             "step": fit.source.step,
             "sources": fit.source.runs,
             "baseline": fit.source.baseline,
+            "scanned": fit.source.part or "all",
             "sequences": fit.rows,
             "texts": fit.rows if fit.copies_known else None,
             "texts_reason": fit.source.copies_reason,
@@ -37,7 +38,7 @@ def document(fit: OrderResult) -> dict[str, Any]:
                 "margin_nats_per_token": fit.equivalence.margin,
                 "equivalent": fit.equivalence.equivalent,
                 "p_value": fit.equivalence.p_value,
-                "reason": fit.difference.reason,
+                "reason": fit.equivalence.reason,
             },
             "recency": [_age(one) for one in fit.recency.bins],
             "recency_curve": _curve(fit.recency, fit.ages.unit),
@@ -100,6 +101,7 @@ def _age(one: AgeBin) -> dict[str, Any]:
 def _curve(found: Recency, unit: str) -> dict[str, Any]:
     largest = found.largest
     why = "relative to the oldest ages: no unexposed row was scanned" if found.relative else None
+    none = None if largest else "no age whose band leaves out 0"
     return {
         "unit": unit,
         "relative": found.relative,
@@ -107,7 +109,7 @@ def _curve(found: Recency, unit: str) -> dict[str, Any]:
         "p_value": found.p_value,
         "largest_steps_ago": [largest.steps_ago[0], largest.steps_ago[1] - 1] if largest else None,
         "retention": found.retention,
-        "reason": found.reason or why,
+        "reason": found.reason or why or none,
     }
 
 

@@ -16,7 +16,16 @@ from memtrace.likelihood.order.methods import METHODS
 from memtrace.likelihood.order.result import OrderResult
 from memtrace.likelihood.order.several import COLUMNS, LEGEND, table_rows
 from memtrace.likelihood.order.text import printed
-from memtrace.likelihood.order.verdict import age_text, verdict
+from memtrace.likelihood.order.verdict import (
+    EFFECT,
+    ORDER,
+    RECENCY,
+    adjusted_p_values,
+    age_text,
+    band_text,
+    largest_effect,
+    verdict,
+)
 from memtrace.report.charts import available
 from memtrace.report.figures import png
 from memtrace.report.numbers import count, interval, number, p_text
@@ -33,12 +42,11 @@ OF_SEVERAL = (
     "confidence; pale lines are the others."
 )
 TITLES = {"by-age": "Effect by time since exposure", "exposure": "Exposed minus unexposed"}
-TESTED = (
-    "Whether exposed sequences are likelier than unexposed ones, whether order and likelihood go "
-    "together among exposed ones, and whether any age differs (Holm over the three at 5%).",
-    "Whether the rows look shuffled: rank correlation among unexposed rows, and balance of the "
-    "baseline. Where one of these controls fails nothing is concluded.",
-)
+TESTS = {
+    ORDER: "whether order and likelihood go together among exposed sequences",
+    EFFECT: "whether exposed sequences are likelier than unexposed ones",
+    RECENCY: "whether any age differs",
+}
 LIMITS = (
     "A rank correlation is a test: its size depends on the range of ages, since the effect of age "
     "is not steady. The curve by age is the size.",
@@ -77,8 +85,8 @@ def finding(
         rest=rest,
         facts=_facts(fit),
         figure=figures[0] if figures else None,
-        tested=TESTED,
-        limits=[*LIMITS, *([f"{fit.caveat.capitalize()}."] if fit.caveat else [])],
+        tested=tested([fit]),
+        limits=limits([fit]),
         figures=figures[1:],
         printed=rendered(printed(fit)),
         provenance=[("run", source) for source in fit.source.runs],
@@ -97,25 +105,59 @@ def _shown(fit: OrderResult, name: str, charts: bool) -> Shown:
 
 
 def _facts(fit: OrderResult) -> list[Fact]:
-    d, rho, largest = fit.difference, fit.order, fit.recency.largest
-    facts = []
+    """Return order, exposure and age; p-values are those of the tests together."""
+    d, p, largest = fit.difference, adjusted_p_values(fit), largest_effect(fit)
+    facts = [order_fact(fit)] if not fit.order.reason else []
     if not d.reason:
-        note = f"95% {interval(d.interval(), lambda end: number(end, 3))}, {p_text(d.p_value)}"
+        ends = interval(d.interval(), lambda end: number(end, 3))
+        note = f"95% {ends}, {p_text(p.get(EFFECT))} (Holm)"
         facts.append(Fact(f"{number(d.nats, 3)} nats", "exposed minus unexposed", note))
-    if not rho.reason:
-        name = "rank correlation of order and likelihood, exposed"
-        facts.append(Fact(number(rho.rho, 3), name, p_text(rho.p_value)))
     if largest is not None:
         age = age_text(largest.steps_ago, fit.ages.unit)
-        name = "since exposure: largest effect"
-        facts.append(Fact(age, name, f"{number(largest.nats, 3)} nats"))
+        name = "since exposure: largest effect with a band that leaves out 0"
+        facts.append(Fact(age, name, band_text(largest)))
     return facts
+
+
+def order_fact(fit: OrderResult) -> Fact:
+    """Return the rank correlation of order and likelihood."""
+    name = "rank correlation of order and likelihood, exposed"
+    return Fact(number(fit.order.rho, 3), name, f"{p_text(adjusted_p_values(fit)[ORDER])} (Holm)")
+
+
+def tested(fits: Sequence[OrderResult]) -> list[str]:
+    """Return what was tested in one of the checkpoints at least, a sentence each."""
+    made = {name for fit in fits for name in adjusted_p_values(fit)}
+    names = [text for name, text in TESTS.items() if name in made]
+    said = [f"{_listed(names).capitalize()} (Holm over these at 5%)."] if names else []
+    controls = dict.fromkeys(name for fit in fits for name in fit.controls.p_values)
+    if controls:
+        said.append(
+            f"Whether the rows look shuffled: {_listed(list(controls))}. Where one of these "
+            "controls fails nothing is concluded."
+        )
+    return said
+
+
+def limits(fits: Sequence[OrderResult]) -> list[str]:
+    """Return what cannot be seen in the checkpoints, a sentence each."""
+    of_fits = [text for fit in fits for text in (fit.caveat, fit.source.part) if text]
+    return [*LIMITS, *(f"{text[0].upper()}{text[1:]}." for text in dict.fromkeys(of_fits))]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def headline(fits: Sequence[OrderResult]) -> int:
+    """Return the place of the checkpoint that the page answers with: the last with both groups."""
+    known = [place for place, fit in enumerate(fits) if not fit.difference.reason]
+    return known[-1] if known else len(fits) - 1
 
 
 def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Finding:
     rows = table_rows(fits)
-    known = [place for place, fit in enumerate(fits) if not fit.difference.reason]
-    chosen = findings[known[-1] if known else -1]
+    chosen = findings[headline(fits)]
     which = "of them" if chosen is findings[-1] else "with unexposed sequences"
     return Finding(
         name="all",
@@ -124,8 +166,8 @@ def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Findin
         rest=chosen.rest,
         facts=chosen.facts,
         figure=_of_several(fits),
-        tested=TESTED,
-        limits=LIMITS,
+        tested=tested(fits),
+        limits=limits(fits),
         tables=[Table(LEGEND, COLUMNS, rows, [one.address for one in findings])],
     )
 

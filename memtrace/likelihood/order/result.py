@@ -25,6 +25,10 @@ class Source:
     """Name of the baseline; None without one."""
     copies_reason: str | None = None
     """Why copies of a text are not told apart; None where each row is the only one of its text."""
+    once: bool = False
+    """Whether rows were left out whose text, or continuation, occurs more than once."""
+    part: str = ""
+    """What part of the sequences was scanned, a clause; empty where nothing was left out."""
     later_rows: int = 0
     """Rows of the corpus that the checkpoint had not seen, scanned or not."""
 
@@ -72,6 +76,11 @@ class OrderResult:
     def copies_known(self) -> bool:
         """Return whether every row is known to be the only one of its text."""
         return self.source.copies_reason is None
+
+    @property
+    def who(self) -> str:
+        """Return what the rows are."""
+        return "sequences whose text occurs once" if self.source.once else "sequences"
 
     @property
     def caveat(self) -> str:

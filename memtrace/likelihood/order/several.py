@@ -28,8 +28,8 @@ COLUMNS = (
 LEGEND = (
     "Exposed minus unexposed, nats a sequence; rho: rank correlation of order and likelihood among "
     "exposed sequences, given the baseline where there is one; largest: steps since exposure of "
-    "the largest effect; left: share of it at the oldest age. p-values hold for all rows of the "
-    "table together (Holm)."
+    "the largest effect among ages whose band leaves out 0; left: share of it at the oldest age. "
+    "p-values hold for all rows of the table together (Holm)."
 )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from memtrace.likelihood.difference import Difference
 from memtrace.likelihood.order.result import OrderResult
-from memtrace.likelihood.order.verdict import age_text, verdict
+from memtrace.likelihood.order.verdict import adjusted_p_values, age_text, verdict
 from memtrace.likelihood.ranks import RankCorrelation
 from memtrace.report.numbers import DASH, interval, number, p_text, percent, ratio
 from memtrace.report.text import columns, named_values, sections
@@ -31,11 +31,12 @@ def printed(fit: OrderResult) -> "RenderableType":
     if fit.recency.bins:
         blocks.append((f"By age: nats more than {of}{caveat}", _by_age(fit)))
     blocks.append(("Age", named_values(_recency(fit), WIDTH)))
+    blocks.append(("Tests together, adjusted by Holm", named_values(_adjusted(fit), WIDTH)))
     blocks.append(("Negative controls: no training can cause these", _controls(fit)))
-    if fit.source.copies_reason:
-        why = [("copies", fit.source.copies_reason)]
+    beware = {"copies": fit.source.copies_reason, "part": fit.source.part}
+    if why := [(name, said) for name, said in beware.items() if said]:
         blocks.append(("Beware", named_values(why, WIDTH)))
-    title = f"{fit.source.label or 'Order in likelihoods'}, {fit.rows:,} sequences"
+    title = f"{fit.source.label or 'Order in likelihoods'}, {fit.rows:,} {fit.who}"
     return sections(title, verdict(fit), blocks, "; ".join(fit.source.runs))
 
 
@@ -57,7 +58,7 @@ def _effect(fit: OrderResult) -> Rows:
     token, even = best.nats / fit.tokens, fit.equivalence
     # A token this much likelier: no overflow below 700 nats a token.
     factor = ratio(math.exp(min(token, 700.0)))
-    inside = f"{'yes' if even.equivalent else 'no'}, {p_text(even.p_value)}"
+    inside = even.reason or f"{'yes' if even.equivalent else 'no'}, {p_text(even.p_value)}"
     return [
         *rows,
         ("of each token", f"{nats(token)} nats, {factor} times as likely"),
@@ -92,16 +93,24 @@ def _by_age(fit: OrderResult) -> "RenderableType":
 
 def _recency(fit: OrderResult) -> Rows:
     curve = fit.recency
-    if curve.largest is None:
+    if not curve.bins:
         return [("undefined", curve.reason or DASH)]
     how = "drawn, since some ages have few sequences" if curve.drawn else "normal"
-    rows = [
-        ("largest", f"{age_text(curve.largest.steps_ago, fit.ages.unit)} since exposure"),
-        ("no age differs", f"{p_text(curve.p_value)} ({how})"),
-    ]
+    rows = [("no age differs", f"{p_text(curve.p_value)} ({how})")]
+    if curve.largest is None:
+        return [("largest", "no age whose band leaves out 0"), *rows]
+    where = f"{age_text(curve.largest.steps_ago, fit.ages.unit)} since exposure"
+    rows.insert(0, ("largest, band without 0", where))
     if not curve.relative:
         rows.append(("oldest over largest", percent(curve.retention)))
     return rows
+
+
+def _adjusted(fit: OrderResult) -> Rows:
+    found = adjusted_p_values(fit)
+    return [(name, p_text(p)) for name, p in found.items()] or [
+        ("undefined", "no test can be made")
+    ]
 
 
 def _controls(fit: OrderResult) -> "RenderableType":

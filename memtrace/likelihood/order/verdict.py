@@ -34,11 +34,18 @@ def verdict(fit: OrderResult) -> str:
             f"The rows do not look shuffled ({which}), so nothing can be concluded about the "
             "order of training: look for what the order of the corpus follows."
         )
-    found = {name for name, p in adjusted_p_values(fit).items() if p < LEVEL}
-    parts = [_exposure(fit, EFFECT in found), _order(fit, ORDER in found)]
-    if RECENCY in found:
-        parts.append(_recency(fit))
+    largest = largest_effect(fit)
+    parts = [_order(fit), _exposure(fit), *([_recency(fit, largest)] if largest else [])]
     return ". ".join(parts) + "."
+
+
+def largest_effect(fit: OrderResult) -> AgeBin | None:
+    """Return the age of the largest effect, None unless some age differs among all tests."""
+    return fit.recency.largest if RECENCY in _found(fit) else None
+
+
+def _found(fit: OrderResult) -> set[str]:
+    return {name for name, p in adjusted_p_values(fit).items() if p < LEVEL}
 
 
 def age_text(age: tuple[int, int], unit: str = "step") -> str:
@@ -47,7 +54,12 @@ def age_text(age: tuple[int, int], unit: str = "step") -> str:
     return count(first, unit) if first == last else f"{first:,} to {last:,} {unit}s"
 
 
-def _exposure(fit: OrderResult, found: bool) -> str:
+def band_text(one: AgeBin) -> str:
+    """Return the effect at an age with its band: `11.3 nats, band 4.5 to 18`."""
+    return f"{number(one.nats, 3)} nats, band {interval(one.band95, lambda end: number(end, 3))}"
+
+
+def _exposure(fit: OrderResult) -> str:
     d = fit.difference
     if d.reason:
         advice = (
@@ -59,48 +71,49 @@ def _exposure(fit: OrderResult, found: bool) -> str:
     size = f"95% {ends}; {number(d.nats / fit.tokens, 3)} a token"
     given = f", given {fit.source.baseline}" if fit.adjusted else ""
     within = f"the margin of {fit.equivalence.margin:g} nats a token"
-    if found:
+    of = "such a sequence" if fit.source.once else "a sequence"
+    if EFFECT in _found(fit):
         word = "adds" if d.nats > 0 else "takes"
         small = f", which is less than {within}" if fit.equivalence.equivalent else ""
         where = "to" if d.nats > 0 else "from"
         return (
-            f"Training on a sequence {word} {nats} nats {where} its log-likelihood ({size})"
-            f"{given}{small}"
+            f"Training on {of} {word} {nats} nats {where} its log-likelihood ({size}){given}{small}"
         )
     if fit.equivalence.equivalent:
-        return f"No effect of exposure: within {within} ({number(d.nats, 3)} nats, {size}){given}"
+        inside = interval(d.interval(0.9), lambda end: number(end / fit.tokens, 3))
+        return (
+            f"What training on {of} adds is smaller than {within} "
+            f"({number(d.nats / fit.tokens, 3)}, 90% {inside}){given}"
+        )
+    p = p_text(adjusted_p_values(fit)[EFFECT])
     return (
-        f"No effect of exposure found ({number(d.nats, 3)} nats, {size}){given}; one of "
+        f"No effect of exposure is found ({number(d.nats, 3)} nats, {size}; {p}){given}; one of "
         f"{number(d.detectable, 3)} nats would be found with 80% power"
     )
 
 
-def _order(fit: OrderResult, found: bool) -> str:
+def _order(fit: OrderResult) -> str:
     rho = fit.order
     if rho.reason:
-        return f"The order of exposed sequences cannot be tested: {rho.reason}"
-    size = f"rank correlation {number(rho.rho, 3)}, {p_text(rho.p_value)}"
-    if found:
+        return f"The order of exposed {fit.who} cannot be tested: {rho.reason}"
+    size = f"rank correlation {number(rho.rho, 3)}, {p_text(adjusted_p_values(fit)[ORDER])}"
+    if ORDER in _found(fit):
         word = "likelier" if rho.rho > 0 else "less likely"
-        return f"Among exposed sequences, those seen later are {word} ({size})"
+        return f"Among exposed {fit.who}, those seen later are {word} ({size})"
     return (
-        f"Among exposed sequences no order is found ({size}; one of "
+        f"Among exposed {fit.who} no order is found ({size}; one of "
         f"{number(rho.detectable, 2)} would be found with 80% power)"
     )
 
 
-def _recency(fit: OrderResult) -> str:
+def _recency(fit: OrderResult, largest: AgeBin) -> str:
+    """Say where the effect is largest among ages that differ: a larger one may be noise."""
     curve, unit = fit.recency, fit.ages.unit
-    largest, oldest = curve.largest, curve.bins[-1]
-    if largest is None:
-        return ""
+    oldest = curve.bins[-1]
+    text = f"Of the ages whose band leaves out 0 the effect is largest {_ago(largest, unit)}"
+    text += f" ({band_text(largest)})"
     if curve.relative:
-        word = "likelier" if largest.nats > 0 else "less likely"
-        return (
-            f"Sequences seen {_seen(largest, unit)} are {number(abs(largest.nats), 3)} nats {word} "
-            "than those seen longest ago (relative: no unexposed sequence was scanned)"
-        )
-    text = f"The effect is largest {_ago(largest, unit)}, {number(largest.nats, 3)} nats"
+        return f"{text}; it is relative to the oldest age, for no unexposed sequence was scanned"
     if largest is oldest:
         return f"{text}, which is the oldest age that was seen"
     low, high = oldest.band95
@@ -109,10 +122,6 @@ def _recency(fit: OrderResult) -> str:
     if curve.retention < 0:
         return f"{text}, and is reversed {_ago(oldest, unit)}, {number(oldest.nats, 3)} nats"
     return f"{text}; {_ago(oldest, unit)} {percent(curve.retention, 2)} of it is left"
-
-
-def _seen(one: AgeBin, unit: str) -> str:
-    return _ago(one, unit).replace("after exposure", "ago")
 
 
 def _ago(one: AgeBin, unit: str) -> str:
