@@ -1,6 +1,7 @@
 """How certain a decision is: margins, top competitors, ties, and the bound of an audit."""
 
 import torch
+from scipy.special import betaincinv
 from torch import Tensor
 
 from memtrace.engine.kernels import MATCH, MISS, NOT_FINITE
@@ -47,11 +48,9 @@ def upper_bound(n: int, wrong: int, confidence: float = 0.95) -> float | None:
     Returns:
         The bound; None if nothing was audited.
     """
-    from scipy.stats import beta
-
     if n == 0:
         return None
-    return 1.0 if wrong == n else float(beta.ppf(confidence, wrong + 1, n - wrong))
+    return 1.0 if wrong == n else float(betaincinv(wrong + 1, n - wrong, confidence))
 
 
 def _others(logits: Tensor, targets: Tensor, mask_eos: bool) -> Tensor:

@@ -156,11 +156,11 @@ def _with_two(rows: Int64Array, edges: Int64Array) -> Int64Array:
 
 def _clopper_pearson(rate: float, n: float) -> tuple[float, float]:
     """Return the exact 95% interval of a proportion found in n trials, which need not be whole."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
     if not np.isfinite(n):
         return rate, rate
     x = rate * n
-    low = float(beta.ppf(0.025, x, n - x + 1)) if x > 0 else 0.0
-    high = float(beta.ppf(0.975, x + 1, n - x)) if x < n else 1.0
+    low = float(betaincinv(x, n - x + 1, 0.025)) if x > 0 else 0.0
+    high = float(betaincinv(x + 1, n - x, 0.975)) if x < n else 1.0
     return low, high
