@@ -57,7 +57,9 @@ def processes():
         [
             "memtrace.runs.compact",
             "memtrace.scanning.launch",
-            "memtrace.engine",
+            "array_api_compat.torch",
+            "memtrace.engine.engine",
+            "memtrace.engine.build",
             "transformers.models.gpt_neox.modeling_gpt_neox",
         ]
     )
