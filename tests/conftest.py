@@ -59,6 +59,15 @@ def shared_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def demo_scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all test processes: what one has scanned into its `runs` serves the others."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "demo-scans"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def neox_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random GPT-NeoX with Pythia's conventions, as save_pretrained writes it."""
     torch.manual_seed(1)

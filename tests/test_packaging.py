@@ -18,44 +18,51 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 HEAVY = {"torch", "transformers", "statsmodels", "polars", "pydantic", "matplotlib", "scipy"}
-RUN = "from memtrace.cli.main import main\ntry: main([{}])\nexcept SystemExit: pass"
 
 
-def modules_after(statement):
-    """Return the top-level modules that a fresh interpreter has loaded after a statement."""
-    program = f"{statement}\nimport sys; print(' '.join({{m.split('.')[0] for m in sys.modules}}))"
-    done = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
-    )
-    return set(done.stdout.splitlines()[-1].split())
+def loaded_after(*statements):
+    """Return the top-level modules that a fresh interpreter has loaded after each statement."""
+    program = "import json, sys\nfrom contextlib import redirect_stdout, suppress\nloaded = []\n"
+    for statement in statements:
+        program += f"with redirect_stdout(sys.stderr), suppress(SystemExit):\n    {statement}\n"
+        program += "loaded.append([name.split('.')[0] for name in sys.modules])\n"
+    command = [sys.executable, "-c", f"{program}print(json.dumps(loaded))"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [set(modules) for modules in json.loads(done.stdout)]
 
 
 def test_help_loads_nothing_heavy():
-    assert not modules_after(RUN.format("'--help'")) & HEAVY
-    assert not modules_after("import memtrace") & HEAVY
-
-
-@pytest.mark.parametrize("command", ["scan", "fit-poisson", "emergence", "status", "models"])
-def test_help_of_each_command_loads_nothing_heavy(command):
-    assert not modules_after(RUN.format(f"'{command}', '--help'")) & HEAVY
+    """Of the whole and of each command, in one interpreter, which has imported memtrace first."""
+    commands = ["", "scan", "fit-poisson", "emergence", "status", "models"]
+    calls = [f"main({[*command.split(), '--help']})" for command in commands]
+    first = ["import memtrace", "from memtrace.cli.main import main"]
+    for statement, modules in zip(first + calls, loaded_after(*first, *calls), strict=True):
+        assert not modules & HEAVY, statement
 
 
 @pytest.mark.parametrize(
-    ("module", "forbidden"),
+    "halves",
     [
-        ("memtrace.point_process", {"torch", "transformers"}),
-        ("memtrace.emergence", {"torch", "transformers"}),
-        ("memtrace.point_process.figures", {"torch", "transformers"}),
-        ("memtrace.runs.scores", {"torch", "transformers", "statsmodels"}),
-        ("memtrace.runs.run", {"torch", "transformers", "statsmodels"}),
-        ("memtrace.manifests.lookup", {"torch", "transformers", "statsmodels"}),
-        ("memtrace.corpus", {"torch", "transformers", "statsmodels"}),
-        ("memtrace.scanning.launch", {"statsmodels", "matplotlib"}),
-        ("memtrace.engine.engine", {"statsmodels", "matplotlib"}),
+        {  # in this order: each loads what the next one may load too
+            "memtrace.manifests.lookup": {"torch", "transformers", "statsmodels"},
+            "memtrace.corpus": {"torch", "transformers", "statsmodels"},
+            "memtrace.runs.run": {"torch", "transformers", "statsmodels"},
+            "memtrace.runs.scores": {"torch", "transformers", "statsmodels"},
+            "memtrace.emergence": {"torch", "transformers"},
+            "memtrace.point_process": {"torch", "transformers"},
+            "memtrace.point_process.figures": {"torch", "transformers"},
+        },
+        {
+            "memtrace.scanning.launch": {"statsmodels", "matplotlib"},
+            "memtrace.engine.engine": {"statsmodels", "matplotlib"},
+        },
     ],
+    ids=["statistics", "scanning"],
 )
-def test_halves_stay_apart(module, forbidden):
-    assert not modules_after(f"import {module}") & forbidden
+def test_halves_stay_apart(halves):
+    loaded = loaded_after(*(f"import {module}" for module in halves))
+    for (module, forbidden), modules in zip(halves.items(), loaded, strict=True):
+        assert not modules & forbidden, module
 
 
 def test_public_names_are_there_and_documented():

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from contextlib import redirect_stdout
 from importlib import import_module
 from io import StringIO
@@ -80,10 +81,11 @@ def test_the_fit_that_a_page_shows_is_what_the_command_prints(page, demo_folder,
 
 
 @pytest.fixture(scope="module")
-def demo_folder(tmp_path_factory):
+def demo_folder(tmp_path_factory, demo_scans):
     """Where the code of all pages runs, with the scan that each of them starts from."""
     folder = tmp_path_factory.mktemp("demo")
-    memtrace.scan("demo", "last", runs=folder / "runs")
+    run = memtrace.scan("demo", "last", runs=demo_scans / "runs")
+    shutil.copytree(run.folder, folder / run.folder.relative_to(demo_scans))
     return folder
 
 

@@ -16,6 +16,8 @@ from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 DRAWS = 1999
 MOST_PLACED = 5000
 """With more events than this the tails come from moments, not from simulated orders."""
+MOST_SEQUENCES = 10**9
+"""NumPy draws the counts of all windows at once from fewer sequences only."""
 NEAR_VARIANCE, NEAR_SKEWNESS = 0.02, 0.04
 """A statistic whose variance, as a share, and skewness are as near as this is chi-squared."""
 
@@ -207,18 +209,27 @@ def _simulated_tails(
     counts: Int64Array, exposures: Int64Array, x2: float, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Place the events anew in random order; the observed order is one of the draws."""
-    n_events, edges = int(counts.sum()), np.cumsum(exposures)
-    rate = n_events / edges[-1]
-    drawn = np.empty(DRAWS)
-    for i in range(DRAWS):
-        # Few events in many windows: only occupied windows are visited.
-        ranks = rng.choice(edges[-1], n_events, replace=False, shuffle=False)
-        window, y = np.unique(np.searchsorted(edges, ranks, side="right"), return_counts=True)
-        drawn[i] = (y**2 / exposures[window]).sum() / rate - n_events
+    n_events, n = int(counts.sum()), int(exposures.sum())
+    if len(counts) <= n_events and n < MOST_SEQUENCES:
+        y = rng.multivariate_hypergeometric(exposures, n_events, DRAWS)
+        squares = (y**2) @ (1 / exposures)
+    else:
+        squares = _squares_of_few(exposures, n_events, rng)
+    drawn = squares * n / n_events - n_events
     slack = 1e-9 * max(x2, 1.0)
     over = (1 + int((drawn >= x2 - slack).sum())) / (DRAWS + 1)
     under = (1 + int((drawn <= x2 + slack).sum())) / (DRAWS + 1)
     return over, under
+
+
+def _squares_of_few(exposures: Int64Array, n_events: int, rng: np.random.Generator) -> FloatArray:
+    """Return sum y^2 / e of each draw, shape (DRAWS,); only occupied windows are visited."""
+    edges, squares = np.cumsum(exposures), np.empty(DRAWS)
+    for i in range(DRAWS):
+        ranks = rng.choice(edges[-1], n_events, replace=False, shuffle=False)
+        window, y = np.unique(np.searchsorted(edges, ranks, side="right"), return_counts=True)
+        squares[i] = (y**2 / exposures[window]).sum()
+    return squares
 
 
 def _cv(index: float, length: float, p: float) -> float:
