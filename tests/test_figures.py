@@ -32,6 +32,7 @@ from memtrace.likelihood import fit_extraction
 from memtrace.likelihood import test_order as order_of
 from memtrace.likelihood.extraction import figures as extraction
 from memtrace.likelihood.extraction.descriptions import described as alt_of_extraction
+from memtrace.likelihood.extraction.page import extraction_page
 from memtrace.likelihood.order import figures as order
 from memtrace.likelihood.order.descriptions import described as alt_of_order
 from memtrace.point_process import figures as poisson
@@ -233,7 +234,12 @@ def test_what_cannot_be_drawn_is_not_among_the_figures(tmp_path) -> None:
         figures += [emergence.single(emerged, one) for one in emergence.figures_of(emerged)]
         figures += [extracted.plot(), emerged.plot()]
         assert all(ax.axison for figure in figures for ax in figure.axes)
-        assert ("samples" in extraction.shown(extracted)) == (folder == "all")
+        # Flat curves and probabilities of one size are a sentence, not a figure.
+        assert extraction.shown(extracted) == []
+        in_place = extraction_page([extracted]).summary.figure
+        assert in_place is not None
+        assert in_place.chart is in_place.image is None
+        assert ("100%" if folder == "all" else "10%") in in_place.caption
 
 
 def test_alternative_texts_tell_the_numbers_that_are_drawn(results) -> None:

@@ -6,8 +6,17 @@ import numpy as np
 
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.scale import ScaleLine, ScalePoint, compared_sizes
-from memtrace.report.figures import BLUE, GREY, RED, axes_for, name_ends, nothing, subtitle
-from memtrace.report.numbers import number, percent
+from memtrace.report.figures import (
+    BLUE,
+    GREY,
+    RED,
+    axes_for,
+    name_ends,
+    nothing,
+    percent_axis,
+    subtitle,
+)
+from memtrace.report.numbers import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +57,7 @@ def share_over_size(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes"
         for one in lines:
             if one.exposure == name:
                 _line(found, ax, one)
-    ax.yaxis.set_major_formatter(lambda value, _: percent(value))
+    percent_axis(ax.yaxis)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(lambda value, _: _short(value))
     ax.xaxis.set_minor_formatter(NullFormatter())

@@ -27,6 +27,7 @@ from memtrace.report.figures import (
     name_ends,
     new_figure,
     nothing,
+    percent_axis,
     single_figure,
     step_axis,
     styled,
@@ -78,7 +79,7 @@ def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "
             ax.plot(x, rows, color=GREY, lw=1, ls=":")
             ends.append((rows[-1], "rows", GREY))
     _steps(ax, fit)
-    ax.yaxis.set_major_formatter(lambda value, _: percent(value))
+    percent_axis(ax.yaxis)
     ax.set_ylabel(f"share of the {fit.histories.unit}s evaluated")
     subtitle(ax, note)
     name_ends(ax, ends)
@@ -217,7 +218,7 @@ def _distribution(fit: EmergenceResult, name: str, title: str, ax: "Axes | None"
     ends = np.append(scale.left[1:], scale.right[-1])
     ax.hlines(scale.share, scale.right, ends, color=BLUE, lw=1.4)
     ax.set_ylim(0, 1.05 * float(scale.high.max()))
-    ax.yaxis.set_major_formatter(lambda value, _: percent(value))
+    percent_axis(ax.yaxis)
     ax.set_ylabel(f"share of the {fit.histories.unit}s")
     subtitle(ax, f"boxes: rises somewhere inside; {_intervals(fit)}")
     return ax

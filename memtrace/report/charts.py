@@ -18,6 +18,9 @@ HEIGHT = 280
 """Of a chart, in CSS pixels; its width is that of its place."""
 LABEL = 15
 """Height of a label at the end of a line, in CSS pixels."""
+UNDER: dict[str, Any] = {"strokeWidth": 4}
+OVER: dict[str, Any] = {"strokeWidth": 1.5, "strokeDash": [5, 3]}
+"""How two lines are drawn that may lie on one another, so that both are seen."""
 MOST_ROWS = 5000
 """Of the data of one chart: more cannot be told apart, and would make the page slow."""
 
@@ -52,16 +55,18 @@ def data(rows: list[dict[str, Any]]) -> "altair.InlineData":
     return altair.InlineData(values=[json_safe(_rounded(row)) for row in rows])
 
 
-def apart(levels: Sequence[float], height: float) -> list[float]:
+def apart(levels: Sequence[float], height: float, bottom: float = -math.inf) -> list[float]:
     """Return where the labels of lines that end at these levels go, so that none covers another.
 
-    They keep their order; those above move up.
+    They keep their order; those above move up, and one at the bottom stands above its axis.
 
     Args:
         levels: Where the lines end, on the scale of the chart: logarithms on a log axis.
         height: Of the chart, on the same scale.
+        bottom: Where its axis is.
     """
-    room, moved, below = LABEL / HEIGHT * height, list(levels), -math.inf
+    room = LABEL / HEIGHT * height
+    moved, below = list(levels), bottom - room / 2
     for place in sorted(range(len(levels)), key=lambda i: levels[i]):
         below = moved[place] = max(levels[place], below + room)
     return moved

@@ -6,6 +6,7 @@ which keeps every figure open, is not used.
 """
 
 import io
+import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -15,8 +16,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memtrace.report.numbers import percent
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 INK, BLUE, PALE, RED, GREY = "#22303c", "#2f6690", "#c5d9e7", "#b3432c", "#5f6d7a"
@@ -60,7 +64,9 @@ SUBTITLE_WIDTH = 44
 VERDICT_WIDTH = 112
 """Characters of a line above a figure of several panels."""
 TICKS = 5
-"""On an axis of steps, at most."""
+"""On an axis of steps or shares, at most."""
+WHOLE_DECADES = 2.5
+"""Powers of ten that a log axis spans, above which its ticks are these powers alone."""
 DPI = 300
 """Of a PNG, in dots per inch."""
 Ends = Sequence[tuple[float, str, str]]
@@ -135,6 +141,25 @@ def step_axis(ax: "Axes") -> None:
     ax.xaxis.set_major_formatter("{x:,.0f}")
 
 
+def percent_axis(axis: "Axis") -> None:
+    """Write shares on an axis as percent: on a log axis at 1, or 1, 2 and 5 times powers of ten.
+
+    The scale and the limits of the axis are set before.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    axis.set_major_formatter(lambda value, _: percent(value))
+    if axis.get_scale() != "log":
+        axis.set_major_locator(MaxNLocator(TICKS))
+        return
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    axis.set_major_locator(LogLocator(subs=(1.0,) if decades > WHOLE_DECADES else (1.0, 2.0, 5.0)))
+    axis.set_minor_formatter(NullFormatter())
+    if decades > WHOLE_DECADES:
+        axis.set_minor_locator(NullLocator())
+
+
 def spread(levels: Sequence[float], room: float) -> list[float]:
     """Return levels with so much room between neighbours, in their order.
 
@@ -193,6 +218,14 @@ def axes_below(ax: "Axes") -> "Axes | None":
     ax.set_subplotspec(thirds[0])
     ax.tick_params(labelbottom=False)
     return ax.figure.add_subplot(thirds[1], sharex=ax)
+
+
+def untitled(figure: "Figure") -> "Figure":
+    """Return the figure without its titles, for a page, where they stand below it."""
+    figure.suptitle("")
+    for ax in figure.axes:
+        ax.set_title("", loc="left")
+    return figure
 
 
 def png(figure: "Figure", dpi: int = DPI) -> bytes:

@@ -8,8 +8,7 @@ import numpy as np
 from memtrace.comparison.deduplication.result import Deduplication
 from memtrace.comparison.paired.figures import legend_below
 from memtrace.comparison.paired.text import short_name
-from memtrace.report.figures import BLUE, PALE, RED, axes_for, nothing, subtitle
-from memtrace.report.numbers import percent
+from memtrace.report.figures import BLUE, PALE, RED, axes_for, nothing, percent_axis, subtitle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +39,7 @@ def shares_by_copies(one: Deduplication, ax: "Axes | None" = None) -> "Axes":
     ax.set_yscale("log")
     ax.set_ylim(bottom, 1.3)
     ax.set_xticks(range(len(parts)), [SHORT.get(name, name) for name in parts])
-    ax.yaxis.set_major_formatter(lambda value, _: percent(value))
+    percent_axis(ax.yaxis)
     ax.set_ylabel("share of texts")
     name = short_name(one.standard)
     subtitle(ax, f"{name} and its twin at step {one.last.step:,}, exact 95%")
@@ -65,7 +64,7 @@ def texts_of_both(found: Sequence[Deduplication], ax: "Axes | None" = None) -> "
     names = [f"{SHORT.get(name, name)}\n({table.texts:,})" for name, table in rows]
     ax.set_yticks(y, [name.replace("and\nmore", "and more") for name in names])
     ax.invert_yaxis()
-    ax.xaxis.set_major_formatter(lambda value, _: percent(value))
+    percent_axis(ax.xaxis)
     ax.set_xlabel("share of texts")
     subtitle(ax, f"by copies {'seen' if known else 'in one corpus'}, and who memorized them")
     legend_below(ax)

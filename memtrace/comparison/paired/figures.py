@@ -16,10 +16,10 @@ from memtrace.report.figures import (
     axes_for,
     name_ends,
     nothing,
+    percent_axis,
     step_axis,
     subtitle,
 )
-from memtrace.report.numbers import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def difference_by_step(found: Sequence[PairedModels], ax: "Axes | None" = None) 
         ax.errorbar(x, middle, error, color=colour, marker="o", ms=3, lw=1)
         last.append((float(middle[-1]), short_name(one.model), colour))
     ax.axhline(0, color=INK, lw=0.8)
-    ax.yaxis.set_major_formatter(lambda value, _: percent(value))
+    percent_axis(ax.yaxis)
     step_axis(ax)
     ax.set_ylabel("difference of shares")
     subtitle(ax, f"{_counted(kept)} memorized, 95% score intervals")

@@ -1,13 +1,15 @@
 """Figures of extraction: the share over the number of samples, and the probabilities themselves."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from memtrace.likelihood.extraction.result import ExtractionResult, least_known
-from memtrace.likelihood.extraction.sequences import PER_DECADE, histogram_edges
+from memtrace.likelihood.extraction.sequences import PER_DECADE, ClassLikelihoods, histogram_edges
 from memtrace.likelihood.extraction.verdict import verdict
 from memtrace.report.figures import (
     BLUE,
@@ -21,12 +23,14 @@ from memtrace.report.figures import (
     name_ends,
     new_figure,
     nothing,
+    percent_axis,
     single_figure,
     styled,
     subtitle,
     write_heading,
 )
-from memtrace.report.numbers import percent
+from memtrace.report.numbers import count, interval, percent
+from memtrace.types import FloatArray, Int64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,41 +38,79 @@ if TYPE_CHECKING:
 
 DRAWN = ("exposed", "unexposed")
 """Classes of texts that have curves."""
+LINES = {"exposed": "-", "unexposed": "--"}
 COLOURS = {"exposed": BLUE, "copy_exposed": GREY, "unexposed": RED}
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The share of a class that so many samples return with a chance, where it is above 0."""
+
+    name: str
+    """The class."""
+    p: float
+    n: FloatArray
+    """Samples, shape (points,)."""
+    share: FloatArray
+    """Of the texts, shape (points,)."""
+
+
+def curves(fit: ExtractionResult) -> list[Curve]:
+    """Return the curves that have points, class by class."""
+    found = []
+    for name in DRAWN:
+        for p in fit.ps if _texts(fit, name) else ():
+            n, share = fit.curve(name, p)
+            seen = np.isfinite(share) & (share > 0)
+            if seen.any():
+                found.append(Curve(name, p, n[seen], share[seen]))
+    return found
+
+
+def without_curves(fit: ExtractionResult) -> str:
+    """Return why there is nothing to draw against the number of samples, or nothing."""
+    drawn = curves(fit)
+    if not drawn:
+        return (
+            f"Up to {count(max(fit.ns), 'sample')} are not known to return any text with a chance "
+            f"of {percent(min(fit.ps))} or more, so there is no curve to draw."
+        )
+    levels = np.unique(np.concatenate([one.share for one in drawn]))
+    if len(levels) == 1 or max(len(one.n) for one in drawn) == 1:
+        ends = interval((float(levels[0]), float(levels[-1])), percent)
+        at = percent(float(levels[0])) if len(levels) == 1 else ends
+        return (
+            f"Every number of samples that returns any text returns {at} of them: no curve rises."
+        )
+    return ""
 
 
 def share_over_samples(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the share of texts that n samples return, for each chance, and what is chance."""
     ax = axes_for(ax, "Texts that n samples return")
-    drawn = [name for name in DRAWN if _texts(fit, name)]
-    widths = np.linspace(0.7, 1.6, len(fit.ps))
-    lowest = 1.0
+    if without_curves(fit):
+        return nothing(ax, "no curve rises")
+    widths = dict(zip(fit.ps, np.linspace(0.7, 1.6, len(fit.ps)), strict=True))
     ends: list[tuple[float, str, str]] = []
-    inside: dict[str, Any] = {
-        "xycoords": ax.get_yaxis_transform(),
-        "textcoords": "offset points",
-    }
-    for name in drawn:
-        for p, width in zip(fit.ps, widths, strict=True):
-            n, share = fit.curve(name, p)
-            seen = share > 0
-            if not seen.any():
-                continue
-            ax.plot(n[seen], share[seen], color=COLOURS[name], lw=width)
-            ends.append((float(share[seen][-1]), f"{name}, {percent(p)}", COLOURS[name]))
-            lowest = min([lowest, *share[seen]])
+    lowest, highest = 1.0, 0.0
+    inside: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
+    for one in curves(fit):
+        colour, line = COLOURS[one.name], LINES[one.name]
+        ax.plot(one.n, one.share, line, color=colour, lw=widths[one.p], marker="o", ms=2,
+                markevery=[-1])  # fmt: skip
+        ends.append((float(one.share[-1]), f"{one.name}, {percent(one.p)} chance", colour))
+        lowest, highest = min(lowest, one.share.min()), max(highest, one.share.max())
+    for name in DRAWN:
         greedy = fit.greedy[name]
         if greedy.texts:
             ax.axhline(greedy.share, color=COLOURS[name], lw=0.8, ls=":")
             ax.annotate("greedy", (0, greedy.share), (2, 2), color=COLOURS[name], **inside)
-            lowest = min(lowest, greedy.share)
-    if not ax.lines:
-        return nothing(ax, "no text is returned")
+            lowest, highest = min(lowest, greedy.share), max(highest, greedy.share)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_ylim(lowest / 2, 1.2 * ax.get_ylim()[1])
+    ax.set_ylim(lowest / 1.5, min(1.5 * highest, 1.1))
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.yaxis.set_major_formatter(lambda value, _: percent(value))
+    percent_axis(ax.yaxis)
     ax.set_xlabel("samples n")
     ax.set_ylabel("share of texts")
     subtitle(ax, "with a chance of so much or more")
@@ -80,29 +122,27 @@ def probabilities(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes":
     """Draw how many sequences have which probability, by exposure, both on logarithmic axes."""
     ax = axes_for(ax, "Probability of the continuation")
     edges = histogram_edges()[::PER_DECADE]
-    known = least_known(fit.min_probability) / np.log(10)
-    seen = np.zeros(len(edges) - 1, bool)
+    known, seen = least_known(fit.min_probability) / np.log(10), _filled(fit)
     ends: list[tuple[float, str, str]] = []
     for name, one in fit.classes.items():
         total = one.counts.exposure
         if not total:
             continue
-        counts = one.histogram.reshape(-1, PER_DECADE).sum(axis=1)
-        seen |= counts > 0
+        counts = _by_decade(one)
         share = np.where(counts > 0, counts / total, np.nan)
         ax.stairs(share, edges, baseline=None, color=COLOURS[name], lw=1.2)
         known_share = share[np.isfinite(share)]
         if len(known_share):
             ends.append((float(known_share[-1]), name.replace("_", " "), COLOURS[name]))
-    if not seen.any():
-        return nothing(ax, "no probability is known")
+    if seen.sum() < 2:
+        return nothing(ax, "all known probabilities lie within one power of ten")
     if np.isfinite(known):
         ax.axvline(known, color=INK, lw=0.8, ls="--")
     first = int(np.flatnonzero(seen)[0])
     ax.set_xlim(edges[first] - 0.5, 0.5)
     ax.set_yscale("log")
     ax.xaxis.set_major_formatter(lambda value, _: f"$10^{{{value:.0f}}}$")
-    ax.yaxis.set_major_formatter(lambda value, _: percent(value))
+    percent_axis(ax.yaxis)
     ax.set_xlabel("probability of the continuation, given the prompt")
     ax.set_ylabel("share of sequences")
     stopped = "; dashed: where the scan stopped" if np.isfinite(known) else ""
@@ -116,19 +156,15 @@ FIGURES: dict[str, Callable[[ExtractionResult, "Axes | None"], "Axes"]] = {
     "probabilities": probabilities,
 }
 CAPTIONS = {
-    "samples": "Share of texts of which at least one of n samples is the continuation, with a "
-    "chance of p or more. What unexposed texts give is chance.",
+    "samples": "Share of texts of which at least one of n samples is the continuation, with the "
+    "chance named or a higher one. What unexposed texts give is chance.",
     "probabilities": "Probability of the continuation given the prompt, of all scanned sequences.",
 }
 
 
 def shown(fit: ExtractionResult) -> list[str]:
-    """Return the names of the figures that have something to show."""
-    curves = (fit.curve(name, p)[1] for name in DRAWN for p in fit.ps if _texts(fit, name))
-    returned = any(bool((share > 0).any()) for share in curves)
-    greedy = any(fit.greedy[name].texts for name in DRAWN)
-    known = any(one.histogram.any() for one in fit.classes.values())
-    there = {"samples": returned or greedy, "probabilities": known}
+    """Return the names of the figures that have something to show: two points that differ."""
+    there = {"samples": not without_curves(fit), "probabilities": _filled(fit).sum() > 1}
     return [name for name in FIGURES if there[name]]
 
 
@@ -136,7 +172,7 @@ def overview(fit: ExtractionResult) -> "Figure":
     """Draw the figures that have something to show side by side under the verdict."""
     names = shown(fit)
     with styled():
-        figure = new_figure(PAGE, HEIGHT + 0.8)
+        figure = new_figure(PAGE, (HEIGHT if names else 0) + 0.8)
         for place, name in enumerate(names):
             FIGURES[name](fit, figure.add_subplot(1, len(names), place + 1))
         write_heading(figure, verdict(fit), fit.label)
@@ -151,3 +187,13 @@ def single(fit: ExtractionResult, name: str) -> "Figure":
 
 def _texts(fit: ExtractionResult, name: str) -> int:
     return fit.classes[name].counts.texts
+
+
+def _by_decade(one: ClassLikelihoods) -> Int64Array:
+    """Return the sequences of a class by power of ten of their probability."""
+    return np.asarray(one.histogram.reshape(-1, PER_DECADE).sum(axis=1), np.int64)
+
+
+def _filled(fit: ExtractionResult) -> npt.NDArray[np.bool_]:
+    """Return which powers of ten have sequences of any class."""
+    return np.asarray([_by_decade(one) > 0 for one in fit.classes.values()]).any(axis=0)

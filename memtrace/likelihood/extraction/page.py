@@ -1,18 +1,15 @@
 """The page of what sampling would extract, of one checkpoint or several."""
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-
+from memtrace.likelihood.extraction.charts import sample_chart
 from memtrace.likelihood.extraction.descriptions import described
-from memtrace.likelihood.extraction.figures import CAPTIONS, shown, single
+from memtrace.likelihood.extraction.figures import CAPTIONS, shown, single, without_curves
 from memtrace.likelihood.extraction.result import ExtractionResult, Share
 from memtrace.likelihood.extraction.text import printed
 from memtrace.likelihood.extraction.verdict import verdict
-from memtrace.report.charts import apart, available, data, specification
-from memtrace.report.figures import png
+from memtrace.report.charts import available
+from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, percent
 from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
@@ -22,7 +19,6 @@ TITLES = {
     "samples": "Texts that n samples return",
     "probabilities": "Probability of the continuation",
 }
-LABELS = "A line is named by its texts and by p."
 CLASSES = ("exposed", "unexposed")
 """Texts that have a curve."""
 TESTED = (
@@ -74,6 +70,8 @@ def finding(
     """
     answer, rest = parted(verdict(fit))
     figures = [_shown(fit, one, charts) for one in (shown(fit) if names is None else names)]
+    if without_curves(fit):
+        figures = [_in_place(fit), *figures]
     return Finding(
         name=name,
         label=fit.label,
@@ -95,11 +93,15 @@ def head(fit: ExtractionResult) -> Finding:
 
 
 def _shown(fit: ExtractionResult, name: str, charts: bool) -> Shown:
-    alive = charts and available() and name == "samples" and _curves(fit)
-    chart = sample_chart(fit) if alive else None
-    caption = f"{CAPTIONS[name]} {LABELS}" if chart else CAPTIONS[name]
-    image = None if chart else png(single(fit, name))
-    return Shown(TITLES[name], described(fit, name), caption, image, chart)
+    chart = sample_chart(fit) if charts and available() and name == "samples" else None
+    image = None if chart else png(untitled(single(fit, name)))
+    return Shown(TITLES[name], described(fit, name), CAPTIONS[name], image, chart)
+
+
+def _in_place(fit: ExtractionResult) -> Shown:
+    """Return the sentence that stands where there is no curve to draw."""
+    reason = without_curves(fit)
+    return Shown(TITLES["samples"], reason, reason)
 
 
 def _facts(fit: ExtractionResult) -> list[Fact]:
@@ -156,62 +158,3 @@ def _summary(fits: Sequence[ExtractionResult], findings: Sequence[Finding]) -> F
             Table("Share of texts extracted", columns, rows, [one.address for one in findings])
         ],
     )
-
-
-def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
-    """Return the chart of the share of texts against the number of samples, on log axes."""
-    import altair
-
-    found = _curves(fit)
-    ends = [math.log10(curve[-1]["share"]) for curve in found]
-    lowest = min(math.log10(row["share"]) for curve in found for row in curve)
-    top = math.ceil(max(ends))
-    bottom = min(math.floor(lowest), top - 1)
-    for curve, at in zip(found, apart(ends, top - bottom), strict=True):
-        curve[-1]["at"] = 10**at
-    log = altair.Scale(type="log")
-    shares = altair.Scale(type="log", domain=[10.0**bottom, 10.0**top], nice=False)
-    decades = range(bottom, 1)
-    few = altair.Axis(format="~%", values=[10.0**power for power in decades])
-    base = altair.Chart(data([row for curve in found for row in curve])).encode(
-        x=altair.X("n:Q", title="samples n", scale=log, axis=altair.Axis(tickCount=4)),
-        color=altair.Color("class:N", scale=altair.Scale(domain=list(CLASSES)), legend=None),
-    )
-    names = base.transform_filter("isValid(datum.at)").mark_text(align="left", dx=6)
-    lines = base.mark_line(point=altair.OverlayMarkDef(size=25))
-    return specification(
-        names.encode(y=altair.Y("at:Q", title="share of texts", scale=shares), text="name:N")
-        + lines.encode(
-            y=altair.Y("share:Q", title="share of texts", scale=shares, axis=few),
-            strokeDash=altair.StrokeDash("chance:N", legend=None),
-            tooltip=[
-                altair.Tooltip("n:Q", title="samples", format=","),
-                altair.Tooltip("share:Q", title="share of texts", format=".3%"),
-                altair.Tooltip("class:N", title="texts"),
-                altair.Tooltip("chance:N", title="with a chance of"),
-            ],
-        )
-    )
-
-
-def _curves(fit: ExtractionResult) -> list[list[dict[str, Any]]]:
-    """Return the rows of each curve that has any."""
-    curves = (_rows(fit, name, p) for name in CLASSES for p in fit.ps)
-    return [curve for curve in curves if curve]
-
-
-def _rows(fit: ExtractionResult, name: str, p: float) -> list[dict[str, Any]]:
-    if not fit.classes[name].counts.texts:
-        return []
-    n, share = fit.curve(name, p)
-    seen = np.isfinite(share) & (share > 0)
-    return [
-        {
-            "n": int(at),
-            "share": float(y),
-            "class": name,
-            "chance": f"{percent(p)} or more",
-            "name": f"{name}, {percent(p)}",
-        }
-        for at, y in zip(n[seen], share[seen], strict=True)
-    ]

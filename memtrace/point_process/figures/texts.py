@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
-from memtrace.report.figures import BLUE, GREY, axes_for, nothing, subtitle
+from memtrace.report.figures import BLUE, GREY, axes_for, nothing, percent_axis, subtitle
 from memtrace.report.numbers import count, percent
 from memtrace.texts.exposure import CLASSES
 
@@ -50,8 +50,6 @@ def exposed_and_unexposed(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes
 
 def _draw(ax: "Axes", shares: Sequence[Share]) -> None:
     """Draw one share below the other."""
-    from matplotlib.ticker import MaxNLocator
-
     places = range(len(shares) - 1, -1, -1)
     for place, (_, events, texts) in zip(places, shares, strict=True):
         if not texts:
@@ -64,6 +62,5 @@ def _draw(ax: "Axes", shares: Sequence[Share]) -> None:
     ax.set_yticks(list(places), labels)
     ax.set_ylim(-0.8, len(shares) - 0.2)
     ax.set_xlim(left=0)
-    ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.xaxis.set_major_formatter(lambda value, _: percent(value))
+    percent_axis(ax.xaxis)
     ax.set_xlabel("share of texts memorized, 95% intervals")

@@ -1,0 +1,85 @@
+"""The chart of extraction that readers can ask: the share of texts against the samples drawn."""
+
+import math
+from typing import Any
+
+from memtrace.likelihood.extraction.figures import Curve, curves
+from memtrace.likelihood.extraction.result import ExtractionResult
+from memtrace.report.charts import OVER, UNDER, apart, data, specification
+from memtrace.report.numbers import percent
+
+LINES = {"exposed": UNDER, "unexposed": OVER}
+
+
+def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
+    """Return the chart of the share of texts against the number of samples, on log axes.
+
+    The reader chooses the chance; at first it is the one nearest to one half.
+    """
+    import altair
+
+    drawn = curves(fit)
+    chances = sorted({one.p for one in drawn})
+    first = min(chances, key=lambda p: abs(p - 0.5))
+    bottom, top = _decades(drawn)
+    rows = [
+        row for p in chances for row in _rows([one for one in drawn if one.p == p], top, bottom)
+    ]
+    choice = altair.param(
+        name="chance",
+        value=_chance(first),
+        bind=altair.binding_select(options=[_chance(p) for p in chances], name="With a chance of "),
+    )
+    shares = altair.Scale(type="log", domain=[10.0**bottom, 10.0**top], nice=False)
+    few = altair.Axis(format="~%", values=[10.0**power for power in range(bottom, top + 1)])
+    most = max(float(one.n[-1]) for one in drawn)
+    log = altair.Scale(type="log", domain=[1, max(most, 10.0)], nice=False)
+    x = altair.X("n:Q", title="samples n", scale=log, axis=altair.Axis(tickCount=4))
+    y = altair.Y("share:Q", title="share of texts", scale=shares, axis=few)
+    classes = list(LINES)
+    base = altair.Chart(data(rows)).transform_filter("datum.chance == chance")
+    base = base.encode(
+        x=x, color=altair.Color("class:N", scale=altair.Scale(domain=classes), legend=None)
+    )
+    told = [
+        altair.Tooltip("n:Q", title="samples", format=","),
+        altair.Tooltip("share:Q", title="share of texts", format=".3%"),
+        altair.Tooltip("class:N", title="texts"),
+        altair.Tooltip("chance:N", title="with a chance of"),
+    ]
+    lines = [
+        base.transform_filter(f"datum.class == '{name}'").mark_line(**line).encode(y=y)
+        for name, line in LINES.items()
+    ]
+    ends = base.transform_filter("isValid(datum.at)")
+    names = ends.mark_text(align="left", dx=8).encode(
+        y=altair.Y("at:Q", title="share of texts", scale=shares), text="class:N"
+    )
+    asked = base.mark_point(size=120, opacity=0).encode(y=y, tooltip=told)
+    dots = ends.mark_point(size=40, opacity=1).encode(y=y, tooltip=told)
+    return specification(altair.layer(*lines, names, asked, dots).add_params(choice))
+
+
+def _chance(p: float) -> str:
+    return f"{percent(p)} or more"
+
+
+def _decades(drawn: list[Curve]) -> tuple[int, int]:
+    """Return the powers of ten between which all shares lie."""
+    levels = [math.log10(level) for one in drawn for level in (one.share.min(), one.share.max())]
+    top = math.ceil(max(levels))
+    return min(math.floor(min(levels)), top - 1), top
+
+
+def _rows(drawn: list[Curve], top: int, bottom: int) -> list[dict[str, Any]]:
+    """Return the points of the curves of one chance; the last of each has the place of its name."""
+    ends = [math.log10(one.share[-1]) for one in drawn]
+    rows = []
+    for one, at in zip(drawn, apart(ends, top - bottom, bottom), strict=True):
+        points = [
+            {"n": int(n), "share": float(y), "class": one.name, "chance": _chance(one.p)}
+            for n, y in zip(one.n, one.share, strict=True)
+        ]
+        points[-1]["at"] = 10**at
+        rows += points
+    return rows
