@@ -1,12 +1,16 @@
 """Charts of emergence that readers can ask: what is memorized by checkpoint, and when it began."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from memtrace.emergence.figures import share_top
 from memtrace.emergence.result import EmergenceResult
-from memtrace.report.charts import apart, data, specification
+from memtrace.report.charts import OVER, UNDER, apart, data, specification, step_axis
 from memtrace.report.numbers import interval, percent
+
+if TYPE_CHECKING:
+    import altair
 
 SCALES = {
     "training": "training step",
@@ -14,28 +18,32 @@ SCALES = {
     "share": "share of the training that was left",
 }
 """Time scale -> what its axis shows."""
-GROUPS = {"trained on": "trained on", "not yet trained on": "not yet"}
+GROUPS = {"trained on": UNDER, "not yet trained on": OVER}
+"""Group of texts -> how its line is drawn."""
+NAMES = {"trained on": "trained on", "not yet trained on": "not yet"}
 """Group of texts -> what its line is called: short, for small screens."""
 MANY = 40
 """Checkpoints above which their intervals are one band."""
-ROOM = 1.5
-"""Of the highest share, up to which intervals are drawn: the first ones hold few texts."""
 
 
 def share_chart(fit: EmergenceResult) -> dict[str, Any]:
     """Return the chart of the share memorized by checkpoint, and that of the control group."""
     import altair
 
-    rows = _share_rows(fit)
-    top = min(1.0, ROOM * max((row["share"] for row in rows), default=0)) or 1.0
+    rows, top = _share_rows(fit), share_top(fit)
     ends = [[row for row in rows if row["group"] == name][-1:] for name in GROUPS]
     last = [row for end in ends for row in end]
-    for row, at in zip(last, apart([row["share"] for row in last], top), strict=True):
+    for row, at in zip(last, apart([row["share"] for row in last], top, 0.0), strict=True):
         row["at"] = at
     unit = fit.histories.unit
     share = f"share of the {unit}s evaluated"
     base = altair.Chart(data(rows)).encode(
-        x=altair.X("step:Q", title="checkpoint, training step", scale=altair.Scale(nice=False)),
+        x=altair.X(
+            "step:Q",
+            title="checkpoint, training step",
+            axis=step_axis(),
+            scale=altair.Scale(nice=False),
+        ),
         color=altair.Color("group:N", scale=altair.Scale(domain=list(GROUPS)), legend=None),
     )
     told = [
@@ -48,19 +56,22 @@ def share_chart(fit: EmergenceResult) -> dict[str, Any]:
     axis = altair.Axis(format=".2~%")
     within = altair.Scale(domain=[0, top])
     many = len(fit.checkpoints) > MANY
-    interval_mark = base.mark_area(clip=True, opacity=0.25) if many else base.mark_rule(clip=True)
+    low = altair.Y("low:Q", title=share, axis=axis, scale=within)
+    y = altair.Y("share:Q", title=share, axis=axis, scale=within)
+    layers = []
+    for name, line in GROUPS.items():
+        group, width = base.transform_filter(f"datum.group == '{name}'"), line["strokeWidth"]
+        ends = group.mark_rule(clip=True, strokeWidth=width, opacity=0.6)
+        if many:
+            ends = group.mark_area(clip=True, opacity=0.25)
+        dots = altair.OverlayMarkDef(size=(5 if many else 18) * width)
+        layers += [
+            ends.encode(y=low, y2="high:Q"),
+            group.mark_line(point=dots, **line).encode(y=y, tooltip=told),
+        ]
     names = base.transform_filter("isValid(datum.at)").mark_text(align="left", dx=8)
-    return specification(
-        altair.layer(
-            interval_mark.encode(
-                y=altair.Y("low:Q", title=share, axis=axis, scale=within), y2="high:Q"
-            ),
-            base.mark_line(point=altair.OverlayMarkDef(size=15 if many else 45)).encode(
-                y=altair.Y("share:Q", title=share, axis=axis, scale=within), tooltip=told
-            ),
-            names.encode(y=altair.Y("at:Q", title=share, scale=within), text="name:N"),
-        )
-    )
+    named = names.encode(y=altair.Y("at:Q", title=share, scale=within), text="name:N")
+    return specification(altair.layer(*layers, named))
 
 
 def time_chart(fit: EmergenceResult) -> dict[str, Any]:
@@ -77,14 +88,36 @@ def time_chart(fit: EmergenceResult) -> dict[str, Any]:
     base = (
         altair.Chart(data(rows))
         .transform_filter("datum.scale == scale")
-        .encode(x=altair.X("time:Q", title="time, as chosen below"))
+        .encode(x=altair.X("time:Q", title=None, axis=_time_axis()))
     )
     low = altair.Y("low:Q", title=share, axis=axis)
     y = altair.Y("share:Q", title=share, axis=axis)
     told = [altair.Tooltip("time:Q", format=",.3~g"), altair.Tooltip("interval:N", title="emerged")]
     band = base.mark_area(opacity=0.6, interpolate="step-after").encode(y=low, y2="high:Q")
     line = base.mark_line(interpolate="step-after", point=altair.OverlayMarkDef(size=25))
-    return specification(altair.layer(band, line.encode(y=y, tooltip=told)).add_params(choice))
+    layers = altair.layer(band, line.encode(y=y, tooltip=told), _time_title(shown))
+    return specification(layers.add_params(choice))
+
+
+def _time_axis() -> "altair.Axis":
+    """Return the axis of a time scale: percent of a share, else steps."""
+    import altair
+
+    written = f"scale == '{SCALES['share']}' ? format(datum.value, '.2~%') : datum.label"
+    return altair.Axis(labelExpr=written, tickCount=step_axis().tickCount, labelPadding=4)
+
+
+def _time_title(shown: list[str]) -> Any:
+    """Return the title of the time scale that is chosen, below the axis."""
+    import altair
+
+    middle, below = altair.ExprRef("width / 2"), altair.ExprRef("height + 34")
+    titles = altair.Chart(data([{"scale": title} for title in shown]))
+    return (
+        titles.transform_filter("datum.scale == scale")
+        .mark_text(align="center", fontSize=12.5)
+        .encode(x=altair.value(middle), y=altair.value(below), text="scale:N")
+    )
 
 
 def _share_rows(fit: EmergenceResult) -> list[dict[str, Any]]:
@@ -99,7 +132,7 @@ def _share_rows(fit: EmergenceResult) -> list[dict[str, Any]]:
             {
                 "step": one.step,
                 "group": name,
-                "name": GROUPS[name],
+                "name": NAMES[name],
                 "share": events / of,
                 "low": ends[0],
                 "high": ends[1],

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,8 +44,29 @@ if TYPE_CHECKING:
 
 FEW = 200
 """Texts below which an interval may leave the figure."""
+ROOM, MARGIN = 1.1, 0.03
+"""Of the highest share, up to which intervals are drawn; and of an axis, above its highest line."""
+UNDER: dict[str, Any] = {"lw": 2.4, "ms": 4.5, "elinewidth": 2.4}
+OVER: dict[str, Any] = {"lw": 1, "ms": 2, "elinewidth": 0.8, "ls": "--"}
+"""How two lines are drawn that may lie on one another."""
 ENOUGH = 5
 """Events below which it may too."""
+
+
+def share_top(fit: EmergenceResult) -> float:
+    """Return the share up to which shares are drawn: all of them, and intervals of many texts."""
+    found = [
+        (events / of, ends[1], of)
+        for row in fit.checkpoints
+        for events, of, ends in (
+            (row.memorized, row.exposed, row.share_ci95),
+            (row.extractable, row.unexposed, row.unexposed_ci95),
+        )
+        if of
+    ]
+    sound = [high for _, high, of in found if of >= FEW] or [high for _, high, _ in found]
+    highest = max([*sound, *(share for share, _, _ in found)], default=1.0)
+    return min(1.0, ROOM * highest) if highest < 1 else 1.0
 
 
 def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
@@ -56,7 +77,7 @@ def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "
         return nothing(ax, "nothing was evaluated after it was trained on")
     x = [row.step for row in exposed]
     shares = [row.memorized / row.exposed for row in exposed]
-    _with_intervals(ax, x, shares, [row.share_ci95 for row in exposed], BLUE)
+    _with_intervals(ax, x, shares, [row.share_ci95 for row in exposed], BLUE, UNDER)
     ends = [(shares[-1], "trained on", BLUE)]
     if any(row.generic for row in exposed):
         generic = [row.generic / row.exposed for row in exposed]
@@ -66,10 +87,9 @@ def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "
     if control:
         chance = [row.extractable / row.unexposed for row in control]
         intervals = [row.unexposed_ci95 for row in control]
-        _with_intervals(ax, [r.step for r in control], chance, intervals, RED)
+        _with_intervals(ax, [r.step for r in control], chance, intervals, RED, OVER)
         ends.append((chance[-1], "not yet", RED))
-    seen = [end for row in exposed for end in row.share_ci95 if row.exposed >= FEW]
-    ax.set_ylim(0, 1.1 * max([*seen, *shares]) or 1.0)
+    ax.set_ylim(0, share_top(fit) * (1 + MARGIN))
     note = _intervals(fit)
     if fit.histories.copies_known:
         rows = [row.memorized_sequences / max(row.exposed_sequences, 1) for row in exposed]
@@ -97,9 +117,14 @@ def flows(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
         np.array([getattr(row, name) for row in rows])
         for name in ("learned", "learned_again", "lost")
     )
-    ax.bar(x, new, 0.8, color=BLUE, label="new")
-    ax.bar(x, again, 0.8, new, color=PALE, label="learned again")
-    ax.bar(x, -lost, 0.8, color=RED, label="lost")
+    bars = (
+        ("new", new, 0 * new, BLUE),
+        ("learned again", again, new, PALE),
+        ("lost", -lost, 0, RED),
+    )
+    for name, height, foot, colour in bars:
+        if height.any():
+            ax.bar(x, height, 0.8, foot, color=colour, label=name)
     ax.axhline(0, color=INK, lw=0.8)
     every = max(1, math.ceil(len(rows) / TICKS))
     ax.set_xticks(x[::-1][::every][::-1], [f"{row.step:,}" for row in rows[::-1][::every][::-1]])
@@ -163,9 +188,9 @@ def figures_of(fit: EmergenceResult) -> list[str]:
         "memorized": any(row.exposed for row in fit.checkpoints),
         "flows": emerged,
         "time-training": fit.time_scales["training"].emerged > 0,
-        "time-exposure": fit.time_scales["exposure"].emerged > 0,
-        "hazard-training": emerged and bool(_known(fit.hazard_by_checkpoint)),
-        "hazard-exposure": emerged and bool(_known(fit.hazard_since_exposure)),
+        "time-exposure": _rises(fit.time_scales["exposure"]),
+        "hazard-training": emerged and len(_known(fit.hazard_by_checkpoint)) > 1,
+        "hazard-exposure": emerged and len(_known(fit.hazard_since_exposure)) > 1,
     }
     return [name for name in FIGURES if shown[name]]
 
@@ -224,6 +249,11 @@ def _distribution(fit: EmergenceResult, name: str, title: str, ax: "Axes | None"
     return ax
 
 
+def _rises(scale: TimeScale) -> bool:
+    """Return whether more is known of a time of emergence than that it lies in one interval."""
+    return scale.emerged > 0 and len(scale.share) > 1
+
+
 def _known(rates: Sequence[Rate]) -> list[Rate]:
     return [rate for rate in rates if math.isfinite(rate.rate)]
 
@@ -264,10 +294,11 @@ def _with_intervals(
     shares: Sequence[float],
     intervals: Sequence[tuple[float, float]],
     colour: str,
+    line: dict[str, Any],
 ) -> None:
     y, ends = np.array(shares), np.array(intervals)
     error = np.maximum([y - ends[:, 0], ends[:, 1] - y], 0.0)
-    ax.errorbar(x, y, error, fmt="o-", color=colour, ms=2.5, lw=1, elinewidth=0.8)
+    ax.errorbar(x, y, error, color=colour, marker="o", **line)
 
 
 def _intervals(fit: EmergenceResult) -> str:

@@ -12,7 +12,7 @@ from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.text import text
 from memtrace.emergence.verdict import answer, verdict
 from memtrace.report.charts import available
-from memtrace.report.figures import png
+from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, percent
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of
 from memtrace.report.text import rendered
@@ -26,9 +26,10 @@ TITLES = {
     "hazard-training": "Hazard of emergence over training",
     "hazard-exposure": "Hazard by time since exposure",
 }
+TIME = "Time of emergence"
 TIMES = (
-    "Time of emergence (NPMLE), with pointwise 95% bands. It is known only to lie between two "
-    "checkpoints."
+    "Share that has emerged (NPMLE), with pointwise 95% bands. When a text emerged is known only "
+    "to lie between two checkpoints."
 )
 HAZARD = "Emergences among the texts not yet memorized, by interval, with 95% intervals."
 CAPTIONS = {
@@ -72,7 +73,8 @@ def finding(
         names: Of the figures to show; all that there are if left out.
         charts: Charts where they can be drawn; else pictures.
     """
-    figures = [_shown(fit, one, charts) for one in (figures_of(fit) if names is None else names)]
+    drawn = _drawn(fit, charts) if names is None else names
+    figures = [_shown(fit, one, charts) for one in drawn]
     found = fit.histories
     return Finding(
         name=name,
@@ -95,11 +97,19 @@ def head(fit: EmergenceResult) -> Finding:
     return finding(fit, names=figures_of(fit)[:1], charts=False)
 
 
+def _drawn(fit: EmergenceResult, charts: bool) -> list[str]:
+    """Return the names of the figures to show: one chart has both times of emergence."""
+    found = figures_of(fit)
+    both = charts and available() and "time-training" in found
+    return [name for name in found if not (both and name == "time-exposure")]
+
+
 def _shown(fit: EmergenceResult, name: str, charts: bool) -> Shown:
     draw = _CHARTS.get(name) if charts and available() else None
     chart = draw(fit) if draw else None
-    image = None if chart else png(single(fit, name))
-    return Shown(TITLES[name], described(fit, name), CAPTIONS[name], image, chart)
+    image = None if chart else png(untitled(single(fit, name)))
+    title = TIME if chart and name == "time-training" else TITLES[name]
+    return Shown(title, described(fit, name), CAPTIONS[name], image, chart)
 
 
 _CHARTS: dict[str, Callable[[EmergenceResult], dict[str, Any]]] = {

@@ -18,8 +18,10 @@ HEIGHT = 280
 """Of a chart, in CSS pixels; its width is that of its place."""
 LABEL = 15
 """Height of a label at the end of a line, in CSS pixels."""
+TICK = 90
+"""Room of a number on an axis of steps, in CSS pixels."""
 UNDER: dict[str, Any] = {"strokeWidth": 4}
-OVER: dict[str, Any] = {"strokeWidth": 1.5, "strokeDash": [5, 3]}
+OVER: dict[str, Any] = {"strokeWidth": 2, "strokeDash": [6, 4]}
 """How two lines are drawn that may lie on one another, so that both are seen."""
 MOST_ROWS = 5000
 """Of the data of one chart: more cannot be told apart, and would make the page slow."""
@@ -40,6 +42,14 @@ def library() -> str | None:
 
     bundle: Any = vl_convert.javascript_bundle  # its stub lacks the default of the argument
     return str(bundle())
+
+
+def step_axis() -> "altair.Axis":
+    """Return an axis of training steps, with few numbers on a narrow chart."""
+    import altair
+
+    few = altair.ExprRef(f"ceil(width / {TICK})")
+    return altair.Axis(format=",d", tickCount=few, tickMinStep=1)
 
 
 def data(rows: list[dict[str, Any]]) -> "altair.InlineData":

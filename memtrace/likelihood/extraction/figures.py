@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from memtrace.likelihood.extraction.result import ExtractionResult, least_known
 from memtrace.likelihood.extraction.sequences import PER_DECADE, ClassLikelihoods, histogram_edges
@@ -134,12 +133,11 @@ def probabilities(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes":
         known_share = share[np.isfinite(share)]
         if len(known_share):
             ends.append((float(known_share[-1]), name.replace("_", " "), COLOURS[name]))
-    if seen.sum() < 2:
+    if len(seen) < 2:
         return nothing(ax, "all known probabilities lie within one power of ten")
     if np.isfinite(known):
         ax.axvline(known, color=INK, lw=0.8, ls="--")
-    first = int(np.flatnonzero(seen)[0])
-    ax.set_xlim(edges[first] - 0.5, 0.5)
+    ax.set_xlim(edges[seen[0]] - 0.5, 0.5)
     ax.set_yscale("log")
     ax.xaxis.set_major_formatter(lambda value, _: f"$10^{{{value:.0f}}}$")
     percent_axis(ax.yaxis)
@@ -164,7 +162,7 @@ CAPTIONS = {
 
 def shown(fit: ExtractionResult) -> list[str]:
     """Return the names of the figures that have something to show: two points that differ."""
-    there = {"samples": not without_curves(fit), "probabilities": _filled(fit).sum() > 1}
+    there = {"samples": not without_curves(fit), "probabilities": len(_filled(fit)) > 1}
     return [name for name in FIGURES if there[name]]
 
 
@@ -194,6 +192,7 @@ def _by_decade(one: ClassLikelihoods) -> Int64Array:
     return np.asarray(one.histogram.reshape(-1, PER_DECADE).sum(axis=1), np.int64)
 
 
-def _filled(fit: ExtractionResult) -> npt.NDArray[np.bool_]:
-    """Return which powers of ten have sequences of any class."""
-    return np.asarray([_by_decade(one) > 0 for one in fit.classes.values()]).any(axis=0)
+def _filled(fit: ExtractionResult) -> Int64Array:
+    """Return the places of the powers of ten that have sequences of any class."""
+    counts = np.stack([_by_decade(one) for one in fit.classes.values()])
+    return np.flatnonzero(counts.sum(axis=0))
