@@ -159,16 +159,50 @@ def test_tables_sort_by_number_and_lead_to_the_finding(show, several) -> None:
     tab.wait_for_selector("details.finding[open]")
 
 
-def test_long_tables_are_filtered(show) -> None:
-    rows = [[f"row {i}", str(i * i)] for i in range(40)]
-    tab = show(
-        Page(
-            "Many?",
-            Finding("all", "rows", "Forty.", tables=[Table("Rows", ["row", "square"], rows)]),
-        )
-    )
+def rows_page(n: int) -> Page:
+    rows = [[f"row {i}", str(i * i)] for i in range(n)]
+    table = Table("Rows", ["row", "square"], rows)
+    return Page("Many?", Finding("all", "rows", "Some.", tables=[table]))
+
+
+def test_a_long_table_ends_below_a_row_says_which_are_seen_and_is_filtered(show) -> None:
+    tab = show(rows_page(40))
+    cut = """() => { const box = document.querySelector(".scroll").getBoundingClientRect();
+        return [...document.querySelectorAll("tbody tr")].map((row) => row.getBoundingClientRect())
+            .filter((row) => row.top < box.bottom - 2 && row.bottom > box.bottom + 2).length; }"""
+    seen = tab.locator(".sight span")
+    playwright.expect(seen).to_contain_text("Rows 1 to")
+    last = int(seen.inner_text().split()[3])
+    assert 10 < last < 40
+    assert seen.inner_text() == f"Rows 1 to {last} of 40"
+    assert tab.evaluate(cut) == 0
+    tab.evaluate("document.querySelector('.scroll').scrollTop = 1e6")
+    playwright.expect(seen).to_have_text(f"Rows {40 - last + 1} to 40 of 40")
     tab.get_by_role("searchbox").fill("row 3")
     assert tab.locator("tbody tr:visible").count() == 11
+    playwright.expect(seen).to_have_text("All 11 rows")
+    tab.get_by_role("searchbox").fill("")
+    tab.get_by_role("button", name="Show all").click()
+    playwright.expect(seen).to_have_text("All 40 rows")
+
+
+def test_a_printed_table_is_whole(show) -> None:
+    tab = show(rows_page(60))
+    tab.emulate_media(media="print")
+    box = tab.locator(".scroll")
+    assert box.evaluate("one => one.scrollHeight - one.clientHeight") == 0
+    assert tab.locator("tbody tr").last.is_visible()
+
+
+def test_a_phone_sees_the_names_and_the_first_numbers_of_a_table(show) -> None:
+    names = ["task", "share", "95%", *(f"more {i}" for i in range(8))]
+    rows = [["a task of many words and lambada_openai", "1.4%", "1.2% to 1.6%", *["12,345"] * 8]]
+    finding = Finding("all", "rows", "One.", tables=[Table("Wide", names, rows)])
+    tab = show(Page("Wide?", finding), 390)
+    for cell in ("th[scope=row]", "td >> nth=0", "td >> nth=1"):
+        box = tab.locator(f"tbody {cell}").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
 
 
 def test_terms_are_explained_by_pointer_and_by_keyboard(show, several) -> None:
@@ -241,6 +275,40 @@ def test_a_hundred_and_fifty_four_checkpoints_are_one_page_of_less_than_three_me
     html = page_html(replace(page, findings=findings))
     assert len(html) < 3_000_000
     assert html.count('class="finding"') == 154
+
+
+def test_of_many_checkpoints_a_page_has_the_table_and_opens_one_at_a_time(show, several) -> None:
+    findings = [replace(several.findings[0], name=f"fit-{i}", label=str(i)) for i in range(60)]
+    rows = [(str(i), "1") for i in range(60)]
+    table = Table("All", ("fit", "n"), rows, [one.address for one in findings])
+    summary = replace(several.summary, tables=[table], figure=None, figures=())
+    tab = show(replace(several, findings=findings, summary=summary), 390)
+    assert tab.locator(".finding:visible").count() == 0
+    assert tab.evaluate("document.documentElement.scrollHeight") < 2_500
+    for i in (3, 7):
+        tab.locator(f"tbody a[href='#fit-{i}']").click()
+        playwright.expect(tab.locator(".finding:visible")).to_have_id(f"fit-{i}")
+    tab.locator("#fit-7 .beside a").last.click()
+    playwright.expect(tab.locator(".finding:visible")).to_have_id("fit-8")
+
+
+def test_charts_are_printed_in_ink_from_a_dark_screen_and_keep_their_slider(show, several) -> None:
+    pytest.importorskip("vl_convert")
+    tab = show(several, 768, "dark")
+    slider, shown = tab.locator("input[type=range]"), tab.locator("output")
+    slider.focus()
+    slider.press("ArrowLeft")
+    chosen = shown.inner_text()
+    assert chosen == slider.get_attribute("aria-valuetext")
+    ink = "getComputedStyle(document.documentElement).getPropertyValue('--ink')"
+    dark = tab.evaluate(ink)
+    labels = tab.locator(".chart svg text")
+    playwright.expect(labels.first).to_have_attribute("fill", dark)
+    for media in ("print", "screen"):
+        tab.emulate_media(media=media)
+        assert (tab.evaluate(ink) == dark) == (media == "screen")
+        playwright.expect(labels.first).to_have_attribute("fill", tab.evaluate(ink))
+        playwright.expect(shown).to_have_text(chosen)
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,13 @@ Altair and the library are in the extra `report`. Without it pages have pictures
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from memtrace.report.json import json_safe
+from memtrace.report.typeset import typeset
 
 if TYPE_CHECKING:
     import altair
@@ -86,7 +87,30 @@ def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
 
 
-def specification(chart: "altair.TopLevelMixin", height: int = HEIGHT) -> dict[str, Any]:
-    """Return a chart as the page's script takes it: as wide as its place."""
+def slider(name: str, title: str, places: int) -> "altair.Parameter":
+    """Return a slider over places from 1; it begins at the last.
+
+    `specification` takes what stands at each place: the reader sees that, not the number.
+    """
+    import altair
+
+    bound = altair.binding_range(min=1, max=places, step=1, name=f"{title}: ")
+    return altair.param(name=name, value=places, bind=bound)
+
+
+def specification(
+    chart: "altair.TopLevelMixin",
+    height: int = HEIGHT,
+    sliders: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Return a chart as the page's script takes it: as wide as its place.
+
+    Args:
+        chart: The chart.
+        height: In CSS pixels.
+        sliders: For each `slider` by name what stands at its places.
+    """
+    places = {name: list(map(typeset, each)) for name, each in (sliders or {}).items()}
+    told = {"usermeta": {"sliders": places}} if places else {}
     wide: Any = chart
-    return dict(wide.properties(width="container", height=height).to_dict(validate=False))
+    return dict(wide.properties(width="container", height=height, **told).to_dict(validate=False))

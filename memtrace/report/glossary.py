@@ -1,8 +1,10 @@
 """Terms that a page explains where they occur: on hover, on tap, by keyboard."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
+
+from memtrace.report.typeset import typeset
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -35,30 +37,51 @@ TERMS = {
 """Term -> what it means, in words of everyday statistics."""
 
 
-def explained() -> Callable[[str], "Markup"]:
-    """Return the filter of one page: it escapes text and marks the first place of each term.
+_BUTTON = (
+    '<span class="whole">{}<button type="button" class="term" popovertarget="term-{}">{}</button>{}'
+    "</span>"
+)
+_CODE = re.compile(r"`([^`]+)`")
 
-    A marked term is a button that opens its explanation; `TERMS` gives the explanations.
+
+def explained() -> Callable[[str], "Markup"]:
+    """Return the filter of one page: it escapes and sets text, and marks each term's first place.
+
+    A marked term is a button that opens its explanation; `TERMS` gives the explanations. What
+    stands between backticks is code.
     """
     from markupsafe import Markup, escape
 
     left = sorted(TERMS, key=len, reverse=True)
 
     def mark(text: str) -> Markup:
-        if not left:
-            return escape(text)
-        pattern = "|".join(rf"\b{re.escape(term)}\b" for term in left)
-        found = re.search(pattern, text)
+        found = re.search(_pattern(left), text) if left else None
         if found is None:
             return escape(text)
-        term = found[0]
+        before, term, after = found.groups()
         left.remove(term)
-        button = Markup(
-            '<button type="button" class="term" popovertarget="term-{}">{}</button>'
-        ).format(anchor(term), term)
-        return escape(text[: found.start()]) + button + mark(text[found.end() :])
+        marked = Markup(_BUTTON).format(before, anchor(term), term, after)
+        return escape(text[: found.start()]) + marked + mark(text[found.end() :])
 
-    return mark
+    def filtered(text: str) -> Markup:
+        parts = enumerate(_CODE.split(text))
+        return Markup("").join(code(part) if i % 2 else mark(typeset(part)) for i, part in parts)
+
+    return filtered
+
+
+def code(text: str) -> "Markup":
+    """Return a command: lines break between its words, and inside those that fill a line alone."""
+    from markupsafe import Markup
+
+    words = (Markup("<span>{}</span>").format(word) for word in text.split(" "))
+    return Markup("<code>{}</code>").format(Markup(" ").join(words))
+
+
+def _pattern(terms: Iterable[str]) -> str:
+    """Return what finds a term with the brackets and points that stay on its line."""
+    names = "|".join(map(re.escape, terms))
+    return rf"([(]?)(?<![\w-])({names})(?![\w-])([).,;:]*)"
 
 
 def anchor(term: str) -> str:

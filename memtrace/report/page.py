@@ -12,9 +12,15 @@ from memtrace.report.charts import library
 from memtrace.report.figures import DPI, FONT
 from memtrace.report.glossary import TERMS, anchor, explained
 from memtrace.report.html import picture, render, script
+from memtrace.report.tables import Column, columns_of
+from memtrace.report.typeset import NO_VALUE, typeset
 
 WIDE = 500
 """Width of a picture in CSS pixels above which none stands beside it."""
+MOST_ROWS = 20
+"""Of a table that is seen whole."""
+MOST_LISTED = 4
+"""Findings up to which each is listed with its answer; of more, the table opens one at a time."""
 LONG = 240
 """Characters above which an answer is more than can be seen at once on a small screen."""
 
@@ -67,6 +73,21 @@ class Table:
     rows: Sequence[Sequence[str]]
     links: Sequence[str] = ()
     """For each row the address that its first cell leads to, such as `#fit-1`, or nothing."""
+
+    @property
+    def filled(self) -> Sequence[Column]:
+        """Return the columns as they are read: those without any value are left out."""
+        return columns_of(self.columns, self.rows)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Return whether a cell that is read has no value."""
+        return any(cell.text == NO_VALUE for column in self.filled for cell in column.cells)
+
+    @property
+    def long(self) -> bool:
+        """Return whether it stands in a box that scrolls."""
+        return len(self.rows) > MOST_ROWS
 
 
 @dataclass(frozen=True)
@@ -157,6 +178,9 @@ def page_html(page: Page) -> str:
         page=page,
         alive=charts is not None,
         explained=explained(),
+        typeset=typeset,
+        no_value=NO_VALUE,
+        one_at_a_time=len(page.findings) > MOST_LISTED and any(map(_leads, page.summary.tables)),
         terms=TERMS,
         anchor=anchor,
     )
@@ -165,6 +189,10 @@ def page_html(page: Page) -> str:
 def head_html(finding: Finding) -> str:
     """Return the head of a page for a notebook: the answer, its numbers and its figure."""
     return render("memtrace.report", "head.html", finding=finding)
+
+
+def _leads(table: Table) -> bool:
+    return any(table.links)
 
 
 def _figures(page: Page) -> list[Shown]:

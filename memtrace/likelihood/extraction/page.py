@@ -10,7 +10,7 @@ from memtrace.likelihood.extraction.text import printed
 from memtrace.likelihood.extraction.verdict import verdict
 from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
-from memtrace.report.numbers import count, interval, percent
+from memtrace.report.numbers import DASH, count, interval, percent
 from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
 
@@ -118,7 +118,7 @@ def _facts(fit: ExtractionResult) -> list[Fact]:
 
 def _fact(found: Share, name: str) -> Fact:
     if not found.of_texts:
-        return Fact("none", name, "no such text was scanned")
+        return Fact(DASH, name, "no such text was scanned")
     note = f"95% {interval(found.ci95, percent)}; {found.texts:,} of {found.of_texts:,}"
     return Fact(percent(found.share), name, note)
 

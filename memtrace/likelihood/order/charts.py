@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from memtrace.likelihood.order.result import OrderResult
 from memtrace.likelihood.order.verdict import age_text
-from memtrace.report.charts import data, specification
+from memtrace.report.charts import data, slider, specification
 from memtrace.report.numbers import interval, number
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ def curves_chart(fits: Sequence[OrderResult]) -> dict[str, Any]:
 
     rows = [row for place, fit in enumerate(fits) for row in _rows(fit, place + 1)]
     names = [{"place": place + 1, "label": fit.source.label} for place, fit in enumerate(fits)]
-    slider = altair.binding_range(min=1, max=len(fits), step=1, name="Checkpoint, in order: ")
-    choice = altair.param(name="chosen", value=len(fits), bind=slider)
+    choice = slider("chosen", "Checkpoint", len(fits))
     every = altair.Chart(data(rows))
     others = every.mark_line(style="faint").encode(
         x=_age(fits[0].ages.unit), y=_effect("nats"), detail="place:N"
@@ -39,7 +38,8 @@ def curves_chart(fits: Sequence[OrderResult]) -> dict[str, Any]:
         .encode(x=altair.value(0), y=altair.value(-12), text="label:N")
     )
     layers = _layers(every.transform_filter("datum.place == chosen"), fits[0].ages.unit)
-    return specification(altair.layer(others, *layers, name).add_params(choice))
+    chart = altair.layer(others, *layers, name).add_params(choice)
+    return specification(chart, sliders={"chosen": [fit.source.label for fit in fits]})
 
 
 def _layers(base: "altair.Chart", unit: str) -> "list[Any]":

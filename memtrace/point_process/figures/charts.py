@@ -11,7 +11,7 @@ from memtrace.point_process.figures.axes import axis_name, position
 from memtrace.point_process.figures.training import CURVE, rate_in_parts
 from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
-from memtrace.report.charts import data, specification
+from memtrace.report.charts import data, slider, specification
 from memtrace.report.numbers import interval, number, p_value
 
 if TYPE_CHECKING:
@@ -106,9 +106,7 @@ def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
 
     rows = [row for place, fit in enumerate(fits, 1) for row in _tenth_rows(place, fit)]
     names = [{"place": place, "fit": fit.events.label} for place, fit in enumerate(fits, 1)]
-    last = len(fits)
-    slider = altair.binding_range(min=1, max=last, step=1, name="Fit, in order: ")
-    choice = altair.param(name="chosen", value=last, bind=slider)
+    choice = slider("chosen", "Checkpoint", len(fits))
     base = altair.Chart(data(rows)).transform_filter("datum.place == chosen")
     title = " or ".join(sorted({axis_name(fit) for fit in fits if fit.events.n_events}))
     base = base.encode(x=altair.X("x:Q", title=title or None))
@@ -133,7 +131,8 @@ def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
             which.mark_text(align="left", fontWeight="bold").encode(
                 x=altair.value(0), y=altair.value(-12), text="fit:N"
             ),
-        ).add_params(choice)
+        ).add_params(choice),
+        sliders={"chosen": [fit.events.label for fit in fits]},
     )
 
 

@@ -4,8 +4,8 @@
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function style() {
-  const [ink, soft, line, blue, pale, light, red, grey] =
-    ["--ink", "--soft", "--line", "--blue", "--pale", "--light", "--red", "--grey"].map(css);
+  const [ink, soft, line, blue, pale, light, lowest, red, grey] =
+    ["--ink", "--soft", "--line", "--blue", "--pale", "--light", "--lowest", "--red", "--grey"].map(css);
   const axis = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: grey, tickColor: grey, titleFontWeight: "normal" };
   return {
     background: "transparent", font: "system-ui, sans-serif",
@@ -15,38 +15,59 @@ function style() {
     title: { color: ink }, text: { color: ink, fontSize: 12 },
     point: { color: blue, filled: true }, line: { color: blue, strokeWidth: 2 }, area: { color: pale },
     bar: { color: blue }, rule: { color: grey }, errorbar: { color: grey }, rect: { color: blue },
-    range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [css("--box"), blue], ramp: [light, blue] },
-    style: { alert: { color: red, fill: red }, quiet: { color: soft, stroke: soft }, faint: { color: light, stroke: light, strokeWidth: 1, opacity: 0.5 } },
+    range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [lowest, blue], ramp: [light, blue] },
+    style: { alert: { color: red, fill: red }, quiet: { color: soft, stroke: soft }, faint: { color: light, stroke: light, strokeWidth: 1, opacity: 0.5 }, missing: { fill: "url(#hatch)" } },
   };
 }
 
+const views = new Map();  // of the charts that are drawn
+
 function draw(place) {
   const chart = JSON.parse(place.nextElementSibling.textContent);
+  const before = views.get(place);
+  for (const param of chart.params ?? []) if (before && param.bind) param.value = before.signal(param.name);
+  if (!before) views.set(place, null);
   // Level 1 tells errors alone: a checkpoint without events is no fault.
   const options = { ast: true, renderer: "svg", actions: false, logLevel: 1, config: style() };
-  vegaEmbed(place, chart, options).then((made) => {
-    made.view.addEventListener("click", (event, item) => {
+  vegaEmbed(place, chart, options).then(({ view }) => {
+    views.set(place, view);
+    place.querySelectorAll("input[type=range]").forEach((input) => label(input, chart.usermeta?.sliders?.[input.name]));
+    view.addEventListener("click", (event, item) => {
       const anchor = item && item.datum && item.datum.anchor;
       if (/^[\w-]+\.html(#[\w=-]+)?$/.test(anchor)) location.href = anchor;
     });
   });
 }
 
+function label(slider, names) {  // a slider of places shows what stands there
+  if (!names) return;
+  const shown = document.createElement("output");
+  const update = () => { shown.textContent = names[slider.value - slider.min]; slider.setAttribute("aria-valuetext", shown.textContent); };
+  slider.nextElementSibling.replaceWith(shown);
+  slider.addEventListener("input", update);
+  update();
+}
+
 function drawCharts() {
-  const places = document.querySelectorAll(".chart");
-  const drawn = new Set();
+  const places = [...document.querySelectorAll(".chart")];
   const watcher = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      if (isIntersecting && !drawn.has(target)) { drawn.add(target); draw(target); }
-    }
+    for (const { target, isIntersecting } of entries) if (isIntersecting && !views.has(target)) draw(target);
   }, { rootMargin: "400px" });
   places.forEach((place) => watcher.observe(place));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(draw));
-  addEventListener("beforeprint", () => places.forEach((place) => { if (!drawn.has(place)) { drawn.add(place); draw(place); } }));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => [...views.keys()].forEach(draw));
+  const print = (on) => {  // with ink on paper, whatever the screen is
+    const root = document.documentElement.classList;
+    if (root.contains("printed") === on) return;
+    root.toggle("printed");
+    places.filter((place) => place.checkVisibility()).forEach(draw);
+  };
+  addEventListener("beforeprint", () => print(true));
+  addEventListener("afterprint", () => print(false));
+  matchMedia("print").addEventListener("change", (media) => print(media.matches));
 }
 
 function key(text) {
-  const found = text.replaceAll(",", "").match(/-?\d+(\.\d+)?(e[-+]?\d+)?/i);
+  const found = text.replaceAll(",", "").replaceAll("−", "-").match(/-?\d+(\.\d+)?(e[-+]?\d+)?/i);
   return found ? Number(found[0]) : text.trim() === "–" ? Infinity : NaN;
 }
 
@@ -87,6 +108,33 @@ function filterable(table) {
   });
 }
 
+function whole(box) {  // a box that scrolls ends below a row, and says which rows are in sight
+  const table = box.querySelector("table"), line = document.createElement("p"), shown = document.createElement("span"), all = document.createElement("button");
+  const tall = parseFloat(getComputedStyle(box).maxHeight);
+  line.className = "sight";
+  all.type = "button";
+  line.append(shown, all);
+  box.after(line);
+  const rows = () => [...table.tBodies[0].rows].filter((row) => !row.hidden);
+  const tell = () => {
+    const there = rows(), head = table.tHead.offsetHeight, top = box.scrollTop + head, end = box.scrollTop + box.clientHeight;
+    const seen = there.filter((row) => row.offsetTop + row.offsetHeight / 2 > top && row.offsetTop + row.offsetHeight / 2 < end);
+    const [first, last] = [there.indexOf(seen[0]) + 1, there.indexOf(seen.at(-1)) + 1];
+    const n = there.length.toLocaleString("en");
+    shown.textContent = seen.length === there.length ? `All ${n} rows` : `Rows ${first.toLocaleString("en")} to ${last.toLocaleString("en")} of ${n}`;
+    all.textContent = box.classList.contains("long") ? "Show all" : "Show fewer";
+    all.hidden = box.classList.contains("long") && seen.length === there.length;
+  };
+  const fit = () => {
+    const last = rows().findLast((row) => row.offsetTop + row.offsetHeight <= tall);
+    if (last && table.offsetHeight) box.style.setProperty("--height", `${last.offsetTop + last.offsetHeight + box.offsetHeight - box.clientHeight}px`);
+    tell();
+  };
+  all.addEventListener("click", () => { box.classList.toggle("long"); tell(); });
+  box.addEventListener("scroll", tell);
+  new ResizeObserver(fit).observe(table);
+}
+
 function explain(button) {
   const meaning = document.getElementById(button.getAttribute("popovertarget"));
   const near = () => {
@@ -107,8 +155,13 @@ function openTarget() {
   if (target && target.tagName === "DETAILS") { target.open = true; target.scrollIntoView(); }
 }
 
+document.addEventListener("click", (event) => {  // the same place again
+  const link = event.target.closest("a[href^='#']");
+  if (link && link.hash === location.hash) openTarget();
+});
 if (window.vegaEmbed) drawCharts();
 document.querySelectorAll("table.sortable").forEach((table) => { sortable(table); filterable(table); });
+document.querySelectorAll(".scroll.long").forEach(whole);
 document.querySelectorAll("button.term").forEach(explain);
 addEventListener("hashchange", openTarget);
 openTarget();

@@ -1,0 +1,29 @@
+"""Text as pages set it: a true minus, ± and dash, and steps with their thousands apart.
+
+The terminal keeps to what every keyboard has.
+"""
+
+import re
+
+NO_VALUE = "\N{EN DASH}"
+"""Stands for a value that there is none of."""
+MINUS = "\N{MINUS SIGN}"
+_PLUS_MINUS = re.compile(r"(?<!\S)\+/?- ?(?=\.?\d)")
+_MINUS = re.compile(r"(?<![\w.,:/=-])-(?=\.?\d)")
+_SIGNED_ZERO = re.compile(rf"(?<!\S)[+{MINUS}](?=0(?:\.0+)?(?![\d.]))")
+_STEPS = re.compile(r"(?<![-/\w.])steps? \d{4,}(?: to \d{4,})?\b")
+
+
+def typeset(text: str) -> str:
+    """Return a sentence, a cell or a heading with the signs of print: `-0.9` has a true minus.
+
+    Hyphens of names, options and ranges stay.
+    """
+    if text.strip() in ("", "-"):
+        return text.replace("-", NO_VALUE)
+    signed = _SIGNED_ZERO.sub("", _MINUS.sub(MINUS, _PLUS_MINUS.sub("±", text)))
+    return _STEPS.sub(lambda steps: re.sub(r"\d+", _thousands, steps[0]), signed)
+
+
+def _thousands(digits: re.Match[str]) -> str:
+    return f"{int(digits[0]):,}"
