@@ -221,7 +221,7 @@ def axes_below(ax: "Axes") -> "Axes | None":
 
 
 def untitled(figure: "Figure") -> "Figure":
-    """Return the figure without its titles, for a page, where they stand below it."""
+    """Return the figure without its titles, for a page, where they stand above it."""
     figure.suptitle("")
     for ax in figure.axes:
         ax.set_title("", loc="left")
