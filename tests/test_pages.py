@@ -110,7 +110,7 @@ def test_pages_of_evaluations_answer_first_and_axe_finds_no_violation(
         assert box["y"] + box["height"] <= 800
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
         tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-        assert tab.locator("img").count() >= 1
+        assert tab.locator("img, .chart svg").count() >= 1
         found = axe.Axe().run(tab)
         assert found.violations_count == 0, found.generate_report()
 

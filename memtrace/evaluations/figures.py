@@ -14,5 +14,11 @@ def size_colours(parameters: Sequence[int | None]) -> list[Any]:
     from matplotlib.colors import LinearSegmentedColormap
 
     colours = LinearSegmentedColormap.from_list("size", [SMALL, BLUE, LARGE])
+    ranks = ranks_of_size(parameters)
+    return [colours(rank) if p else GREY for p, rank in zip(parameters, ranks, strict=True)]
+
+
+def ranks_of_size(parameters: Sequence[int | None]) -> list[float]:
+    """Return the place of each model among all sizes, from 0 to 1; 0 where it is not known."""
     order = sorted({p for p in parameters if p})
-    return [colours(order.index(p) / max(len(order) - 1, 1)) if p else GREY for p in parameters]
+    return [order.index(p) / max(len(order) - 1, 1) if p else 0.0 for p in parameters]

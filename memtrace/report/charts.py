@@ -4,7 +4,7 @@ Altair and the library are in the extra `report`. Without it pages have pictures
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ LABEL = 15
 """Height of a label at the end of a line, in CSS pixels."""
 TICK = 90
 """Room of a number on an axis of steps, in CSS pixels."""
+LEADER = 16
+"""Length of the stroke from the end of a line to its name, in CSS pixels."""
 UNDER: dict[str, Any] = {"strokeWidth": 4}
 OVER: dict[str, Any] = {"strokeWidth": 2, "strokeDash": [6, 4]}
 """How two lines are drawn that may lie on one another, so that both are seen."""
@@ -81,6 +83,25 @@ def apart(levels: Sequence[float], height: float, bottom: float = -math.inf) -> 
     for place in sorted(range(len(levels)), key=lambda i: levels[i]):
         below = moved[place] = max(levels[place], below + room)
     return moved
+
+
+def end_names(base: "altair.Chart", x: str, y: Callable[[str], "altair.Y"], level: str) -> Any:
+    """Return the names at the ends of lines, each led to by a stroke from where its line ends.
+
+    Args:
+        base: Its data have `name` and `at`, from `apart`, in the last row of each line.
+        x: The column along the lines.
+        y: Returns the encoding of a column on the axis of levels.
+        level: The column of levels.
+    """
+    import altair
+
+    ends = base.transform_filter("isValid(datum.at)")
+    strokes = ends.mark_rule(style="quiet", strokeWidth=0.7, xOffset=4, x2Offset=LEADER)
+    names = ends.mark_text(align="left", dx=LEADER + 2)
+    return altair.layer(
+        strokes.encode(x2=x, y=y(level), y2="at"), names.encode(y=y("at"), text="name:N")
+    )
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,22 +1,21 @@
 """The page of abilities: when each emerged, by task and size of the model."""
 
-from typing import TYPE_CHECKING, Any
-
+from memtrace.evaluations.abilities.charts import curve_chart
 from memtrace.evaluations.abilities.figures import figure, shown_tasks
 from memtrace.evaluations.abilities.result import AbilityCurve, AbilityResult
 from memtrace.evaluations.abilities.text import text
 from memtrace.evaluations.abilities.verdict import verdict
-from memtrace.report.charts import apart, available, data, specification
+from memtrace.report.charts import available
 from memtrace.report.figures import png
 from memtrace.report.numbers import DASH, count, interval, number, p_value, percent
 from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, parted
 from memtrace.report.text import rendered
 
-if TYPE_CHECKING:
-    import altair
-
 QUESTION = "How early in training do abilities emerge?"
-CAPTION = "The tasks that emerged in most models, a line a model, darker for larger ones."
+CAPTION = (
+    "The tasks that emerged in most models, a line a model: the larger the model, the stronger its "
+    "colour."
+)
 COLUMNS = ("model", "task", "shots", "gain", "p, Holm", "share of training", "95%")
 TESTED = (
     "Whether each curve gains from step 0 to the last checkpoint, adjusted for the tasks of a "
@@ -54,13 +53,17 @@ def _finding(result: AbilityResult, *, charts: bool) -> Finding:
     chart = curve_chart(result) if charts and shown_tasks(result) else None
     image = None if chart else png(figure(result))
     answer, rest = parted(verdict(result))
+    families = sorted({one.family for one in _emerged(result) if one.family})
+    dashed = f" Dashed: {' and '.join(families)}." if families else ""
     return Finding(
         name="all",
         label=count(len({one.model for one in result.curves}), "model"),
         answer=answer,
         rest=rest,
         facts=_facts(result),
-        figure=Shown("Abilities along training", _described(result), CAPTION, image, chart),
+        figure=Shown(
+            "Abilities along training", _described(result), CAPTION + dashed, image, chart
+        ),
         tested=TESTED,
         limits=LIMITS,
         tables=[Table("Curves that emerged", COLUMNS, [_row(one) for one in _emerged(result)])],
@@ -83,68 +86,6 @@ def _described(result: AbilityResult) -> str:
     if not told:
         return "No task emerged, so there is no curve."
     return f"Curves of the tasks that emerged, by their level at the end. {'; '.join(told)}."
-
-
-def curve_chart(result: AbilityResult) -> dict[str, Any]:
-    """Return the chart of one task at a time, chosen by the reader; models carry their names."""
-    import altair
-
-    tasks = [f"{task}, {count(shots, 'shot')}" for task, shots in shown_tasks(result)]
-    rows = [row for one in _emerged(result) for row in _rows(one) if row["task"] in tasks]
-    _name_ends(rows)
-    choice = altair.param(
-        name="task", value=tasks[0], bind=altair.binding_select(options=tasks, name="Task: ")
-    )
-    powers = altair.Axis(values=[0, *(10**power for power in range(1, 10))], format=",d")
-    x = altair.X("step:Q", title="training step", scale=altair.Scale(type="symlog"), axis=powers)
-    base = altair.Chart(data(rows)).transform_filter("datum.task == task").encode(x=x)
-    told = [
-        "model:N",
-        altair.Tooltip("step:Q", format=","),
-        altair.Tooltip("level:Q", format=".3f"),
-    ]
-    title = "level, in the metric of the task"
-    y = altair.Y("level:Q", title=title, scale=altair.Scale(zero=False))
-    colour = altair.Color("parameters:Q", scale=altair.Scale(type="log"), legend=None)
-    lines = base.mark_line(point=altair.OverlayMarkDef(size=20)).encode(
-        y=y, color=colour, detail="model:N", tooltip=told
-    )
-    return specification(altair.layer(lines, _names(base, title)).add_params(choice))
-
-
-def _names(base: "altair.Chart", title: str) -> Any:
-    """Write each model's name at the end of its line."""
-    import altair
-
-    ends = base.transform_filter("datum.last")
-    return ends.mark_text(align="left", dx=6).encode(
-        y=altair.Y("at:Q", scale=altair.Scale(zero=False), title=title), text="model:N"
-    )
-
-
-def _name_ends(rows: list[dict[str, Any]]) -> None:
-    """Place the names at the ends of lines so that they do not cover each other."""
-    for task in {row["task"] for row in rows}:
-        levels = [row["level"] for row in rows if row["task"] == task]
-        ends = [row for row in rows if row["task"] == task and row["last"]]
-        places = apart([row["level"] for row in ends], max(levels) - min(levels))
-        for row, at in zip(ends, places, strict=True):
-            row["at"] = at
-
-
-def _rows(one: AbilityCurve) -> list[dict[str, Any]]:
-    task = f"{one.task}, {count(one.shots, 'shot')}"
-    return [
-        {
-            "task": task,
-            "model": one.model,
-            "parameters": one.parameters or 1,
-            "step": step,
-            "level": value,
-            "last": step == one.steps[-1],
-        }
-        for step, value in zip(one.steps, one.values, strict=True)
-    ]
 
 
 def _emerged(result: AbilityResult) -> list[AbilityCurve]:

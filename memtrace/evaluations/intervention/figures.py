@@ -93,7 +93,8 @@ def differences(comparisons: Sequence[Comparison], ax: "Axes | None", title: str
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(-0.7, len(names) - 0.3)
     ax.set_xlabel("points (perplexity: log, in %), 95% intervals")
-    subtitle(ax, "red: adjusted p below 5%")
+    if any(one.p_holm < 0.05 for one in comparisons):
+        subtitle(ax, "red: adjusted p below 5%")
     return ax
 
 

@@ -3,24 +3,32 @@
 import math
 from collections.abc import Sequence
 
+from memtrace.evaluations.intervention.charts import (
+    difference_chart,
+    significant,
+    training_chart,
+)
 from memtrace.evaluations.intervention.figures import parts_of, single
+from memtrace.evaluations.intervention.measures import run_name
 from memtrace.evaluations.intervention.result import Comparison, InterventionResult
 from memtrace.evaluations.intervention.text import NAMES, row, text
 from memtrace.evaluations.intervention.verdict import moved_by_gender, verdict
 from memtrace.evaluations.text import read_text
-from memtrace.report.figures import png
+from memtrace.report.charts import available
+from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, number
 from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, parted
 from memtrace.report.text import rendered
 
 QUESTION = "What did interventions on the training data change?"
 CAPTIONS = {
-    "Bias": "Difference at the last checkpoint of both runs, in points, with 95% intervals; red "
-    "where the adjusted p-value is below 5%.",
+    "Bias": "Difference at the last checkpoint of both runs, in points, with 95% intervals.",
     "Cost": "Difference at the last checkpoint of both runs with 95% intervals: accuracies in "
     "points, perplexities as logarithms in percent.",
-    "Along training": "The same difference at every checkpoint that both runs have.",
+    "Along training": "The same difference at every checkpoint that both runs have; the larger the "
+    "model, the stronger its colour.",
 }
+RED, DASHED = " Red: the adjusted p-value is below 5%.", " Dashed lines are long runs."
 LEGEND = (
     "Intervened minus baseline at the last checkpoint, of perplexities the ratio; again: what a "
     "second evaluation of the same baseline changed; sign: checkpoints at which the difference has "
@@ -51,14 +59,19 @@ def intervention_page(result: InterventionResult) -> Page:
     return Page(QUESTION, finding(result), methods=METHODS)
 
 
-def finding(result: InterventionResult, names: Sequence[str] | None = None) -> Finding:
+def finding(
+    result: InterventionResult, names: Sequence[str] | None = None, *, charts: bool = True
+) -> Finding:
     """Return what is shown of a folder of evaluations.
 
     Args:
         result: The result.
         names: Of the figures to show; all that there are if left out.
+        charts: Charts where they can be drawn; else pictures.
     """
-    figures = [_shown(result, one) for one in (parts_of(result) if names is None else names)]
+    figures = [
+        _shown(result, one, charts) for one in (parts_of(result) if names is None else names)
+    ]
     runs = {(one.model, one.run) for one in result.comparisons}
     answer, rest = parted(verdict(result))
     return Finding(
@@ -79,13 +92,25 @@ def finding(result: InterventionResult, names: Sequence[str] | None = None) -> F
 
 def head(result: InterventionResult) -> Finding:
     """Return what a notebook shows: the first figure alone."""
-    return finding(result, list(parts_of(result))[:1])
+    return finding(result, list(parts_of(result))[:1], charts=False)
 
 
-def _shown(result: InterventionResult, name: str) -> Shown:
-    title = name if name == "Along training" else f"{name}, intervened minus baseline"
-    described = _described(parts_of(result)[name])
-    return Shown(title, described, CAPTIONS[name], png(single(result, name)))
+def _shown(result: InterventionResult, name: str, charts: bool) -> Shown:
+    measures = parts_of(result)[name]
+    training = name == "Along training"
+    title = (
+        f"{measures[0].task} along training" if training else f"{name}, intervened minus baseline"
+    )
+    caption = CAPTIONS[name]
+    if training and any(run_name(one) == "long" for one in measures):
+        caption += DASHED
+    if significant(measures) and not training:
+        caption += RED
+    chart = None
+    if charts and available():
+        chart = training_chart(measures) if training else difference_chart(measures)
+    image = None if chart else png(untitled(single(result, name)))
+    return Shown(title, _described(measures), caption, image, chart)
 
 
 def _described(measures: Sequence[Comparison]) -> str:
