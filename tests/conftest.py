@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from browsers import browser, show  # noqa: F401
 from click.testing import CliRunner, Result
 from host_shim.fixtures import host, stand_in  # noqa: F401
 from hypothesis import settings
