@@ -19,7 +19,7 @@ from memtrace.point_process.models.constant import homogeneous
 from memtrace.point_process.models.counts import beta_binomial, count_models, negative_binomial
 from memtrace.point_process.models.piecewise import known_cuts, parts, piecewise_constant, tenths
 from memtrace.point_process.models.power_law import power_law, power_law_model
-from memtrace.point_process.models.recency import last_steps, recency
+from memtrace.point_process.models.recency import LARGEST_SHARE, _shares, last_steps, recency
 from memtrace.point_process.models.spline import spline
 from memtrace.point_process.models.trend import log_linear, log_linear_model
 from memtrace.point_process.simulate import random_order
@@ -275,3 +275,23 @@ def test_a_part_without_events_leaves_the_spline_undefined_with_a_reason() -> No
 
     assert "minus infinity" in curve.model.reason
     assert math.isnan(curve.largest_departure)
+
+
+def test_the_share_of_recent_events_is_the_most_likely_one() -> None:
+    """Against a plain search for each row: inside, at both ends, and where Newton has arrived."""
+    rng = np.random.default_rng(4)
+    counts = rng.poisson(rng.choice([0.02, 1.0, 20.0], (60, 1)), (60, 40))
+    relative = rng.choice([0.3, 3.0], (60, 1)) * np.geomspace(0.01, 1, 40) ** 2
+    relative -= relative.mean(axis=1, keepdims=True)
+    relative /= np.maximum(-relative.min(axis=1, keepdims=True), 1.0)
+
+    found = _shares(counts, relative)
+    for y, c, w in zip(counts, relative, found, strict=True):
+        best = optimize.minimize_scalar(
+            lambda v, y=y, c=c: -(y * np.log1p(v * c)).sum(),
+            bounds=(0.0, LARGEST_SHARE),
+            method="bounded",
+            options={"xatol": 1e-10},
+        )
+        assert w == pytest.approx(best.x, abs=1e-6)
+    assert {0.0, LARGEST_SHARE} < set(found)

@@ -22,7 +22,9 @@ from memtrace.types import FloatArray, Int64Array, Interval
 BINS, DECAYS, DRAWS = 80, 16, 499
 LONGEST = 4
 """Longest tau in lengths of training: a longer one is a straight line all the same."""
-GOLDEN, SECTIONS, NEWTON_STEPS = (math.sqrt(5) - 1) / 2, 12, 16
+GOLDEN, SECTIONS, NEWTON_STEPS = (math.sqrt(5) - 1) / 2, 12, 40
+CONVERGED = 1e-9
+"""A Newton step of a share so small leaves the next one below rounding."""
 NEAR_BOUND = 1.02
 LARGEST_SHARE = 0.999
 CHI2_95 = 3.841458820694124
@@ -173,14 +175,19 @@ def _shares(counts: Int64Array, relative: FloatArray) -> FloatArray:
         relative: Shape (draws, bins), or (bins,) for all rows of counts.
     """
     rows = np.broadcast_shapes(counts.shape, relative.shape)[0]
-    low, high = np.zeros(rows), np.full(rows, LARGEST_SHARE)
-    w = np.full(rows, 0.1)
+    low, high, w = np.zeros(rows), np.full(rows, LARGEST_SHARE), np.full(rows, 0.1)
+    # Where the slope never changes its sign the best share is an end.
+    high[(counts * relative).sum(axis=1) <= 0] = 0.0
+    low[(counts * relative / (1 + LARGEST_SHARE * relative)).sum(axis=1) >= 0] = LARGEST_SHARE
+    w = np.clip(w, low, high)
     for _ in range(NEWTON_STEPS):
         ratio = relative / (1 + w[:, None] * relative)
         slope, curvature = (counts * ratio).sum(axis=1), (counts * ratio**2).sum(axis=1)
         low, high = np.where(slope > 0, w, low), np.where(slope > 0, high, w)
         step = w + slope / np.maximum(curvature, 1e-300)
-        w = np.where((step > low) & (step < high), step, (low + high) / 2)
+        w, before = np.where((step >= low) & (step <= high), step, (low + high) / 2), w
+        if np.abs(w - before).max() < CONVERGED:
+            break
     return np.where(w < 1e-7, 0.0, w)
 
 
