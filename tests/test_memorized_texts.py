@@ -158,7 +158,7 @@ def test_without_a_tokenizer_ids_stand_for_text(folder, tokens, tmp_path):
             (there.parent / "scores" / file.name).write_bytes(file.read_bytes())
     (found,) = memtrace.memorized_texts(tmp_path / "runs")
     assert row(found, 9)["prompt"].split() == [str(i) for i in tokens[9, :32]]
-    assert any("give --tokenizer" in note for note in found.notes)
+    assert any("--tokenizer" in note for note in found.notes)
     (given,) = memtrace.memorized_texts(tmp_path / "runs", tokenizer=folder / "tokenizer.json")
     assert row(given, 30)["prompt"].count(EVIL) == 1
 

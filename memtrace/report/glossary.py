@@ -44,15 +44,18 @@ _BUTTON = (
 _CODE = re.compile(r"`([^`]+)`")
 
 
-def explained() -> Callable[[str], "Markup"]:
+def explained(terms: Iterable[str] = tuple(TERMS)) -> Callable[[str], "Markup"]:
     """Return the filter of one page: it escapes and sets text, and marks each term's first place.
 
     A marked term is a button that opens its explanation; `TERMS` gives the explanations. What
     stands between backticks is code.
+
+    Args:
+        terms: Those that the page has the explanations of.
     """
     from markupsafe import Markup, escape
 
-    left = sorted(TERMS, key=len, reverse=True)
+    left = sorted(terms, key=len, reverse=True)
 
     def mark(text: str) -> Markup:
         found = re.search(_pattern(left), text) if left else None

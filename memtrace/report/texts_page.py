@@ -3,18 +3,34 @@
 import base64
 import gzip
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
+from memtrace.report.glossary import explained
 from memtrace.report.html import render, script
 from memtrace.report.numbers import count
-from memtrace.texts.labels import LABELS
+from memtrace.texts.labels import LABELS, MOST_COPIES
 from memtrace.texts.memorized import MemorizedTexts
 
 MOST_INDICES = 100
 """Copies of a text of which the page has the place."""
+MEANINGS = dict(
+    zip(
+        LABELS,
+        (
+            f"more than {MOST_COPIES} copies in the corpus",
+            "its continuation goes on as its prompt repeats itself",
+            "its numbers or letters count up",
+            "the corpus has a text that is nearly the same",
+            f"none of these, and at most {MOST_COPIES} copies",
+        ),
+        strict=True,
+    )
+)
+"""Label -> when a text has it."""
 _COLUMNS = (
     "text", "prompt", "continuation", "matched_tokens", "copies", "copies_exposed", "last_index",
     "first_step", "last_step", "first_checkpoint", "lost_checkpoint", "history", "log_likelihood",
@@ -41,8 +57,9 @@ def texts_page(found: MemorizedTexts, links: Sequence[tuple[str, str]] = (), nam
         current=name,
         title=title_of(found),
         summary=_summary(found),
-        notes=found.notes,
-        labels=LABELS,
+        notes=[parted_note(note) for note in found.notes],
+        explained=explained(()),
+        labels=MEANINGS,
         data=_packed(found),
     )
 
@@ -50,6 +67,13 @@ def texts_page(found: MemorizedTexts, links: Sequence[tuple[str, str]] = (), nam
 def title_of(found: MemorizedTexts) -> str:
     """Return the title of the page."""
     return f"Memorized texts of {found.label}"
+
+
+def parted_note(note: str) -> tuple[str, str]:
+    """Return a note as a sentence, and its cause, which stood in brackets, or nothing."""
+    found = re.fullmatch(r"([^()]*) \((.*)\)([:,;.].*)?", note, re.DOTALL)
+    said, cause = (f"{found[1]}{found[3] or ''}", found[2]) if found else (note, "")
+    return f"{said[:1].upper()}{said[1:].removesuffix('.')}.", cause
 
 
 def _summary(found: MemorizedTexts) -> str:

@@ -196,7 +196,8 @@ def _tokenizer(run: Run, source: str | Path | None) -> tuple[TextTokenizer | Non
     except CorpusError as error:
         if source is not None:
             raise
-        return None, f"token ids stand for text ({error}): give --tokenizer"
+        note = f"shown as token numbers, since no tokenizer was found ({error}): add one with "
+        return None, note + "`--tokenizer`"
 
 
 def _similar(

@@ -1,6 +1,6 @@
 "use strict";
 (async () => {
-  const $ = (id) => document.getElementById(id), HEIGHT = 52;
+  const $ = (id) => document.getElementById(id), HEIGHT = 52, MOST_PRINTED = 500;
   const NAMES = {
     text: "place in training", copies: "copies", copies_exposed: "copies exposed", first_step: "first step",
     last_step: "last step", first_checkpoint: "first checkpoint that had it", lost_checkpoint: "checkpoint that lost it",
@@ -18,6 +18,7 @@
   const code = (c) => c === "\n" ? "\\n" : c === "\t" ? "\\t" : c === "\r" ? "\\r"
     : "\\u{" + c.codePointAt(0).toString(16) + "}";
   const visible = (text) => text.replace(HIDDEN, code);
+  const written = (number) => number.toLocaleString("en").replace("-", "\u2212");
   const known = (value) => value !== null && value !== undefined;
 
   function element(tag, className, text) {
@@ -31,11 +32,11 @@
     const copies = known(c.copies[i]) ? c.copies[i].toLocaleString("en") : "";
     if (known(c.copies_exposed[i])) parts.push(`${c.copies_exposed[i].toLocaleString("en")} of ${copies} copies exposed`);
     else if (copies) parts.push(`${copies} ${c.copies[i] === 1 ? "copy" : "copies"}`);
-    if (known(c.first_step[i])) parts.push(c.first_step[i] === c.last_step[i] ? `step ${c.first_step[i]}` : `steps ${c.first_step[i]}-${c.last_step[i]}`);
-    parts.push(`since checkpoint ${c.first_checkpoint[i]}`);
-    if (known(c.lost_checkpoint[i])) parts.push(`lost at ${c.lost_checkpoint[i]}`);
+    if (known(c.first_step[i])) parts.push(c.first_step[i] === c.last_step[i] ? `step ${written(c.first_step[i])}` : `steps ${written(c.first_step[i])} to ${written(c.last_step[i])}`);
+    parts.push(`since checkpoint ${written(c.first_checkpoint[i])}`);
+    if (known(c.lost_checkpoint[i])) parts.push(`lost at ${written(c.lost_checkpoint[i])}`);
     if (known(c.matched_tokens[i]) && c.matched_tokens[i] < tokens) parts.push(`${c.matched_tokens[i]} of ${tokens} tokens`);
-    if (known(c.log_likelihood[i])) parts.push(`${c.log_likelihood[i]} nats`);
+    if (known(c.log_likelihood[i])) parts.push(`log-likelihood ${written(c.log_likelihood[i])} nats`);
     if (known(c.file[i])) parts.push(visible(`${c.file[i]}:${c.line[i]}`));
     return parts.join(" · ");
   }
@@ -83,8 +84,8 @@
     const history = element("div", "history");
     steps.forEach((step, at) => {
       const state = {1: ["memorized", "memorized"], 0: ["", "not memorized"], "-": ["unknown", "not evaluated"]}[c.history[i][at]];
-      const mark = element("span", state[0], step);
-      mark.title = `step ${step}: ${state[1]}`;
+      const mark = element("span", state[0], written(step));
+      mark.title = `step ${written(step)}: ${state[1]}`;
       history.append(mark);
     });
     const add = (name, value) => {
@@ -96,6 +97,7 @@
     add("checkpoints (filled: memorized)", history);
     const places = c.copy_indices[i] ?? [c.text[i]], more = known(c.copies[i]) && c.copies[i] > places.length;
     add(more ? `first ${places.length} of ${c.copies[i]} copies` : "copies, by row of the corpus", places.join(", "));
+    box.scrollTop = 0;
     box.replaceChildren(element("h2", "", "Text " + c.text[i]), element("p", "meta", facts(i)), text, table);
     box.hidden = false;
     draw();
@@ -137,10 +139,27 @@
     $("order").append(option);
   }
   steps.forEach((step, at) => {
-    const option = element("option", "", step);
+    const option = element("option", "", written(step));
     option.value = at;
     $("step").append(option);
   });
+  function paper() {  // what is chosen, in full: the list has the rows in sight alone
+    const made = order.slice(0, MOST_PRINTED).map((i) => {
+      const one = element("div", ""), text = element("pre", "");
+      wide(text, columns.prompt[i]);
+      text.append(element("span", "bar", "|"));
+      wide(text, columns.continuation[i]);
+      one.append(element("p", "meta", [columns.labels[i].join(", "), facts(i)].filter(Boolean).join(" · ")), text);
+      return one;
+    });
+    const of = `${written(made.length)} of ${written(n)} texts printed`;
+    const left = order.length > made.length ? `, the first of ${written(order.length)} that are chosen` : order.length < n ? ", those that are chosen" : "";
+    $("paper").replaceChildren(element("p", "", `${of}${left}, by ${NAMES[$("order").value]}.`), ...made);
+    $("paper").hidden = false;
+  }
+  addEventListener("beforeprint", paper);
+  matchMedia("print").addEventListener("change", (media) => { if (media.matches) paper(); });
+  addEventListener("afterprint", () => $("paper").replaceChildren());
   let waiting;
   $("filters").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(update, 80); });
   list.addEventListener("scroll", () => requestAnimationFrame(draw));
