@@ -129,7 +129,7 @@ def test_many_tasks_without_gain_make_no_emergence(tmp_path):
     answer = emergence_of_abilities(tmp_path)
     assert sum(one.p_value < 0.05 for one in answer.curves) > 2
     assert not any(one.emergence for one in answer.curves)
-    assert "no emergence time" in answer.verdict
+    assert "is shown in none of 200 curves" in answer.verdict
 
 
 def test_an_interval_does_not_depend_on_what_else_is_in_the_folder(answer, tmp_path):
@@ -251,18 +251,20 @@ def curve(folder, values, *, error=0.005, model="my/model", task="learned"):
 def test_a_gain_without_standard_errors_is_not_called_significant(tmp_path):
     curve(tmp_path, (0.1, 0.4, 0.5), error=None)
     found = emergence_of_abilities(tmp_path)
-    assert "in 0 of 1 curve" in found.verdict
-    assert "untested for want of standard errors: 1 more" in found.verdict
+    assert "its gain, untested," in found.verdict
+    assert "No gain could be tested: 1 curve without standard errors" in found.verdict
     assert "nan" not in found.summary()
 
 
 def test_of_a_model_in_no_manifest_the_share_is_of_the_steps_evaluated(tmp_path):
     curve(tmp_path, (0.1, 0.5, 0.5))
     verdict = emergence_of_abilities(tmp_path).verdict
-    assert "half of its gain at 25% (model) of the steps that were evaluated" in verdict
+    assert "half of its gain at 25% (model: " in verdict
+    assert "of the steps that were evaluated" in verdict
     curve(tmp_path / "known", (0.1, 0.5, 0.5), model="EleutherAI/pythia-70m")
     known = emergence_of_abilities(tmp_path / "known").verdict
-    assert f"at {number(100 * 500 / 143_000, 3)}% (70m) of training" in known
+    assert f"until the last evaluation at {number(100 * 500 / 143_000, 3)}% (70m: " in known
+    assert "of training" in known
 
 
 def test_a_perplexity_of_nothing_has_a_reason_and_no_warning(tmp_path):

@@ -220,7 +220,7 @@ def test_command_and_page_and_figure(memtrace_cli, tmp_path):
     arguments = ("term-frequency", tmp_path / "acc.csv", "--counts", tmp_path / "counts.parquet")
     done = memtrace_cli(*arguments, "--output", tmp_path / "figures")
     assert done.exit_code == 0, done.output
-    assert "rises with frequency in 1 of 1 series" in " ".join(done.stdout.split())
+    assert "rises with frequency in 1 of 1 series" in " ".join(done.stdout.replace("│", "").split())
     assert max(map(len, done.stdout.splitlines())) <= 100
     assert (tmp_path / "figures" / "terms.png").exists()
     assert "Does accuracy follow" in (tmp_path / "figures" / "report.html").read_text()

@@ -57,6 +57,7 @@ class Named:
 class Training:
     """What the manifests say of a model and its training."""
 
+    suite: str
     parameters: int
     last_step: int
     tokens_per_step: int
@@ -230,4 +231,4 @@ def _training(suite: Suite, model: ModelManifest) -> Training:
     # A row holds one token more than the model is trained on: the last label.
     per_step = suite.sequences_per_step
     tokens = per_step * (rows - 1) if isinstance(per_step, int) else 0
-    return Training(model.parameters, suite.last_step, tokens)
+    return Training(suite.suite, model.parameters, suite.last_step, tokens)

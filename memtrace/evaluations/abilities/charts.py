@@ -53,10 +53,9 @@ def curve_chart(result: AbilityResult) -> dict[str, Any]:
 
 
 def _drawn(result: AbilityResult) -> list[AbilityCurve]:
-    """Return the curves that emerged, of the tasks that are shown, task by task."""
-    emerged = [one for one in result.curves if one.main and one.emerged]
+    """Return the curves of the tasks that are shown, task by task, in all models."""
     shown = shown_tasks(result)
-    return [one for key in shown for one in emerged if (one.task, one.shots) == key]
+    return [one for key in shown for one in result.main if (one.task, one.shots) == key]
 
 
 def _task(one: AbilityCurve) -> str:
@@ -71,7 +70,12 @@ def _rows(curves: list[AbilityCurve]) -> list[dict[str, Any]]:
     places = apart(ends, max(levels) - min(levels))
     rows = []
     for one, size, at in zip(curves, sizes, places, strict=True):
-        same = {"task": _task(one), "model": one.model, "family": one.family or "", "size": size}
+        same = {
+            "task": _task(one),
+            "model": one.model,
+            "family": one.population.family,
+            "size": size,
+        }
         points = [
             {**same, "step": step, "level": value}
             for step, value in zip(one.steps, one.values, strict=True)

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 from memtrace.emergence.curves import Crossing, EvaluationCurve, emergence_time
-from memtrace.evaluations.abilities.result import AbilityCurve
+from memtrace.evaluations.abilities.result import SIGNIFICANT, AbilityCurve
+from memtrace.evaluations.boundaries import with_errors_at_ends
 from memtrace.evaluations.folder import PERPLEXITY, Evaluations
-from memtrace.evaluations.names import Training, size_and_family, trainings_of
+from memtrace.evaluations.names import Training, trainings_of
+from memtrace.evaluations.populations import population_of
 from memtrace.point_process.contrasts import adjust_p_values
 
-SIGNIFICANT = 0.05
-UNKNOWN = "in no manifest"
-"""Family of the models that no manifest has."""
 _ACCURACY = ("acc", "exact_match", "em", "f1", "exact_match,strict-match", "acc_norm", "mcc")
 # Of guessing: one over the number of answers. ARC has a few questions of three or five.
 _CHANCE = {
@@ -38,17 +38,33 @@ def ability_curves(evaluations: Evaluations, level: float, seed: int) -> list[Ab
         seed: Of the draws for the intervals; each curve has its own stream, so that its interval
             does not depend on what else is in the folder.
     """
-    curves = list(_curves(evaluations.table.filter(run="standard")))
-    families: dict[tuple[str, int, bool], list[int]] = {}
-    for i, (one, _, _) in enumerate(curves):
-        families.setdefault((one.model, one.shots, one.main), []).append(i)
-    adjusted = np.array([one.p_value for one, _, _ in curves])
-    for members in families.values():
-        if len(members) > 1:
-            adjusted[members] = adjust_p_values(adjusted[members])
+    table = with_errors_at_ends(evaluations.table).filter(run="standard")
+    found = list(_curves(table))
+    curves = _adjusted([one for one, _, _ in found])
     return [
-        _emerged(replace(one, p_value_holm=float(p)), curve, training, level, seed)
-        for (one, curve, training), p in zip(curves, adjusted, strict=True)
+        _emerged(one, curve, training, level, seed)
+        for one, (_, curve, training) in zip(curves, found, strict=True)
+    ]
+
+
+def _adjusted(curves: list[AbilityCurve]) -> list[AbilityCurve]:
+    """Return the curves with p-values adjusted for all that are counted together.
+
+    An ability is a gain and a level above guessing: where one of the two is not, the larger p-value
+    is below p with a chance of at most p (an intersection-union test, Berger 1982, Technometrics
+    24:295).
+    """
+    gains, both = (np.full(len(curves), math.nan) for _ in range(2))
+    for main in (True, False):
+        mine = [i for i, one in enumerate(curves) if one.main == main]
+        of_gain = np.array([curves[i].p_value for i in mine])
+        of_level = np.array([curves[i].chance_p_value for i in mine])
+        gains[mine] = adjust_p_values(of_gain)
+        both[mine] = adjust_p_values(np.where(np.isnan(of_level), of_gain,
+                                              np.maximum(of_gain, of_level)))  # fmt: skip
+    return [
+        replace(one, p_value_holm=float(gain), emergence_p_holm=float(p))
+        for one, gain, p in zip(curves, gains, both, strict=True)
     ]
 
 
@@ -69,10 +85,12 @@ def _curves(table: pl.DataFrame) -> Iterator[tuple[AbilityCurve, EvaluationCurve
         for metric in accuracy + [metric for metric in PERPLEXITY if metric in there]:
             rows = of_task.filter(metric=metric)
             curve, training = _towards_better(rows), trainings[model]
+            chance = chance_level(task, metric)
+            tested = curve.steps[0] == 0 and len(curve.steps) > 1
             yield (
                 AbilityCurve(
                     model=model,
-                    family=size_and_family(model)[1] if training else UNKNOWN,
+                    population=population_of(model, training),
                     parameters=training.parameters if training else None,
                     shots=shots,
                     task=task,
@@ -81,10 +99,12 @@ def _curves(table: pl.DataFrame) -> Iterator[tuple[AbilityCurve, EvaluationCurve
                     steps=curve.steps,
                     values=tuple(rows["value"]),
                     errors=tuple(rows["stderr"].fill_null(math.nan)),
-                    chance=chance_level(task, metric),
+                    chance=chance,
                     gain=curve.gain,
-                    p_value=curve.gain_p_value if len(curve.steps) > 1 else math.nan,
+                    p_value=curve.gain_p_value if tested else math.nan,
                     p_value_holm=math.nan,
+                    chance_p_value=_chance_p_value(curve, chance),
+                    emergence_p_holm=math.nan,
                     last_step=max(training.last_step if training else 0, curve.steps[-1]),
                     emergence=None,
                     reason=None,
@@ -93,6 +113,14 @@ def _curves(table: pl.DataFrame) -> Iterator[tuple[AbilityCurve, EvaluationCurve
                 curve,
                 training,
             )
+
+
+def _chance_p_value(curve: EvaluationCurve, chance: float | None) -> float:
+    """Return the one-sided p-value of a last level that is that of guessing."""
+    error = curve.errors[-1]
+    if chance is None or math.isnan(error):
+        return math.nan
+    return float(stats.norm.sf((curve.values[-1] - chance) / error))
 
 
 def _towards_better(rows: pl.DataFrame) -> EvaluationCurve:
@@ -150,10 +178,16 @@ def _note(one: AbilityCurve, found: Crossing) -> str | None:
     notes = []
     if math.isnan(one.p_value):
         notes.append("standard errors are missing: neither a test of the gain nor an interval")
+    elif any(map(math.isnan, one.errors)):
+        notes.append("no interval: a checkpoint has no standard error")
     elif found.step_ci95 is None:
         notes.append("no interval: in more than 2.5% of the draws the curve does not rise")
     if one.above_chance is False:
         notes.append(f"the last level, {one.values[-1]:.3g}, is not above guessing, {one.chance}")
+    elif one.emergence_p_holm >= SIGNIFICANT:
+        p = f"p = {one.chance_p_value:.2g}, {one.emergence_p_holm:.2g} adjusted"
+        level = f"the last level, {one.values[-1]:.3g}"
+        notes.append(f"{level}, is above guessing, {one.chance}, but not after adjustment ({p})")
     if one.steps[-1] < one.last_step:
         notes.append(f"evaluated until step {one.steps[-1]:,} of {one.last_step:,}: gain till then")
     return "; ".join(notes) or None

@@ -35,7 +35,9 @@ def _curve(one: AbilityCurve) -> dict[str, Any]:
     final, error = one.values[-1], one.errors[-1]
     width = Z95 * error
     return {
+        "suite": one.population.suite,
         "model": one.model,
+        "family": one.population.family,
         "parameters": one.parameters,
         "shots": one.shots,
         "task": one.task,
@@ -45,9 +47,12 @@ def _curve(one: AbilityCurve) -> dict[str, Any]:
         "final_level": final,
         "final_ci95": (final - width, final + width),
         "above_chance": one.above_chance,
+        "chance_p_value": one.chance_p_value,
         "gain": one.gain,
         "gain_p_value": one.p_value,
         "gain_p_value_holm": one.p_value_holm,
+        "emerged": one.emerged,
+        "emergence_p_value_holm": one.emergence_p_holm,
         "emergence_step": one.emergence and one.emergence.step,
         "emergence_step_ci95": one.emergence and one.emergence.step_ci95,
         "normalized_emergence": one.emergence and one.emergence.share,
@@ -63,10 +68,13 @@ def _curve(one: AbilityCurve) -> dict[str, Any]:
 
 
 def _trend(one: TaskTrend) -> dict[str, Any]:
-    place = {"task": one.task, "metric": one.metric, "shots": one.shots, "family": one.family}
     found = asdict(one.trend)
     return {
-        **place,
+        "task": one.task,
+        "metric": one.metric,
+        "shots": one.shots,
+        "suite": one.population.suite,
+        "family": one.population.family,
         "time_scale": one.time_scale,
         "models": found["models"],
         "factor_for_ten_times_the_parameters": found["factor"],

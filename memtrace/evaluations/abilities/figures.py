@@ -25,6 +25,7 @@ from memtrace.report.figures import (
     subtitle,
     write_heading,
 )
+from memtrace.report.numbers import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,14 +74,14 @@ def _emerged(result: AbilityResult, tasks: list[tuple[str, int]]) -> list[Abilit
 def curves_by_size(curves: Sequence[AbilityCurve], ax: "Axes | None" = None) -> "Axes":
     """Draw one task's curves, darker for larger models, with a dot where each has emerged."""
     first = curves[0]
-    ax = axes_for(ax, f"{first.task}, {first.shots} shots")
+    ax = axes_for(ax, f"{first.task}, {count(first.shots, 'shot')}")
     colours = size_colours([one.parameters for one in curves])
     ends = []
     for one, colour in zip(curves, colours, strict=True):
-        ax.plot(one.steps, one.values, "--" if one.family else "-", color=colour, lw=1)
+        ax.plot(one.steps, one.values, "--" if one.population.family else "-", color=colour, lw=1)
         # Two families of one size look alike but for the dashes: one name.
-        if not one.family:
-            ends.append((one.values[-1], size_and_family(one.model)[0], colour))
+        if one.population.family == _named(curves):
+            ends.append((one.values[-1], _name(one), colour))
         if one.emergence and one.emerged:
             level = float(np.interp(one.emergence.step, one.steps, one.values))
             ax.plot(one.emergence.step, level, "o", color=RED, ms=2.5, zorder=5)
@@ -95,10 +96,25 @@ def curves_by_size(curves: Sequence[AbilityCurve], ax: "Axes | None" = None) -> 
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set_xlabel("training step")
     ax.set_ylabel(first.metric)
-    family = next((one.family for one in curves if one.family), None)
-    subtitle(ax, "dots: emergence" + (f"; dashed: {family}" if family else ""))
+    dashed = _dashed(curves)
+    subtitle(ax, "dots: emergence" + (f"; dashed: {dashed}" if dashed else ""))
     name_ends(ax, ends)
     return ax
+
+
+def _named(curves: Sequence[AbilityCurve]) -> str:
+    """Return the family whose lines carry names: the one without a word, or else the first."""
+    return min(one.population.family for one in curves)
+
+
+def _dashed(curves: Sequence[AbilityCurve]) -> str:
+    """Return the families that are drawn dashed: those that have a word."""
+    return ", ".join(sorted({one.population.family for one in curves} - {""}))
+
+
+def _name(one: AbilityCurve) -> str:
+    """Return the size of a model of a suite, or the whole name."""
+    return size_and_family(one.model)[0] if one.population.suite else one.model
 
 
 def emergence_against_size(result: AbilityResult, ax: "Axes | None" = None) -> "Axes":
@@ -110,8 +126,9 @@ def emergence_against_size(result: AbilityResult, ax: "Axes | None" = None) -> "
         return nothing(ax, "no task emerged in a model of known size")
     ends: list[tuple[float, str, str]] = []
     for (task, shots), (colour, marker) in zip(tasks, TASK_STYLES, strict=False):
-        for family in sorted({one.family for one in found}):
-            mine = [o for o in found if (o.task, o.shots, o.family) == (task, shots, family)]
+        of_task = [one for one in found if (one.task, one.shots) == (task, shots)]
+        for family in sorted({one.population.family for one in of_task}):
+            mine = [one for one in of_task if one.population.family == family]
             mine.sort(key=lambda one: one.parameters or 0)
             x = [one.parameters or math.nan for one in mine]
             shares = [100 * one.emergence.share for one in mine if one.emergence]
@@ -123,7 +140,7 @@ def emergence_against_size(result: AbilityResult, ax: "Axes | None" = None) -> "
                 "lw": 1,
             }
             ax.plot(x, shares, "--" if family else "-", **style)
-            if shares and not family:
+            if shares and family == _named(of_task):
                 ends.append((shares[-1], task, colour))
             for place, one in zip(x, mine, strict=True):
                 if one.emergence and one.emergence.share_ci95:
@@ -137,7 +154,7 @@ def emergence_against_size(result: AbilityResult, ax: "Axes | None" = None) -> "
     ax.yaxis.set_major_formatter("{x:g}%")
     ax.set_xlabel("parameters")
     ax.set_ylabel("share of training")
-    other = next((one.family for one in found if one.family), None)
-    subtitle(ax, "95% intervals" + (f"; open, dashed: {other}" if other else ""))
+    dashed = _dashed(found)
+    subtitle(ax, "95% intervals" + (f"; open, dashed: {dashed}" if dashed else ""))
     name_ends(ax, ends)
     return ax

@@ -19,6 +19,7 @@ from memtrace.evaluations.abilities.result import (
 from memtrace.evaluations.abilities.text import text
 from memtrace.evaluations.abilities.verdict import verdict
 from memtrace.evaluations.folder import read_evaluations
+from memtrace.evaluations.populations import Population
 from memtrace.report.base import Renderers, Report
 
 
@@ -36,7 +37,8 @@ def emergence_of_abilities(
 
     The normalized emergence time is the share of training at which a curve first made the fraction
     `level` of its gain from step 0 to the last checkpoint, by linear interpolation between
-    checkpoints.
+    checkpoints. An ability emerged where that gain is significant and ends above the level of
+    guessing, if that is known: both together, adjusted for all curves of the folder (Holm).
 
     Args:
         folder: Holds the JSON files of the evaluation harness, at any depth.
@@ -54,13 +56,14 @@ def emergence_of_abilities(
 
 
 def _trends(curves: list[AbilityCurve]) -> list[TaskTrend]:
-    groups: dict[tuple[str, str, int, str], list[AbilityCurve]] = {}
+    groups: dict[tuple[str, str, int, Population], list[AbilityCurve]] = {}
     for one in curves:
-        if one.emerged and one.parameters:
-            key = (one.task, one.metric, one.shots, one.family)
+        if one.emerged and one.placed and one.parameters:
+            key = (one.task, one.metric, one.shots, one.population)
             groups.setdefault(key, []).append(one)
     found = []
-    for key, members in sorted(groups.items()):
+    for key in sorted(groups, key=lambda key: (*key[:3], key[3].order)):
+        members = groups[key]
         for scale in TIME_SCALES:
             trend = size_trend(
                 [one.parameters or math.nan for one in members], [_time(o, scale) for o in members]

@@ -2,9 +2,12 @@
 
 from memtrace.evaluations.abilities.charts import curve_chart
 from memtrace.evaluations.abilities.figures import figure, shown_tasks
-from memtrace.evaluations.abilities.result import AbilityCurve, AbilityResult
-from memtrace.evaluations.abilities.text import text
-from memtrace.evaluations.abilities.verdict import verdict
+from memtrace.evaluations.abilities.result import KNOWN, AbilityCurve, AbilityResult
+from memtrace.evaluations.abilities.text import models, text
+from memtrace.evaluations.abilities.verdict import NAMED, by_population, range_of, verdict
+from memtrace.evaluations.boundaries import TOLD
+from memtrace.evaluations.populations import BY_NAME, NO_LINK
+from memtrace.evaluations.text import read_text
 from memtrace.report.charts import available
 from memtrace.report.figures import png
 from memtrace.report.numbers import DASH, count, interval, number, p_value, percent
@@ -13,17 +16,30 @@ from memtrace.report.text import rendered
 
 QUESTION = "How early in training do abilities emerge?"
 CAPTION = (
-    "The tasks that emerged in most models, a line a model: the larger the model, the stronger its "
-    "colour."
+    "The tasks that emerged in most models, a line for each model evaluated: the larger the model, "
+    "the stronger its colour."
 )
 COLUMNS = ("model", "task", "shots", "gain", "p, Holm", "share of training", "95%")
+LEGEND = (
+    "Curves that emerged; p: of a gain that ends above guessing, adjusted for all tested curves; "
+    "share: of the steps that were evaluated, for a model of no manifest; unclear: the 95% "
+    f"interval spans more than a factor of {KNOWN}."
+)
 TESTED = (
-    "Whether each curve gains from step 0 to the last checkpoint, adjusted for the tasks of a "
-    "model (Holm), and where it first makes the asked share of its gain.",
+    "Whether each curve gains from step 0 to the last checkpoint and ends above guessing, where "
+    "its level is known: one p-value for both, adjusted for all curves of all models (Holm).",
+    "Where it first makes the asked share of its gain; not adjusted for the number of curves.",
+    "Whether that moves with size, in three models of a family or more; not adjusted for the "
+    "number of tasks.",
 )
 LIMITS = (
+    NO_LINK,
+    BY_NAME,
     "Between checkpoints a curve is taken as straight.",
     "A task that rises to the level of guessing has gained, but is no ability.",
+    "A curve that is not shown to emerge may have gained less than its errors let see.",
+    "Each model is one training: how a line through a few sizes scatters does not tell what "
+    "another seed would give.",
 )
 METHODS = (
     Method(
@@ -36,6 +52,12 @@ METHODS = (
         "last level minus that of step 0, over the root of the sum of squared standard errors",
         "normal test; Holm (1979), Scand. J. Stat. 6:65",
     ),
+    Method(
+        "Gain that ends above guessing",
+        "the larger of the p-values of the gain and of a last level at guessing",
+        "intersection-union test: Berger (1982), Technometrics 24:295",
+    ),
+    Method("Accuracies of 0 and 1", TOLD, "Clopper and Pearson (1934), Biometrika 26:404"),
 )
 
 
@@ -53,11 +75,11 @@ def _finding(result: AbilityResult, *, charts: bool) -> Finding:
     chart = curve_chart(result) if charts and shown_tasks(result) else None
     image = None if chart else png(figure(result))
     answer, rest = parted(verdict(result))
-    families = sorted({one.family for one in _emerged(result) if one.family})
+    families = sorted({one.population.family for one in result.main if one.population.family})
     dashed = f" Dashed: {' and '.join(families)}." if families else ""
     return Finding(
         name="all",
-        label=count(len({one.model for one in result.curves}), "model"),
+        label=models(result) or "no model with an accuracy",
         answer=answer,
         rest=rest,
         facts=_facts(result),
@@ -66,8 +88,9 @@ def _finding(result: AbilityResult, *, charts: bool) -> Finding:
         ),
         tested=TESTED,
         limits=LIMITS,
-        tables=[Table("Curves that emerged", COLUMNS, [_row(one) for one in _emerged(result)])],
+        tables=[Table(LEGEND, COLUMNS, [_row(one) for one in _emerged(result)])],
         printed=rendered(text(result)),
+        provenance=[("evaluations", read_text(result.evaluations))],
     )
 
 
@@ -77,7 +100,7 @@ def _described(result: AbilityResult) -> str:
     for task, shots in shown_tasks(result):
         ends = {
             one.model: one.values[-1]
-            for one in _emerged(result)
+            for one in result.main
             if (one.task, one.shots) == (task, shots)
         }
         least, most = (end(ends, key=lambda model: ends[model]) for end in (min, max))
@@ -89,19 +112,24 @@ def _described(result: AbilityResult) -> str:
 
 
 def _emerged(result: AbilityResult) -> list[AbilityCurve]:
-    return [one for one in result.curves if one.main and one.emerged]
+    return [one for one in result.main if one.emerged]
 
 
 def _facts(result: AbilityResult) -> list[Fact]:
-    main = [one for one in result.curves if one.main]
-    emerged = _emerged(result)
-    facts = [Fact(f"{len(emerged):,}", f"of {count(len(main), 'curve')} emerged")]
-    headline = [one for one in result.headline if one.emergence]
-    if headline:
-        shares = [one.emergence.share for one in headline if one.emergence]
-        name = f"of training: {headline[0].task}, earliest and latest model"
-        facts.append(Fact(interval((min(shares), max(shares)), percent), name))
-    return [*facts, Fact(f"{len({one.task for one in main}):,}", "tasks")]
+    facts = []
+    for population, curves in list(by_population(result.headline).items())[:NAMED]:
+        shares = [one.emergence.share for one in range_of(curves) if one.emergence]
+        of = "training" if population.suite else "the steps that were evaluated"
+        name = f"of {of}: {curves[0].task}, {population.told(len(curves))}"
+        ends = interval((shares[0], shares[-1]), percent) if len(curves) > 1 else percent(shares[0])
+        facts.append(Fact(ends, name))
+    tested = result.tested
+    if tested:
+        emerged = sum(one.emerged for one in tested)
+        tasks = count(len({one.task for one in tested}), "task")
+        shown = f"{emerged:,} of {len(tested):,}"
+        facts.append(Fact(shown, f"curves of {tasks} shown to emerge", "Holm, 5%"))
+    return facts
 
 
 def _row(one: AbilityCurve) -> tuple[str, ...]:
@@ -111,7 +139,7 @@ def _row(one: AbilityCurve) -> tuple[str, ...]:
         one.task,
         f"{one.shots:,}",
         number(one.gain, 3),
-        p_value(one.p_value_holm),
-        percent(found.share) if found else DASH,
+        p_value(one.emergence_p_holm),
+        (percent(found.share) if one.placed else "unclear") if found else DASH,
         interval(found.share_ci95, percent) if found and found.share_ci95 else DASH,
     )

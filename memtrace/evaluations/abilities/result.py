@@ -5,8 +5,13 @@ from dataclasses import dataclass
 
 from memtrace.emergence.curves import Crossing, SizeTrend
 from memtrace.evaluations.folder import Evaluations
+from memtrace.evaluations.populations import Population
 
 Z95 = 1.959964
+ONE_SIDED = 0.025
+SIGNIFICANT = 0.05
+KNOWN = 10
+"""An emergence time whose 95% interval spans more than this factor is not named."""
 TIME_SCALES = {
     "normalized_emergence": "share of training",
     "log_step_emergence": "share of training on the scale of log steps",
@@ -19,8 +24,8 @@ class AbilityCurve:
     """One task of one model along training, and when it emerged."""
 
     model: str
-    family: str
-    """What follows the size in the model's name, such as `deduped`; empty where nothing does."""
+    population: Population
+    """What it may be compared with: models of its suite and family."""
     parameters: int | None
     """None if no manifest has the model."""
     shots: int
@@ -37,8 +42,13 @@ class AbilityCurve:
     gain: float
     """From step 0 to the last checkpoint, towards better; of perplexities in nats."""
     p_value: float
+    """Of the gain, two-sided; NaN where it cannot be tested."""
     p_value_holm: float
-    """Adjusted for the tasks of the same model, shots and kind of metric."""
+    """Adjusted for every tested curve of the same kind of metric, in all models (Holm)."""
+    chance_p_value: float
+    """Of a last level that is that of guessing, one-sided; NaN where that is not known."""
+    emergence_p_holm: float
+    """Of no ability, the larger of both p-values, adjusted for the same curves (Holm)."""
     last_step: int
     """Steps of the whole training; the last one evaluated where no manifest says."""
     emergence: Crossing | None
@@ -49,19 +59,27 @@ class AbilityCurve:
 
     @property
     def above_chance(self) -> bool | None:
-        """Return whether the last level is significantly above guessing; None if not known."""
-        if self.chance is None or math.isnan(self.errors[-1]):
-            return None
-        return self.values[-1] - self.chance > Z95 * self.errors[-1]
+        """Return whether the last level is above guessing, unadjusted; None if not known."""
+        return None if math.isnan(self.chance_p_value) else self.chance_p_value < ONE_SIDED
 
     @property
     def emerged(self) -> bool:
         """Return whether there is an emergence time, of a level that is not that of guessing.
 
         An untrained model may fall below the level of guessing, by giving one answer throughout: a
-        curve that rises to it has gained, but no ability.
+        curve that rises to it has gained, but no ability. Of many that do some end above it by
+        chance, so both claims are tested together, for all curves. Without standard errors nothing
+        is tested.
         """
-        return self.emergence is not None and self.above_chance is not False
+        if self.emergence is None or self.above_chance is False:
+            return False
+        return not self.emergence_p_holm >= SIGNIFICANT
+
+    @property
+    def placed(self) -> bool:
+        """Return whether the emergence time is known to a factor of `KNOWN` or was not tested."""
+        ends = self.emergence.step_ci95 if self.emergence else None
+        return ends is None or ends[1] <= KNOWN * ends[0]
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,7 @@ class TaskTrend:
     task: str
     metric: str
     shots: int
-    family: str
+    population: Population
     time_scale: str
     """A key of `TIME_SCALES`."""
     trend: SizeTrend
@@ -86,7 +104,17 @@ class AbilityResult:
     evaluations: Evaluations
     curves: tuple[AbilityCurve, ...]
     trends: tuple[TaskTrend, ...]
-    """Of tasks that emerged in three models of a family at least."""
+    """Of tasks whose time is known in three models of a population at least."""
+
+    @property
+    def main(self) -> list[AbilityCurve]:
+        """Return the curves of the metrics that stand for their tasks."""
+        return [one for one in self.curves if one.main]
+
+    @property
+    def tested(self) -> list[AbilityCurve]:
+        """Return those of them whose gain has a p-value: what Holm adjusts for."""
+        return [one for one in self.main if not math.isnan(one.p_value)]
 
     @property
     def headline(self) -> tuple[AbilityCurve, ...]:
@@ -96,13 +124,13 @@ class AbilityResult:
         in units of its standard error.
         """
         tasks: dict[tuple[str, int], list[AbilityCurve]] = {}
-        for one in self.curves:
-            if one.main and one.emerged:
+        for one in self.main:
+            if one.emerged:
                 tasks.setdefault((one.task, one.shots), []).append(one)
         if not tasks:
             return ()
         best = max(tasks.values(), key=lambda task: (len(task), mean_z(task)))
-        return tuple(sorted(best, key=lambda one: (one.family, one.parameters or 0)))
+        return tuple(sorted(best, key=lambda one: (one.population.order, one.parameters or 0)))
 
 
 def mean_z(curves: list[AbilityCurve]) -> float:

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from memtrace.evaluations.figures import ranks_of_size
-from memtrace.evaluations.intervention.measures import model_name, run_name
+from memtrace.evaluations.intervention.measures import run_name
 from memtrace.evaluations.intervention.result import Comparison
 from memtrace.report.charts import apart, data, end_names, specification, step_axis
 from memtrace.report.numbers import interval, number, p_value
@@ -146,7 +146,7 @@ def _measure(one: Comparison) -> str:
 
 
 def _run(one: Comparison) -> str:
-    return f"{model_name(one)} {run_name(one)}"
+    return f"{one.model} {run_name(one)}"
 
 
 def _has_perplexity(measures: Sequence[Comparison]) -> bool:

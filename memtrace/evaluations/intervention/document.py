@@ -25,7 +25,9 @@ def document(result: InterventionResult) -> dict[str, Any]:
 
 def _comparison(one: Comparison) -> dict[str, Any]:
     return {
+        "suite": one.population.suite,
         "model": one.model,
+        "family": one.population.family,
         "parameters": one.parameters,
         "run": one.run,
         "shots": one.shots,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtrace.evaluations.figures import size_colours
-from memtrace.evaluations.intervention.measures import is_shown, model_name, run_name, short_name
+from memtrace.evaluations.intervention.measures import is_shown, run_name, short_name
 from memtrace.evaluations.intervention.result import Comparison, InterventionResult
 from memtrace.evaluations.intervention.verdict import verdict
 from memtrace.report.figures import (
@@ -88,7 +88,7 @@ def differences(comparisons: Sequence[Comparison], ax: "Axes | None", title: str
         colour = RED if one.p_holm < 0.05 else BLUE
         ax.plot([low, high], [i, i], color=GREY, lw=1)
         ax.plot(100 * one.last.difference, i, "o", color=colour, ms=3)
-        names.append(f"{short_name(one)}, {model_name(one)} {run_name(one)}")
+        names.append(f"{short_name(one)}, {one.model} {run_name(one)}")
     ax.axvline(0, color=INK, lw=0.8)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(-0.7, len(names) - 0.3)
@@ -108,7 +108,7 @@ def along_training(comparisons: Sequence[Comparison], ax: "Axes | None" = None) 
         steps = [pair.step for pair in one.pairs]
         change = [100 * pair.difference for pair in one.pairs]
         ax.plot(steps, change, style, marker=".", ms=3, color=colour, lw=1)
-        ends.append((change[-1], f"{model_name(one)} {run_name(one)}", colour))
+        ends.append((change[-1], f"{one.model} {run_name(one)}", colour))
     ax.axhline(0, color=INK, lw=0.8)
     step_axis(ax)
     ax.set_ylabel("percentage points")

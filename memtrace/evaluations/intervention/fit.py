@@ -4,12 +4,13 @@ What was changed in the data nobody tells. The published intervention swapped pr
 to feminine, over the last 7% (`intervention`) or 21% (`intervention-long`) of Pythia's training.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from memtrace.errors import FitError
+from memtrace.evaluations.boundaries import with_errors_at_ends
 from memtrace.evaluations.folder import read_evaluations
 from memtrace.evaluations.intervention.document import document
 from memtrace.evaluations.intervention.figures import figure
@@ -45,7 +46,7 @@ def compare_interventions(folder: str | Path) -> Intervention:
         FitError: Nothing could be read, or no intervened run has a baseline.
     """
     evaluations = read_evaluations(folder)
-    table = with_gaps(evaluations.table)
+    table = with_gaps(with_errors_at_ends(evaluations.table))
     table = table.filter(kind_of().is_not_null()).with_columns(kind=kind_of())
     intervened = table.filter(pl.col("run").str.starts_with("intervention"))
     if not intervened.height:
@@ -61,12 +62,11 @@ def compare_interventions(folder: str | Path) -> Intervention:
         kind, task, metric, shots, model, run = key
         others = table.filter(task=task, metric=metric, shots=shots, model=model)
         place = (str(kind), str(task), str(metric), int(str(shots)), str(model), str(run))
-        one = compared(place, rows, others)
+        one = compared(place, sizes[place[4]], rows, others)
         if one is None:
             unpaired.append(f"{model} {run}: {task} {metric}")
         else:
-            training = sizes[one.model]
-            found.append(replace(one, parameters=training.parameters if training else None))
+            found.append(one)
     if not found:
         raise FitError(
             f"no intervened run in {folder} has a baseline at the same model and checkpoint: add "

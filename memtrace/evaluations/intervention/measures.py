@@ -26,8 +26,3 @@ def short_name(one: Comparison) -> str:
 def run_name(one: Comparison) -> str:
     """Return `long` or `short`."""
     return "long" if one.run.endswith("long") else "short"
-
-
-def model_name(one: Comparison) -> str:
-    """Return the model without the word that all of them share."""
-    return one.model.replace("-deduped", "")

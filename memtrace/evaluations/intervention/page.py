@@ -12,7 +12,17 @@ from memtrace.evaluations.intervention.figures import parts_of, single
 from memtrace.evaluations.intervention.measures import run_name
 from memtrace.evaluations.intervention.result import Comparison, InterventionResult
 from memtrace.evaluations.intervention.text import NAMES, row, text
-from memtrace.evaluations.intervention.verdict import moved_by_gender, verdict
+from memtrace.evaluations.intervention.verdict import (
+    KINDS,
+    left_open,
+    moved_by_gender,
+    reach_by_gender,
+    runs_told,
+    shown,
+    tested,
+    verdict,
+)
+from memtrace.evaluations.populations import BY_NAME, NO_LINK
 from memtrace.evaluations.text import read_text
 from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
@@ -25,8 +35,8 @@ CAPTIONS = {
     "Bias": "Difference at the last checkpoint of both runs, in points, with 95% intervals.",
     "Cost": "Difference at the last checkpoint of both runs with 95% intervals: accuracies in "
     "points, perplexities as logarithms in percent.",
-    "Along training": "The same difference at every checkpoint that both runs have; the larger the "
-    "model, the stronger its colour.",
+    "Along training": "Difference at every checkpoint that both runs have, of the one measure that "
+    "the title names; the larger the model, the stronger its colour.",
 }
 RED, DASHED = " Red: the adjusted p-value is below 5%.", " Dashed lines are long runs."
 LEGEND = (
@@ -36,9 +46,14 @@ LEGEND = (
 )
 TESTED = (
     "Whether each measure differs between an intervened run and its baseline at the last "
-    "checkpoint that both have. Measures of bias and of cost are adjusted apart (Holm).",
+    "checkpoint that both have. All measures of bias, in all models and runs, are adjusted "
+    "together (Holm), and so are all of cost.",
 )
 LIMITS = (
+    NO_LINK,
+    BY_NAME,
+    "A change that is not shown may be there: its interval tells how large it may be, for one "
+    "measure at a time.",
     "Both runs answer the same questions: intervals from independent errors are too wide, not too "
     "narrow.",
     "Each run is one training: what another seed would change is not known.",
@@ -72,17 +87,16 @@ def finding(
     figures = [
         _shown(result, one, charts) for one in (parts_of(result) if names is None else names)
     ]
-    runs = {(one.model, one.run) for one in result.comparisons}
     answer, rest = parted(verdict(result))
     return Finding(
         name="all",
-        label=count(len(runs), "intervened run"),
+        label=runs_told(result.comparisons),
         answer=answer,
         rest=rest,
         facts=_facts(result),
         figure=figures[0] if figures else None,
         tested=TESTED,
-        limits=LIMITS,
+        limits=[*LIMITS, *_left_out(result)],
         figures=figures[1:],
         tables=[Table(LEGEND, NAMES, list(map(row, result.comparisons)))],
         printed=rendered(text(result)),
@@ -115,11 +129,14 @@ def _shown(result: InterventionResult, name: str, charts: bool) -> Shown:
 
 def _described(measures: Sequence[Comparison]) -> str:
     """Say between which differences the measures lie."""
-    least, most = (end(measures, key=lambda one: one.last.difference) for end in (min, max))
-    clear = sum(one.p_holm < 0.05 for one in measures)
+    known = [one for one in measures if not math.isnan(one.last.difference)]
+    if not known:
+        return "No difference is known."
+    least, most = (end(known, key=lambda one: one.last.difference) for end in (min, max))
+    clear = sum(one.p_holm < 0.05 for one in known)
     return (
-        f"{count(len(measures), 'difference')} with intervals, from {_told(least)} to "
-        f"{_told(most)}; {clear:,} with an adjusted p-value below 5%."
+        f"{count(len(known), 'difference')}, from {_told(least)} to {_told(most)}; {clear:,} with "
+        "an adjusted p-value below 5%."
     )
 
 
@@ -128,18 +145,28 @@ def _told(one: Comparison) -> str:
     return f"{number(100 * one.last.difference, 3)} ({of})"
 
 
+def _left_out(result: InterventionResult) -> list[str]:
+    if not result.unpaired:
+        return []
+    return [f"{count(len(result.unpaired), 'measure')} without a baseline: left out."]
+
+
 def _facts(result: InterventionResult) -> list[Fact]:
     facts = []
-    for kind, name in (("bias", "measures of bias"), ("cost", "measures of language modelling")):
-        tested = [
-            one for one in result.comparisons if one.kind == kind and not math.isnan(one.p_holm)
-        ]
-        if tested:
-            changed = sum(one.p_holm < 0.05 for one in tested)
-            facts.append(Fact(f"{changed:,} of {len(tested):,}", f"{name} changed", "Holm, 5%"))
-    aimed = moved_by_gender(result.comparisons)
+    aimed, reach = moved_by_gender(result.comparisons), reach_by_gender(result.comparisons)
     if aimed:
-        ends = interval((aimed[0], aimed[-1]), lambda end: f"{end:+.1f}")
+        ends = interval((aimed[0], aimed[-1]), _signed) if len(aimed) > 1 else _signed(aimed[0])
         name = "points: stereotyped choices about gender (English), by model and run"
-        facts.insert(0, Fact(ends, name))
+        facts.append(Fact(ends, name, f"95%: {interval(reach, _signed)}" if reach else ""))
+    for kind, name in KINDS.items():
+        known = tested([one for one in result.comparisons if one.kind == kind])
+        if known:
+            unsure = left_open([one for one in known if one.p_holm >= 0.05])
+            note = f"Holm, 5%; left open: {unsure}" if unsure else "Holm, 5%"
+            share = f"{len(shown(known)):,} of {len(known):,}"
+            facts.append(Fact(share, f"measures of {name} in which a change is shown", note))
     return facts
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.1f}"

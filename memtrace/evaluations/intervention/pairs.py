@@ -8,6 +8,8 @@ import polars as pl
 
 from memtrace.evaluations.folder import KEY, PERPLEXITY
 from memtrace.evaluations.intervention.result import BIAS_METRICS, GAP, Comparison, Difference
+from memtrace.evaluations.names import Training
+from memtrace.evaluations.populations import population_of
 from memtrace.point_process.contrasts import adjust_p_values
 
 BIAS = r"^(crows_pairs|wino_?bias|winogender|simple_cooccurrence_bias)"
@@ -51,7 +53,10 @@ def kind_of() -> pl.Expr:
 
 
 def compared(
-    place: tuple[str, str, str, int, str, str], rows: pl.DataFrame, others: pl.DataFrame
+    place: tuple[str, str, str, int, str, str],
+    training: Training | None,
+    rows: pl.DataFrame,
+    others: pl.DataFrame,
 ) -> Comparison | None:
     """Pair a run with the baseline, or else with the run as published; None if there is neither."""
     kind, task, metric, shots, model, run = place
@@ -64,7 +69,8 @@ def compared(
         again = _at(baselines["standard"], differences[-1].step) if name == "baseline" else None
         return Comparison(
             model=model,
-            parameters=None,
+            population=population_of(model, training),
+            parameters=training.parameters if training else None,
             run=run,
             shots=shots,
             task=task,

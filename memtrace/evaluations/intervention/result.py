@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from scipy import stats
 
 from memtrace.evaluations.folder import Evaluations
+from memtrace.evaluations.populations import Population
 
 Z95 = 1.959964
 GAP = "pro - anti"
@@ -32,8 +33,6 @@ class Difference:
     @property
     def p_value(self) -> float:
         """Return the two-sided p-value of no difference; NaN without standard errors."""
-        if not self.error:
-            return 1.0 if self.difference == 0 else 0.0
         return 2 * float(stats.norm.sf(abs(self.difference) / self.error))
 
 
@@ -42,6 +41,7 @@ class Comparison:
     """One measure of one intervened run against the same model's baseline."""
 
     model: str
+    population: Population
     parameters: int | None
     run: str
     shots: int

@@ -1,11 +1,13 @@
 """Interventions as they are printed: bias first, then what it cost."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from memtrace.evaluations.intervention.measures import is_shown, model_name, run_name, short_name
+from memtrace.evaluations.intervention.measures import is_shown, run_name, short_name
 from memtrace.evaluations.intervention.result import BIAS_METRICS, Comparison, InterventionResult
-from memtrace.evaluations.intervention.verdict import verdict
+from memtrace.evaluations.intervention.verdict import runs_told, verdict
+from memtrace.evaluations.populations import short_names
 from memtrace.evaluations.text import files_table
 from memtrace.report.numbers import DASH, count, interval, number, p_value
 from memtrace.report.text import Columns, columns, sections
@@ -26,27 +28,33 @@ def text(result: InterventionResult) -> "RenderableType":
     bias = [one for one in result.comparisons if one.kind == "bias"]
     cost = [one for one in result.comparisons if one.kind == "cost"]
     shown = [one for one in bias if is_shown(one)]
+    names = short_names(one.model for one in result.comparisons)
     blocks: list[tuple[str, RenderableType]] = []
     if shown:
         left = f"; {len(bias) - len(shown)} more in --json" if len(shown) < len(bias) else ""
-        blocks.append((f"Bias, intervened minus baseline, last checkpoint{left}", _table(shown)))
+        blocks.append(
+            (f"Bias, intervened minus baseline, last checkpoint{left}", _table(shown, names))
+        )
     if cost:
         title = "Cost, intervened minus baseline, last checkpoint (perplexity: ratio)"
-        blocks.append((title, _table(cost)))
-    blocks.append(("Read with care", _note(len(bias), len(cost))))
+        blocks.append((title, _table(cost, names)))
+    blocks.append(("Read with care", _note(len(bias), len(cost), names)))
     if result.unpaired:
         heading = f"No baseline for {count(len(result.unpaired), 'measure')}"
         blocks.append((heading, _unpaired(result)))
     blocks.append(("Evaluations", files_table(result.evaluations)))
-    return sections("Intervention against baseline", verdict(result), blocks)
+    source = runs_told(result.comparisons)
+    return sections("Intervention against baseline", verdict(result), blocks, source=source)
 
 
-def _note(bias: int, cost: int) -> str:
+def _note(bias: int, cost: int, names: Mapping[str, str]) -> str:
+    left_out = any(name != short for name, short in names.items())
     return (
         "Both runs answer the same questions: intervals from independent errors are too wide, not "
         "too narrow.\nagain: what a second evaluation of the same baseline changed. sign: "
         "checkpoints at which the difference\nhas the sign of the last. Holm and BY: adjusted for "
         f"{count(bias, 'measure')} of bias, {cost} of cost."
+        + ("\nmodel: all are deduped, which their names here leave out." if left_out else "")
     )
 
 
@@ -56,12 +64,13 @@ def _unpaired(result: InterventionResult) -> str:
     return "\n".join([*result.unpaired[:LISTED], *rest])
 
 
-def _table(comparisons: list[Comparison]) -> Columns:
+def _table(comparisons: list[Comparison], names: Mapping[str, str]) -> Columns:
     rows: list[tuple[str, ...]] = []
     previous = ""
     for one in comparisons:
         name = short_name(one)
-        rows.append(("" if name == previous else name, *row(one)[1:]))
+        cells = row(one)[2:]
+        rows.append(("" if name == previous else name, names[one.model], *cells))
         previous = name
     return columns(NAMES, rows, left=2)
 
@@ -73,7 +82,7 @@ def row(one: Comparison) -> tuple[str, ...]:
     form = _points if points else _times
     return (
         short_name(one),
-        model_name(one),
+        one.model,
         run_name(one),
         number(unit * last.baseline, 3),
         number(unit * last.intervened, 3),

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from memtrace.evaluations.terms.result import TermResult
+from memtrace.evaluations.terms.result import Series, TermResult
 from memtrace.evaluations.terms.verdict import verdict
 from memtrace.report.json import json_safe
 
@@ -17,7 +17,12 @@ def document(result: TermResult) -> dict[str, Any]:
             "questions_per_term": result.questions,
             "unmatched_terms": list(result.unmatched_terms),
             "seed": result.seed,
-            "series": [asdict(one) for one in result.series],
+            "series": [_series(one) for one in result.series],
         }
     )
     return found
+
+
+def _series(one: Series) -> dict[str, Any]:
+    found = asdict(one)
+    return {**found.pop("population"), **found}

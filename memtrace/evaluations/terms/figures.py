@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memtrace.evaluations.figures import size_colours
+from memtrace.evaluations.populations import short_names
 from memtrace.evaluations.terms.result import Series, TermResult
 from memtrace.evaluations.terms.verdict import verdict
 from memtrace.report.figures import (
@@ -20,6 +21,7 @@ from memtrace.report.figures import (
     subtitle,
     write_heading,
 )
+from memtrace.report.numbers import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,12 +68,12 @@ def accuracy_against_count(
 ) -> "Axes":
     """Draw mean accuracy in ten groups of terms of like count, at the last checkpoint."""
     first = series[0]
-    ax = axes_for(ax, f"{first.task.removeprefix('num_reasoning_')}, {first.shots} shots")
-    ends = []
+    ax = axes_for(ax, f"{first.task.removeprefix('num_reasoning_')}, {count(first.shots, 'shot')}")
+    ends, names = [], short_names(one.model for one in series)
     for one, colour in zip(series, size_colours([s.parameters for s in series]), strict=True):
         x, y = groups(result, one)
         ax.plot(x, y, "o-", color=colour, ms=2.5, lw=1)
-        ends.append((y[-1], one.model.removesuffix("-deduped"), colour))
+        ends.append((y[-1], names[one.model], colour))
     ax.set_xscale("log")
     ax.set_xlabel("count of the term")
     ax.set_ylabel("accuracy")
@@ -95,7 +97,7 @@ def groups(result: TermResult, one: Series) -> tuple[list[float], list[float]]:
 def slope_along_training(series: Sequence[Series], ax: "Axes | None" = None) -> "Axes":
     """Draw the slope at each checkpoint with 95% intervals."""
     ax = axes_for(ax, "Slope along training")
-    ends = []
+    ends, names = [], short_names(one.model for one in series)
     for i, (one, colour) in enumerate(
         zip(series, size_colours([s.parameters for s in series]), strict=True)
     ):
@@ -108,7 +110,7 @@ def slope_along_training(series: Sequence[Series], ax: "Axes | None" = None) -> 
         error = [1.96 * r.slope_error for r in known]
         style: dict[str, Any] = {"color": colour, "ms": 2.5, "lw": 1, "elinewidth": 0.8}
         ax.errorbar(x, [r.slope for r in known], error, fmt="o-", **style)
-        ends.append((known[-1].slope, one.model.removesuffix("-deduped"), colour))
+        ends.append((known[-1].slope, names[one.model], colour))
     ax.axhline(0, color=INK, lw=0.8)
     step_axis(ax)
     ax.set_ylabel("slope, log odds")

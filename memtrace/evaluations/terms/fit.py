@@ -50,7 +50,11 @@ def relate_terms(accuracy: pl.DataFrame, counts: pl.DataFrame, seed: int = 0) ->
         for key, group in points.sort(*by, "step", "term").group_by(by, maintain_order=True)
     ]
     holm = adjust_p_values([one.relations[-1].slope_p_value for one in series])
-    series = [replace(one, p_holm=float(p)) for one, p in zip(series, holm, strict=True)]
+    changes = adjust_p_values([one.onset.p_value for one in series])
+    series = [
+        replace(one, p_holm=float(p), change_p_holm=float(change))
+        for one, p, change in zip(series, holm, changes, strict=True)
+    ]
     series.sort(key=lambda s: (s.task, s.shots, size_and_family(s.model)[1], s.parameters or 0))
     return TermFrequency(tuple(series), tuple(missing), counted_at, questions, seed, points)
 

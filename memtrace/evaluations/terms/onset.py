@@ -12,7 +12,8 @@ import numpy as np
 
 from memtrace.types import FloatArray
 
-DRAWS = 1999
+DRAWS = 9999
+"""So that p-values are small enough to be adjusted for some hundred series."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import polars as pl
 from scipy import stats
 
 from memtrace.evaluations.names import Training
+from memtrace.evaluations.populations import population_of
 from memtrace.evaluations.terms.onset import find_onset
 from memtrace.evaluations.terms.result import Relation, Series
 from memtrace.point_process.regression import fit_shares
@@ -15,7 +16,7 @@ from memtrace.types import FloatArray, Int64Array
 FEW_TERMS = 10
 """Terms from which a relation is estimated."""
 FEW_ANSWERED = 5
-"""Terms with a right answer from which a slope is estimated."""
+"""Terms with a right answer, and terms with a wrong one, from which a slope is estimated."""
 
 
 def series_of(
@@ -37,12 +38,14 @@ def series_of(
     model, task, shots = rows.select("model", "task", "shots").row(0)
     return Series(
         model=model,
+        population=population_of(model, training),
         parameters=training.parameters if training else None,
         task=task,
         shots=shots,
         relations=tuple(relations),
         onset=find_onset(steps, np.array(slopes), _covariance(influences), rng),
         p_holm=math.nan,
+        change_p_holm=math.nan,
     )
 
 
@@ -72,7 +75,7 @@ def _relation(rows: pl.DataFrame, questions: int) -> tuple[Relation, FloatArray 
     if reason is None:
         slope, dispersion, influence = _slope(right, count, questions)
         error = float(np.linalg.norm(influence))
-        p = 2 * float(stats.t.sf(abs(slope) / error, len(right) - 2))
+        p = 2 * float(stats.t.sf(abs(slope) / error, min(_telling(right, questions)) - 2))
     model, step, task, shots = rows.select("model", "step", "task", "shots").row(0)
     relation = Relation(
         model=model,
@@ -120,7 +123,16 @@ def _no_slope(right: Int64Array, count: Int64Array, questions: int) -> str | Non
     if (right == questions).all():
         return "every question is answered right"
     # With fewer terms the likelihood may have no maximum, and the sandwich knows no variance.
-    answered = int((right > 0).sum())
-    if answered < FEW_ANSWERED:
-        return f"{answered} terms have a right answer: at least {FEW_ANSWERED} are needed"
+    for found, name in zip(_telling(right, questions), ("right", "wrong"), strict=True):
+        if found < FEW_ANSWERED:
+            return f"{found} terms have a {name} answer: at least {FEW_ANSWERED} are needed"
     return None
+
+
+def _telling(right: Int64Array, questions: int) -> tuple[int, int]:
+    """Return how many terms have a right answer, and how many a wrong one.
+
+    Where one of the two is few, the sandwich rests on these terms alone: they give its degrees of
+    freedom. Those of all terms would reject a slope of none too often, at p < 0.001 many times so.
+    """
+    return int((right > 0).sum()), int((right < questions).sum())

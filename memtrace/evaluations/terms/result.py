@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from memtrace.evaluations.populations import Population
 from memtrace.evaluations.terms.onset import Onset
+
+SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Series:
     """The relation of one model, task and shots along training."""
 
     model: str
+    population: Population
     parameters: int | None
     task: str
     shots: int
@@ -45,6 +49,8 @@ class Series:
     onset: Onset
     p_holm: float
     """Of the relation at the last checkpoint, adjusted for all series (Holm)."""
+    change_p_holm: float
+    """Of a change of the slope along training, adjusted for all series (Holm)."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,11 @@ class TermResult:
     """One row for each accuracy that met a count: those columns, and `count`."""
 
 
-def sets_in(one: Series) -> bool:
-    """Say whether a series has a change point at which the relation grows (p < 5%, unadjusted)."""
-    return one.onset.p_value < 0.05 and one.onset.after > one.onset.before
+def grows(one: Series) -> bool:
+    """Say whether the slope is shown to grow at a change point (adjusted p below 5%)."""
+    return one.change_p_holm < SIGNIFICANT and one.onset.after > one.onset.before
+
+
+def falls(one: Series) -> bool:
+    """Say whether the slope is shown to fall at a change point (adjusted p below 5%)."""
+    return one.change_p_holm < SIGNIFICANT and one.onset.after < one.onset.before
