@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memtrace.point_process.result import PoissonResult
-from memtrace.report.charts import available, data, specification
-from memtrace.report.numbers import count, interval, percent
+from memtrace.report.charts import HATCHED, available, data, specification
+from memtrace.report.numbers import count, interval, number, percent
 from memtrace.report.page import Fact, Finding, Page, Shown, Table
 
 QUESTION = "What did the models memorize?"
@@ -16,8 +16,8 @@ COLUMNS = (
 CELL = 44
 """Height of a model in the chart, in CSS pixels."""
 CAPTION = (
-    "Share of the texts trained on that greedy decoding returns, by model and checkpoint; of rows "
-    "where copies are not known. A click leads to the order of its events."
+    "Share of the texts trained on that greedy decoding returns; where copies are not known, each "
+    "row is taken as a text. Hatched cells were not scanned. A click on a cell opens its page."
 )
 
 
@@ -45,49 +45,63 @@ def overview_page(
         figure=Shown("Memorized by model and checkpoint", described, CAPTION, chart=chart)
         if chart and any(memorized(fit)[1] for _, _, fit in fits)
         else None,
-        limits=[f"{title}: {reason}" for title, reason in left_out.items()],
+        not_made=tuple(left_out.items()),
         tables=[Table("Checkpoints", COLUMNS, rows, _links(address, fits))],
     )
     return Page(QUESTION, summary)
 
 
 def share_map(fits: Sequence[tuple[str, int, PoissonResult]], address: str) -> dict[str, Any]:
-    """Return the chart of the share of texts memorized: models by checkpoints, darker is more."""
+    """Return the chart of the share of texts memorized: models by checkpoints, darker is more.
+
+    What was not scanned is hatched: it is not 0%.
+    """
     import altair
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "model": model,
             "step": step,
-            "share": memorized(fit)[0] / max(memorized(fit)[1], 1),
+            "share": memorized(fit)[0] / memorized(fit)[1],
             "count": "{:,} of {:,}".format(*memorized(fit)),
             "anchor": _place(address, place, fits),
         }
         for place, (model, step, fit) in enumerate(fits)
         if memorized(fit)[1]
     ]
+    step = altair.Tooltip("step:Q", format=",")
     told = [
         "model:N",
-        altair.Tooltip("step:Q", format=","),
+        step,
         altair.Tooltip("count:N", title="texts"),
+        altair.Tooltip("share:Q", format=".3%"),
     ]
-    told.append(altair.Tooltip("share:Q", format=".3%"))
-    level = altair.Axis(labelOverlap=True, labelAngle=0)
-    models = len({row["model"] for row in rows})
-    most = max((memorized(fit)[0] / max(memorized(fit)[1], 1) for _, _, fit in fits), default=0.0)
+    level = altair.Axis(labelOverlap=True, labelAngle=0, labelExpr="format(datum.value, ',d')")
+    most = max((row["share"] for row in rows), default=0.0)
     shares = altair.Scale(domain=[0, most or 1])
     legend = altair.Legend(format=".2~%")
-    return specification(
-        altair.Chart(data(rows))
-        .mark_rect(cursor="pointer")
-        .encode(
-            x=altair.X("step:O", title="checkpoint, training step", axis=level),
-            y=altair.Y("model:N", title=None),
-            color=altair.Color("share:Q", title="share", scale=shares, legend=legend),
-            tooltip=told,
-        ),
-        height=max(2, models) * CELL,
-    )
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    x = altair.X("step:O", title="checkpoint, training step", axis=level)
+    y = altair.Y("model:N", title=None, scale=altair.Scale(domain=models))
+    cells = altair.Chart(data(rows)).mark_rect(cursor="pointer")
+    color = altair.Color("share:Q", title="share", scale=shares, legend=legend)
+    chart: Any = cells.encode(x=x, y=y, color=color, tooltip=told)
+    if missing := _missing(rows):
+        hatched = altair.Chart(data(missing)).mark_rect(fill=HATCHED)
+        chart = hatched.encode(x=x, y=y, tooltip=["model:N", step, "share:N"]) + chart
+    return specification(chart, height=max(2, len(models)) * CELL)
+
+
+def _missing(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the cells of models and steps that there is no share of."""
+    known = {(row["model"], row["step"]) for row in rows}
+    models, steps = (list(dict.fromkeys(row[key] for row in rows)) for key in ("model", "step"))
+    every = ((model, step) for model in models for step in steps)
+    return [
+        {"model": model, "step": step, "share": "not scanned"}
+        for model, step in every
+        if (model, step) not in known
+    ]
 
 
 def _links(address: str, fits: Sequence[tuple[str, int, PoissonResult]]) -> list[str]:
@@ -140,15 +154,46 @@ def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
 
 
 def _facts(fits: Sequence[tuple[str, int, PoissonResult]]) -> list[Fact]:
-    models = len({model for model, _, _ in fits})
-    scanned = sum(
-        fit.events.exposure + (fit.events.not_exposed_exposure or 0) for _, _, fit in fits
-    )
-    return [
-        Fact(f"{models:,}", "model" if models == 1 else "models"),
-        Fact(f"{len(fits):,}", "checkpoint" if len(fits) == 1 else "checkpoints"),
-        Fact(f"{scanned:,}", "sequences decided, over all checkpoints"),
-    ]
+    """Return the share of the model with most, its rows with all copies, and how it changed."""
+    shares = {model: _of(fit) for model, _, fit in fits if memorized(fit)[1]}
+    if not shares:
+        return []
+    model = max(shares, key=lambda name: shares[name])
+    mine = [fit for name, _, fit in fits if name == model and memorized(fit)[1]]
+    return [_share_fact(mine[-1]), *_rows_fact(mine[-1]), *_change_fact(mine)]
+
+
+def _of(fit: PoissonResult) -> float:
+    events, of = memorized(fit)
+    return events / of
+
+
+def _share_fact(fit: PoissonResult) -> Fact:
+    unit = "texts" if fit.by_text is not None else "sequences"
+    events, of = memorized(fit)
+    name = f"of the {unit} trained on: {events:,} of {of:,}"
+    return Fact(_share(fit), name, f"95% interval {_ends(fit)}; {fit.events.label}")
+
+
+def _rows_fact(fit: PoissonResult) -> list[Fact]:
+    """Say how many rows the memorized texts are: it is why their shares differ."""
+    events = fit.events
+    if fit.by_text is None or not events.n_events:
+        return []
+    each = number(events.n_events / memorized(fit)[0], 3)
+    note = f"{percent(events.fraction)} of the rows trained on: {each} to a text on average"
+    return [Fact(f"{events.n_events:,}", "rows, with all copies of these texts", note)]
+
+
+def _change_fact(mine: Sequence[PoissonResult]) -> list[Fact]:
+    """Say how the share changed since the checkpoint before the last."""
+    if len(mine) < 2:
+        return []
+    before, last = mine[-2:]
+    points = number(100 * (_of(last) - _of(before)), 3)
+    signed = points if points.startswith(("-", "<", ">")) else f"+{points}"
+    name = f"since {before.events.label}"
+    return [Fact(f"{signed} points", name, f"{_share(before)} there, of {memorized(before)[1]:,}")]
 
 
 def _range(fits: Sequence[PoissonResult]) -> str:

@@ -26,6 +26,8 @@ LEADER = 16
 UNDER: dict[str, Any] = {"strokeWidth": 4}
 OVER: dict[str, Any] = {"strokeWidth": 2, "strokeDash": [6, 4]}
 """How two lines are drawn that may lie on one another, so that both are seen."""
+HATCHED = "url(#hatch)"
+"""Fill of what there is no value of: a pattern of the page."""
 MOST_ROWS = 5000
 """Of the data of one chart: more cannot be told apart, and would make the page slow."""
 

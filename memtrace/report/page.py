@@ -117,6 +117,8 @@ class Finding:
     """What was tested, a sentence each."""
     limits: Sequence[str] = ()
     """What cannot be seen in it, a sentence each."""
+    not_made: Sequence[tuple[str, str]] = ()
+    """Pages that a report does not have, and why or how to make them."""
     figures: Sequence[Shown] = ()
     """More figures, folded."""
     tables: Sequence[Table] = ()

@@ -59,7 +59,7 @@ def require_likelihoods(run: Run) -> None:
     """
     if not run.configuration.likelihood:
         raise FitError(
-            f"{run.label} has no log-likelihoods; scan it with them: {likelihood_command(run)}"
+            f"{run.label} has no log-likelihoods; scan it with them: `{likelihood_command(run)}`"
         )
 
 

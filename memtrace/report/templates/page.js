@@ -16,7 +16,7 @@ function style() {
     point: { color: blue, filled: true }, line: { color: blue, strokeWidth: 2 }, area: { color: pale },
     bar: { color: blue }, rule: { color: grey }, errorbar: { color: grey }, rect: { color: blue },
     range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [lowest, blue], ramp: [light, blue] },
-    style: { alert: { color: red, fill: red }, quiet: { color: soft, stroke: soft }, faint: { color: light, stroke: light, strokeWidth: 1, opacity: 0.5 }, missing: { fill: "url(#hatch)" } },
+    style: { alert: { color: red, fill: red }, quiet: { color: soft, stroke: soft }, faint: { color: light, stroke: light, strokeWidth: 1, opacity: 0.5 } },
   };
 }
 
