@@ -1,5 +1,7 @@
 """Lines through the shares of models of several sizes: powers, bends, and what they do not say."""
 
+import re
+
 import numpy as np
 import pytest
 from compared_runs import compared_run, same_step
@@ -44,6 +46,8 @@ def test_a_bend_is_said_with_its_place_only_where_it_is_shown():
     assert bend.slopes[0] > bend.slopes[1]
     assert sizes[3] < bend.parameters < sizes[5]
     assert "bends" in found.verdict
+    (place,) = re.findall(r"most at about ([0-9,]+) parameters", found.verdict)
+    assert int(place.replace(",", "")) == pytest.approx(bend.parameters, rel=0.05)
     straight = compare_loaded(power_law(sizes, [0.001 * 2.0**i for i in range(8)], n=200_000))
     assert straight.lines[0].bend.parameters is None
     assert "bends" not in straight.verdict

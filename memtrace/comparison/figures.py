@@ -121,10 +121,11 @@ def _profiles(found: ComparisonResult) -> list[Profile]:
 def overview(found: ComparisonResult) -> "Figure":
     """Draw all figures that have something to show under the verdict."""
     names: Sequence[str] = drawn(found) or ["scale"]
-    across = 2 if len(names) > 1 and found.drawn_runs <= MANY else 1
+    across = 2 if len(names) > 1 and max(_lines(found, name) for name in names) <= MANY else 1
     down = -(-len(names) // across)
     with styled():
-        figure = new_figure(PAGE, _height(found) * down + HEIGHT / 2)
+        highest = max(_height(found, name) for name in names)
+        figure = new_figure(PAGE, highest * down + HEIGHT / 2)
         # Each in a figure of its own: long names beside one panel take no room from the others.
         places = figure.subfigures(down, across, squeeze=False).flat
         for place, name in zip(places, names, strict=False):
@@ -137,12 +138,25 @@ def single(found: ComparisonResult, name: str) -> "Figure":
     """Draw one of `FIGURES` alone."""
     size = (COLUMN, HEIGHT)
     if name in WIDE:
-        size = PAGE if found.drawn_runs > MANY else COLUMN, _height(found)
+        size = PAGE if _lines(found, name) > MANY else COLUMN, _height(found, name)
     label = count(len(found.runs), "run")
     return single_figure(partial(FIGURES[name], found), label, [], size)
 
 
-def _height(found: ComparisonResult) -> float:
-    """Return the height of a panel in which every run has a line."""
+def _height(found: ComparisonResult, name: str) -> float:
+    """Return the height of a panel in which every run that is shown has a line."""
+    if name not in WIDE:
+        return HEIGHT
+    lines = _lines(found, name)
     names = max(len(found.label(place)) for place in range(len(found.runs))) * LETTER / 72
-    return max(HEIGHT, 2 * ROOM * found.drawn_runs, ROOM * found.drawn_runs + AROUND + names)
+    return max(HEIGHT, 2 * ROOM * lines, ROOM * lines + AROUND + names)
+
+
+def _lines(found: ComparisonResult, name: str) -> int:
+    """Return how many runs a figure shows below each other."""
+    if name == "combinations":
+        return len(found.combinations.runs) if found.combinations else 0
+    if name == "overlap":
+        return len({place for one in found.drawn_overlaps for place in (one.a, one.b)})
+    sides = [(one.source, one.target) for one in found.drawn_predictions if name in WIDE]
+    return max((len(set(side)) for side in zip(*sides, strict=True)), default=0)

@@ -71,12 +71,19 @@ def _scale(found: ComparisonResult) -> str:
     else:
         said += ", from two sizes alone, which do not tell how sizes scatter"
     if one.bend is not None and one.bend.shown:
+        at = one.bend.parameters
+        where = "" if at is None else f", most at about {_about(at)} parameters"
         said += (
-            ". The line bends: a doubling multiplies the share by "
+            f". The line bends{where}: a doubling multiplies the share by "
             f"{number(_of_doubling(one.bend.slopes[0]), 3)} at the small end and by "
             f"{number(_of_doubling(one.bend.slopes[1]), 3)} at the large one"
         )
     return said + "."
+
+
+def _about(parameters: float) -> str:
+    """Return a number of parameters with two digits that say something."""
+    return f"{float(f'{parameters:.2g}'):,.0f}"
 
 
 def _of_doubling(power: float) -> float:
