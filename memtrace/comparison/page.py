@@ -12,7 +12,7 @@ from memtrace.comparison.text import left_out, share_cells, shares_title, text
 from memtrace.comparison.training_page import training_facts, training_tables
 from memtrace.comparison.verdict import foremost, headline, verdict
 from memtrace.report.charts import available
-from memtrace.report.figures import png
+from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, number, percent
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
@@ -99,7 +99,7 @@ def head(found: ComparisonResult) -> Finding:
 def _shown(found: ComparisonResult, name: str, charts: bool) -> Shown:
     draw = CHARTS.get(name) if charts and available() else None
     chart = draw(found) if draw else None
-    image = None if chart else png(single(found, name))
+    image = None if chart else png(untitled(single(found, name)))
     return Shown(TITLES[name], described(found, name), caption(found, name), image, chart)
 
 

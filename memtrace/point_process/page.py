@@ -10,10 +10,15 @@ from memtrace.point_process.figures.charts import (
     cumulative_chart,
     drift_chart,
     rate_chart,
-    slider_chart,
 )
 from memtrace.point_process.figures.descriptions import captioned, described, several_described
 from memtrace.point_process.figures.drawing import Drawings, draw_all
+from memtrace.point_process.figures.slides import (
+    is_drawn,
+    slider_chart,
+    slides_caption,
+    slides_described,
+)
 from memtrace.point_process.methods import METHODS
 from memtrace.point_process.result import SIGNIFICANT, PoissonResult
 from memtrace.point_process.several import comparison
@@ -28,6 +33,7 @@ from memtrace.report.text import rendered
 QUESTION = "Does training order matter?"
 FEW = 4
 """Fits up to which a page shows every figure of each; more show their chart alone."""
+SIDE_BY_SIDE = "Rate over training, relative to its mean"
 CAPTION = "Tenths of training with exact 95% intervals."
 CAPTION_OF_COPIES = "Tenths of training. Rows that are copies of texts have no intervals."
 MOST_SLIDES = 400
@@ -226,13 +232,14 @@ def _side_by_side(fits: Sequence[PoissonResult]) -> Shown | None:
     """Return the rate of all fits: a slider where charts are there, else a panel for each."""
     if not any(fit.events.n_events for fit in fits):
         return None
-    chart = slider_chart(fits) if available() and len(fits) <= MOST_SLIDES else None
-    if chart is None and len(fits) > MOST_PANELS:
+    if available() and len(fits) <= MOST_SLIDES:
+        chart = slider_chart(fits) if any(map(is_drawn, fits)) else None
+        return Shown(SIDE_BY_SIDE, slides_described(fits), slides_caption(fits), chart=chart)
+    drawn = list(filter(is_drawn, fits))
+    if len(fits) > MOST_PANELS or not drawn:
         return None
-    image = None if chart else png(small_multiples(fits))
-    title = "Rate over training, relative to its mean"
-    caption = CAPTION_OF_COPIES if any(fit.has_copies for fit in fits) else CAPTION
-    return Shown(title, several_described(fits), caption, image, chart)
+    caption = CAPTION_OF_COPIES if any(fit.has_copies for fit in drawn) else CAPTION
+    return Shown(SIDE_BY_SIDE, several_described(fits), caption, png(small_multiples(fits)))
 
 
 def _answer(rows: Sequence[dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Charts of a fit that readers can ask: rate over training and cumulative deviation."""
+"""Charts of fits that readers can ask: rate over training, cumulative deviation, drifts."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,9 @@ import numpy as np
 from memtrace.point_process.diagnostics.uniformity import deviations
 from memtrace.point_process.figures.axes import axis_name, position
 from memtrace.point_process.figures.training import CURVE, rate_in_parts
-from memtrace.point_process.models.constant import binomial_interval
 from memtrace.point_process.result import PoissonResult
-from memtrace.report.charts import data, slider, specification
-from memtrace.report.numbers import interval, number, p_value
+from memtrace.report.charts import data, specification, step_axis
+from memtrace.report.numbers import p_value
 
 if TYPE_CHECKING:
     import altair
@@ -97,71 +96,6 @@ def cumulative_chart(fit: PoissonResult) -> dict[str, Any]:
     )
 
 
-def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
-    """Return the chart of the rate in tenths of training; a slider chooses the fit.
-
-    Of copies there are no intervals.
-    """
-    import altair
-
-    rows = [row for place, fit in enumerate(fits, 1) for row in _tenth_rows(place, fit)]
-    names = [{"place": place, "fit": fit.events.label} for place, fit in enumerate(fits, 1)]
-    choice = slider("chosen", "Checkpoint", len(fits))
-    base = altair.Chart(data(rows)).transform_filter("datum.place == chosen")
-    title = " or ".join(sorted({axis_name(fit) for fit in fits if fit.events.n_events}))
-    base = base.encode(x=altair.X("x:Q", title=title or None))
-    title, near = "rate / mean rate", altair.Scale(zero=False)
-    told = [
-        altair.Tooltip("events:Q", title="memorized", format=","),
-        altair.Tooltip("of:Q", title="of sequences", format=","),
-        altair.Tooltip("rate:Q", title=title, format=".3g"),
-        altair.Tooltip("interval:N", title="exact 95%"),
-    ]
-    which = altair.Chart(data(names)).transform_filter("datum.place == chosen")
-    mean = altair.Chart(data([{"rate": 1.0}])).mark_rule(strokeDash=[4, 3], style="quiet")
-    return specification(
-        altair.layer(
-            mean.encode(y=altair.Y("rate:Q", title=title, scale=near)),
-            base.mark_rule(style="quiet").encode(
-                y=altair.Y("low:Q", title=title, scale=near), y2="high:Q"
-            ),
-            base.mark_point(opacity=1, size=45).encode(
-                y=altair.Y("rate:Q", title=title, scale=near), tooltip=told
-            ),
-            which.mark_text(align="left", fontWeight="bold").encode(
-                x=altair.value(0), y=altair.value(-12), text="fit:N"
-            ),
-        ).add_params(choice),
-        sliders={"chosen": [fit.events.label for fit in fits]},
-    )
-
-
-def _tenth_rows(place: int, fit: PoissonResult) -> list[dict[str, Any]]:
-    events = fit.events
-    if not events.n_events:
-        return []
-    tenths, mean = events.windows(-(-events.n // 10)), events.fraction
-    x = position(fit, tenths.start + events.n / 20)
-    rate = tenths.counts / tenths.exposures / mean
-    low, high = rate, rate  # of copies: a rule of no length
-    if not fit.has_copies:
-        low, high = (end / mean for end in binomial_interval(tenths.counts, tenths.exposures))
-    columns = {
-        "x": x,
-        "rate": rate,
-        "low": low,
-        "high": high,
-        "events": tenths.counts,
-        "of": tenths.exposures,
-    }
-    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-    found = [{"place": place, **dict(zip(columns, row, strict=True))} for row in rows]
-    for row in found:
-        ends = interval((row["low"], row["high"]), lambda end: number(end, 3))
-        row["interval"] = "none, rows are copies" if fit.has_copies else ends
-    return found
-
-
 def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the chart of the drift of many fits, those that have one, in their order.
 
@@ -184,9 +118,10 @@ def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if math.isfinite(row["rate_ratio"])
     ]
     title = "rate, end/start"
-    whole = altair.Axis(tickMinStep=1, format="d")
+    within = altair.Scale(domain=[found[0]["place"] - 0.5, found[-1]["place"] + 0.5], nice=False)
+    whole = altair.Axis(tickMinStep=1, format="d", tickCount=step_axis().tickCount, grid=False)
     base = altair.Chart(data(found)).encode(
-        x=altair.X("place:Q", title="fit, in order", axis=whole)
+        x=altair.X("place:Q", title="line of the table", axis=whole, scale=within)
     )
     scale = altair.Scale(type="log", nice=False)
     told = ["fit:N", altair.Tooltip("ratio:Q", title=title, format=".3g")]
