@@ -181,3 +181,37 @@ def test_positions_with_a_label_of_each_sequence_are_fitted_by_text(made) -> Non
     assert fit.by_text.rates.texts == len(set(labels[:EXPOSED].tolist()))
     with pytest.raises(FitError, match="give an integer of each of the 1,200 sequences"):
         memtrace.fit_poisson(inside, n=EXPOSED, texts=labels)
+
+
+def test_every_page_counts_the_same_texts(made, tmp_path, monkeypatch) -> None:
+    """A near-copy that was not seen yet tells nothing of the one that was: it is no memory."""
+    monkeypatch.setenv("MEMTRACE_CACHE", str(tmp_path))
+    corpus, _, labels, passages = made
+    rng = np.random.default_rng(5)
+    for step in CHECKPOINTS:
+        held = rng.random(labels.max() + 1) < 0.2
+        write_run(
+            tmp_path / "runs",
+            lambda index, held=held: np.where(held[labels[index]], 32, 1),
+            step=step,
+            stop=ROWS,
+            exposed_rows=PER_STEP * step,
+            corpus_rows=ROWS,
+            sequences_per_step=PER_STEP,
+            shard_size=ROWS,
+            weight_digest=str(step),
+            corpus_digest=corpus.digest,
+            record={"command": ["memtrace", "scan"], "corpus": {"name": corpus.name}},
+        )
+    runs = memtrace.find_runs(tmp_path / "runs")
+    fit, of_unseen = memtrace.fit_emergence(runs), 0
+    for run, row in list(zip(runs, fit.checkpoints, strict=True))[1:]:
+        rates = memtrace.fit_run(run, window=100).to_dict()["texts"]
+        assert (row.memorized, row.exposed) == (rates["events"], rates["exposure"])
+        index = read_events(run).sequence_index
+        inside = index[index < PER_STEP * run.step]
+        assert row.memorized == len(set(passages[inside].tolist()))
+        late = passages[index[index >= PER_STEP * run.step]]
+        of_seen = late[np.isin(late, passages[: PER_STEP * run.step])]
+        of_unseen += (~np.isin(of_seen, passages[inside])).sum()
+    assert of_unseen > 0
