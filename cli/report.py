@@ -205,7 +205,9 @@ def _emergence(found: "list[Run]", duplicates: Path | None, seed: int) -> "Page"
     from memtrace.emergence.page import emergence_page
     from memtrace.errors import FitError
 
-    groups = [group for group in by_model(found).values() if len(group) > 1]
+    models = by_model(found).values()
+    groups = [group for group in models if len(group) > 1]
+    alone = [f"{run.suite}/{run.model}" for run, *others in models if not others]
     if not groups:
         raise FitError("no model was scanned at two checkpoints or more")
     fits = []
@@ -213,7 +215,7 @@ def _emergence(found: "list[Run]", duplicates: Path | None, seed: int) -> "Page"
         for group in groups:
             fits.append(fit_emergence(group, duplicates=duplicates, seed=seed))
             advance(1)
-    return emergence_page(fits)
+    return emergence_page(fits, alone)
 
 
 def _comparison(found: "list[Run]", duplicates: Path | None) -> "Page":

@@ -78,8 +78,8 @@ class Plain:
         labels = np.arange(len(seen)) if labels is None else labels
         for label in np.unique(labels):
             rows = np.flatnonzero(labels == label)
-            # Of a text of which a copy was trained on only such copies tell what became of it; -1 is
-            # the least: it is evaluated where any of them is, memorized where any of them is.
+            # Once a copy was trained on, only such copies tell what became of the text. -1 is the
+            # least: it is evaluated where any of them is, memorized where any of them is.
             looks = []
             for c, step in enumerate(STEPS):
                 before = rows[rows < PER_STEP * step]
