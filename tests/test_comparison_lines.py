@@ -60,7 +60,10 @@ def test_two_sizes_have_a_power_and_no_interval_of_models():
     assert line["ci95"] is None
     assert line["reason"] == "two sizes do not tell how sizes scatter"
     assert line["counts_ci95"][0] < 0.5 < line["counts_ci95"][1]
-    assert "two sizes alone" in found.verdict
+    low, high = (100**power for power in line["counts_ci95"])
+    share = f"100 times the parameters, 10 times the share (95% {low:.3g} to {high:.3g} by counts"
+    assert share in found.verdict
+    assert "doubling" not in found.verdict
     assert line["extrapolation"] == []  # no number of another size without its error
 
 

@@ -62,6 +62,11 @@ class ComparisonResult:
         return tuple(found + ([ROWS_AS_TEXTS] if len(named) < len(unknown) else []))
 
     @property
+    def unit(self) -> str:
+        """Return what is counted: a text, or a sequence where copies are not known of a run."""
+        return "sequence" if ROWS_AS_TEXTS in self.caveats else "text"
+
+    @property
     def are_all_paired(self) -> bool:
         """Return whether every pair of runs was counted, and not a choice of them."""
         return are_all_paired(self.runs)

@@ -53,7 +53,7 @@ def text(found: ComparisonResult) -> "RenderableType":
     if found.overlaps:
         blocks.append((f"Texts in common{caveat}", overlaps_table(found)))
     if found.combinations is not None and len(found.combinations.runs) > 2:
-        blocks.append((combined(found.combinations), combinations_table(found)))
+        blocks.append((combined(found.combinations, len(found.runs)), combinations_table(found)))
     if found.seeds:
         blocks.append(("Seeds", _seeds(found)))
     blocks += deduplication_blocks(found.deduplication)
