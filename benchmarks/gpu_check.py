@@ -198,7 +198,8 @@ def host_waits(work: Callable[[], object]) -> int:
             work()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    return sum("synchroniz" in str(each.message) for each in caught)
+    # Not what torch says of the mode itself when it is first switched on.
+    return sum("synchronizing CUDA operation" in str(each.message) for each in caught)
 
 
 @torch.inference_mode()

@@ -38,6 +38,24 @@ def test_attention_is_what_its_definition_says(dtype, read, cached, share):
     torch.testing.assert_close(found, by_definition(query, keys, values))
 
 
+@pytest.mark.parametrize("share", [1, 3])
+@pytest.mark.parametrize(("read", "cached"), [(32, 32), (1, 40), (3, 127), (5, 129)])
+def test_bfloat16_attention_errs_by_the_rounding_of_weights_and_result_alone(read, cached, share):
+    """On both sides of the number of keys at which the way to compute it changes."""
+    random = torch.Generator().manual_seed(4)
+    query = torch.randn(2, 2 * share, read, 64, generator=random, dtype=torch.float64)
+    keys, values = torch.randn(2, 2, 2, cached, 64, generator=random, dtype=torch.float64)
+    query, keys, values = (4 * query).bfloat16(), keys.bfloat16(), values.bfloat16()
+    with attention.chosen(CPU):
+        found = attention.causal_attention(query, keys, values)
+    assert found.dtype == torch.bfloat16
+    true = by_definition(query.double(), keys.double(), values.double())
+    # A weight is off by 2**-9 of itself, so a sum of values is by no more than that of the largest;
+    # the result is rounded once more.
+    error = (found.double() - true).abs().max()
+    assert float(error) <= 2**-8 * 1.1 * float(values.abs().max())
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_torch_takes_the_first_back_end_that_is_named(dtype):
     query = torch.randn(2, 2, 4, 16, dtype=dtype)

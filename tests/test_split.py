@@ -123,6 +123,22 @@ def test_scores_are_the_truth_with_split_products_between(
     assert record["audit"]["wrong"] == 0
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "auto"])
+def test_the_host_waits_three_times_in_a_batch(device, longest, dtype):
+    """After each chunk but the last, and for the answer."""
+    model = random_model("llama").to(HALF)
+    sequences = generated(model.float(), RULES, 18)
+    model = model.to(HALF)
+    engine = Engine(model.to("cuda"), RULES, calibration=sequences[::4], dtype=dtype, batch_size=6)
+    every = np.ones((18, RULES.continuation_tokens), bool)
+    first, between, _ = engine.stages
+    for stage in (first, between):
+        device.reset()
+        with torch.inference_mode():
+            stage.outcomes(sequences, every)
+        assert device.host_waits <= 3 * 3, (stage.forward.label, device.where)
+
+
 def test_the_audit_finds_what_split_products_got_wrong(device, longest, monkeypatch):
     """Products whose rows are mixed up."""
     model = random_model("llama")

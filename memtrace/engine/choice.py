@@ -74,15 +74,22 @@ def stops(first: Candidate, sample: np.ndarray) -> tuple[int, ...]:
     """The cheapest chunks for the survival of the sample and the measured costs of a step."""
     survival = (first.going().sum(0).numpy() + 0.5) / (len(sample) + 1)
     stage = first.stage
-    step = min(_time_first_token(stage, sample[:1]) for _ in range(2))  # the first prepares kernels
+    step = _time_step(stage, sample[:1])
     # After each chunk but the last the host waits for the device.
     most = CUDA_CHUNKS if stage.forward.device.type == "cuda" else None
     return schedule(survival, step, first.seen.seconds * stage.batch_size, most)
 
 
-def _time_first_token(stage: ToleranceStage, sample: np.ndarray) -> float:
-    open_decisions = np.zeros((len(sample), stage.length), bool)
-    open_decisions[:, 0] = True
-    start = time.perf_counter()
-    stage.outcomes(sample, open_decisions)
-    return time.perf_counter() - start
+def _time_step(stage: ToleranceStage, sample: np.ndarray) -> float:
+    """Seconds to read one more token of one sequence, and to have its logits."""
+    forward, seconds = stage.forward, []
+    with forward.precision():
+        tokens = on_device(sample, forward.device)
+        prompt, rows = tokens.shape[1] - stage.length, torch.arange(1, device=forward.device)
+        for _ in range(3):  # the first prepares kernels
+            _, cache = forward.prompt(tokens[:, :prompt], keep=1)
+            began = time.perf_counter()
+            features, _ = forward.extend(tokens[:, prompt : prompt + 1], cache, rows)
+            float(forward.logits(features[0]).sum())  # waits for the device
+            seconds.append(time.perf_counter() - began)
+    return min(seconds)

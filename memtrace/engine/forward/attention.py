@@ -6,11 +6,15 @@ others the type decides, because a kernel refuses types that it does not have.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own abbreviation)
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+SHORT = 128
+"""Positions up to which a CPU computes bfloat16 attention by its definition."""
 
 NAMES = {
     SDPBackend.FLASH_ATTENTION: "flash",
@@ -55,10 +59,14 @@ def causal_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Causal attention from the last positions; all are `(n, heads, positions, head size)`.
 
     Query heads that share keys follow each other: together they are one head with more queries.
+    Queries may be more precise than keys and values, whose type the result has.
     """
     n, heads, c, size = query.shape
     groups, positions = keys.shape[1:3]
     share = heads // groups
+    if keys.dtype == torch.bfloat16 and positions <= SHORT and _multiplies_bfloat16(keys.device):
+        return _short_attention(query, keys, values)
+    query = query.to(keys.dtype)
     if c == positions and share == 1:  # without a mask of our own flash can take it
         return F.scaled_dot_product_attention(query, keys, values, is_causal=True)
     seen = None
@@ -69,3 +77,27 @@ def causal_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     # On CUDA the result lies in another order of its dimensions, so a view of it may not exist.
     found = F.scaled_dot_product_attention(folded, keys, values, attn_mask=seen)
     return found.reshape(query.shape)
+
+
+def _short_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """The definition, for which torch's flash takes twice as long on a CPU where keys are few.
+
+    As there, scores and softmax are in float32, weights and results in the type of the values.
+    """
+    n, heads, c, size = query.shape
+    groups, positions = keys.shape[1:3]
+    unseen = torch.full((c, positions), -torch.inf).triu(positions - c + 1)
+    scores = torch.baddbmm(
+        unseen.repeat(heads // groups, 1),
+        query.float().reshape(n * groups, -1, size),
+        keys.float().reshape(n * groups, positions, size).mT,
+        alpha=size**-0.5,
+    )
+    weights = scores.softmax(-1).to(values.dtype)
+    return (weights @ values.reshape(n * groups, positions, size)).view(query.shape)
+
+
+@cache
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    on_cpu = device.type == "cpu" and torch._C._has_mkldnn
+    return on_cpu and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

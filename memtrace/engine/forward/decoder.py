@@ -67,7 +67,10 @@ class Layer(Protocol):
         ...
 
     def heads(self, packed: Tensor, rotation: Tensor) -> Heads:
-        """What `project` gives, apart and rotated: `(n, heads or key heads, c, head size)` each."""
+        """What `project` gives, apart and rotated: `(n, heads or key heads, c, head size)` each.
+
+        Queries and keys are in the rotation's precision, values as they come.
+        """
         ...
 
     def finish(self, base: Tensor, attended: Tensor) -> Tensor:
@@ -191,7 +194,7 @@ class DecoderForward:
     def _run(self, tokens: Tensor, cache: Cache, keep: int) -> Tensor:
         """Fill the cache's last positions; return the hidden states of the last `keep` ones."""
         c, positions = tokens.shape[1], cache.keys.shape[3]
-        rotation = self._rotation[positions - c : positions]
+        rotation = self._rotation[:, positions - c : positions]
         x: Tensor = self._decoder.embedding(tokens).to(self._residual)
         for i, (keys, values) in enumerate(zip(cache.keys, cache.values, strict=True)):
             layer = self._layer(i)
@@ -248,22 +251,24 @@ def _is_kept(model: PreTrainedModel, weight: Tensor, precision: Precision) -> bo
 
 
 def _rotation(rotary: nn.Module, positions: int, dtype: torch.dtype) -> Tensor:
-    """The rotary embedding as complex factors `(positions, 1, pairs)`, computed in float64.
-
-    Rotating a pair (a, b) by an angle is multiplying a + ib by cos + i sin.
-    """
+    """The rotary embedding's cosines and sines `(2, positions, 1, pairs)`, computed in float64."""
     frequencies = rotary.get_buffer("inv_freq").double()
     places = torch.arange(positions, device=frequencies.device).double()
     angles = places[:, None] * frequencies
     scale = float(rotary.attention_scaling)  # type: ignore[arg-type]
-    cos, sin = (scale * part.to(dtype) for part in (angles.cos(), angles.sin()))
-    return torch.complex(cos, sin)[:, None]
+    return (scale * torch.stack([angles.cos(), angles.sin()])).to(dtype)[:, :, None]
 
 
-def rotate(heads: Tensor, rotation: Tensor) -> None:
-    """Rotate in place the first dimensions of queries and keys `(n, c, ..., head size)`."""
-    pairs, real = rotation.shape[-1], rotation.real.dtype
-    first, second = heads[..., :pairs], heads[..., pairs : 2 * pairs]
-    turned = torch.complex(first.to(real), second.to(real)) * rotation
-    first.copy_(turned.real)
-    second.copy_(turned.imag)
+def rotated(heads: Tensor, rotation: Tensor) -> Tensor:
+    """Queries and keys `(n, c, ..., head size)` with their first dimensions rotated.
+
+    Dimensions a and b of a pair, half the rotated ones apart, become a cos - b sin and
+    b cos + a sin. What is given is in the rotation's precision.
+    """
+    cos, sin = rotation
+    pairs = cos.shape[-1]
+    heads = heads.to(cos.dtype)
+    first, second, rest = heads.tensor_split((pairs, 2 * pairs), dim=-1)
+    turned = torch.cat([second, first], dim=-1) * torch.cat([-sin, sin], dim=-1)
+    turned.addcmul_(heads[..., : 2 * pairs], torch.cat([cos, cos], dim=-1))
+    return torch.cat([turned, rest], dim=-1) if rest.shape[-1] else turned

@@ -19,7 +19,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from memtrace.engine.forward.decoder import Decoder, Heads, rotate
+from memtrace.engine.forward.decoder import Decoder, Heads, rotated
 from memtrace.engine.forward.linear import (
     Linear,
     Precision,
@@ -65,11 +65,10 @@ class LlamaLayer:
     def heads(self, packed: Tensor, rotation: Tensor) -> Heads:
         """What `project` gives, apart and rotated."""
         heads = packed.view(*packed.shape[:2], -1, self.head_size)
-        rotated = heads[..., : self.query_heads + self.key_heads, :]
+        turning = heads[..., : self.query_heads + self.key_heads, :]
         if self.query_norm is not None:
-            rotated = self._normed(rotated, rotation.real.dtype)
-        rotate(rotated, rotation)
-        query, key = self._parts(rotated.to(packed.dtype))
+            turning = self._normed(turning, rotation.dtype)
+        query, key = self._parts(rotated(turning, rotation))
         value = heads[..., -self.key_heads :, :]
         return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
 

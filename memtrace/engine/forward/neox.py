@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own abbreviation)
 from torch import Tensor
 from transformers import GPTNeoXForCausalLM
 
-from memtrace.engine.forward.decoder import Decoder, DecoderForward, Heads, rotate
+from memtrace.engine.forward.decoder import Decoder, DecoderForward, Heads, rotated
 from memtrace.engine.forward.linear import Linear, Precision, linear, residual_type
 
 
@@ -38,9 +38,9 @@ class NeoXLayer:
     def heads(self, packed: Tensor, rotation: Tensor) -> Heads:
         """What `project` gives, apart and rotated."""
         heads = packed.view(*packed.shape[:2], -1, 3, self.head_size)
-        rotate(heads[..., :2, :], rotation[:, None])
-        query, key, value = (part.transpose(1, 2) for part in heads.unbind(3))
-        return query, key, value
+        turned = rotated(heads[..., :2, :], rotation[:, :, None])
+        query, key = (part.transpose(1, 2) for part in turned.unbind(3))
+        return query, key, heads[..., 2, :].transpose(1, 2)
 
     def finish(self, base: Tensor, attended: Tensor) -> Tensor:
         """The hidden states after the layer."""
