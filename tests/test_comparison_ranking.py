@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from memtrace.comparison import ranking
 from memtrace.comparison.agreement import Agreement, phi
 from memtrace.comparison.budget import plans
 from memtrace.comparison.fit import compare_loaded
@@ -66,7 +67,9 @@ def test_held_out_texts_are_counted_by_thresholds_chosen_without_them(pairs):
     assert found.budget == pytest.approx((scores >= least).mean())
 
 
-def test_delong_by_its_definition():
+@pytest.mark.parametrize("block", [97, 10_000])
+def test_delong_by_its_definition(block, monkeypatch):
+    monkeypatch.setattr(ranking, "BLOCK", block)
     rng = np.random.default_rng(0)
     # Memorized texts in two groups vary more than exponential ones, so that its variance decides.
     x, y = rng.normal(0, 1, 600) + 4 * (rng.random(600) < 0.5), rng.normal(size=700)

@@ -11,6 +11,9 @@ from memtrace.runs.likelihoods import read_likelihoods
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
+BLOCK = 1 << 22
+"""Rows that are looked at at once."""
+
 
 @dataclass(frozen=True, eq=False)
 class RowScores:
@@ -21,7 +24,7 @@ class RowScores:
 
     def of_texts(
         self, memorized: npt.NDArray[np.integer], ranges: Int64Array, texts: Texts | None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], Int64Array]:
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.integer]]:
         """Return value, whether it is memorized, and name of each text within ranges.
 
         Args:
@@ -36,8 +39,8 @@ class RowScores:
         hit[memorized[inside(memorized, ranges)].astype(np.int64)] = True
         if texts is not None and len(texts.names):
             _joined(values, hit, texts)
-        names = np.flatnonzero(~np.isnan(values))
-        return values[names], hit[names], names
+        known = ~np.isnan(values)
+        return values[known], hit[known], _places(known)
 
 
 def row_scores(found: ComparedRun) -> RowScores:
@@ -53,6 +56,16 @@ def row_scores(found: ComparedRun) -> RowScores:
             np.isnan(block.log_likelihood), -np.inf, block.log_likelihood
         )
     return RowScores(values)
+
+
+def _places(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
+    """Return where a mask is set, in four bytes a place where these are enough."""
+    kind = np.uint32 if len(mask) <= np.iinfo(np.uint32).max else np.int64
+    parts = [
+        (np.flatnonzero(mask[start : start + BLOCK]) + start).astype(kind)
+        for start in range(0, len(mask), BLOCK)
+    ]
+    return np.concatenate([np.empty(0, kind), *parts])
 
 
 def _joined(values: npt.NDArray[np.float32], hit: npt.NDArray[np.bool_], texts: Texts) -> None:
