@@ -40,7 +40,7 @@ def figure(result: AbilityResult) -> "Figure":
     """Draw the curves of the tasks that emerged, and their emergence against model size."""
     tasks = shown_tasks(result)
     with styled():
-        sized = any(one.parameters for one in _emerged(result, tasks))
+        sized = bool(_sized(result, tasks))
         panels = max(len(tasks) + sized, 1)
         rows = -(-panels // 2)
         found = new_figure(PAGE, HEIGHT * rows + 0.8)
@@ -66,9 +66,10 @@ def shown_tasks(result: AbilityResult) -> list[tuple[str, int]]:
     return order[:PANELS]
 
 
-def _emerged(result: AbilityResult, tasks: list[tuple[str, int]]) -> list[AbilityCurve]:
-    main = [one for one in result.curves if one.main and one.emerged]
-    return [one for one in main if (one.task, one.shots) in tasks]
+def _sized(result: AbilityResult, tasks: list[tuple[str, int]]) -> list[AbilityCurve]:
+    """Return the curves of tasks in models of known size whose emergence time is known."""
+    placed = [one for one in result.main if one.emerged and one.placed and one.parameters]
+    return [one for one in placed if (one.task, one.shots) in tasks]
 
 
 def curves_by_size(curves: Sequence[AbilityCurve], ax: "Axes | None" = None) -> "Axes":
@@ -82,7 +83,7 @@ def curves_by_size(curves: Sequence[AbilityCurve], ax: "Axes | None" = None) -> 
         # Two families of one size look alike but for the dashes: one name.
         if one.population.family == _named(curves):
             ends.append((one.values[-1], _name(one), colour))
-        if one.emergence and one.emerged:
+        if one.emergence and one.emerged and one.placed:
             level = float(np.interp(one.emergence.step, one.steps, one.values))
             ax.plot(one.emergence.step, level, "o", color=RED, ms=2.5, zorder=5)
     if first.chance is not None:
@@ -97,7 +98,7 @@ def curves_by_size(curves: Sequence[AbilityCurve], ax: "Axes | None" = None) -> 
     ax.set_xlabel("training step")
     ax.set_ylabel(first.metric)
     dashed = _dashed(curves)
-    subtitle(ax, "dots: emergence" + (f"; dashed: {dashed}" if dashed else ""))
+    subtitle(ax, "dots: emergence, if known" + (f"; dashed: {dashed}" if dashed else ""))
     name_ends(ax, ends)
     return ax
 
@@ -121,9 +122,9 @@ def emergence_against_size(result: AbilityResult, ax: "Axes | None" = None) -> "
     """Draw the normalized emergence time against the model's parameters, with 95% intervals."""
     ax = axes_for(ax, "Normalized emergence against model size")
     tasks = shown_tasks(result)
-    found = [one for one in _emerged(result, tasks) if one.parameters]
+    found = _sized(result, tasks)
     if not found:
-        return nothing(ax, "no task emerged in a model of known size")
+        return nothing(ax, "no task's time is known in a model of known size")
     ends: list[tuple[float, str, str]] = []
     for (task, shots), (colour, marker) in zip(tasks, TASK_STYLES, strict=False):
         of_task = [one for one in found if (one.task, one.shots) == (task, shots)]

@@ -21,9 +21,8 @@ CAPTION = (
 )
 COLUMNS = ("model", "task", "shots", "gain", "p, Holm", "share of training", "95%")
 LEGEND = (
-    "Curves that emerged; p: of a gain that ends above guessing, adjusted for all tested curves; "
-    "share: of the steps that were evaluated, for a model of no manifest; unclear: the 95% "
-    f"interval spans more than a factor of {KNOWN}."
+    "Curves that emerged (p: of a gain that ends above guessing; no share where its 95% interval "
+    f"spans more than a factor of {KNOWN})"
 )
 TESTED = (
     "Whether each curve gains from step 0 to the last checkpoint and ends above guessing, where "
@@ -35,6 +34,7 @@ TESTED = (
 LIMITS = (
     NO_LINK,
     BY_NAME,
+    "Of a model of no manifest training counts as over at its last evaluation.",
     "Between checkpoints a curve is taken as straight.",
     "A task that rises to the level of guessing has gained, but is no ability.",
     "A curve that is not shown to emerge may have gained less than its errors let see.",
@@ -140,6 +140,6 @@ def _row(one: AbilityCurve) -> tuple[str, ...]:
         f"{one.shots:,}",
         number(one.gain, 3),
         p_value(one.emergence_p_holm),
-        (percent(found.share) if one.placed else "unclear") if found else DASH,
+        percent(found.share) if found and one.placed else DASH,
         interval(found.share_ci95, percent) if found and found.share_ci95 else DASH,
     )
