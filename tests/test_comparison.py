@@ -200,7 +200,9 @@ def test_what_two_of_several_scanned_is_said_to_be_so():
     runs = [
         compared_run(range(9), range(stop), model=f"m{stop}", parameters=stop) for stop in (40, 60)
     ]
-    assert "Of the texts that both scanned and m40 has memorized" in compare_loaded(runs).verdict
+    assert (
+        "Of the 9 sequences that both scanned and m40 returns, 100%" in compare_loaded(runs).verdict
+    )
 
 
 def test_one_run_has_nothing_beside_it():

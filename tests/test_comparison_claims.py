@@ -46,6 +46,35 @@ def test_shares_on_a_part_of_what_a_run_had_seen_are_said_to_be_so():
     assert "random sample" not in said(found)
 
 
+def test_what_is_returned_before_training_on_it_is_said_to_be_so():
+    runs = [run_of("a", range(590, 605), parameters=10), run_of("b", range(700), parameters=20)]
+    found = compare_loaded(runs)
+    before = found.predictions[0].unexposed.first
+    assert before == 5
+    assert (
+        f"Of the 15 texts that a returns ({before} of which it was not trained on), "
+        in found.verdict
+    )
+    alone = compare_loaded([run_of("a", range(15), parameters=10), runs[1]])
+    assert "Of the 15 texts that a returns, 100%" in alone.verdict
+    assert "was not trained on" not in alone.verdict
+
+
+def test_rows_whose_copies_are_not_known_are_not_called_texts():
+    unknown = [
+        run_of(name, range(30), parameters=size, texts=None)
+        for name, size in (("a", 10), ("b", 20))
+    ]
+    found = compare_loaded(unknown)
+    assert "5% of the sequences that it was trained on" in found.verdict
+    shown = finding(found, names=[])
+    assert "rows are taken as different texts" in shown.tables[0].title
+    assert not any("Copies of a text" in line for line in shown.tested)
+    known = finding(compare_loaded([run_of("a", range(30))]), names=[])
+    assert any("Copies of a text" in line for line in known.tested)
+    assert not any("by size" in line for line in known.tested)
+
+
 def test_a_sample_is_said_to_be_one():
     sample = {"sample_size": 500, "sample_seed": 0}
     runs = [run_of(model, range(30), range(0, 1000, 2), **sample) for model in "ab"]

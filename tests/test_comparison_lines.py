@@ -1,5 +1,7 @@
 """Lines through the shares of models of several sizes: powers, bends, and what they do not say."""
 
+import re
+
 import numpy as np
 import pytest
 from compared_runs import compared_run, same_step
@@ -44,6 +46,8 @@ def test_a_bend_is_said_with_its_place_only_where_it_is_shown():
     assert bend.slopes[0] > bend.slopes[1]
     assert sizes[3] < bend.parameters < sizes[5]
     assert "bends" in found.verdict
+    (place,) = re.findall(r"most at about ([0-9,]+) parameters", found.verdict)
+    assert int(place.replace(",", "")) == pytest.approx(bend.parameters, rel=0.05)
     straight = compare_loaded(power_law(sizes, [0.001 * 2.0**i for i in range(8)], n=200_000))
     assert straight.lines[0].bend.parameters is None
     assert "bends" not in straight.verdict
@@ -56,7 +60,10 @@ def test_two_sizes_have_a_power_and_no_interval_of_models():
     assert line["ci95"] is None
     assert line["reason"] == "two sizes do not tell how sizes scatter"
     assert line["counts_ci95"][0] < 0.5 < line["counts_ci95"][1]
-    assert "two sizes alone" in found.verdict
+    low, high = (100**power for power in line["counts_ci95"])
+    share = f"100 times the parameters, 10 times the share (95% {low:.3g} to {high:.3g} by counts"
+    assert share in found.verdict
+    assert "doubling" not in found.verdict
     assert line["extrapolation"] == []  # no number of another size without its error
 
 

@@ -13,9 +13,8 @@ from memtrace.cli.main import main
 from memtrace.comparison import compare
 from memtrace.comparison.charts import CHARTS
 from memtrace.comparison.descriptions import described
-from memtrace.comparison.figures import drawn
+from memtrace.comparison.figures import caption, drawn
 from memtrace.comparison.page import finding
-from memtrace.comparison.pair_charts import MOST_NUMBERS
 from memtrace.corpus import open_corpus
 from memtrace.report.numbers import percent
 
@@ -183,9 +182,30 @@ def test_copies_seen_are_those_of_the_twins(found):
         assert side.texts, "what has no text has no place"
 
 
-def test_many_runs_have_no_numbers_in_their_cells(found):
-    marks = [layer["mark"]["type"] for layer in CHARTS["overlap"](found).get("layer", [])]
-    assert ("text" in marks) == (len(found.runs) <= MOST_NUMBERS)
+@pytest.mark.parametrize("name", ["precision", "recall", "overlap"])
+def test_heat_maps_have_one_scale_a_legend_and_numbers_and_shares_of_few_texts_are_pale(
+    found, name
+):
+    chart = CHARTS[name](found)
+    cells, *numbers = chart["layer"]
+    colour = cells["encoding"]["color"]
+    assert colour["scale"]["domain"] == [0, 1]
+    assert colour["legend"]["values"] == [0, 0.5, 1]
+    assert {layer["mark"]["type"] for layer in numbers} == {"text"}
+    pairs = {
+        (found.label(one.source), found.label(one.target)): one.every
+        for one in found.drawn_predictions
+    }
+    if name == "overlap":
+        pairs = {(found.label(o.a), found.label(o.b)): o.agreement for o in found.drawn_overlaps}
+    rows = {(row["from"], row["to"]): row for row in values(chart)}
+    few = []
+    for place, one in pairs.items():
+        of = {"precision": one.first, "recall": one.second, "overlap": one.either}[name]
+        if of:
+            assert rows[place]["few"] == (of < 10)
+            few.append(of < 10)
+    assert ("fewer than 10 texts" in caption(found, name)) == any(few)
 
 
 def test_the_command_writes_its_page_which_is_small(folder, tmp_path):

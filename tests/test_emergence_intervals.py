@@ -78,8 +78,13 @@ class Plain:
         labels = np.arange(len(seen)) if labels is None else labels
         for label in np.unique(labels):
             rows = np.flatnonzero(labels == label)
-            # -1 is the least: a text is evaluated where any copy is, memorized where any is.
-            looks = [(c, int(x)) for c, x in enumerate(seen[rows].max(axis=0)) if x >= 0]
+            # Once a copy was trained on, only such copies tell what became of the text. -1 is the
+            # least: it is evaluated where any of them is, memorized where any of them is.
+            looks = []
+            for c, step in enumerate(STEPS):
+                before = rows[rows < PER_STEP * step]
+                x = int(seen[before if len(before) else rows, c].max())
+                looks += [(c, x)] if x >= 0 else []
             self._follow(int(rows[0]), int(rows[0]) // PER_STEP, looks, rows // PER_STEP)
 
     def _copies(self, steps: np.ndarray, row: int, looks: list[tuple[int, int]]) -> None:

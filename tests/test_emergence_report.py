@@ -142,7 +142,12 @@ def test_without_unexposed_sequences_the_page_says_what_is_not_known(tmp_path) -
 
     assert fit.outcomes.evaluated_before == 0
     assert "no control group" in fit.verdict
-    assert "some may be generic" in fit.summary()
+    # Found by the first checkpoint that looked: extractable all along, for all that is known.
+    looked = {row: next(s for s in STEPS if s > row // PER_STEP) for row in range(ROWS)}
+    own = fit.sequence_table()
+    at_first = sum(looked[row] == by for row, by in own.select("first_index", "emerged_by").rows())
+    assert fit.outcomes.first_look == at_first > 0
+    assert f"{at_first} were memorized at the first look at them" in fit.verdict
     assert fit.to_dict()["exposure_effect"]["reason"]
 
 

@@ -210,7 +210,7 @@ def test_copies_are_counted_as_one_text_from_scores_to_page(tmp_path) -> None:
     assert (fit.outcomes.emerged, fit.outcomes.copies, fit.outcomes.generic) == (5, 300, 0)
     assert fit.texts == len(np.unique(labels))
     assert "300 rows, but 5 texts: too few to say how it varies" in fit.verdict
-    assert math.isnan(fit.time_scales["exposure"].among_emerged(0.5)[0])
+    assert math.isnan(fit.time_scales["exposure"].among_emerged(0.5).bounds[0])
     assert "too few" in fit.to_dict()["time_scales"]["exposure"]["reason"]
     table = fit.sequence_table()
     assert table["duplicate_count"].to_list() == [60] * 5

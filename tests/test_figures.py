@@ -245,7 +245,7 @@ def test_what_cannot_be_drawn_is_not_among_the_figures(tmp_path) -> None:
 def test_alternative_texts_tell_the_numbers_that_are_drawn(results) -> None:
     emerged, extracted, ordered = (results(name) for name in ("emergence", "extraction", "order"))
     texts = {
-        **{one: alt_of_emergence(emerged, one) for one in emergence.figures_of(emerged)},
+        **{one: alt_of_emergence(emerged, one) for one in emergence.FIGURES},
         **{one: alt_of_extraction(extracted, one) for one in extraction.shown(extracted)},
         **{one: alt_of_order(ordered, one) for one in order.shown(ordered)},
     }
@@ -256,13 +256,14 @@ def test_alternative_texts_tell_the_numbers_that_are_drawn(results) -> None:
         "memorized": percent(last.memorized / last.exposed),
         "flows": f"{most_lost:,}.",
         "time-training": percent(float(scale.share[-1])),
+        "time-share": percent(float(emerged.time_scales["share"].share[-1])),
         "samples": percent(extracted.greedy["exposed"].share),
         "probabilities": f"{extracted.classes['unexposed'].counts.exposure:,} unexposed",
         "by-age": number(ordered.recency.bins[-1].nats, 3),
         "exposure": number(ordered.raw.nats, 3),
     }.items():
         assert drawn_number in texts[name], (name, texts[name])
-    assert len(set(texts.values())) == len(texts) == 10
+    assert len(set(texts.values())) == len(texts) == 11
     for text in texts.values():
         assert not {emerged.verdict, extracted.verdict, ordered.verdict} & {text}
         assert "nan" not in text

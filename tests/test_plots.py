@@ -10,6 +10,7 @@ from memtrace.point_process import EventSequence, PoissonFit, fit_poisson
 from memtrace.point_process import figures as plots
 from memtrace.point_process.figures.descriptions import CAPTIONS, described
 from memtrace.point_process.figures.drawing import draw, draw_all
+from memtrace.point_process.figures.slides import slider_chart, slides_described
 from memtrace.point_process.simulate import log_linear_drift, random_order
 from memtrace.point_process.verdict import interval_text
 from memtrace.report.figures import new_figure, write_figure
@@ -36,7 +37,7 @@ def edge_cases() -> dict[str, tuple[EventSequence, list[str]]]:
             EventSequence.from_positions([99], n=100),
             ["rate", "cumulative", "residuals", "rootogram", "qq"],
         ),
-        "all": (EventSequence.from_positions(np.arange(100), n=100), ["rate"]),
+        "all": (EventSequence.from_positions(np.arange(100), n=100), ["rate", "rootogram", "qq"]),
         "gaps": (
             EventSequence.from_positions([3, 70], n=100, observed=[[0, 10], [60, 80]]),
             ["rate", "cumulative", "residuals", "rootogram", "qq"],
@@ -175,3 +176,37 @@ def test_figures_drawn_in_parallel_are_those_drawn_here() -> None:
 
     assert several == [draw(none), draw(none), draw(one), draw(none)]
     assert sum(done) == 4
+
+
+def test_a_slider_never_leaves_its_panel_empty_and_its_axis_stays(fit) -> None:
+    pytest.importorskip("altair")
+    few = fit_poisson(EventSequence.from_positions([3, 40], n=100, label="few"), window=20)
+    none = fit_poisson(EventSequence.from_positions([], n=100, label="none"), window=20)
+    chart = slider_chart([few, fit, none])
+    points = [row for row in _rows(chart) if "part" in row]
+    said = {row["place"]: row["reason"] for row in _rows(chart) if "reason" in row}
+
+    assert {row["place"] for row in points} == {2}
+    assert [bool(said[place]) for place in (1, 2, 3)] == [True, False, True]
+    assert chart["params"][0]["value"] == 2
+    low, high = chart["layer"][1]["encoding"]["y"]["scale"]["domain"]
+    assert low == 0
+    assert all(low <= row["rate"] <= high for row in points)
+    assert [row["least"] < row["rate"] < row["most"] for row in points].count(False) == 0
+
+
+def test_random_orders_stay_in_the_band_of_the_slider() -> None:
+    pytest.importorskip("altair")
+    rng = np.random.default_rng(4)
+    fits = [fit_poisson(random_order(4_000, 200, rng)) for _ in range(8)]
+    told = slides_described(fits)
+    inside, of = (int(told.split(", ")[-1].split(" ")[i]) for i in (0, 2))
+
+    assert of == 80
+    assert inside >= 70
+
+
+def _rows(chart):
+    """Return all rows of data inside a chart."""
+    inside = [part.get("data", {}).get("values", []) for part in (chart, *chart["layer"])]
+    return [row for rows in (*inside, *chart.get("datasets", {}).values()) for row in rows]

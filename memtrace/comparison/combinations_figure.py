@@ -27,7 +27,7 @@ def combinations(found: ComparisonResult, ax: "Axes | None" = None) -> "Axes":
     left = len(one.texts) - len(texts)
     more = f"; {count(left, 'smaller combination')} left out" if left else ""
     names = [found.label(place) for place in one.runs]
-    told = f"of {count(one.scanned, 'text')} that all {len(one.runs)} scanned{more}"
+    told = f"of {count(one.scanned, 'text')} that {one.of_how_many(len(found.runs))} scanned{more}"
     beside_names(ax, told, names)
     below = _below(ax, len(one.runs))
     x = np.arange(len(texts))

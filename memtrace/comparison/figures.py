@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from memtrace.comparison.combinations_figure import combinations
 from memtrace.comparison.deduplication.figures import shares_by_copies, texts_of_both
-from memtrace.comparison.heat_maps import LETTER, jaccard, precision, recall
+from memtrace.comparison.heat_maps import FEW, LETTER, has_pale_cells, jaccard, precision, recall
 from memtrace.comparison.paired.figures import difference_by_step, who_memorized
 from memtrace.comparison.profile.figures import course, effect_table
 from memtrace.comparison.profile.result import Profile
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ROOM, AROUND = 0.16, 0.9
 """Height of a run in a heat map or a grid of dots, and of what is around it, in inches, without
 the names of runs, which stand upright."""
+HEAT_MAPS = {"precision", "recall", "overlap"}
+"""Figures of shares of pairs of runs."""
 WIDE = {"precision", "recall", "overlap", "combinations"}
 """Figures whose size grows with the runs."""
 MANY = 5
@@ -60,7 +62,7 @@ CAPTIONS = {
     "recall": "From each smaller or earlier run to each larger or later one: the share of what the "
     "other memorized that it has memorized too.",
     "overlap": "Jaccard's index of each pair: texts that both memorized, of those that either did.",
-    "combinations": "Texts by the runs that memorized them: exactly those with a dark dot.",
+    "combinations": "Texts by the runs that memorized them: exactly those whose dot stands out.",
     "deduplication": "Share of the texts that a model and its deduplicated twin memorized, by "
     "{copies}; bars are exact 95% intervals. In a corpus that is passed more than once, text seen "
     "once is fresh and text seen twice came round again.",
@@ -80,12 +82,13 @@ CAPTIONS = {
 def caption(found: ComparisonResult, name: str) -> str:
     """Return the caption of one of `FIGURES`."""
     known = all(one.last.is_order_known for one in found.deduplication)
+    pale = name in HEAT_MAPS and has_pale_cells(found, name)
     return CAPTIONS[name].format(
         texts=found.of_texts,
         copies="how often each had seen them" if known else "copies in the corpus of each",
         ours="how often the model had seen them" if known else "copies in the model's corpus",
         both="that a model and its deduplicated twin had both seen" if known else "of both corpora",
-    )
+    ) + (f" Pale cells are shares of fewer than {FEW} texts." if pale else "")
 
 
 def drawn(found: ComparisonResult) -> list[str]:
@@ -121,10 +124,11 @@ def _profiles(found: ComparisonResult) -> list[Profile]:
 def overview(found: ComparisonResult) -> "Figure":
     """Draw all figures that have something to show under the verdict."""
     names: Sequence[str] = drawn(found) or ["scale"]
-    across = 2 if len(names) > 1 and found.drawn_runs <= MANY else 1
+    across = 2 if len(names) > 1 and max(_lines(found, name) for name in names) <= MANY else 1
     down = -(-len(names) // across)
     with styled():
-        figure = new_figure(PAGE, _height(found) * down + HEIGHT / 2)
+        highest = max(_height(found, name) for name in names)
+        figure = new_figure(PAGE, highest * down + HEIGHT / 2)
         # Each in a figure of its own: long names beside one panel take no room from the others.
         places = figure.subfigures(down, across, squeeze=False).flat
         for place, name in zip(places, names, strict=False):
@@ -137,12 +141,25 @@ def single(found: ComparisonResult, name: str) -> "Figure":
     """Draw one of `FIGURES` alone."""
     size = (COLUMN, HEIGHT)
     if name in WIDE:
-        size = PAGE if found.drawn_runs > MANY else COLUMN, _height(found)
+        size = PAGE if _lines(found, name) > MANY else COLUMN, _height(found, name)
     label = count(len(found.runs), "run")
     return single_figure(partial(FIGURES[name], found), label, [], size)
 
 
-def _height(found: ComparisonResult) -> float:
-    """Return the height of a panel in which every run has a line."""
+def _height(found: ComparisonResult, name: str) -> float:
+    """Return the height of a panel in which every run that is shown has a line."""
+    if name not in WIDE:
+        return HEIGHT
+    lines = _lines(found, name)
     names = max(len(found.label(place)) for place in range(len(found.runs))) * LETTER / 72
-    return max(HEIGHT, 2 * ROOM * found.drawn_runs, ROOM * found.drawn_runs + AROUND + names)
+    return max(HEIGHT, 2 * ROOM * lines, ROOM * lines + AROUND + names)
+
+
+def _lines(found: ComparisonResult, name: str) -> int:
+    """Return how many runs a figure shows below each other."""
+    if name == "combinations":
+        return len(found.combinations.runs) if found.combinations else 0
+    if name == "overlap":
+        return len({place for one in found.drawn_overlaps for place in (one.a, one.b)})
+    sides = [(one.source, one.target) for one in found.drawn_predictions if name in WIDE]
+    return max((len(set(side)) for side in zip(*sides, strict=True)), default=0)

@@ -52,6 +52,10 @@ class Combinations:
     scanned: int
     """Texts that all of them scanned."""
 
+    def of_how_many(self, runs: int) -> str:
+        """Say how many of so many runs these are: `all 3`, `10 of 11 runs`."""
+        return f"all {runs}" if len(self.runs) == runs else f"{len(self.runs)} of {runs:,} runs"
+
     @property
     def sizes(self) -> Int64Array:
         """Return how many texts each run has memorized, shape (runs,)."""

@@ -12,7 +12,7 @@ from memtrace.comparison.text import left_out, share_cells, shares_title, text
 from memtrace.comparison.training_page import training_facts, training_tables
 from memtrace.comparison.verdict import foremost, headline, verdict
 from memtrace.report.charts import available
-from memtrace.report.figures import png
+from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, number, percent
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
@@ -31,10 +31,6 @@ TITLES = {
     "profile": "Effect of training by cohort and checkpoint",
     "time-since-training": "Effect of training by time since",
 }
-TESTED = (
-    "Every sequence that both runs of a pair scanned; of shares by size, those that all models "
-    "of a step scanned. Copies of a text are one text, and near-copies of it too.",
-)
 LIMITS = (
     "Models of one suite differ in more than their size: a line through few of them says how "
     "shares went, not why.",
@@ -78,7 +74,7 @@ def finding(
         rest=rest,
         facts=_facts(found),
         figure=figures[0] if figures else None,
-        tested=TESTED,
+        tested=_tested(found),
         limits=[*LIMITS, *(f"{one.capitalize()}." for one in [*found.caveats, *left_out(found)])],
         figures=figures[1:],
         tables=[
@@ -96,10 +92,23 @@ def head(found: ComparisonResult) -> Finding:
     return finding(found, names=drawn(found)[:1], charts=False)
 
 
+def _tested(found: ComparisonResult) -> list[str]:
+    said = ["Every sequence that both runs of a pair scanned."]
+    if any(one.line for one in found.lines):
+        said = [f"{said[0][:-1]}; of shares by size, those that all models of a step scanned."]
+    said.append(
+        "What greedy decoding returns counts as memorized, whether or not a run was trained on it; "
+        f"shares are of {found.unit}s {found.of_texts}."
+    )
+    if found.unit == "text":
+        said.append("Copies of a text are one text, and near-copies of it too.")
+    return said
+
+
 def _shown(found: ComparisonResult, name: str, charts: bool) -> Shown:
     draw = CHARTS.get(name) if charts and available() else None
     chart = draw(found) if draw else None
-    image = None if chart else png(single(found, name))
+    image = None if chart else png(untitled(single(found, name)))
     return Shown(TITLES[name], described(found, name), caption(found, name), image, chart)
 
 
@@ -108,7 +117,8 @@ def _shares(found: ComparisonResult) -> Table:
     left = len(found.points) - len(points)
     more = f"; {left:,} more in the JSON" if left else ""
     rows = [share_cells(found, one) for one in points]
-    return Table(f"{shares_title(found)}{more}", SHARES, rows)
+    caveat = "".join(f"; {one}" for one in found.caveats)
+    return Table(f"{shares_title(found)}{caveat}{more}", SHARES, rows)
 
 
 def _pairs(found: ComparisonResult) -> Table:

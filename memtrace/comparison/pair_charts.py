@@ -1,21 +1,30 @@
 """Heat maps of pairs of runs that readers can ask: what one predicts of another, and overlap."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memtrace.comparison.agreement import Agreement
+from memtrace.comparison.heat_maps import FEW, texts_behind
 from memtrace.comparison.result import ComparisonResult
 from memtrace.report.charts import MOST_ROWS, data, specification
 from memtrace.report.numbers import interval, number, percent
+
+if TYPE_CHECKING:
+    import altair
 
 Rows = list[dict[str, Any]]
 
 CELL, NARROW, AROUND = 34, 22, 120
 """Height of a row of a heat map, of one of many, and least height of all, in CSS pixels."""
-PALE = 0.45
-"""Opacity of a cell, so that the number in it can be read."""
-MOST_NUMBERS = 7
-"""Columns up to which cells have their number written in them."""
+MANY = 7
+"""Columns above which their names stand upright."""
+LEAST_ROOM, DIGIT = 17, 0.42
+"""Width of a cell from which its number is written in it, in CSS pixels; and the height of the
+number, of that width."""
+DARK = 0.6
+"""Share from which a number has the colour of the page."""
+PALE = 0.3
+"""Opacity of a cell that few texts stand behind."""
 
 
 def precision_chart(found: ComparisonResult) -> dict[str, Any] | None:
@@ -38,6 +47,7 @@ def overlap_chart(found: ComparisonResult) -> dict[str, Any] | None:
             said["interval"] = _with_interval(agreement.jaccard.value, agreement.jaccard.ci95)
             counts = one.agreement.first, one.agreement.second
             either = counts if a == one.a else counts[::-1]
+            said["few"] = texts_behind(agreement, "overlap") < FEW
             said |= {"has": f"{either[0]:,}", "other": f"{either[1]:,}"}
             rows.append({"from": found.label(a), "to": found.label(b), **said})
     told = {
@@ -78,13 +88,16 @@ def _agreement(found: Agreement, name: str) -> dict[str, Any]:
     shared = f"{found.both:,} in both, of {found.first:,} and {found.second:,}"
     said = {key: _with_interval(one.value, one.ci95) for key, one in measure.items()}
     numbers = {"f1": number(found.f1.value, 3), "mcc": number(found.mcc.value, 3)}
-    return {"value": measure[name].value, "shared": shared, **said, **numbers}
+    few = texts_behind(found, name) < FEW
+    return {"value": measure[name].value, "few": few, "shared": shared, **said, **numbers}
 
 
 def _heat_map(
     found: ComparisonResult, rows: Rows, told: dict[str, str], titles: Sequence[str]
 ) -> dict[str, Any] | None:
-    """Return a map of pairs: darker for more, with the numbers where there is room for them.
+    """Return a map of pairs: darker for more, on one scale, with the numbers where they have room.
+
+    Cells that few texts stand behind are pale.
 
     Returns:
         None for more pairs than a chart takes.
@@ -95,26 +108,43 @@ def _heat_map(
         return None
     order = [found.label(place) for place in range(len(found.runs))]
     across, down = (len({row[side] for row in rows}) for side in ("to", "from"))
-    many = across > MOST_NUMBERS
+    many = across > MANY
     under = "split(datum.label, ' step ')"  # a step stands under its model
     lines = "replace(datum.label, ' step ', ' ')" if many else under
     angle = -90 if many else -45 if across > 2 else 0
     axis = altair.Axis(labelAngle=angle, labelExpr=lines, labelOverlap=many)
-    shares = altair.Scale(domain=[0, 1])
-    legend = altair.Legend(format="%", title=None, orient="top") if many else None
     base = altair.Chart(data(rows)).encode(
         x=altair.X("to:N", title=titles[0], sort=order, axis=axis),
         y=altair.Y("from:N", title=titles[1], sort=order, axis=altair.Axis(labelExpr=lines)),
         tooltip=[altair.Tooltip(f"{name}:N", title=title) for name, title in told.items()],
     )
-    cells = base.mark_rect(opacity=1 if many else PALE).encode(
-        color=altair.Color("value:Q", scale=shares, legend=legend)
-    )
+    opacity = altair.condition("datum.few", altair.value(PALE), altair.value(1))
+    cells = base.mark_rect().encode(color=_share_colour(), opacity=opacity)
     height = max(AROUND, (NARROW if many else CELL) * down)
-    if many:
-        return specification(cells, height)
-    numbers = base.mark_text().encode(text=altair.Text("value:Q", format=".0%"))
-    return specification(altair.layer(cells, numbers), height)
+    return specification(altair.layer(cells, *_numbers(base, across)), height)
+
+
+def _share_colour() -> "altair.Color":
+    """Return the colours of shares from 0% to 100%: the same in every heat map."""
+    import altair
+
+    legend = altair.Legend(format=".0%", title=None, orient="top", values=[0, 0.5, 1])
+    return altair.Color("value:Q", scale=altair.Scale(domain=[0, 1]), legend=legend)
+
+
+def _numbers(base: "altair.Chart", across: int) -> list[Any]:
+    """Return the percentages in the cells, as large as these allow, on dark and on pale ones."""
+    import altair
+
+    room = f"width / {across}"
+    size = altair.ExprRef(f"{room} < {LEAST_ROOM} ? 0 : min(12, {DIGIT} * {room})")
+    written = altair.Text("percent:N")
+    dark = f"datum.value > {DARK} && !datum.few"
+    base = base.transform_calculate(percent="format(100 * datum.value, '.0f')")
+    return [
+        base.transform_filter(f"!({dark})").mark_text(fontSize=size).encode(text=written),
+        base.transform_filter(dark).mark_text(fontSize=size, style="inverse").encode(text=written),
+    ]
 
 
 def _with_interval(value: float, ends: tuple[float, float]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from memtrace.comparison.batches import MOST, are_all_paired
+from memtrace.comparison.batches import are_all_paired
 from memtrace.comparison.budget import Plan
 from memtrace.comparison.coverage import rows_in
 from memtrace.comparison.deduplication.result import Deduplication
@@ -15,8 +15,10 @@ from memtrace.comparison.profile.result import Profile
 from memtrace.comparison.runs import ComparedRun
 from memtrace.comparison.scale import ScaleLine, ScalePoint
 from memtrace.comparison.seeds import SeedGroup
-from memtrace.comparison.telling import most_telling
+from memtrace.comparison.telling import last_checkpoints, most_telling
 
+DRAWN = 32
+"""Runs that a heat map shows where not every pair was counted."""
 ROWS_AS_TEXTS = "rows are taken as different texts"
 OF_SAMPLE = "rows are a random sample, in which a text with more copies is more likely to be"
 BY_HASH = "copies are told among memorized sequences alone, near-copies are not"
@@ -60,33 +62,42 @@ class ComparisonResult:
         return tuple(found + ([ROWS_AS_TEXTS] if len(named) < len(unknown) else []))
 
     @property
+    def unit(self) -> str:
+        """Return what is counted: a text, or a sequence where copies are not known of a run."""
+        return "sequence" if ROWS_AS_TEXTS in self.caveats else "text"
+
+    @property
     def are_all_paired(self) -> bool:
         """Return whether every pair of runs was counted, and not a choice of them."""
         return are_all_paired(self.runs)
 
     @cached_property
     def drawn_predictions(self) -> tuple[Prediction, ...]:
-        """Return those that are drawn: of many runs those between the most telling ones."""
-        return tuple(one for one in self.predictions if self._drawn >= {one.source, one.target})
+        """Return those that are drawn: all, or of many runs some that predict a last checkpoint."""
+        if self.are_all_paired:
+            return self.predictions
+        every = range(len(self.runs))
+        some, last = set(most_telling(self.runs, every, DRAWN)), self._last_drawn
+        return tuple(one for one in self.predictions if one.source in some and one.target in last)
 
     @cached_property
     def drawn_overlaps(self) -> tuple[Overlap, ...]:
-        """Return those that are drawn: of many runs those between the most telling ones."""
-        return tuple(one for one in self.overlaps if self._drawn >= {one.a, one.b})
-
-    @property
-    def drawn_runs(self) -> int:
-        """Return how many runs are drawn."""
-        return len(self._drawn)
+        """Return those that are drawn: all, or of many runs those of last checkpoints."""
+        if self.are_all_paired:
+            return self.overlaps
+        last = self._last_drawn
+        return tuple(one for one in self.overlaps if last >= {one.a, one.b})
 
     def telling_points(self, most: int) -> list[ScalePoint]:
         """Return at most so many points, evenly over the training of each model."""
         kept = set(most_telling(self.runs, range(len(self.runs)), most))
         return [one for one in self.points if one.run in kept]
 
-    @cached_property
-    def _drawn(self) -> set[int]:
-        return set(most_telling(self.runs, range(len(self.runs)), MOST))
+    @property
+    def _last_drawn(self) -> set[int]:
+        """Return the places of the last checkpoints that are drawn."""
+        last = last_checkpoints(self.runs, range(len(self.runs)))
+        return set(most_telling(self.runs, sorted(last), DRAWN))
 
     @property
     def narrowed(self) -> tuple[ScalePoint, ...]:

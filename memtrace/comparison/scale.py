@@ -90,8 +90,8 @@ class ScaleLine:
 
     @property
     def slope(self) -> float:
-        """Return the power of the parameters with which the share grows."""
-        return float(self.line.coefficients[1]) if self.line else float("nan")
+        """Return the power of the parameters with which the share grows; rounding is no growth."""
+        return round(float(self.line.coefficients[1]), 12) if self.line else float("nan")
 
 
 def compared_sizes(runs: Sequence[ComparedRun], points: Sequence[ScalePoint]) -> list[ScalePoint]:

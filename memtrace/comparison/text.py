@@ -53,7 +53,7 @@ def text(found: ComparisonResult) -> "RenderableType":
     if found.overlaps:
         blocks.append((f"Texts in common{caveat}", overlaps_table(found)))
     if found.combinations is not None and len(found.combinations.runs) > 2:
-        blocks.append((combined(found.combinations), combinations_table(found)))
+        blocks.append((combined(found.combinations, len(found.runs)), combinations_table(found)))
     if found.seeds:
         blocks.append(("Seeds", _seeds(found)))
     blocks += deduplication_blocks(found.deduplication)
@@ -150,7 +150,7 @@ def _lines(found: ComparisonResult) -> Columns:
                 _ahead(one),
             )
         )
-    return columns(names, rows[:MOST_ROWS], left=2)
+    return columns(names, [*rows[-MOST_ROWS:], *more_rows(rows, len(names))], left=2)
 
 
 def _ahead(one: ScaleLine) -> str:
@@ -172,7 +172,8 @@ def _seeds(found: ComparisonResult) -> Columns:
         "one more",
         "shared",
     )
-    return columns(names, [_seed_row(one) for one in found.seeds[:MOST_ROWS]], left=1)
+    rows = [_seed_row(one) for one in found.seeds]
+    return columns(names, [*rows[-MOST_ROWS:], *more_rows(rows, len(names))], left=1)
 
 
 def _seed_row(one: SeedGroup) -> tuple[str, ...]:
@@ -207,6 +208,16 @@ def _beware(found: ComparisonResult) -> list[tuple[str, str]]:
             )
         )
     rows += [("pairs", reason) for reason in found.unpaired]
+    if found.plans and not any(plan.saves for plan in found.plans):
+        best = min(found.plans, key=lambda plan: plan.cost)
+        rows.append(
+            (
+                "budget",
+                "no smaller model clearly saves anything if it is asked first: at best it costs "
+                f"{percent(best.cost)} (95% {interval(best.ci95, percent)}) of a scan of all with "
+                f"{found.label(best.target)}, as against {percent(best.recall)} at random",
+            )
+        )
     if any(one.matched_by_text for one in found.overlaps):
         rows.append(("*", "of two corpora: texts that both have, matched by hash"))
     unknown = sorted({run.model for run in found.runs if run.parameters is None})

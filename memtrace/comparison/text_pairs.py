@@ -113,11 +113,11 @@ def overlaps_table(found: ComparisonResult) -> Columns:
     return columns(names, [*rows, *left], left=2)
 
 
-def combined(found: Combinations) -> str:
-    """Return the heading of the table of combinations."""
+def combined(found: Combinations, runs: int) -> str:
+    """Return the heading of the table of combinations, of so many runs."""
     return (
-        f"Texts memorized by exactly these, of {count(found.scanned, 'text')} that all "
-        f"{len(found.runs)} scanned"
+        f"Texts memorized by exactly these, of {count(found.scanned, 'text')} that "
+        f"{found.of_how_many(runs)} scanned"
     )
 
 

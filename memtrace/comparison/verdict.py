@@ -12,6 +12,7 @@ from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.scale import ScaleLine
 from memtrace.comparison.seeds import SeedGroup
 from memtrace.report.numbers import count, interval, number, percent, ratio
+from memtrace.types import UNDEFINED
 
 
 def verdict(found: ComparisonResult) -> str:
@@ -54,29 +55,55 @@ def _scale(found: ComparisonResult) -> str:
     first, last = (found.runs[one.runs[place]] for place in (0, -1))
     points = {point.run: point for point in found.points}
     small, large = (points[one.runs[place]].exposed.share.value for place in (0, -1))
-    texts = "it was trained on" if found.is_order_known(one.runs) else "were scanned"
+    which = "it was trained on" if found.is_order_known(one.runs) else "were scanned"
     rows = {point.rows for point in found.narrowed if point.run in one.runs}
     where = "".join(
         f", on the {count(n, 'row')} that all models of the step scanned," for n in rows
     )
     said = (
         f"At step {last.step:,}{where} {first.model} has memorized {percent(small)} of the "
-        f"texts that {texts}, {last.model} {percent(large)}: each doubling of the "
-        f"parameters multiplies the share by {number(_of_doubling(one.slope), 3)}"
+        f"{found.unit}s that {which}, {last.model} {percent(large)}: "
     )
-    if one.line.degrees:
-        low, high = map(_of_doubling, one.line.interval(1))
-        ends = interval((low, high), lambda value: number(value, 3))
-        said += f" (95% {ends}; {count(one.sizes, 'size')})"
-    else:
-        said += ", from two sizes alone, which do not tell how sizes scatter"
+    if not one.line.degrees:
+        return f"{said}{_two_sizes(found, one)}."
+    low, high = map(_of_doubling, one.line.interval(1))
+    said += (
+        "each doubling of the parameters multiplies the share by "
+        f"{_three(_of_doubling(one.slope))} (95% {interval((low, high), _three)}; "
+        f"{count(one.sizes, 'size')})"
+    )
     if one.bend is not None and one.bend.shown:
+        at = one.bend.parameters
+        where = "" if at is None else f", most at about {_about(at)} parameters"
         said += (
-            ". The line bends: a doubling multiplies the share by "
+            f". The line bends{where}: a doubling multiplies the share by "
             f"{number(_of_doubling(one.bend.slopes[0]), 3)} at the small end and by "
             f"{number(_of_doubling(one.bend.slopes[1]), 3)} at the large one"
         )
     return said + "."
+
+
+def _about(parameters: float) -> str:
+    """Return a number of parameters with two digits that say something."""
+    return f"{float(f'{parameters:.2g}'):,.0f}"
+
+
+def _two_sizes(found: ComparisonResult, one: ScaleLine) -> str:
+    """Say what two sizes show, and nothing of others."""
+    small, large = (found.runs[one.runs[place]].parameters or 1 for place in (0, -1))
+    times = large / small
+    share, low, high = (
+        factor(math.log(times) * power) for power in (one.slope, *(one.counts_ci95 or UNDEFINED))
+    )
+    return (
+        f"{_three(times)} times the parameters, {_three(share)} times the share (95% "
+        f"{interval((low, high), _three)} by counts of {found.unit}s alone, since two sizes do not "
+        "tell how sizes scatter)"
+    )
+
+
+def _three(value: float) -> str:
+    return number(value, 3)
 
 
 def _of_doubling(power: float) -> float:
@@ -92,11 +119,13 @@ def _prediction(found: ComparisonResult) -> str:
     right, caught = one.every.precision, one.every.recall
     scanned = [found.runs[place].scanned_sequences for place in (one.source, one.target)]
     among = "" if scanned == [one.rows] * 2 else "both scanned and "
+    early = one.unexposed.first if one.unexposed else 0
+    untrained = f" ({early:,} of which it was not trained on)" if early else ""
     return (
-        f"Of the texts that {among}{source} has memorized, {percent(right.value)} "
-        f"({interval(right.ci95, percent)}) are memorized by {target} too; they are "
-        f"{percent(caught.value)} ({interval(caught.ci95, percent)}) of what {target} has "
-        "memorized."
+        f"Of the {count(one.every.first, found.unit)} that {among}{source} returns{untrained}, "
+        f"{percent(right.value)} ({interval(right.ci95, percent)}) are returned by {target} too; "
+        f"they are {percent(caught.value)} ({interval(caught.ci95, percent)}) of what {target} "
+        "returns."
     )
 
 
@@ -112,7 +141,7 @@ def _plan(found: ComparisonResult) -> str:
     )
     cost = f"{percent(plan.cost)} (95% {interval(plan.ci95, percent)} for other such texts)"
     return (
-        f"To find {percent(plan.recall)} of what {target} has memorized, scan all texts with "
+        f"To find {percent(plan.recall)} of what {target} returns, scan all texts with "
         f"{source}, {how}: {cost} of the cost of a scan of all with {target}."
     )
 
@@ -160,11 +189,14 @@ def _nothing(found: ComparisonResult) -> str:
     shown = [one for one in found.overlaps if not one.reason]
     if not shown:
         of = " of one corpus" if found.unmatched else ""
-        return f"No two of the runs{of} have memorized a text among the rows that both scanned."
+        return (
+            f"No two of the runs{of} have memorized a {found.unit} among the rows that both "
+            "scanned."
+        )
     one = max(shown, key=lambda each: each.agreement.either)
     return (
         f"{found.label(one.a)} and {found.label(one.b)} have {one.agreement.both:,} of "
-        f"{count(one.agreement.either, 'memorized text')} in common "
+        f"{count(one.agreement.either, f'memorized {found.unit}')} in common "
         f"({percent(one.agreement.jaccard.value)}, 95% "
         f"{interval(one.agreement.jaccard.ci95, percent)})."
     )

@@ -75,11 +75,11 @@ def share_chart(fit: EmergenceResult) -> dict[str, Any]:
 
 
 def time_chart(fit: EmergenceResult) -> dict[str, Any]:
-    """Return the chart of the time of emergence; the reader chooses one of three time scales."""
+    """Return the chart of the time of emergence; the reader chooses one of the time scales."""
     import altair
 
-    rows = [row for name in SCALES for row in _time_rows(fit, name)]
-    shown = [title for title in SCALES.values() if any(row["scale"] == title for row in rows)]
+    rows = [row for name in drawn_scales(fit) for row in _time_rows(fit, name)]
+    shown = [SCALES[name] for name in drawn_scales(fit)]
     choice = altair.param(
         name="scale", value=shown[0], bind=altair.binding_select(options=shown, name="Time: ")
     )
@@ -120,6 +120,11 @@ def _time_title(shown: list[str]) -> Any:
     )
 
 
+def drawn_scales(fit: EmergenceResult) -> list[str]:
+    """Return the time scales of which the chart shows the curve."""
+    return [name for name in SCALES if fit.time_scales[name].drawn]
+
+
 def _share_rows(fit: EmergenceResult) -> list[dict[str, Any]]:
     rows = []
     for one in fit.checkpoints:
@@ -149,10 +154,8 @@ def _share_rows(fit: EmergenceResult) -> list[dict[str, Any]]:
 def _time_rows(fit: EmergenceResult, name: str) -> list[dict[str, Any]]:
     """Return the share emerged up to each right end; where it begins nothing has emerged."""
     scale = fit.time_scales[name]
-    if not scale.emerged > 0:
-        return []
     columns = (
-        np.append(0.0, scale.right),
+        np.append(scale.since, scale.right),
         np.append(0.0, scale.share),
         np.append(0.0, np.maximum.accumulate(scale.low)),
         np.append(0.0, np.maximum.accumulate(scale.high)),

@@ -46,11 +46,13 @@ def _flows(fit: EmergenceResult) -> str:
 
 def _time(fit: EmergenceResult, name: str, unit: str) -> str:
     scale = fit.time_scales[name]
+    form = percent if name == "share" else number
+    since = f" from step {number(scale.since)} on" if scale.since else ""
     return (
-        f"A curve that never falls, in {count(len(scale.share), 'interval')}: "
+        f"A curve that never falls, in {count(len(scale.share), 'interval')}{since}: "
         f"{percent(float(scale.share[0]))} of the {fit.histories.unit}s have emerged by "
-        f"{number(float(scale.right[0]))} {unit}, {percent(float(scale.share[-1]))} by "
-        f"{number(float(scale.right[-1]))}."
+        f"{form(float(scale.right[0]))} {unit}, {percent(float(scale.share[-1]))} by "
+        f"{form(float(scale.right[-1]))}."
     )
 
 
@@ -74,6 +76,7 @@ _DESCRIBED: dict[str, Callable[[EmergenceResult], str]] = {
     "flows": _flows,
     "time-training": lambda fit: _time(fit, "training", "training steps"),
     "time-exposure": lambda fit: _time(fit, "exposure", EXPOSED),
+    "time-share": lambda fit: _time(fit, "share", "of the training left after the first copy"),
     "hazard-training": lambda fit: _hazard(fit.hazard_by_checkpoint, "training steps"),
     "hazard-exposure": lambda fit: _hazard(fit.hazard_since_exposure, EXPOSED),
 }

@@ -14,12 +14,15 @@ from memtrace.emergence.hazard import HazardModel, Rate
 from memtrace.emergence.panel import Panel
 from memtrace.emergence.parametric import Parametric
 from memtrace.emergence.result import EmergenceResult
-from memtrace.emergence.timescales import TimeScale
-from memtrace.emergence.verdict import too_few, verdict
+from memtrace.emergence.timescales import QUARTILES, TimeScale
+from memtrace.emergence.verdict import estimand, no_earlier_look, too_few, verdict
 from memtrace.report.json import json_safe
 
 NOTHING = "nothing emerged"
 NOT_BOUNDED = "no text became extractable before exposure: the ratio has no upper bound"
+NO_WIDTH = "none or all of those that were followed emerged: the share has no interval"
+NOT_CUT = "all texts are followed to the end of training"
+NOT_COMPARED = "at no time are there events among texts first seen early and late"
 TOO_LARGE = "too large to represent"
 
 
@@ -42,8 +45,7 @@ def document(fit: EmergenceResult) -> dict[str, Any]:
             "outcomes": asdict(fit.outcomes),
             "checkpoints": [_with_reason(asdict(one)) for one in fit.checkpoints],
             "time_scales": {
-                name: _time_scale(scale, fit.outcomes.emerged, too_few(fit))
-                for name, scale in fit.time_scales.items()
+                name: _time_scale(scale, fit) for name, scale in fit.time_scales.items()
             },
             "hazard": _model(fit.hazard),
             "hazard_by_checkpoint": [_rate(rate) for rate in fit.hazard_by_checkpoint],
@@ -76,21 +78,41 @@ def _copies_reason(found: CopiesEffect) -> str | None:
     return found.reason or ("the data bound the exponent on one side only" if unbounded else None)
 
 
-def _time_scale(scale: TimeScale, emerged: int, too_few: str | None) -> dict[str, Any]:
-    quartiles = {f"{part:g}": scale.among_emerged(part) for part in (0.25, 0.5, 0.75)}
-    few = "too few were followed for long enough" if emerged else NOTHING
+def _time_scale(scale: TimeScale, fit: EmergenceResult) -> dict[str, Any]:
+    quartiles = {f"{part:g}": scale.among_emerged(part) for part in QUARTILES}
     return {
         "emerged": scale.emerged,
         "emerged_ci95": scale.emerged_ci95,
-        "emerged_by_quartile": quartiles,
+        "of": estimand(fit, scale.name),
+        "since": scale.since,
+        "at_risk": scale.at_risk,
+        "first_seen": asdict(scale.first_seen) | {"reason": _not_compared(scale)},
+        "emerged_by_quartile": {part: one.bounds for part, one in quartiles.items()},
+        "emerged_by_quartile_ci95": {part: one.ci95 for part, one in quartiles.items()},
         "left": scale.left,
         "right": scale.right,
         "share": scale.share,
         "ci95": [scale.low, scale.high],
         "log_likelihood": scale.found.log_likelihood,
         "kkt": scale.found.kkt,
-        "reason": few if not scale.emerged > 0 else too_few,
+        "reason": _no_times(scale, fit),
     }
+
+
+def _not_compared(scale: TimeScale) -> str | None:
+    if not math.isnan(scale.first_seen.p_value):
+        return None
+    return NOT_CUT if scale.name == "share" else NOT_COMPARED
+
+
+def _no_times(scale: TimeScale, fit: EmergenceResult) -> str | None:
+    if not fit.outcomes.emerged:
+        return NOTHING
+    if reason := no_earlier_look(fit) or too_few(fit):
+        return reason
+    if not scale.given:
+        return estimand(fit, scale.name)
+    return NO_WIDTH if not 0 < scale.emerged < 1 else None
 
 
 def _rate(rate: Rate) -> dict[str, Any]:

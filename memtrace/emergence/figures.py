@@ -35,7 +35,7 @@ from memtrace.report.figures import (
     write_figure,
     write_heading,
 )
-from memtrace.report.numbers import percent
+from memtrace.report.numbers import number, percent
 from memtrace.types import FloatArray
 
 if TYPE_CHECKING:
@@ -142,7 +142,9 @@ def flows(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
 
 def time_on_training(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the share emerged against the step, corrected for late exposure."""
-    ax = _distribution(fit, "training", "Emerged by step, late exposure corrected", ax)
+    ax = _distribution(
+        fit, "training", f"Emerged since step {number(fit.time_scales['training'].since)}", ax
+    )
     _steps(ax, fit)
     return ax
 
@@ -152,6 +154,14 @@ def time_since_exposure(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes
     ax = _distribution(fit, "exposure", "Emerged by time since exposure", ax)
     step_axis(ax)
     ax.set_xlabel("steps since the first copy was trained on")
+    return ax
+
+
+def time_by_share(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
+    """Draw the share emerged against the share of training left after a text was first seen."""
+    ax = _distribution(fit, "share", "Emerged by share of the training left", ax)
+    percent_axis(ax.xaxis)
+    ax.set_xlabel("share of the training left after the first copy")
     return ax
 
 
@@ -176,6 +186,7 @@ FIGURES: dict[str, Callable[[EmergenceResult, "Axes | None"], "Axes"]] = {
     "flows": flows,
     "time-training": time_on_training,
     "time-exposure": time_since_exposure,
+    "time-share": time_by_share,
     "hazard-training": hazard_by_checkpoint,
     "hazard-exposure": hazard_since_exposure,
 }
@@ -183,12 +194,11 @@ FIGURES: dict[str, Callable[[EmergenceResult, "Axes | None"], "Axes"]] = {
 
 def figures_of(fit: EmergenceResult) -> list[str]:
     """Return the names of the figures that have something to show."""
-    emerged = fit.outcomes.emerged > 0
+    emerged = fit.shown > 0
     shown = {
         "memorized": any(row.exposed for row in fit.checkpoints),
-        "flows": emerged,
-        "time-training": fit.time_scales["training"].emerged > 0,
-        "time-exposure": _rises(fit.time_scales["exposure"]),
+        "flows": fit.outcomes.emerged > 0,
+        **{f"time-{name}": emerged and scale.drawn for name, scale in fit.time_scales.items()},
         "hazard-training": emerged and len(_known(fit.hazard_by_checkpoint)) > 1,
         "hazard-exposure": emerged and len(_known(fit.hazard_since_exposure)) > 1,
     }
@@ -247,11 +257,6 @@ def _distribution(fit: EmergenceResult, name: str, title: str, ax: "Axes | None"
     ax.set_ylabel(f"share of the {fit.histories.unit}s")
     subtitle(ax, f"boxes: rises somewhere inside; {_intervals(fit)}")
     return ax
-
-
-def _rises(scale: TimeScale) -> bool:
-    """Return whether more is known of a time of emergence than that it lies in one interval."""
-    return scale.emerged > 0 and len(scale.share) > 1
 
 
 def _known(rates: Sequence[Rate]) -> list[Rate]:

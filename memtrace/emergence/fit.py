@@ -13,6 +13,7 @@ from memtrace.emergence.copies_effect import CopiesEffect, copies_effect
 from memtrace.emergence.document import document
 from memtrace.emergence.exposure_effect import exposure_effect
 from memtrace.emergence.figures import overview
+from memtrace.emergence.first_seen import first_seen_by_scale
 from memtrace.emergence.hazard import (
     Cells,
     cells_of,
@@ -24,14 +25,14 @@ from memtrace.emergence.hazard import (
 )
 from memtrace.emergence.histories import Histories, read_histories
 from memtrace.emergence.moves import Moves, moves_by_text
-from memtrace.emergence.outcomes import outcomes_of, retention_of
+from memtrace.emergence.outcomes import EVALUATED_AFTER, outcomes_of, retention_of
 from memtrace.emergence.overdispersion import LocalOverdispersion, local_overdispersion
 from memtrace.emergence.page import head
 from memtrace.emergence.panel import Panel, two_state_panel
 from memtrace.emergence.parametric import Parametric, fit_parametric
-from memtrace.emergence.result import EVALUATED_AFTER, EmergenceResult
+from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.text import text
-from memtrace.emergence.timescales import TIME_SCALES, fit_time_scale, observations
+from memtrace.emergence.timescales import TIME_SCALES, TimeScale, fit_time_scale, observations
 from memtrace.emergence.verdict import verdict
 from memtrace.emergence.windows import emergence_windows
 from memtrace.report.base import Renderers, Report
@@ -83,13 +84,14 @@ def fit_emergence(
         on_progress=on_progress,
     )
     cells = cells_of(found)
+    local = _overdispersion(found, seed)
     parts = found.total_steps / 2.0 ** np.arange(HALVINGS, -1, -1)
     return EmergenceFit(
         histories=found,
         seed=seed,
         checkpoints=checkpoints_of(found),
         outcomes=outcomes_of(found),
-        time_scales={name: fit_time_scale(found, name, seed) for name in TIME_SCALES},
+        time_scales=_time_scales(found, cells, seed, local.widening),
         hazard=one_hazard(cells),
         hazard_by_checkpoint=tuple(rates_by(cells, cells.stop, np.union1d(0, found.checkpoints))),
         hazard_since_exposure=tuple(
@@ -101,13 +103,26 @@ def fit_emergence(
         control=control_of(found),
         forgetting=_forgetting(found),
         learning=_learning(found),
-        local_overdispersion=_overdispersion(found, seed),
+        local_overdispersion=local,
         panel=_panel(found, found.tables.transitions.sum(axis=2)),
         steady=_steady(found),
         confirmed=int(found.risk["confirmed"].sum()),
         distributions=_distributions(found),
         retention=retention_of(found),
     )
+
+
+def _time_scales(
+    found: Histories, cells: Cells, seed: int, widening: float
+) -> dict[str, TimeScale]:
+    """Fit all time scales; where training went on, the share of it that was left is cut short."""
+    seen = first_seen_by_scale(cells, found.total_steps, widening)
+    if found.checkpoints[-1] < found.total_steps:
+        seen["share"] = seen["exposure"]
+    return {
+        name: fit_time_scale(found, name, seed, widening=widening, first_seen=seen.get(name))
+        for name in TIME_SCALES
+    }
 
 
 def _overdispersion(found: Histories, seed: int) -> LocalOverdispersion:

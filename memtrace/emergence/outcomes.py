@@ -8,10 +8,14 @@ import polars as pl
 from memtrace.emergence.block import RELEARNED, RETAINED
 from memtrace.emergence.histories import Histories
 from memtrace.emergence.intervals import normalized
-from memtrace.emergence.product_limit import cumulative_incidence
+from memtrace.emergence.moves import LEAST
+from memtrace.emergence.product_limit import cumulative_incidence, product_limit
+from memtrace.point_process.models.constant import binomial_interval
+from memtrace.types import Interval
 
 RETENTION = (1, 2, 4, 8)
-"""Checkpoints after which retention is told."""
+"""Checkpoints after which retention is told, where at least `LEAST` texts are still at risk."""
+EVALUATED_AFTER = pl.col("last_checkpoint") > pl.col("exposure_step")
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,13 @@ class Outcomes:
     """Texts memorized at some checkpoint, generic ones too."""
     generic: int
     """Memorized at a checkpoint that had seen no copy."""
+    generic_exposed: int
+    """Those of the generic ones that were evaluated after exposure too."""
     emerged: int
     """All others."""
+    first_look: int
+    """Of those that emerged, found by the first checkpoint that evaluated them: whether they had
+    been extractable all along is not known."""
     copies: int | None
     """Sequences of the corpus that have one of the texts that emerged; None if not known."""
     emerged_repeated: int
@@ -40,10 +49,17 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Retention:
-    """What became of first memories after so many checkpoints (Aalen and Johansen 1978)."""
+    """What became of first memories after so many checkpoints (Aalen and Johansen 1978).
+
+    Empty where fewer than `LEAST` texts were evaluated at a checkpoint after their first.
+    """
 
     checkpoints: tuple[int, ...]
     retained: tuple[float, ...]
+    """By the product limit, which takes texts that were not followed for so long as alike."""
+    retained_ci95: tuple[Interval, ...]
+    at_risk: tuple[int, ...]
+    """Texts retained at all checkpoints before, and evaluated at this one."""
     lost: tuple[float, ...]
     """Lost by then, and not learned again until the last checkpoint."""
     lost_for_a_time: tuple[float, ...]
@@ -57,7 +73,9 @@ def outcomes_of(found: Histories) -> Outcomes:
     return Outcomes(
         ever=len(found.memorized),
         generic=len(found.memorized) - len(own),
+        generic_exposed=len(found.memorized.filter("before_exposure", EVALUATED_AFTER)),
         emerged=len(own),
+        first_look=own["last_without"].null_count(),
         copies=int(own["duplicate_count"].sum()) if found.copies_known else None,
         emerged_repeated=int(own["repeated"].sum()),
         evaluated_before=int(own["evaluated_before"].sum()),
@@ -71,18 +89,34 @@ def outcomes_of(found: Histories) -> Outcomes:
 def retention_of(found: Histories) -> Retention:
     """Estimate how many first memories are still there after so many checkpoints."""
     own = found.own
-    if own.is_empty():
-        return Retention((), (), (), ())
     found_at, end = own["retention_checkpoints"].to_numpy(), own["retention_end"].to_numpy()
     # Of a text that was found at n checkpoints and not missed, n - 1 came after the first.
     after = found_at - (end == RETAINED)
+    at_risk = {n: int((after >= n).sum()) for n in RETENTION}
+    checkpoints = tuple(n for n in RETENTION if at_risk[n] >= LEAST)
     times, share = cumulative_incidence(after, end, 2)
-    most = int(after.max())
-    checkpoints = tuple(n for n in RETENTION if n <= most)
     place = np.searchsorted(times, checkpoints, side="right")
     lost, again = (np.append(0.0, row)[place].tolist() for row in share)
     retained = tuple(1 - a - b for a, b in zip(lost, again, strict=True))
-    return Retention(checkpoints, retained, tuple(lost), tuple(again))
+    kept = product_limit(after, end != RETAINED)
+    low, high = (np.append(1.0, ends)[place].tolist() for ends in (kept.low, kept.high))
+    ends = zip(checkpoints, low, high, strict=True)
+    return Retention(
+        checkpoints=checkpoints,
+        retained=retained,
+        retained_ci95=tuple(_with_width((a, b), at_risk[n]) for n, a, b in ends),
+        at_risk=tuple(at_risk[n] for n in checkpoints),
+        lost=tuple(lost),
+        lost_for_a_time=tuple(again),
+    )
+
+
+def _with_width(ends: Interval, at_risk: int) -> Interval:
+    """Return the exact interval where all or none of those at risk were retained."""
+    if ends[0] < ends[1]:
+        return ends
+    low, high = binomial_interval(round(ends[0] * at_risk), at_risk)
+    return float(low), float(high)
 
 
 def sequence_table(found: Histories) -> pl.DataFrame:

@@ -9,6 +9,8 @@ from memtrace.point_process.windows import Windows
 from memtrace.types import FloatArray
 
 DRAWS = 999
+LARGE, LEVEL = 2.0, 0.05
+"""Index, and the p-value below which it counts: from here intervals in time are too narrow."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,12 @@ class LocalOverdispersion:
     p_value: float
     reason: str | None = None
     """Why values are NaN."""
+
+    @property
+    def widening(self) -> float:
+        """Return how many times as wide intervals in time should be; 1 where they are sound."""
+        found = self.index > LARGE and self.p_value < LEVEL
+        return math.sqrt(self.index) if found else 1.0
 
 
 def local_overdispersion(

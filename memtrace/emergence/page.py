@@ -3,14 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from memtrace.emergence.charts import share_chart, time_chart
+from memtrace.emergence.charts import drawn_scales, share_chart, time_chart
 from memtrace.emergence.descriptions import described
 from memtrace.emergence.figures import figures_of, single
 from memtrace.emergence.histories import Histories
 from memtrace.emergence.methods import METHODS
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.text import text
-from memtrace.emergence.verdict import answer, verdict
+from memtrace.emergence.text_times import SCALES
+from memtrace.emergence.verdict import answer, estimand, no_earlier_look, together, verdict
 from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, percent
@@ -21,41 +22,40 @@ QUESTION = "How early in training do memories emerge?"
 TITLES = {
     "memorized": "Memorized by checkpoint",
     "flows": "Learned and lost since the last checkpoint",
-    "time-training": "Emerged by step, late exposure taken into account",
-    "time-exposure": "Emerged by time since exposure",
+    "time-training": "Share that emerges, by training step",
+    "time-exposure": "Share that emerges, by time since exposure",
+    "time-share": "Share that emerges, by the training left",
     "hazard-training": "Hazard of emergence over training",
     "hazard-exposure": "Hazard by time since exposure",
 }
-TIME = "Time of emergence"
-TIMES = (
-    "Share that has emerged (NPMLE), with pointwise 95% bands. When a text emerged is known only "
-    "to lie between two checkpoints."
+TIME = "Share that emerges"
+INTERVAL = "A text is known only to emerge between two checkpoints, not where between them."
+HAZARD = "Emergences among the texts not yet memorized, by interval, with 95% intervals"
+BETWEEN = "What happens between two checkpoints is not seen: a text may emerge and be lost there."
+ONE_RUN = "Checkpoints of one training run are not replicates of it."
+COPIES = (
+    "How many copies a text has is not drawn at random: what seems the effect of copies may be how "
+    "texts differ."
 )
-HAZARD = "Emergences among the texts not yet memorized, by interval, with 95% intervals."
-CAPTIONS = {
-    "memorized": "Share of the texts evaluated at a checkpoint that are memorized, with exact 95% "
-    "intervals; an interval that leaves the figure is cut.",
-    "flows": "Counts of texts: above the line what is memorized anew, below it what is lost.",
-    "time-training": TIMES,
-    "time-exposure": TIMES,
-    "hazard-training": HAZARD,
-    "hazard-exposure": HAZARD,
-}
-TESTED = (
-    "At which checkpoint each text is first memorized, when it is lost and learned again, and "
-    "whether copies seen so far make it emerge faster.",
-)
-LIMITS = (
-    "What happens between two checkpoints is not seen: a text may emerge and be lost there.",
-    "Checkpoints of one training run are not replicates of it.",
+LATER = (
+    "At equal time since exposure a text that was seen later is looked at later in training: the "
+    "factor of its place is no effect of order by itself."
 )
 COLUMNS = ("checkpoint", "exposed", "memorized", "share", "95%", "new", "again", "lost")
 
 
-def emergence_page(fits: Sequence[EmergenceResult]) -> Page:
-    """Return the page of one model or several."""
+def emergence_page(fits: Sequence[EmergenceResult], left_out: Sequence[str] = ()) -> Page:
+    """Return the page of one model or several.
+
+    Args:
+        fits: A result for each model.
+        left_out: Names of the models of which there is but one checkpoint.
+    """
     findings = [finding(fit, f"model-{i + 1}") for i, fit in enumerate(fits)]
-    return page_of(QUESTION, findings, _summary(findings) if len(fits) > 1 else None, METHODS)
+    if len(findings) == 1 and not left_out:
+        return page_of(QUESTION, findings, None, METHODS)
+    most = max(range(len(fits)), key=lambda i: fits[i].outcomes.emerged)
+    return page_of(QUESTION, findings, _summary(findings, findings[most], left_out), METHODS)
 
 
 def finding(
@@ -83,8 +83,8 @@ def finding(
         rest=verdict(fit),
         facts=_facts(fit),
         figure=figures[0] if figures else None,
-        tested=TESTED,
-        limits=[*LIMITS, *(f"{said[0].upper()}{said[1:]}." for said in _beside(found))],
+        tested=_tested(fit),
+        limits=_limits(fit),
         figures=figures[1:],
         tables=[_table(fit)],
         printed=rendered(text(fit)),
@@ -98,29 +98,68 @@ def head(fit: EmergenceResult) -> Finding:
 
 
 def _drawn(fit: EmergenceResult, charts: bool) -> list[str]:
-    """Return the names of the figures to show: one chart has both times of emergence."""
+    """Return the names of the figures to show: one chart has all time scales."""
     found = figures_of(fit)
-    both = charts and available() and "time-training" in found
-    return [name for name in found if not (both and name == "time-exposure")]
+    times = [name for name in found if name.startswith("time-")]
+    more = times[1:] if charts and available() else []
+    return [name for name in found if name not in more]
 
 
 def _shown(fit: EmergenceResult, name: str, charts: bool) -> Shown:
-    draw = _CHARTS.get(name) if charts and available() else None
-    chart = draw(fit) if draw else None
+    draw = _CHARTS.get("time" if name.startswith("time-") else name)
+    chart = draw(fit) if draw and charts and available() else None
     image = None if chart else png(untitled(single(fit, name)))
-    title = TIME if chart and name == "time-training" else TITLES[name]
-    return Shown(title, described(fit, name), CAPTIONS[name], image, chart)
+    title = TIME if chart and name.startswith("time-") else TITLES[name]
+    return Shown(title, described(fit, name), _caption(fit, name, chart is not None), image, chart)
+
+
+def _caption(fit: EmergenceResult, name: str, chart: bool) -> str:
+    """Return what is drawn; a time or a hazard says of what it is, and how sound its intervals.
+
+    The chart of times has all scales, of which the reader chooses one.
+    """
+    unit, beside = fit.histories.unit, together(fit)
+    end = f"; {beside}." if beside else "."
+    if name.startswith("hazard"):
+        return f"{HAZARD}{end}"
+    if name.startswith("time"):
+        scales = drawn_scales(fit) if chart else [name.removeprefix("time-")]
+        of = "; ".join(f"{SCALES[one]}: {estimand(fit, one)}" for one in scales)
+        return f"NPMLE with pointwise 95% bands{end} {of[0].upper()}{of[1:]}. {INTERVAL}"
+    if name == "flows":
+        return f"Counts of {unit}s: above the line what is memorized anew, below it what is lost."
+    return (
+        f"Share of the {unit}s evaluated at a checkpoint that are memorized, with exact 95% "
+        "intervals; an interval that leaves the figure is cut."
+    )
+
+
+def _tested(fit: EmergenceResult) -> list[str]:
+    unit = fit.histories.unit
+    copies = "" if fit.copies.reason else "; whether copies seen so far make it emerge faster"
+    return [
+        f"At which checkpoint each {unit} is first memorized, and when it is lost and learned "
+        f"again{copies}."
+    ]
+
+
+def _limits(fit: EmergenceResult) -> list[str]:
+    said = [f"{one[0].upper()}{one[1:]}." for one in _beside(fit.histories)]
+    copies = [] if fit.copies.reason else [COPIES]
+    later = [LATER] if "position" in fit.regression.coefficients and fit.shown else []
+    return [BETWEEN, ONE_RUN, *copies, *later, *said]
 
 
 _CHARTS: dict[str, Callable[[EmergenceResult], dict[str, Any]]] = {
     "memorized": share_chart,
-    "time-training": time_chart,
+    "time": time_chart,
 }
 
 
 def _facts(fit: EmergenceResult) -> list[Fact]:
     out, last = fit.outcomes, fit.checkpoints[-1]
-    facts = [Fact(f"{out.emerged:,}", f"of {count(fit.texts, fit.histories.unit)} emerged")]
+    became = "memorized at their first look" if no_earlier_look(fit) else "emerged"
+    facts = [Fact(f"{out.emerged:,}", f"of {count(fit.texts, fit.histories.unit)} {became}")]
     if last.exposed:
         share = percent(last.memorized / last.exposed)
         note = f"95% {interval(last.share_ci95, percent)}"
@@ -154,19 +193,27 @@ def _table(fit: EmergenceResult) -> Table:
     return Table("Memorized by checkpoint", COLUMNS, rows)
 
 
-def _summary(findings: Sequence[Finding]) -> Finding:
+def _summary(findings: Sequence[Finding], most: Finding, left_out: Sequence[str]) -> Finding:
     rows = [(one.label, *(fact.value for fact in one.facts)) for one in findings]
+    alone = [(name, "one checkpoint: not known") for name in left_out]
     width = max(map(len, rows))
     columns = ("model", "emerged", "memorized at the last checkpoint", "lost again")[:width]
-    padded = [(*row, *[""] * (width - len(row))) for row in rows]
+    padded = [(*row, *[""] * (width - len(row))) for row in [*rows, *alone]]
+    links = [*(one.address for one in findings), *[""] * len(alone)]
+    first = "the one with most of " if len(findings) > 1 else "the only one of "
+    several = f"{first}{count(len(rows) + len(alone), 'model')}"
+    few = [
+        f"{name} was scanned at one checkpoint: it takes two to tell when texts emerge."
+        for name in left_out
+    ]
     return Finding(
         name="all",
         label=count(len(findings), "model"),
-        answer=f"{findings[-1].label}: {findings[-1].answer}",
-        rest=findings[-1].rest,
-        facts=findings[-1].facts,
-        figure=findings[-1].figure,
-        tested=TESTED,
-        limits=LIMITS,
-        tables=[Table("Models", columns, padded, [one.address for one in findings])],
+        answer=f"{most.label}, {several}: {most.answer[0].lower()}{most.answer[1:]}",
+        rest=most.rest,
+        facts=most.facts,
+        figure=most.figure,
+        tested=most.tested,
+        limits=[*few, *most.limits],
+        tables=[Table("Models", columns, padded, links)],
     )

@@ -11,13 +11,11 @@ from memtrace.emergence.exposure_effect import ExposureEffect
 from memtrace.emergence.hazard import HazardModel, Rate
 from memtrace.emergence.histories import Histories
 from memtrace.emergence.moves import Moves
-from memtrace.emergence.outcomes import Outcomes, Retention, sequence_table
+from memtrace.emergence.outcomes import EVALUATED_AFTER, Outcomes, Retention, sequence_table
 from memtrace.emergence.overdispersion import LocalOverdispersion
 from memtrace.emergence.panel import Panel
 from memtrace.emergence.parametric import Parametric
 from memtrace.emergence.timescales import TimeScale
-
-EVALUATED_AFTER = pl.col("last_checkpoint") > pl.col("exposure_step")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +58,14 @@ class EmergenceResult:
         """Return how many texts were evaluated after a copy of them had been trained on."""
         seen = self.histories.memorized.filter("before_exposure", EVALUATED_AFTER)
         return int(self.histories.classes["count"].sum()) + len(seen)
+
+    @property
+    def shown(self) -> int:
+        """Return how many texts are shown to have emerged: an earlier evaluation had missed them.
+
+        Those that their first evaluation found may have been extractable all along.
+        """
+        return self.outcomes.emerged - self.outcomes.first_look
 
     def sequence_table(self) -> pl.DataFrame:
         """Return a row for each text that was ever memorized, with its interval.

@@ -1,7 +1,8 @@
 """What a checkpoint says of texts: copies have one outcome, so together they are one observation.
 
 A text is named by the index of its first copy. It is memorized at a checkpoint where a copy that
-was evaluated is, and missing where none was evaluated.
+was evaluated is, and missing where none was evaluated. Once a text is exposed only the copies that
+the checkpoint had been trained on count, as in every other count of memorized texts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from memtrace.runs.events import read_events
 from memtrace.runs.likelihoods import find_probable
 from memtrace.runs.memorized import Events
 from memtrace.runs.run import Run
+from memtrace.texts.exposure import telling_copies
 from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
@@ -72,7 +74,9 @@ def read_text_events(
     for run in runs:
         known = find_probable(run, min_probability) if min_probability else read_events(run)
         events = _compact(known, run.corpus_rows)
-        states = _states(events, texts) if texts is not None else (none > 0, none > 0)
+        states = none > 0, none > 0
+        if texts is not None:
+            states = _states(events, texts, telling_copies(texts, run.exposed_rows))
         found.append(TextEvents(events, names, copies, *states))
     return found
 
@@ -121,12 +125,12 @@ def _compact(events: Events, corpus_rows: int) -> Events:
     return Events(small, np.asfortranarray(events.scanned))
 
 
-def _states(events: Events, texts: Texts) -> tuple[Mask, Mask]:
-    """Return of which texts a copy was evaluated, and of which one was memorized; shapes (t,)."""
+def _states(events: Events, texts: Texts, telling: Mask) -> tuple[Mask, Mask]:
+    """Return of which texts a telling copy was evaluated, and of which one was memorized; (t,)."""
     which = np.searchsorted(events.scanned[:, 0], texts.copies, side="right") - 1
     stop = np.append(events.scanned[:, 1], 0)  # the last for those before all ranges
     evaluated = texts.copies < stop[which]
     memorized = np.zeros(len(texts.copies), bool)
     places = texts.places(events.sequence_index)
     memorized[places[places >= 0]] = True
-    return texts.per_text(evaluated) > 0, texts.per_text(memorized) > 0
+    return texts.per_text(evaluated & telling) > 0, texts.per_text(memorized & telling) > 0

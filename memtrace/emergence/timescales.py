@@ -1,7 +1,8 @@
 """The intervals of emergence on three time scales, and their distribution on each.
 
-`training`: steps of training; a text comes under observation when its first copy is seen.
-`exposure`: steps since then. `share`: those steps over the steps that were left to it.
+`training`: steps of training; a text comes under observation when its first copy is seen, or where
+enough texts are under observation, if that is later. `exposure`: steps since its first copy.
+`share`: those steps over the steps that were left to it.
 """
 
 import math
@@ -10,7 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from memtrace.emergence.first_seen import FirstSeen
 from memtrace.emergence.histories import Histories
+from memtrace.emergence.intervals import normalized
+from memtrace.emergence.quantiles import Quantile, quantile_of
 from memtrace.emergence.turnbull import Turnbull, share_band, turnbull
 from memtrace.errors import FitError
 from memtrace.types import UNDEFINED, FloatArray, Interval
@@ -19,9 +23,11 @@ TIME_SCALES = ("training", "exposure", "share")
 GRID = 64
 """Points of a scale to which intervals are widened: they still hold the time, and many coincide."""
 FOLLOWED = 0.05
-"""Share of the texts that must have been followed for so long."""
+"""Share of the texts that must have been followed for so long, or be at risk at the beginning."""
 ENOUGH = 10
 """Texts that emerged below which there are no quantiles of their times."""
+WIDE = 0.25
+QUARTILES = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +39,17 @@ class Observations:
     weights: FloatArray
     entry: FloatArray
     """When a text came under observation; minus infinity where it always was."""
+
+    def since(self, start: float) -> "Observations":
+        """Return those known not to have emerged by a time, under observation from then on.
+
+        Those that are not known to be still waiting then are left out; all stay where the time is
+        infinite.
+        """
+        kept = (self.left >= start) | math.isinf(start)
+        entry = np.maximum(self.entry, start if math.isfinite(start) else -math.inf)
+        parts = (self.left, self.right, self.weights, entry)
+        return Observations(*(values[kept] for values in parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +70,28 @@ class TimeScale:
     high: FloatArray
     found: Turnbull
     """The estimate behind it."""
-    texts: int
-    """Texts that emerged."""
+    since: float
+    """Where the scale begins; infinite where too few texts were at risk at any checkpoint."""
+    at_risk: int
+    """Texts at risk there."""
+    until: float
+    """Where it ends: for so long enough texts were followed."""
+    quartiles: dict[float, Quantile]
+    """When a part of the texts that emerged had done so; empty if fewer than `ENOUGH` emerged."""
+    first_seen: FirstSeen
+    """Whether texts seen early and late differ, which an estimate of all together takes as equal.
+    On the scale `share` all are followed to the end of training, where there is a checkpoint."""
+
+    @property
+    def given(self) -> bool:
+        """Return whether the curve is that of all texts: it begins, and none differ."""
+        return len(self.share) > 0 and not self.first_seen.matters
+
+    @property
+    def drawn(self) -> bool:
+        """Return whether there is a curve to show; between two checkpoints it has no course."""
+        rises = len(self.share) > 1 and not self.coarse
+        return self.given and self.emerged > 0 and (self.name == "training" or rises)
 
     @property
     def emerged(self) -> float:
@@ -68,42 +105,106 @@ class TimeScale:
 
     @property
     def emerged_ci95(self) -> Interval:
-        """Return its interval."""
-        return (float(self.low[-1]), float(self.high[-1])) if len(self.share) else UNDEFINED
-
-    def among_emerged(self, part: float) -> Interval:
-        """Return the Turnbull interval in which this part of those that emerge have.
-
-        NaN where nothing is known of it, or fewer than `ENOUGH` texts emerged.
-        """
-        if self.texts < ENOUGH or not self.emerged > 0:
+        """Return its interval; undefined where none or all emerge, which leaves it no width."""
+        if not 0 < self.emerged < 1:
             return UNDEFINED
-        place = int(np.searchsorted(self.share, part * self.emerged * (1 - 1e-12)))
-        return float(self.left[place]), float(self.right[place])
+        return float(self.low[-1]), float(self.high[-1])
+
+    def among_emerged(self, part: float) -> Quantile:
+        """Return when this quartile of the texts that emerged had done so, undefined if unknown."""
+        return self.quartiles.get(part, Quantile())
+
+    @property
+    def coarse(self) -> bool:
+        """Return whether checkpoints are too far apart to say when.
+
+        They do not tell the first quarter of those that emerged from the last, and where half had
+        is open by more than `WIDE` of the scale.
+        """
+        (_, early), (low, high), (late, _) = (self.among_emerged(part).bounds for part in QUARTILES)
+        return early > late and high - low > WIDE * self.until
 
 
-def fit_time_scale(histories: Histories, name: str, seed: int) -> TimeScale:
+def fit_time_scale(
+    histories: Histories,
+    name: str,
+    seed: int,
+    *,
+    widening: float = 1.0,
+    first_seen: FirstSeen | None = None,
+) -> TimeScale:
     """Estimate the distribution of the time of emergence on one time scale, with its intervals.
 
     On the scale of training it is shown between checkpoints only: within such an interval, which
-    ends for all at the same checkpoint, a later exposure tells little of when.
+    ends for all at the same checkpoint, a later exposure tells little of when. It begins at the
+    first checkpoint at which enough texts are at risk: the estimate with delayed entry is of those
+    not memorized by then, and before it hangs on a few (Pan and Chappell 1999 show how far off).
+
+    Args:
+        histories: As `read_histories` returns them.
+        name: One of `TIME_SCALES`.
+        seed: Of the subsamples behind the intervals.
+        widening: How many times as wide the intervals of quartiles should be.
+        first_seen: Whether texts seen early and late differ on this scale.
 
     Raises:
         FitError: It is none of `TIME_SCALES`, or no text was evaluated after exposure.
     """
-    seen = observations(histories, name)
+    seen, since = observations(histories, name), 0.0
+    at_risk = int(seen.weights.sum())
+    if name == "training":
+        since, at_risk = _beginning(histories)
+        seen = seen.since(since)
     found = turnbull(seen.left, seen.right, weights=seen.weights, entry=seen.entry)
     given = (seen.left, seen.right, seen.weights, seen.entry)
     low, high = share_band(found, given, seed)
-    within = found.right[found.right <= horizon(histories, name)]
+    until = horizon(histories, name)
+    within = found.right[found.right <= until]
     ends = np.concatenate(([0.0], within))
     if name == "training":
-        ends = np.union1d([0.0], histories.checkpoints)
+        ends = np.append(since, histories.checkpoints[histories.checkpoints > since])
     begun = np.searchsorted(found.right, ends[1:], side="right")
     share, low, high = (np.append(0.0, values)[begun] for values in (found.cumulative, low, high))
     left = ends[:-1] if name == "training" else found.left[begun - 1]
-    texts = int(seen.weights[np.isfinite(seen.right)].sum())
-    return TimeScale(name, left, ends[1:], share, low, high, found, texts)
+    quartiles = _quartiles(histories, name, widening)
+    curve = (left, ends[1:], share, low, high)
+    return TimeScale(
+        name, *curve, found, since, at_risk, until, quartiles, first_seen or FirstSeen()
+    )
+
+
+def _beginning(histories: Histories) -> tuple[float, int]:
+    """Return the first checkpoint but the last with enough texts at risk, and how many these are.
+
+    Those are the texts exposed before it that it, or a later one, did not find memorized.
+    """
+    table = histories.classes
+    without, exposed = (table[name].to_numpy() for name in ("last_without", "exposed_high"))
+    counts = table["count"].to_numpy()
+    for step in histories.checkpoints[:-1].tolist():
+        at_risk = int(counts[(exposed < step) & (without >= step)].sum())
+        if at_risk and at_risk >= FOLLOWED * counts.sum():
+            return float(step), at_risk
+    return math.inf, 0
+
+
+def _quartiles(histories: Histories, name: str, widening: float) -> dict[float, Quantile]:
+    own = histories.own
+    if len(own) < ENOUGH:
+        return {}
+    exposure, right = (
+        own[name].to_numpy().astype(float) for name in ("exposure_step", "first_with")
+    )
+    without = own["last_without"].cast(pl.Float64).fill_null(-np.inf).to_numpy()
+    left, last = np.maximum(without, exposure), float(histories.checkpoints[-1])
+    if name == "exposure":
+        left, right = left - exposure, right - exposure
+    if name == "share":
+        left, right = normalized(left, right, exposure, histories.total_steps)
+        last /= histories.total_steps
+    return {
+        part: quantile_of(left, right, part, most=last, widening=widening) for part in QUARTILES
+    }
 
 
 def observations(histories: Histories, name: str) -> Observations:

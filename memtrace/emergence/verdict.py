@@ -1,38 +1,113 @@
 """Memorization over checkpoints in plain sentences."""
 
-import math
-
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.timescales import ENOUGH
-from memtrace.report.numbers import count, interval, number, percent, ratio
+from memtrace.report.numbers import count, interval, number, p_text, percent, ratio
 
 UNKNOWN = "Whether exposure caused it is unknown"
+LEFT = "the training left after they are first seen"
+TOO_FAR = "between checkpoints too far apart to say when"
+FEW_FOLLOWED = "followed for long enough"
+BETWEEN_TEXTS = "this compares texts, and those with many copies are other texts"
 
 
 def verdict(fit: EmergenceResult) -> str:
     """Say what happened, when, what was lost, what copies did, and whether exposure caused it."""
-    out, unit = fit.outcomes, fit.histories.unit
+    out = fit.outcomes
     was = "was" if out.emerged == 1 else "were"
-    first = (
-        f"{out.emerged:,} of {count(fit.texts, unit)} {was} found memorized after being trained on"
-    )
-    first += _generic(fit)
+    first = f"{out.emerged:,} of {_texts(fit)} {was} found memorized after being trained on"
     if not out.emerged:
-        return f"{first}."
-    return f"{first}; {_when(fit)}; {_kept(fit)}. {_copies(fit)}{_cause(fit)}"
+        return f"{first}{_generic(fit)}."
+    if not fit.shown:
+        unknown = "at the first look, so whether any emerged is not known"
+        return f"{first} {unknown}{_generic(fit)}; {_kept(fit)}. {_cause(fit)}"
+    first += _generic(fit)
+    return f"{first}; {_when(fit)}{_reserved(fit)}; {_kept(fit)}. {_copies(fit)}{_cause(fit)}"
 
 
 def answer(fit: EmergenceResult) -> str:
-    """Say in one sentence when texts emerge, and how many did."""
+    """Say in one sentence how many texts emerged and when, as far as that is known."""
     out, unit = fit.outcomes, fit.histories.unit
     if not out.emerged:
-        return f"None of {count(fit.texts, unit)} was found memorized after being trained on."
-    when = _when(fit)
-    return f"{when[0].upper()}{when[1:]}; {out.emerged:,} of {count(fit.texts, unit)} emerged."
+        before = f"; {out.generic_exposed:,} had been extractable before" * (
+            out.generic_exposed > 0
+        )
+        return f"None of {_texts(fit)} was found memorized only after being trained on{before}."
+    if not fit.shown:
+        before = f"{out.generic_exposed:,} had been extractable before they were trained on, and "
+        were = "was" if out.emerged == 1 else "were"
+        return (
+            f"Whether {unit}s emerge is not known: of {_texts(fit)} "
+            f"{before if out.generic_exposed else ''}{out.emerged:,} {were} memorized at the first "
+            "look."
+        )
+    return f"{out.emerged:,} of {_texts(fit)} emerged, {_when(fit)}{_reserved(fit)}."
+
+
+def at_first_look(n: int) -> str:
+    """Say that so many may have been extractable all along."""
+    if n == 1:
+        return "1 was memorized at the first look at it, and may be generic"
+    return f"{n:,} were memorized at the first look at them, and may be generic"
+
+
+def no_earlier_look(fit: EmergenceResult) -> str | None:
+    """Return why nothing is said of the times at which texts emerged, or None."""
+    if fit.shown or not fit.outcomes.emerged:
+        return None
+    return (
+        "all that were memorized were so at the first look at them: whether they emerged is not "
+        "known (scan with --include-unexposed, or more checkpoints)"
+    )
+
+
+def estimand(fit: EmergenceResult, name: str) -> str:
+    """Return what the curve on a time scale is the share of; the three differ."""
+    scale, unit = fit.time_scales[name], fit.histories.unit
+    if not len(scale.share):
+        few = "at risk at any checkpoint but the last" if name == "training" else FEW_FOLLOWED
+        return f"not known: too few {unit}s were {few}"
+    end, seen = scale.until, scale.first_seen
+    if seen.matters:
+        early = "earlier" if seen.earlier else "later"
+        when = "at the same step" if name == "training" else "at equal time since then"
+        return (
+            f"not given: {when} {unit}s first seen {early} emerge more often "
+            f"({p_text(seen.p_value)}), so it would be the share of no group"
+        )
+    if name == "training":
+        return (
+            f"by step {number(end)}, of the {scale.at_risk:,} {unit}s not memorized at step "
+            f"{number(scale.since)}, and of later ones from when they are first seen, as if that "
+            "made no difference"
+        )
+    if name == "exposure":
+        return (
+            f"within {number(end)} steps, of all {unit}s, as if when they are first seen made no "
+            "difference"
+        )
+    own = " that are not generic" if fit.outcomes.generic_exposed else ""
+    return f"by {percent(end)} of {LEFT}, of all {unit}s{own}"
+
+
+def together(fit: EmergenceResult) -> str:
+    """Return what stands beside intervals in time where many texts emerge together, or nothing."""
+    factor = fit.local_overdispersion.widening
+    if factor == 1:
+        return ""
+    return f"many emerge together: think of intervals as about {number(factor, 2)} times as wide"
+
+
+def _texts(fit: EmergenceResult) -> str:
+    """Return how many texts the shares are of, and how they are counted."""
+    found = fit.histories
+    drawn = "" if found.scanned is None else "sampled "
+    joined = " (near-copies as one)" if found.near_copies[0] else ""
+    return f"{count(fit.texts, drawn + found.unit)}{joined}"
 
 
 def _generic(fit: EmergenceResult) -> str:
-    generic = fit.outcomes.generic
+    generic = fit.outcomes.generic_exposed
     if not generic:
         return ""
     if fit.histories.copies_known:
@@ -43,6 +118,14 @@ def _generic(fit: EmergenceResult) -> str:
         f" ({generic:,} more {were} memorized before that row had been seen; without a table of "
         "duplicates it is not known whether a copy had)"
     )
+
+
+def _reserved(fit: EmergenceResult) -> str:
+    """Say how many of those that emerged may have been extractable all along."""
+    first = fit.outcomes.first_look
+    if not first:
+        return ""
+    return f"; {at_first_look(first)}"
 
 
 def too_few(fit: EmergenceResult) -> str | None:
@@ -59,15 +142,14 @@ def too_few(fit: EmergenceResult) -> str | None:
 def _when(fit: EmergenceResult) -> str:
     if reason := too_few(fit):
         return f"when is not said ({reason})"
-    low, high = fit.time_scales["share"].among_emerged(0.5)
-    if math.isnan(high):
-        return "when is unknown, since too few were followed for long enough"
-    ends = f"the estimate lies between {percent(low)} and {percent(high)}, "
-    return (
-        f"half of those that emerge do so within the first {percent(high)} of the training that is "
-        f"left after they are first seen ({ends if percent(low) != percent(high) else ''}without "
-        "its sampling error)"
-    )
+    scale = fit.time_scales["share"]
+    half = scale.among_emerged(0.5)
+    low, high = half.bounds
+    span = f"{percent(high)} at most" if low == 0 else interval(half.bounds, percent)
+    when = f"half of them within the first {span} of {LEFT}"
+    if not scale.coarse:
+        return f"{when} (with sampling error, 95%: {interval(half.ci95, percent)})"
+    return f"{TOO_FAR}: {when}" if (low, high) != (0, scale.until) else TOO_FAR
 
 
 def _kept(fit: EmergenceResult) -> str:
@@ -76,8 +158,13 @@ def _kept(fit: EmergenceResult) -> str:
     if not lost:
         return "none was found lost at a later checkpoint"
     were = "was" if lost == 1 else "were"
+    again = out.learned_again
+    if not again:
+        return f"{lost:,} of them {were} lost at some later checkpoint, and not learned again"
     kept = f"{lost:,} of them {were} lost at some later checkpoint"
-    return f"{kept}, {out.learned_again:,} of these learned again"
+    if lost == again:
+        return f"{kept}, and learned again"
+    return f"{kept}, and {again:,} of these learned again"
 
 
 def _copies(fit: EmergenceResult) -> str:
@@ -87,10 +174,12 @@ def _copies(fit: EmergenceResult) -> str:
         return ""
     times, *ends = (2**power for power in (found.exponent, *found.ci95))
     said = f"x {ratio(times)}, 95% {interval((ends[0], ends[1]), ratio)}"
-    if ends[0] > 1:
-        return f"Texts emerge faster the more copies have been seen: twice as many, {said}. "
-    if ends[1] < 1:
-        return f"Texts emerge more slowly the more copies have been seen: twice as many, {said}. "
+    if ends[0] > 1 or ends[1] < 1:
+        faster = "faster" if ends[0] > 1 else "more slowly"
+        return (
+            f"Texts of which more copies have been seen emerge {faster}: twice as many, {said}; "
+            f"{BETWEEN_TEXTS}. "
+        )
     return f"No effect of further copies of a text was found (twice as many: {said}). "
 
 

@@ -110,15 +110,15 @@ def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
 
 
-def slider(name: str, title: str, places: int) -> "altair.Parameter":
-    """Return a slider over places from 1; it begins at the last.
+def slider(name: str, title: str, places: int, first: int | None = None) -> "altair.Parameter":
+    """Return a slider over places from 1; it begins at `first`, or else at the last.
 
     `specification` takes what stands at each place: the reader sees that, not the number.
     """
     import altair
 
     bound = altair.binding_range(min=1, max=places, step=1, name=f"{title}: ")
-    return altair.param(name=name, value=places, bind=bound)
+    return altair.param(name=name, value=first or places, bind=bound)
 
 
 def specification(

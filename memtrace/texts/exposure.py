@@ -85,6 +85,15 @@ def classify_rows(
     return late + (late & (texts.names_of(rows) >= exposed_rows))
 
 
+def telling_copies(texts: Texts, exposed_rows: int) -> Mask:
+    """Return which of `texts.copies` tell whether a checkpoint has memorized their text.
+
+    Of a text that it was exposed to these are the exposed copies: what it returns of a later one,
+    which may be a near-copy that it has not seen, is no memory of the text. Of others all.
+    """
+    return ~_classes(texts, exposed_rows)[1]
+
+
 def count_classes(texts: Texts, events: Events, exposed_rows: int) -> ExposureClasses:
     """Count scanned and memorized sequences and texts in each class.
 

@@ -8,7 +8,7 @@ from memtrace.emergence.process.figures import process_figure
 from memtrace.emergence.process.result import EmergenceProcessResult
 from memtrace.emergence.process.text import text
 from memtrace.emergence.process.verdict import verdict
-from memtrace.report.figures import png
+from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, number, p_text, ratio
 from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
@@ -74,7 +74,7 @@ def finding(fit: EmergenceProcessResult, name: str = "model") -> Finding:
 
 
 def _shown(fit: EmergenceProcessResult) -> Shown:
-    return Shown(TITLE, _described(fit), CAPTION, png(process_figure(fit)))
+    return Shown(TITLE, _described(fit), CAPTION, png(untitled(process_figure(fit))))
 
 
 def _described(fit: EmergenceProcessResult) -> str:

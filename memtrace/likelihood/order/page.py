@@ -27,7 +27,7 @@ from memtrace.likelihood.order.verdict import (
     verdict,
 )
 from memtrace.report.charts import available
-from memtrace.report.figures import png
+from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, number, p_text
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
@@ -100,7 +100,7 @@ def head(fit: OrderResult) -> Finding:
 
 def _shown(fit: OrderResult, name: str, charts: bool) -> Shown:
     chart = age_chart(fit) if charts and available() and name == "by-age" else None
-    image = None if chart else png(single(fit, name))
+    image = None if chart else png(untitled(single(fit, name)))
     return Shown(TITLES[name], described(fit, name), CAPTIONS[name], image, chart)
 
 

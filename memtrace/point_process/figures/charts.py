@@ -1,4 +1,4 @@
-"""Charts of a fit that readers can ask: rate over training and cumulative deviation."""
+"""Charts of fits that readers can ask: rate over training, cumulative deviation, drifts."""
 
 import math
 from collections.abc import Sequence
@@ -8,11 +8,10 @@ import numpy as np
 
 from memtrace.point_process.diagnostics.uniformity import deviations
 from memtrace.point_process.figures.axes import axis_name, position
-from memtrace.point_process.figures.training import CURVE, rate_in_parts, relative_parts
-from memtrace.point_process.order import Order
+from memtrace.point_process.figures.training import CURVE, rate_in_parts
 from memtrace.point_process.result import PoissonResult
-from memtrace.report.charts import data, slider, specification
-from memtrace.report.numbers import interval, number, p_value
+from memtrace.report.charts import data, specification, step_axis
+from memtrace.report.numbers import p_value
 
 if TYPE_CHECKING:
     import altair
@@ -97,65 +96,6 @@ def cumulative_chart(fit: PoissonResult) -> dict[str, Any]:
     )
 
 
-def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
-    """Return the chart of the rate in tenths of training; a slider chooses the fit.
-
-    With copies it is the rate of texts that occur once. Fits without a drift are left out.
-    """
-    import altair
-
-    drawn = [(fit, fit.primary) for fit in fits if fit.primary is not None]
-    rows = [row for i, (fit, order) in enumerate(drawn, 1) for row in _tenth_rows(i, fit, order)]
-    names = [{"place": place, "fit": fit.events.label} for place, (fit, _) in enumerate(drawn, 1)]
-    choice = slider("chosen", "Checkpoint", len(drawn))
-    base = altair.Chart(data(rows)).transform_filter("datum.place == chosen")
-    title = " or ".join(sorted({axis_name(fit) for fit, _ in drawn}))
-    base = base.encode(x=altair.X("x:Q", title=title or None))
-    title, near = "rate / mean rate", altair.Scale(zero=False)
-    told = [
-        altair.Tooltip("events:Q", title="memorized", format=","),
-        altair.Tooltip("of:Q", title="of sequences", format=","),
-        altair.Tooltip("rate:Q", title=title, format=".3g"),
-        altair.Tooltip("interval:N", title="exact 95%"),
-    ]
-    which = altair.Chart(data(names)).transform_filter("datum.place == chosen")
-    mean = altair.Chart(data([{"rate": 1.0}])).mark_rule(strokeDash=[4, 3], style="quiet")
-    return specification(
-        altair.layer(
-            mean.encode(y=altair.Y("rate:Q", title=title, scale=near)),
-            base.mark_rule(style="quiet").encode(
-                y=altair.Y("low:Q", title=title, scale=near), y2="high:Q"
-            ),
-            base.mark_point(opacity=1, size=45).encode(
-                y=altair.Y("rate:Q", title=title, scale=near), tooltip=told
-            ),
-            which.mark_text(align="left", fontWeight="bold").encode(
-                x=altair.value(0), y=altair.value(-12), text="fit:N"
-            ),
-        ).add_params(choice),
-        sliders={"chosen": [fit.events.label for fit, _ in drawn]},
-    )
-
-
-def _tenth_rows(place: int, fit: PoissonResult, order: Order | None) -> list[dict[str, Any]]:
-    if order is None:
-        return []
-    parts = relative_parts(fit, order)
-    columns = {
-        "x": parts.x,
-        "rate": parts.rate,
-        "low": parts.low,
-        "high": parts.high,
-        "events": parts.counts,
-        "of": parts.exposures,
-    }
-    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-    found = [{"place": place, **dict(zip(columns, row, strict=True))} for row in rows]
-    for row in found:
-        row["interval"] = interval((row["low"], row["high"]), lambda end: number(end, 3))
-    return found
-
-
 def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the chart of the drift of many fits, those that have one, in their order.
 
@@ -178,9 +118,10 @@ def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if math.isfinite(row["rate_ratio"])
     ]
     title = "rate, end/start"
-    whole = altair.Axis(tickMinStep=1, format="d")
+    within = altair.Scale(domain=[found[0]["place"] - 0.5, found[-1]["place"] + 0.5], nice=False)
+    whole = altair.Axis(tickMinStep=1, format="d", tickCount=step_axis().tickCount, grid=False)
     base = altair.Chart(data(found)).encode(
-        x=altair.X("place:Q", title="fit, in order", axis=whole)
+        x=altair.X("place:Q", title="line of the table", axis=whole, scale=within)
     )
     scale = altair.Scale(type="log", nice=False)
     told = ["fit:N", altair.Tooltip("ratio:Q", title=title, format=".3g")]

@@ -32,7 +32,9 @@ class ByText:
     rates: TextRates
     """Of the exposed texts."""
     classes: ExposureClasses
-    """Exposed, copy exposed and unexposed: only the last are a control."""
+    """Of exact copies, and exact texts."""
+    merged: ExposureClasses
+    """The same with near-copies as copies, as in everything else here."""
     near: NearCounts
     once: OnceEffect | None
     """Effect of exposure on texts that occur once; None where a group has none."""
@@ -83,13 +85,14 @@ def by_text(
     """
     units = texts.merged
     strata = count_strata(units, events, exposed_rows)
-    exact = count_classes(texts, events, exposed_rows)
-    classes = exact if units is texts else count_classes(units, events, exposed_rows)
+    classes = count_classes(texts, events, exposed_rows)
+    merged = classes if units is texts else count_classes(units, events, exposed_rows)
     both = (strata.exposed[:, 1] > 0) & (strata.unexposed[:, 1] > 0)
     return ByText(
         rates=text_rates(count_exposed_texts(units, events, exposed_rows)),
         classes=classes,
-        near=count_near(texts, events, exposed_rows, exact, classes),
+        merged=merged,
+        near=count_near(texts, events, exposed_rows, classes, merged),
         once=once_effect(strata),
         stratified=stratified_effect(strata),
         repeated_control=bool((both & (strata.duplicate_count > 1)).any()),

@@ -9,14 +9,14 @@ function style() {
   const axis = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: grey, tickColor: grey, titleFontWeight: "normal" };
   return {
     background: "transparent", font: "system-ui, sans-serif",
-    axis: { ...axis, labelFontSize: 12, titleFontSize: 12.5, labelSeparation: 6 },
+    axis: { ...axis, labelFontSize: 12, titleFontSize: 12.5, labelSeparation: 6, labelFlush: false },
     axisX: { grid: false }, view: { stroke: null },
     legend: { labelColor: ink, titleColor: ink, labelFontSize: 12 },
     title: { color: ink }, text: { color: ink, fontSize: 12 },
     point: { color: blue, filled: true }, line: { color: blue, strokeWidth: 2 }, area: { color: pale },
     bar: { color: blue }, rule: { color: grey }, errorbar: { color: grey }, rect: { color: blue },
     range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [lowest, blue], ramp: [light, blue] },
-    style: { alert: { color: red, fill: red }, quiet: { color: soft, stroke: soft }, faint: { color: light, stroke: light, strokeWidth: 1, opacity: 0.5 } },
+    style: { alert: { color: red, fill: red }, quiet: { color: soft, stroke: soft }, faint: { color: light, stroke: light, strokeWidth: 1, opacity: 0.5 }, band: { color: pale, fill: pale, opacity: 0.6 }, inverse: { color: css("--ground"), fill: css("--ground") } },
   };
 }
 
