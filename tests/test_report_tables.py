@@ -19,6 +19,9 @@ SHARES = ("0.0341%", "1.01%", "12%")
         ("-0.9 (-1.2 to +0.3)", f"{MINUS}0.9 ({MINUS}1.2 to +0.3)"),
         ("+- 7.7", "±7.7"),
         ("+0.0", "0.0"),
+        ("0 nats, p undefined", f"0 nats, p {NO_VALUE}"),
+        ("1.07%, 95% 0.935% to 1.22%", "1.07%, 95% interval 0.935% to 1.22%"),
+        ("90% < 0.001 to 3, of 95% 12 to it", "90% interval < 0.001 to 3, of 95% 12 to it"),
         ("-0.0", "0.0"),
         ("-", NO_VALUE),
         ("demo step 3072", "demo step 3,072"),
@@ -36,7 +39,7 @@ def test_text_stands_to_the_left_and_numbers_to_the_right() -> None:
     columns = columns_of(
         ("run", "model", "share", "95%", "why"),
         [
-            ("a", "12b", "-1.4%", "0.9% to 12.3%", "few"),
+            ("1", "12b", "-1.4%", "0.9% to 12.3%", "few"),
             ("b", "70m", "-", "unbounded, at least 3", "-"),
             ("c", "1.4b", "< 0.001", "-", ""),
         ],
@@ -69,3 +72,4 @@ def test_commands_are_code_terms_are_marked_whole_and_markup_is_escaped() -> Non
     assert re.search(r"<span[^>]*>\(<button[^>]*>Holm</button>\),</span>", html)
     assert "<code><span>scan</span> <span>--likelihood</span> <span>&lt;x&gt;</span></code>" in html
     assert re.search(r"<button[^>]*>copies</button>\.", html)
+    assert "<code><span>--duplicates</span></code> FOLDER" in str(mark("add --duplicates FOLDER"))

@@ -1,5 +1,6 @@
 """The first page of a report: what was memorized, by model and checkpoint."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -190,10 +191,14 @@ def _change_fact(mine: Sequence[PoissonResult]) -> list[Fact]:
     if len(mine) < 2:
         return []
     before, last = mine[-2:]
-    points = number(100 * (_of(last) - _of(before)), 3)
-    signed = points if points.startswith(("-", "<", ">")) else f"+{points}"
-    name = f"since {before.events.label}"
-    return [Fact(f"{signed} points", name, f"{_share(before)} there, of {memorized(before)[1]:,}")]
+    change = f"{100 * (_of(last) - _of(before)):+.{_decimals(max(_of(before), _of(last)))}f} points"
+    was = f"from {_share(before)} of {memorized(before)[1]:,}"
+    return [Fact(change, f"since {before.events.label}", was)]
+
+
+def _decimals(share: float) -> int:
+    """Return decimals of percent points that show two digits of a share."""
+    return max(2, 1 - math.floor(math.log10(100 * share))) if share else 2
 
 
 def _range(fits: Sequence[PoissonResult]) -> str:

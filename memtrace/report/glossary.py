@@ -41,14 +41,14 @@ _BUTTON = (
     '<span class="whole">{}<button type="button" class="term" popovertarget="term-{}">{}</button>{}'
     "</span>"
 )
-_CODE = re.compile(r"`([^`]+)`")
+_CODE = re.compile(r"`([^`]+)`|(?<![\w-])(--[a-z][a-z-]*)")
 
 
 def explained(terms: Iterable[str] = tuple(TERMS)) -> Callable[[str], "Markup"]:
     """Return the filter of one page: it escapes and sets text, and marks each term's first place.
 
     A marked term is a button that opens its explanation; `TERMS` gives the explanations. What
-    stands between backticks is code.
+    stands between backticks, and an option, is code.
 
     Args:
         terms: Those that the page has the explanations of.
@@ -67,8 +67,9 @@ def explained(terms: Iterable[str] = tuple(TERMS)) -> Callable[[str], "Markup"]:
         return escape(text[: found.start()]) + marked + mark(text[found.end() :])
 
     def filtered(text: str) -> Markup:
-        parts = enumerate(_CODE.split(text))
-        return Markup("").join(code(part) if i % 2 else mark(typeset(part)) for i, part in parts)
+        parts = enumerate(_CODE.split(text))  # sentence, command or None, option or None, ...
+        shown = (code(part) if i % 3 else mark(typeset(part)) for i, part in parts if part)
+        return Markup("").join(shown)
 
     return filtered
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from memtrace.report.typeset import MINUS, NO_VALUE, typeset
 
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_WORDS = "to|of|unbounded|at least|at most|points?|nats?|steps?|s|min|h"
+_WORDS = "to|of|unbounded|at least|at most|points?|nats?|s|min|h"
 _AROUND = re.compile(rf"(?:[\s,<>≤≥±+%()/{MINUS}]|\b(?:{_WORDS})\b)*")
 """What may stand around the digits of a number."""
 
@@ -33,7 +33,7 @@ def columns_of(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Colu
     """Return the first column, and those of the others that have a value in some row."""
     cells = [[typeset(row[place]) for row in rows] for place in range(len(names))]
     return [
-        _column(name, column)
+        _column(name, column, first=not place)
         for place, (name, column) in enumerate(zip(names, cells, strict=True))
         if not place or any(map(_known, column))
     ]
@@ -43,9 +43,9 @@ def _known(cell: str) -> bool:
     return cell not in ("", NO_VALUE)
 
 
-def _column(name: str, cells: Sequence[str]) -> Column:
+def _column(name: str, cells: Sequence[str], *, first: bool) -> Column:
     known = [cell for cell in cells if _known(cell)]
-    numeric = bool(known) and all(map(_is_number, known))
+    numeric = not first and bool(known) and all(map(_is_number, known))
     filled = [cell or NO_VALUE for cell in cells]
     return Column(name, numeric, _aligned(filled) if numeric else [Cell(one) for one in filled])
 
