@@ -117,8 +117,6 @@ class Finding:
     """What was tested, a sentence each."""
     limits: Sequence[str] = ()
     """What cannot be seen in it, a sentence each."""
-    not_made: Sequence[tuple[str, str]] = ()
-    """Pages that a report does not have, and why or how to make them."""
     figures: Sequence[Shown] = ()
     """More figures, folded."""
     tables: Sequence[Table] = ()
@@ -126,6 +124,8 @@ class Finding:
     """All numbers as the terminal shows them, folded."""
     provenance: Sequence[tuple[str, str]] = ()
     """What the numbers come from: run, digests, the command to repeat."""
+    not_made: Sequence[tuple[str, str]] = ()
+    """Pages that a report does not have, and why or how to make them."""
 
     @property
     def address(self) -> str:
