@@ -264,7 +264,7 @@ def test_charts_are_printed_in_ink_from_a_dark_screen_and_keep_their_slider(show
     playwright.expect(labels.first).to_have_attribute("fill", dark)
     for media in ("print", "screen"):
         tab.emulate_media(media=media)
-        playwright.expect(tab.locator("html.printed")).to_have_count(media == "print")
+        playwright.expect(tab.locator("html.printed")).to_have_count(int(media == "print"))
         assert (tab.evaluate(ink) == dark) == (media == "screen")
         playwright.expect(labels.first).to_have_attribute("fill", tab.evaluate(ink))
         playwright.expect(shown).to_have_text(chosen)
