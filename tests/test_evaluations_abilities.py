@@ -252,7 +252,7 @@ def test_a_gain_without_standard_errors_is_not_called_significant(tmp_path):
     curve(tmp_path, (0.1, 0.4, 0.5), error=None)
     found = emergence_of_abilities(tmp_path)
     assert "its gain, untested," in found.verdict
-    assert "No gain could be tested: 1 curve without standard errors" in found.verdict
+    assert "No gain could be tested: 1 curve with an unknown standard error" in found.verdict
     assert "nan" not in found.summary()
 
 

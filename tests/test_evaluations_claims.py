@@ -72,6 +72,20 @@ def test_a_sentence_is_about_one_family_and_has_the_factor_of_its_own_models(two
     assert f"95% {1 / high:.3g} to {1 / low:.3g}" in deduped
 
 
+def test_the_families_of_most_models_are_named_first_and_equal_times_do_not_move(tmp_path):
+    for model in ("70m", "410m", "1.4b", "70m-deduped", "70m-seed1", "410m-seed1", "410m-seed2"):
+        evaluated(tmp_path, model, of_half(500))
+    evaluated(tmp_path, "mine", of_half(500), repository="me")
+    found = emergence_of_abilities(tmp_path)
+    first, second, *_ = sentences(found.verdict)
+    assert first.startswith("In 3 standard models of pythia")
+    assert second.startswith("In 2 seed1 models of pythia")
+    assert "of training, with an unknown change with size." in first
+    assert "The tables have 2 other families." in found.verdict
+    assert "nan" not in found.summary()
+    assert "7 models of pythia, of 4 families; 1 model in no manifest (mine)" in found.summary()
+
+
 def test_the_count_is_of_all_curves_and_of_each_family(two_families):
     *_, counted = sentences(two_families.verdict)
     assert "in 6 of 6 curves (Holm over all of them): 3 of 3 standard and 3 of 3 deduped" in counted

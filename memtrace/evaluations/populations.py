@@ -74,7 +74,8 @@ def _of_suite(suite: str | None, models: Sequence[tuple[Population, str]]) -> st
     families = Counter(population.kind for population, _ in models)
     if len(families) > LISTED:
         return f"{len(models):,} models of {suite}, of {len(families):,} families"
-    each = " and ".join(f"{n:,} {kind}" for kind, n in families.items())
+    *before, last = [f"{n:,} {kind}" for kind, n in families.items()]
+    each = f"{', '.join(before)} and {last}" if before else last
     return f"{each} {'model' if len(models) == 1 else 'models'} of {suite}"
 
 

@@ -4,7 +4,7 @@ from memtrace.evaluations.abilities.charts import curve_chart
 from memtrace.evaluations.abilities.figures import figure, shown_tasks
 from memtrace.evaluations.abilities.result import KNOWN, AbilityCurve, AbilityResult
 from memtrace.evaluations.abilities.text import models, text
-from memtrace.evaluations.abilities.verdict import NAMED, by_population, range_of, verdict
+from memtrace.evaluations.abilities.verdict import named_populations, range_of, verdict
 from memtrace.evaluations.boundaries import TOLD
 from memtrace.evaluations.populations import BY_NAME, NO_LINK
 from memtrace.evaluations.text import read_text
@@ -76,7 +76,7 @@ def _finding(result: AbilityResult, *, charts: bool) -> Finding:
     image = None if chart else png(figure(result))
     answer, rest = parted(verdict(result))
     families = sorted({one.population.family for one in result.main if one.population.family})
-    dashed = f" Dashed: {' and '.join(families)}." if families else ""
+    dashed = f" Dashed: {', '.join(families)}." if families else ""
     return Finding(
         name="all",
         label=models(result) or "no model with an accuracy",
@@ -117,7 +117,7 @@ def _emerged(result: AbilityResult) -> list[AbilityCurve]:
 
 def _facts(result: AbilityResult) -> list[Fact]:
     facts = []
-    for population, curves in list(by_population(result.headline).items())[:NAMED]:
+    for population, curves in named_populations(result).items():
         shares = [one.emergence.share for one in range_of(curves) if one.emergence]
         of = "training" if population.suite else "the steps that were evaluated"
         name = f"of {of}: {curves[0].task}, {population.told(len(curves))}"

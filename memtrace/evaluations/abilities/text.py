@@ -1,5 +1,6 @@
 """The emergence of abilities as it is printed: the verdict, the numbers, and what was read."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,7 @@ def _trends(result: AbilityResult) -> Columns:
             str(one.trend.models),
             f"x {ratio(one.trend.factor)}",
             interval(one.trend.factor_ci95, ratio),
-            f"{one.trend.rank_correlation:.2f}",
+            DASH if math.isnan(one.trend.rank_correlation) else f"{one.trend.rank_correlation:.2f}",
             p_value(one.trend.p_value),
         )
         for one in result.trends

@@ -16,10 +16,11 @@ def verdict(result: AbilityResult) -> str:
     """Say when the task that is known best emerges in each population, and in how many curves."""
     if not result.main:
         return "No task has an accuracy, so there is no curve to test."
-    groups = by_population(result.headline)
-    told = [_when(result, *group) for group in list(groups.items())[:NAMED]]
-    if len(groups) > NAMED:
-        told.append(f"The other {len(groups) - NAMED} families are in the tables.")
+    groups = named_populations(result)
+    told = [_when(result, *group) for group in groups.items()]
+    others = len(by_population(result.headline)) - len(groups)
+    if others:
+        told.append(f"The tables have {count(others, 'other family', 'other families')}.")
     return " ".join([*told, _counted(result)])
 
 
@@ -29,6 +30,12 @@ def by_population(curves: Sequence[AbilityCurve]) -> dict[Population, list[Abili
     for one in sorted(curves, key=lambda one: one.population.order):
         found.setdefault(one.population, []).append(one)
     return found
+
+
+def named_populations(result: AbilityResult) -> dict[Population, list[AbilityCurve]]:
+    """Return the headline by population, for those of most models: they have a sentence each."""
+    groups = by_population(result.headline)
+    return dict(sorted(groups.items(), key=lambda group: -len(group[1]))[:NAMED])
 
 
 def range_of(curves: Sequence[AbilityCurve]) -> tuple[AbilityCurve, AbilityCurve]:
@@ -84,7 +91,7 @@ def _why_untested(main: Sequence[AbilityCurve]) -> str:
         return f"none of {count(len(main), 'curve')} begins at step 0"
     if all(len(one.steps) < 2 or one.steps[0] != 0 for one in main):
         return f"none of {count(len(main), 'curve')} has step 0 and a later checkpoint"
-    return f"{count(len(main), 'curve')} without standard errors at both ends"
+    return f"{count(len(main), 'curve')} with an unknown standard error at an end"
 
 
 def _share(one: AbilityCurve) -> float:
@@ -103,12 +110,12 @@ def _moves(result: AbilityResult, one: AbilityCurve) -> str:
 
 def _factor(trend: SizeTrend) -> str:
     """Say how much later, or earlier, models of ten times the parameters are."""
-    later, ends = trend.factor > 1, trend.factor_ci95
+    if trend.factor_ci95 is None or math.isnan(trend.factor_ci95[0]):
+        return "with an unknown change with size"
+    low, high = trend.factor_ci95
+    later = trend.factor >= 1
     factor = trend.factor if later else 1 / trend.factor
-    if ends and not later:
-        ends = 1 / ends[1], 1 / ends[0]
-    told = f"95% {interval(ends, ratio)}"
-    unsure = ends is None or ends[0] <= 1 <= ends[1]
+    ends = (low, high) if later else (1 / high, 1 / low)
+    maybe = ", so perhaps not at all" if low <= 1 <= high else ""
     said = f"{number(factor, 3)} times {'later' if later else 'earlier'}"
-    maybe = ", so perhaps not at all" if unsure else ""
-    return f"{said} with ten times the parameters ({told}{maybe})"
+    return f"{said} with ten times the parameters (95% {interval(ends, ratio)}{maybe})"
