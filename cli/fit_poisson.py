@@ -241,6 +241,7 @@ def _cuts(suite: str, model: str, events: "EventSequence", steps: str | None) ->
 
 def _adjust(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> None:
     """Add to each drift's p-value what it is among so many fits."""
+    from memtrace.point_process.order import UNDERPOWERED
     from memtrace.point_process.several import comparison
     from memtrace.report.json import json_safe
 
@@ -250,6 +251,8 @@ def _adjust(documents: list[dict[str, Any]], fits: "list[PoissonFit]") -> None:
         adjusted = {key: row[key] for key in ("p_value_holm", "p_value_by")}
         of = document["texts"]["trend"]["once"] if fit.has_copies else document["trend"]
         of |= json_safe(adjusted)
+        if not row["powered"]:
+            of["reason"] = of["reason"] or f"no drift of {UNDERPOWERED:g}-fold could be found"
 
 
 def _text(documents: list[dict[str, Any]], fits: "list[PoissonFit]", full: bool) -> str:

@@ -22,7 +22,7 @@ from .test_order import pairs_of
 
 if TYPE_CHECKING:
     from memtrace.point_process import PoissonFit
-    from memtrace.report.page import Page
+    from memtrace.report.page import Fact, Page
     from memtrace.runs.run import Run
     from memtrace.texts.memorized import MemorizedTexts
 
@@ -76,8 +76,9 @@ def report(
     from memtrace.runs.run import find_runs
 
     found = [run for run in find_runs(runs, suite=suite, model=model) if is_finished(run)]
+    beside: list[Fact] = []
     builders: dict[str, Callable[[], Page]] = {
-        "likelihoods.html": lambda: _likelihoods(found, duplicates, seed),
+        "likelihoods.html": lambda: _likelihoods(found, duplicates, seed, beside),
         "extraction.html": lambda: _extraction(found, duplicates),
         "emergence.html": lambda: _emergence(found, duplicates, seed),
         "comparison.html": lambda: _comparison(found, duplicates),
@@ -87,7 +88,7 @@ def report(
     texts, without_texts = _texts(runs, found, duplicates)
     pages, left_out = _built(builders)
     left_out |= without_texts
-    pages = _with_order(fits, texts, left_out) | pages
+    pages = _with_order(fits, texts, left_out, beside) | pages
     titles = {name: page.question for name, page in pages.items()}
     titles |= {name: title_of(one) for name, one in texts.items()}
     links = [(name, _short(name, texts)) for name in titles]
@@ -131,6 +132,7 @@ def _with_order(
     fits: "list[tuple[Run, PoissonFit]]",
     texts: "dict[str, MemorizedTexts]",
     left_out: dict[str, str],
+    beside: "list[Fact]",
 ) -> "dict[str, Page]":
     from memtrace.errors import RunError
     from memtrace.point_process.overview import overview_page
@@ -141,7 +143,11 @@ def _with_order(
     chosen = [(f"{run.suite}/{run.model}", run.step, fit) for run, fit in fits]
     return {
         "index.html": overview_page(chosen, ORDER, left_out),
-        ORDER: fit_page([fit for _, fit in fits], texts=[_address(run, texts) for run, _ in fits]),
+        ORDER: fit_page(
+            [fit for _, fit in fits],
+            texts=[_address(run, texts) for run, _ in fits],
+            beside=beside,
+        ),
     }
 
 
@@ -174,9 +180,12 @@ def _address(run: "Run", texts: "dict[str, MemorizedTexts]") -> str:
     return next((name for name, one in texts.items() if (one.suite, one.model) == mine), "")
 
 
-def _likelihoods(found: "list[Run]", duplicates: Path | None, seed: int) -> "Page":
+def _likelihoods(
+    found: "list[Run]", duplicates: Path | None, seed: int, beside: "list[Fact]"
+) -> "Page":
+    """Return the page; what it says of order is put beside that of the memorized sequences."""
     from memtrace.likelihood import test_order as test
-    from memtrace.likelihood.order.page import order_page
+    from memtrace.likelihood.order.page import headline, order_fact, order_page
 
     fits = []
     pairs = pairs_of(with_likelihoods(found, None), found, None)
@@ -184,6 +193,10 @@ def _likelihoods(found: "list[Run]", duplicates: Path | None, seed: int) -> "Pag
         for run, baseline in pairs:
             fits.append(test(run, baseline=baseline, duplicates=duplicates, seed=seed))
             advance(1)
+    chosen = fits[headline(fits)]
+    if not chosen.order.reason and not chosen.controls.failed:
+        fact = order_fact(chosen)
+        beside.append(replace(fact, note=f"{fact.note}; {chosen.source.label}, page Likelihoods"))
     return order_page(fits)
 
 

@@ -125,17 +125,20 @@ def test_near_copies_are_one_text_in_what_counts_texts(made, asked) -> None:
     alone = np.bincount(passages)[passages] == 1
     assert texts["trend"]["once"]["events"] == alone[inside].sum()
     assert texts["trend"]["once"]["exposure"] == alone[:EXPOSED].sum()
-    # Classes of exposure are those of exact copies; what a near-copy was exposed of stands apart.
+    # A sequence with a near-copy that was exposed is no control: it is copy exposed, as elsewhere.
     late = np.arange(EXPOSED, ROWS)
-    copy = np.isin(labels[late], labels[:EXPOSED])
-    near = np.isin(passages[late], passages[:EXPOSED]) & ~copy
+    copy = np.isin(passages[late], passages[:EXPOSED])
+    near = copy & ~np.isin(labels[late], labels[:EXPOSED])
+    hit = np.isin(late, index)
     assert found["control"]["copy_exposed"]["exposure"] == copy.sum()
     assert found["control"]["unexposed"]["exposure"] == (~copy).sum()
+    assert found["control"]["unexposed"]["events"] == (~copy & hit).sum()
+    assert found["control"]["unexposed"]["texts"] == len(set(passages[late[~copy]].tolist()))
     assert found["control"]["near_copy_exposed"]["exposure"] == near.sum() > 0
     assert "near-copies as one" in asked.verdict
-    shown = asked.summary()
+    shown = " ".join(asked.summary().split())
     assert "60 texts share their continuation with another: 6 passages" in shown
-    assert f"{near.sum()} sequences" in shown
+    assert f"of these by a near-copy {(near & hit).sum()} of {near.sum()} sequences" in shown
 
 
 def test_emergence_counts_a_passage_once(made, tmp_path, monkeypatch) -> None:

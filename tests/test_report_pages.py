@@ -116,11 +116,16 @@ def test_a_click_on_a_checkpoint_leads_to_its_events(browser, report) -> None:
     tab.close()
 
 
+def test_the_page_of_order_says_what_likelihoods_show(report) -> None:
+    assert "page Likelihoods" in (report / "order.html").read_text()
+
+
 def test_a_report_names_what_it_leaves_out(tmp_path) -> None:
     write_run(tmp_path / "runs")
     done = CliRunner().invoke(main, ["report", str(tmp_path / "runs"), "--output", str(tmp_path)])
     assert done.exit_code == 0, done.output
     index = (tmp_path / "index.html").read_text()
+    assert "page Likelihoods" not in (tmp_path / "order.html").read_text()
     for reason in ("--likelihood", "two checkpoints", "another model or checkpoint"):
         assert reason in done.output
         assert reason in index

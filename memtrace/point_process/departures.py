@@ -63,9 +63,19 @@ class Departures:
     """Dispersion of the counts of short parts of training about the shape; None without one."""
 
     @property
+    def made(self) -> tuple[Departure, ...]:
+        """Return the tests that could be made: those of a family that is adjusted together."""
+        return tuple(one for one in self.tests if not math.isnan(one.p_value))
+
+    @property
     def found(self) -> tuple[str, ...]:
         """Return the names of the tests that passed the gate."""
         return tuple(one.name for one in self.tests if one.p_holm <= LEVEL)
+
+    @property
+    def p_any(self) -> float:
+        """Return the p-value of a random order against any departure; NaN where none is tested."""
+        return min((one.p_holm for one in self.made), default=math.nan)
 
 
 def find_departures(

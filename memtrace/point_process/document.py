@@ -17,6 +17,7 @@ from memtrace.point_process.models.trend import Trend
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.shares import RateComparison
 from memtrace.point_process.texts.document import (
+    COPIES,
     control_document,
     departures_document,
     texts_document,
@@ -52,7 +53,7 @@ def document(fit: PoissonResult) -> dict[str, Any]:
         "detectable": _detectable(fit),
         "uniformity": _rows(fit, dict(vars(fit.uniformity)), "ks_upper95"),
         "change_point": _rows(fit, _change_point(fit), "ci95"),
-        "departures": departures_document(fit.order.departures),
+        "departures": departures_document(fit.order.departures, copies=fit.has_copies),
         "models": [model.document() for model in fit.models],
         "best_model": fit.best.name,
         "rate_curve": _rows(fit, _curve(fit), "low", "high"),
@@ -95,9 +96,6 @@ def _dispersion(d: Dispersion) -> dict[str, Any]:
     }
 
 
-COPIES = "sequences are copies of one another: the end point is that of `texts`"
-
-
 def _rows(fit: PoissonResult, found: dict[str, Any], *intervals: str) -> dict[str, Any]:
     """Return what is known of rows; with copies without intervals, which would not hold."""
     if not fit.has_copies:
@@ -106,8 +104,12 @@ def _rows(fit: PoissonResult, found: dict[str, Any], *intervals: str) -> dict[st
 
 
 def _row_trend(fit: PoissonResult) -> dict[str, Any]:
-    intervals = ("ci90", "ci95", "log_ci90", "log_ci95", "detectable_rate_ratio")
-    return _rows(fit, _trend(fit.trend), *intervals)
+    intervals = ("ci90", "ci95", "log_ci90", "log_ci95")
+    found = _rows(fit, _trend(fit.trend), *intervals, "detectable_rate_ratio")
+    if fit.order.no_ratio:
+        sizes = dict.fromkeys(("rate_ratio", "log_rate_ratio", *intervals))
+        return found | sizes | {"reason": fit.order.no_ratio}
+    return found
 
 
 def _row_equivalence(fit: PoissonResult) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from memtrace.point_process.models.change_point import ChangePoint, change_point
 from memtrace.point_process.models.recency import recency
 from memtrace.point_process.models.spline import Spline, spline
 from memtrace.point_process.models.trend import Equivalence, Trend, log_linear
+from memtrace.report.numbers import count
 
 FEW_EVENTS = 10
+"""Events below which no rate ratio is given: its size would be that of one event or two."""
 UNDERPOWERED = 3.0
 """A fit whose minimum detectable ratio is larger has too few events to say anything of a drift."""
 
@@ -40,10 +42,21 @@ class Order:
     departures: Departures
 
     @property
+    def no_ratio(self) -> str | None:
+        """Return why no rate ratio is given, None where one is."""
+        few = f"{count(self.events.n_events, 'event')}: a rate ratio takes {FEW_EVENTS}"
+        return self.trend.reason or (few if self.events.n_events < FEW_EVENTS else None)
+
+    @property
+    def powered(self) -> bool:
+        """Return whether a drift of `UNDERPOWERED` would be found with 80% power."""
+        return self.no_ratio is None and self.trend.detectable_ratio() <= UNDERPOWERED
+
+    @property
     def underpowered(self) -> bool:
         """Return whether there are too few events to tell whether the rate drifts."""
-        coarse = self.trend.detectable_ratio() > UNDERPOWERED
-        return self.events.n_events < FEW_EVENTS or (coarse and not self.departures.found)
+        few = self.events.n_events < FEW_EVENTS
+        return few or not (self.powered or self.departures.found)
 
     @property
     def detectable_in_full(self) -> float:

@@ -4,21 +4,29 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memtrace.point_process.of_several import UNKNOWN, of_part
 from memtrace.point_process.result import PoissonResult
 from memtrace.report.charts import HATCHED, available, data, specification
-from memtrace.report.numbers import count, interval, number, percent
+from memtrace.report.numbers import DASH, count, interval, number, percent
 from memtrace.report.page import Fact, Finding, Page, Shown, Table
 
 QUESTION = "What did the models memorize?"
 COLUMNS = (
-    "checkpoint", "exposed rows scanned", "rows memorized", "share of rows", "texts memorized",
-    "share of texts", "95%",
+    "checkpoint", "exposed rows scanned", "rows returned", "share of rows", "texts returned",
+    "share of texts", "95%", "unexposed returned", "share of unexposed",
 )  # fmt: skip
 CELL = 44
 """Height of a model in the chart, in CSS pixels."""
 CAPTION = (
     "Share of the texts trained on that greedy decoding returns; where copies are not known, each "
     "row is taken as a text. Hatched cells were not scanned. A click on a cell opens its page."
+)
+CONTROL = (
+    "What a checkpoint returns without having been trained on it, or on a copy of it, was not "
+    "memorized by training: the share of unexposed ones is the control."
+)
+NO_COPIES = (
+    "Where copies are not known, those of exposed sequences may be among what was not trained on."
 )
 
 
@@ -42,10 +50,12 @@ def overview_page(
         name="all",
         label=count(len(fits), "checkpoint"),
         answer=_answer(fits),
+        rest=_no_more_than_control(fits),
         facts=_facts(fits),
-        figure=Shown("Memorized by model and checkpoint", described, CAPTION, chart=chart)
+        figure=Shown("Returned by model and checkpoint", described, CAPTION, chart=chart)
         if chart and any(memorized(fit)[1] for _, _, fit in fits)
         else None,
+        limits=_limits([fit for *_, fit in fits]),
         not_made=tuple(left_out.items()),
         tables=[Table("Checkpoints", COLUMNS, rows, _links(address, fits))],
     )
@@ -74,7 +84,7 @@ def share_map(fits: Sequence[tuple[str, int, PoissonResult]], address: str) -> d
     told = [
         "model:N",
         step,
-        altair.Tooltip("count:N", title="texts"),
+        altair.Tooltip("count:N", title="returned"),
         altair.Tooltip("share:Q", format=".3%"),
     ]
     level = altair.Axis(labelOverlap=True, labelAngle=0, labelExpr="format(datum.value, ',d')")
@@ -120,6 +130,14 @@ def memorized(fit: PoissonResult) -> tuple[int, int]:
     return fit.events.n_events, fit.events.exposure
 
 
+def control(fit: PoissonResult) -> tuple[int, int]:
+    """Return the unexposed texts that are returned and all of them; sequences as `memorized`."""
+    if fit.by_text is not None:
+        unexposed = fit.by_text.classes.unexposed
+        return unexposed.event_texts, unexposed.texts
+    return fit.events.not_exposed_events or 0, fit.events.not_exposed_exposure or 0
+
+
 def _share(fit: PoissonResult) -> str:
     events, of = memorized(fit)
     return percent(events / of) if of else percent(None)
@@ -137,21 +155,72 @@ def _row(fit: PoissonResult) -> tuple[str, ...]:
     texts = f"{memorized(fit)[0]:,}" if known else "not known"
     share = (_share(fit), _ends(fit)) if known else ("not known", percent(None))
     rows = percent(events.fraction) if events.exposure else percent(None)
-    return (events.label, f"{events.exposure:,}", f"{events.n_events:,}", rows, texts, *share)
+    scanned = f"{events.exposure:,}"
+    if events.exposure < events.n:
+        scanned += f" of {events.n:,}"
+    other, of = control(fit)
+    unexposed = (f"{other:,} of {of:,}", percent(other / of)) if of else ("none scanned", DASH)
+    return (events.label, scanned, f"{events.n_events:,}", rows, texts, *share, *unexposed)
 
 
 def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
-    last = {model: fit for model, _, fit in fits}
-    known = {model: fit for model, fit in last.items() if memorized(fit)[1]}
-    if not known:
+    known = _last_of_each(fits)
+    chosen = _headline(fits)
+    if chosen is None:
         return "None of the scanned sequences had been trained on."
-    model = max(known, key=lambda name: memorized(known[name])[0] / memorized(known[name])[1])
-    fit = known[model]
+    fit = chosen[1]
     events, of = memorized(fit)
-    unit = "scanned text" if fit.by_text is not None else "scanned sequence"
+    unit = "text" if fit.by_text is not None else "sequence"
     most = "" if len(known) == 1 else f"Of {count(len(known), 'model')} the one with most is this: "
-    said = f"{fit.events.label} returns {events:,} of the {count(of, unit)} that it was trained on"
-    return f"{most}{said} ({_share(fit)}, 95% {_ends(fit)})."
+    what = f"the {count(of, unit)} that it was trained on"
+    if fit.events.exposure < fit.events.n:
+        what = f"{count(of, 'scanned ' + unit)}, of {fit.events.n:,} rows that it was trained on"
+    share = f"{_share(fit)}, 95% {_ends(fit)}{_condition(fit)}"
+    other, out_of = control(fit)
+    said = f"{fit.events.label} returns {events:,} of {what} ({share})"
+    if out_of:
+        said += f", and {other:,} of {out_of:,} unexposed ones ({percent(other / out_of)})"
+    return f"{most}{said}."
+
+
+def _condition(fit: PoissonResult) -> str:
+    """Return under which condition an interval holds."""
+    return "" if fit.by_text is not None else ", if no two are copies of one text"
+
+
+def _last_of_each(fits: Sequence[tuple[str, int, PoissonResult]]) -> dict[str, PoissonResult]:
+    """Return the last checkpoint of each model that was trained on something that was scanned."""
+    last = {model: fit for model, _, fit in fits}
+    return {model: fit for model, fit in last.items() if memorized(fit)[1]}
+
+
+def _headline(
+    fits: Sequence[tuple[str, int, PoissonResult]],
+) -> tuple[str, PoissonResult] | None:
+    """Return the model of which most is returned, and its last checkpoint."""
+    known = _last_of_each(fits)
+    share = {name: memorized(fit)[0] / memorized(fit)[1] for name, fit in known.items()}
+    model = max(share, key=lambda name: share[name], default=None)
+    return None if model is None else (model, known[model])
+
+
+def _no_more_than_control(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
+    """Say so where as much is returned of what was not trained on."""
+    chosen = _headline(fits)
+    if chosen is None:
+        return ""
+    (events, of), (other, out_of) = memorized(chosen[1]), control(chosen[1])
+    if not events or not out_of or other / out_of < events / of:
+        return ""
+    return (
+        "It returns no less of what it was not trained on, so nothing here shows that training "
+        "on these sequences made it return them."
+    )
+
+
+def _limits(fits: Sequence[PoissonResult]) -> list[str]:
+    unknown = [UNKNOWN, NO_COPIES] if any(fit.by_text is None for fit in fits) else []
+    return [CONTROL, *unknown, *of_part(fits)]
 
 
 def _facts(fits: Sequence[tuple[str, int, PoissonResult]]) -> list[Fact]:
@@ -161,7 +230,8 @@ def _facts(fits: Sequence[tuple[str, int, PoissonResult]]) -> list[Fact]:
         return []
     model = max(shares, key=lambda name: shares[name])
     mine = [fit for name, _, fit in fits if name == model and memorized(fit)[1]]
-    return [_share_fact(mine[-1]), *_rows_fact(mine[-1]), *_change_fact(mine)]
+    last = mine[-1]
+    return [_share_fact(last), *_control_fact(mine), *_rows_fact(last), *_change_fact(mine)]
 
 
 def _of(fit: PoissonResult) -> float:
@@ -173,7 +243,20 @@ def _share_fact(fit: PoissonResult) -> Fact:
     unit = "texts" if fit.by_text is not None else "sequences"
     events, of = memorized(fit)
     name = f"of the {unit} trained on: {events:,} of {of:,}"
-    return Fact(_share(fit), name, f"95% interval {_ends(fit)}; {fit.events.label}")
+    note = f"95% interval {_ends(fit)}{_condition(fit)}; {fit.events.label}"
+    return Fact(_share(fit), name, note)
+
+
+def _control_fact(mine: Sequence[PoissonResult]) -> list[Fact]:
+    """Say what the last checkpoint that left something unexposed returns of it."""
+    with_control = [fit for fit in mine if control(fit)[1]]
+    if not with_control:
+        return []
+    fit = with_control[-1]
+    other, of = control(fit)
+    unit = "texts" if fit.by_text is not None else "sequences"
+    name = f"of unexposed {unit}, the control: {other:,} of {of:,}"
+    return [Fact(percent(other / of), name, fit.events.label)]
 
 
 def _rows_fact(fit: PoissonResult) -> list[Fact]:

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from memtrace.point_process import of_several
 from memtrace.point_process.figures import shown, single, small_multiples
 from memtrace.point_process.figures.charts import (
     FARTHEST,
@@ -11,23 +13,29 @@ from memtrace.point_process.figures.charts import (
     drift_chart,
     rate_chart,
 )
-from memtrace.point_process.figures.descriptions import captioned, described, several_described
+from memtrace.point_process.figures.descriptions import (
+    captioned,
+    described,
+    drifts_described,
+    several_described,
+)
 from memtrace.point_process.figures.drawing import Drawings, draw_all
 from memtrace.point_process.figures.slides import (
-    is_drawn,
+    NONE,
     slider_chart,
     slides_caption,
     slides_described,
 )
 from memtrace.point_process.methods import METHODS
-from memtrace.point_process.result import SIGNIFICANT, PoissonResult
+from memtrace.point_process.order import FEW_EVENTS
+from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.several import comparison
 from memtrace.point_process.text import bounded, printed
 from memtrace.point_process.verdict import verdict
 from memtrace.report.charts import available
 from memtrace.report.figures import encoded, png
-from memtrace.report.numbers import DASH, count, interval, number, p_text, p_value, percent, ratio
-from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
+from memtrace.report.numbers import count, interval, p_text, percent, ratio
+from memtrace.report.page import Fact, Finding, Page, Shown, page_of, parted
 from memtrace.report.text import rendered
 
 QUESTION = "Does training order matter?"
@@ -35,7 +43,9 @@ FEW = 4
 """Fits up to which a page shows every figure of each; more show their chart alone."""
 SIDE_BY_SIDE = "Rate over training, relative to its mean"
 CAPTION = "Tenths of training with exact 95% intervals."
-CAPTION_OF_COPIES = "Tenths of training. Rows that are copies of texts have no intervals."
+CAPTION_OF_COPIES = (
+    "Tenths of training with exact 95% intervals, of texts that occur once: copies share a result."
+)
 MOST_SLIDES = 400
 """Fits that a slider can choose from."""
 MOST_PANELS = 24
@@ -50,29 +60,20 @@ TITLES = {
     "texts": "Texts, by how often they occur",
     "control": "Exposed, and not",
 }
-COLUMNS = (
-    "fit",
-    "events",
-    "texts",
-    "per million",
-    "end/start",
-    "90% interval",
-    "p",
-    "p, Holm",
-    "p, Benjamini-Yekutieli",
-    "within margin",
-    "dispersion",
-    "best model",
-)
-TESTED = (
-    "Whether the memorized sequences lie in training as in a random order: steady drift, recency, "
-    "one change, humps and curves, and uneven steps. All of these tests together err in 5% of "
-    "random orders (Holm).",
-)
+TESTS = {
+    "text order": "the place of all copies of a text",
+    "last exposure": "the place of its last copy",
+    "trend": "steady drift",
+    "recency": "recency",
+    "change point": "one change",
+    "shape": "humps and curves",
+    "dispersion": "uneven steps",
+}
+"""What each test of the gate looks for."""
 LIMITS = (
     "A drift below the minimum detectable ratio can be there and not be found.",
-    "An event says only that all tokens matched. Likelihoods of the same sequences see far "
-    "smaller effects of order.",
+    "An event says only that all tokens matched. Likelihoods, which `memtrace scan --likelihood` "
+    "records, see far smaller effects of order.",
 )
 SHARED = (
     "Checkpoints of one model share most of what they memorized; the adjusted p-values hold "
@@ -86,6 +87,7 @@ def fit_page(
     fits: Sequence[PoissonResult],
     drawings: Sequence[Drawings] | None = None,
     texts: Sequence[str] | None = None,
+    beside: Sequence[Fact] = (),
 ) -> Page:
     """Return the page of one fit or several.
 
@@ -93,11 +95,14 @@ def fit_page(
         fits: What to show.
         drawings: The figures of each fit, where they are drawn already.
         texts: For each fit the page that lists its texts, or nothing.
+        beside: What other data say of the same question, such as likelihoods.
     """
     pages = texts or [""] * len(fits)
     if len(fits) == 1:
         drawn = (drawings or draw_all(fits))[0]
-        return page_of(QUESTION, [finding(fits[0], drawn, texts=pages[0])], None, METHODS)
+        only = finding(fits[0], drawn, texts=pages[0])
+        only = replace(only, facts=[*only.facts, *beside])
+        return page_of(QUESTION, [only], None, METHODS)
     few = len(fits) <= FEW
     pictures: Sequence[Drawings] = [{}] * len(fits)
     if few:
@@ -106,7 +111,7 @@ def fit_page(
         finding(fit, drawn, name=f"fit-{i + 1}", texts=pages[i])
         for i, (fit, drawn) in enumerate(zip(fits, pictures, strict=True))
     ]
-    return page_of(QUESTION, findings, _summary(fits, findings), METHODS)
+    return page_of(QUESTION, findings, _summary(fits, findings, beside), METHODS)
 
 
 def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit", texts: str = "") -> Finding:
@@ -128,7 +133,7 @@ def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit", texts: st
         rest=rest,
         facts=_facts(fit) if fit.events.exposure else (),
         figure=first,
-        tested=TESTED if fit.events.n_events else (),
+        tested=tested([fit]),
         limits=_limits(fit),
         figures=figures[1:],
         printed=rendered(printed(fit)),
@@ -178,10 +183,11 @@ def _share(fit: PoissonResult) -> Fact:
 
 def _drift(fit: PoissonResult) -> list[Fact]:
     order = fit.primary
-    if order is None or order.trend.reason:
+    if order is None:
         return []
     who = ", texts that occur once" if fit.has_copies else ""
     ends = f"90% {interval(order.trend.interval(0.9), bounded)}, {p_text(order.trend.p_value)}"
+    ends += ", if no two are copies of one text" if fit.by_text is None else ""
     least = order.trend.detectable_ratio()
     return [
         Fact(bounded(order.trend.rate_ratio), f"rate, end/start{who}", ends),
@@ -192,101 +198,72 @@ def _drift(fit: PoissonResult) -> list[Fact]:
 def _limits(fit: PoissonResult) -> list[str]:
     if not fit.events.n_events:
         return []
+    tests = LIMITS if tested([fit]) else ()
     unknown = f"Copies are not known ({fit.by_text_reason}): each row is taken as a text."
     copies = [OF_COPIES.capitalize()] if fit.has_copies else []
-    return [*LIMITS, *([unknown] if fit.by_text is None else copies)]
+    return [*tests, *([unknown] if fit.by_text is None else copies), *of_several.of_part([fit])]
 
 
-def _summary(fits: Sequence[PoissonResult], findings: Sequence[Finding]) -> Finding:
+def tested(fits: Sequence[PoissonResult]) -> list[str]:
+    """Return what was tested in one of the fits at least: nothing where there is no order."""
+    made = {one.name for fit in fits for one in fit.gate.departures.made}
+    names = [text for name, text in TESTS.items() if name in made]
+    if not names:
+        return []
+    listed = ", and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    of = " of a fit" if len(fits) > 1 else ""
+    return [
+        f"Whether the memorized sequences lie in training as in a random order: {listed}. All of "
+        f"these tests{of} together err in 5% of random orders (Holm)."
+    ]
+
+
+def _summary(
+    fits: Sequence[PoissonResult], findings: Sequence[Finding], beside: Sequence[Fact]
+) -> Finding:
     rows = comparison(fits)
-    tested = any(not math.isnan(row["p_value"]) for row in rows)
     return Finding(
         name="all",
         label=count(len(fits), "fit"),
-        answer=_answer(rows),
-        facts=_summary_facts(findings, rows),
+        answer=of_several.answer(rows),
+        rest=of_several.rest(rows),
+        facts=[*of_several.facts(rows, [one.label for one in findings]), *beside],
         figure=_side_by_side(fits),
-        figures=_drifts(fits, rows),
-        tested=TESTED if tested else (),
-        limits=_limits_of_several(fits) if tested else (),
-        tables=[_table(rows, findings)],
+        figures=_drifts(rows),
+        tested=tested(fits),
+        limits=_limits_of_several(fits) if tested(fits) else (),
+        tables=[of_several.table(rows, findings)],
     )
 
 
 def _limits_of_several(fits: Sequence[PoissonResult]) -> list[str]:
     once = [OF_ONCE] if any(fit.has_copies for fit in fits) else []
-    return [SHARED, *LIMITS, *once]
+    unknown = [of_several.UNKNOWN] if any(fit.by_text is None for fit in fits) else []
+    return [SHARED, *LIMITS, *once, *unknown, *of_several.of_part(fits)]
 
 
-def _drifts(fits: Sequence[PoissonResult], rows: Sequence[dict[str, Any]]) -> list[Shown]:
+def _drifts(rows: Sequence[dict[str, Any]]) -> list[Shown]:
     if not available() or all(math.isnan(row["rate_ratio"]) for row in rows):
         return []
     caption = (
-        "Each fit with its 90% interval; 1 means that order does not matter. What is beyond a "
-        f"factor of {FARTHEST:,} is drawn there."
+        "Each fit with its 90% interval; 1 means that order does not matter. Fits of fewer than "
+        f"{FEW_EVENTS} events are left out. What is beyond a factor of {FARTHEST:,} is drawn there."
     )
-    return [Shown("Drift", several_described(fits), caption, chart=drift_chart(rows))]
+    return [Shown("Drift", drifts_described(rows), caption, chart=drift_chart(rows))]
 
 
 def _side_by_side(fits: Sequence[PoissonResult]) -> Shown | None:
     """Return the rate of all fits: a slider where charts are there, else a panel for each."""
     if not any(fit.events.n_events for fit in fits):
         return None
+    drawn = [fit for fit in fits if fit.primary is not None]
+    if not drawn:
+        return Shown(SIDE_BY_SIDE, NONE, NONE)
     if available() and len(fits) <= MOST_SLIDES:
-        chart = slider_chart(fits) if any(map(is_drawn, fits)) else None
+        chart = slider_chart(fits)
         return Shown(SIDE_BY_SIDE, slides_described(fits), slides_caption(fits), chart=chart)
-    drawn = list(filter(is_drawn, fits))
-    if len(fits) > MOST_PANELS or not drawn:
+    if len(fits) > MOST_PANELS:
         return None
     caption = CAPTION_OF_COPIES if any(fit.has_copies for fit in drawn) else CAPTION
+    caption += f" Fits of fewer than {FEW_EVENTS} events are left out."
     return Shown(SIDE_BY_SIDE, several_described(fits), caption, png(small_multiples(fits)))
-
-
-def _answer(rows: Sequence[dict[str, Any]]) -> str:
-    tested = [row for row in rows if row["p_value"] == row["p_value"]]  # not NaN
-    if not tested:
-        return f"In none of {count(len(rows), 'fit')} can a drift of the rate be tested."
-    drifts = [row for row in tested if row["p_value_holm"] < SIGNIFICANT]
-    within = sum(bool(row["equivalent"]) for row in tested)
-    margin = f"{tested[0]['margin']:g}"
-    return (
-        f"A drift of the rate along training is found in {_some(len(drifts))} of "
-        f"{count(len(tested), 'fit')} that can be tested (Holm, 5% in all); in {_some(within)} its "
-        f"ratio of end to start is shown to be within a factor of {margin} of 1."
-    )
-
-
-def _some(n: int) -> str:
-    return f"{n:,}" if n else "none"
-
-
-def _summary_facts(findings: Sequence[Finding], rows: Sequence[dict[str, Any]]) -> list[Fact]:
-    labelled = list(zip(findings, rows, strict=True))
-    tested = [(one.label, row) for one, row in labelled if not math.isnan(row["p_value"])]
-    facts = [Fact(f"{len(rows):,}", "fits", f"{len(tested):,} with a testable drift")]
-    if tested:
-        label, least = min(tested, key=lambda pair: float(pair[1]["p_value_holm"]))
-        note = f"{label}: end/start {bounded(least['rate_ratio'])}"
-        facts.append(Fact(p_value(least["p_value_holm"]), "smallest p, Holm", note))
-    most, row = max(labelled, key=lambda pair: int(pair[1]["events"]))
-    facts.append(Fact(f"{row['events']:,}", "most sequences memorized", most.label))
-    return facts
-
-
-def _table(rows: Sequence[dict[str, Any]], findings: Sequence[Finding]) -> Table:
-    cells = [(one.label, *_row(row)) for one, row in zip(findings, rows, strict=True)]
-    return Table("All fits", COLUMNS, cells, [one.address for one in findings])
-
-
-def _row(row: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        f"{row['events']:,}",
-        DASH if row["texts"] is None else f"{row['texts']:,}",
-        number(row["rate_per_million"]),
-        bounded(row["rate_ratio"]),
-        interval(row["ci90"], bounded),
-        *(p_value(row[key]) for key in ("p_value", "p_value_holm", "p_value_by")),
-        {True: "yes", False: "no", None: DASH}[row["equivalent"]],
-        number(row["dispersion"]),
-        row["best_model"],
-    )

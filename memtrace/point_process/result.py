@@ -18,7 +18,6 @@ from memtrace.point_process.models.trend import Equivalence, Trend
 from memtrace.point_process.order import Order
 from memtrace.point_process.shares import RateComparison
 from memtrace.point_process.texts.result import ByText
-from memtrace.point_process.texts.text_order import FEW_TEXTS
 from memtrace.point_process.windows import Windows
 from memtrace.texts.groups import EventTexts
 from memtrace.types import Interval
@@ -81,14 +80,18 @@ class PoissonResult:
         return self.by_text is not None and self.by_text.rates.texts < self.events.exposure
 
     @property
-    def primary(self) -> Order | None:
-        """Return the order that the primary end point is of: with copies, of once-only texts.
+    def gate(self) -> Order:
+        """Return the order whose tests the answer rests on: by text where texts are known."""
+        return self.order if self.by_text is None else self.by_text.order.once
 
-        None where there are too few texts.
+    @property
+    def primary(self) -> Order | None:
+        """Return the order whose drift is the primary end point: with copies, of once-only texts.
+
+        None where there is no ratio to give, for want of events.
         """
-        if not self.has_copies or self.by_text is None:
-            return self.order
-        return self.by_text.order.once if self.by_text.order.texts >= FEW_TEXTS else None
+        order = self.gate if self.has_copies else self.order
+        return None if order.no_ratio else order
 
     @property
     def best(self) -> Model:

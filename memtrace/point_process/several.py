@@ -16,12 +16,18 @@ def comparison(fits: Sequence[PoissonResult]) -> list[dict[str, Any]]:
     """Return a row for each fit: events, rate, drift with its interval and adjusted p-values.
 
     The primary end point, the drift of all rows, with copies that of texts that occur once, is
-    adjusted by Holm and by Benjamini and Yekutieli: both hold whatever the dependence.
+    adjusted by Holm and by Benjamini and Yekutieli: both hold whatever the dependence. Fits that
+    could not find a drift of `UNDERPOWERED` are no members of that family: how many events there
+    are says so, whatever their order. The p-value of any departure is adjusted by Holm too.
     """
     primary = [fit.primary for fit in fits]
     p_values = [order.trend.p_value if order else math.nan for order in primary]
-    holm = adjust_p_values(p_values, "holm")
-    by = adjust_p_values(p_values, "benjamini-yekutieli")
+    able = [order is not None and order.powered for order in primary]
+    tested = [p if can else math.nan for p, can in zip(p_values, able, strict=True)]
+    holm = adjust_p_values(tested, "holm")
+    by = adjust_p_values(tested, "benjamini-yekutieli")
+    of_any = [fit.gate.departures.p_any for fit in fits]
+    any_holm = adjust_p_values(of_any, "holm")
     return [
         {
             "label": fit.events.label,
@@ -35,6 +41,10 @@ def comparison(fits: Sequence[PoissonResult]) -> list[dict[str, Any]]:
             "p_value_by": float(by[i]),
             "margin": fit.equivalence.margin,
             "equivalent": order.equivalence.equivalent if order else None,
+            "powered": able[i],
+            "departures": fit.gate.departures.found,
+            "p_value_any": of_any[i],
+            "p_value_any_holm": float(any_holm[i]),
             "dispersion": fit.dispersion.binomial.value,
             "best_model": fit.best.name,
         }

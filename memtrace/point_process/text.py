@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from memtrace.point_process.order import Order
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.texts.text import control_rows, order_rows, text_rows
 from memtrace.point_process.verdict import verdict
@@ -35,6 +36,7 @@ def printed(fit: PoissonResult) -> "RenderableType":
             if fit.by_text
             else []
         ),
+        ("Tests behind the answer: p, and p adjusted by Holm", named_values(_gate(fit.gate))),
         (
             "Order of rows" if fit.by_text else "Order of rows: the primary end point",
             named_values(_order(fit)),
@@ -119,10 +121,9 @@ def _order(fit: PoissonResult) -> Rows:
     if trend.reason:
         return [("undefined", trend.reason)]
     if fit.has_copies:
-        drift = (
-            f"{bounded(trend.rate_ratio)}, {p_text(trend.p_value)}: it holds whatever the copies"
-        )
-        return [("rate, end over start", drift)]
+        return [("drift", f"{p_text(trend.p_value)}: it holds whatever the copies")]
+    if fit.order.no_ratio:
+        return [("rate, end over start", fit.order.no_ratio)]
     inside = "yes" if even.equivalent else "no"
     ci90, ci95 = (interval(trend.interval(level), bounded) for level in (0.9, 0.95))
     ends = f"90% {ci90}, 95% {ci95}"
@@ -134,6 +135,23 @@ def _order(fit: PoissonResult) -> Rows:
         (f"within margin {even.margin:g}", f"{inside}, {p_text(even.p_value)}"),
         ("minimum detectable ratio", f"{ratio(trend.detectable_ratio())} at 80% power"),
     ]
+
+
+def _gate(order: Order) -> Rows:
+    """Return the tests of the gate, with what is counted for that of dispersion."""
+    found = order.departures
+    rows = [(one.name, f"{p_text(one.p_value)}, {p_value(one.p_holm)}") for one in found.made]
+    parts = {"steps" if order.events.sequences_per_step else "parts": found.steps}
+    parts["windows"] = order.dispersion
+    rows += [
+        (
+            f"variance between {unit}",
+            f"{number(d.binomial.value)} times, {p_text(d.binomial.p_value)}",
+        )
+        for unit, d in parts.items()
+        if d is not None and not math.isnan(d.binomial.p_value)
+    ]
+    return rows or [("undefined", "no order to test")]
 
 
 def _described(fit: PoissonResult) -> Rows:

@@ -43,7 +43,9 @@ def verdict(fit: PoissonResult) -> str:
         every = f"All {n:,} sequences are" if n > 1 else "The only one is"
         return f"{every} memorized, so there is no order to test."
     whole = events.exposure == events.n
-    return f"{_of_texts(fit.by_text, whole) if fit.by_text else _of_rows(fit.order)}."
+    if fit.by_text is None:
+        return f"{_of_rows(fit.order)}; rows are taken as different texts."
+    return f"{_of_texts(fit.by_text, whole)}."
 
 
 def interval_text(trend: Trend) -> str:
@@ -58,13 +60,6 @@ def interval_text(trend: Trend) -> str:
         return f"{value:.{digits}f}"
 
     return f"end/start {form(trend.rate_ratio)}, 90% interval {interval((low, high), form)}"
-
-
-def drift_text(fit: PoissonResult) -> str:
-    """Return the rate ratio of rows; with copies without its interval, which holds for texts."""
-    if fit.has_copies:
-        return f"end/start {ratio(fit.trend.rate_ratio)}"
-    return interval_text(fit.trend)
 
 
 def _underpowered(order: Order) -> str:
@@ -108,6 +103,7 @@ def _of_copies(order: TextOrder) -> str:
             f"{rows:,} rows, but {count(order.texts, 'text')}: too few to say how it varies"
         )
     names = {"text order": ("", order.linear), "last exposure": ("last ", order.last)}
+    made = [one.p_holm for one in order.once.departures.made if one.name in names]
     for name, (which, test) in names.items():
         if name in found:
             where = "later" if test.z > 0 else "earlier"
@@ -115,9 +111,18 @@ def _of_copies(order: TextOrder) -> str:
                 f"the {which}copies of memorized texts lie {where} in training than in a random "
                 f"order ({p_text(test.p_value)})"
             )
-    if not parts:
-        parts.append("Text by text no departure of their copies from a random order was found")
+    if not parts and made:
+        parts.append(
+            "Text by text no departure of their copies from a random order was found "
+            f"({_least(order.once, min(made))})"
+        )
     return "; ".join(parts)
+
+
+def _least(order: Order, p: float) -> str:
+    """Return the least p-value of some tests of the gate, and how it is adjusted."""
+    tests = count(len(order.departures.made), "test")
+    return f"smallest {p_text(p)}, Holm over {tests}"
 
 
 def _of_once(order: TextOrder) -> str:
@@ -132,18 +137,27 @@ def _of_once(order: TextOrder) -> str:
 
 
 def _of_rows(order: Order) -> str:
-    if order.underpowered:
+    if not order.underpowered:
+        return f"{_ordered(order)}{_covered(order)}"
+    found = [one for one in order.departures.made if one.name in _own(order)]
+    if not found:
         return _underpowered(order)
-    return f"{_ordered(order)}{_covered(order)}"
+    least = min(found, key=lambda one: one.p_holm)
+    return f"{_underpowered(order)}; their order is no random one ({_least(order, least.p_holm)})"
 
 
 def _ordered(order: Order) -> str:
-    own = set(order.departures.found) - {"text order", "last exposure"}
-    return _found(order) if own else _nothing_found(order)
+    return _found(order) if _own(order) else _nothing_found(order)
+
+
+def _own(order: Order) -> set[str]:
+    """Return the tests of the order itself that found something, not those of all copies."""
+    return set(order.departures.found) - {"text order", "last exposure"}
 
 
 def _nothing_found(order: Order) -> str:
-    return f"{_no_drift(order)}; no other departure from a random order was found"
+    least = _least(order, order.departures.p_any)
+    return f"{_no_drift(order)}; no other departure from a random order was found ({least})"
 
 
 def _no_drift(order: Order) -> str:
@@ -249,7 +263,7 @@ def _unevenness(order: Order) -> str:
 
 
 def _uneven(d: Dispersion, unit: str) -> str:
-    index = f"{number(d.binomial.value)} times the variance"
+    index = f"{number(d.binomial.value)} times the variance, {p_text(d.binomial.p_value)}"
     if d.binomial.value < 1:
         return f"counts vary less between {unit} than a random order makes them ({index})"
     varies = f"the rate varies by {percent(d.cv, 2)}"

@@ -1,14 +1,17 @@
 """What each figure shows in general, its caption, and what is seen in it, its alternative text."""
 
+import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from memtrace.point_process.diagnostics.window_counts import qq_points
-from memtrace.point_process.figures.training import FEWEST_DRAWN
+from memtrace.point_process.order import UNDERPOWERED
 from memtrace.point_process.result import SIGNIFICANT, PoissonResult
+from memtrace.point_process.several import comparison
 from memtrace.point_process.texts.text import effect_text
-from memtrace.point_process.verdict import drift_text
+from memtrace.point_process.verdict import interval_text
 from memtrace.report.numbers import count, interval, number, percent
 
 CAPTIONS = {
@@ -51,12 +54,25 @@ def captioned(fit: PoissonResult, name: str) -> str:
 
 
 def several_described(fits: Sequence[PoissonResult]) -> str:
-    """Return the alternative text of the small multiples."""
-    drawn = [fit for fit in fits if fit.events.n_events >= FEWEST_DRAWN]
-    drifts = sum(fit.trend.p_value < SIGNIFICANT for fit in drawn)
+    """Return the alternative text of the rates of several fits."""
+    rows = comparison(fits)
+    drawn = sum(math.isfinite(row["p_value"]) for row in rows)
+    able = [row for row in rows if row["powered"]]
+    drifts = sum(row["p_value_holm"] < SIGNIFICANT for row in able)
     return (
-        f"Rate over training relative to its mean in {count(len(drawn), 'panel')}; a drift is "
-        f"significant at 5%, unadjusted, in {drifts:,} of them."
+        f"Rate over training relative to its mean, of {count(drawn, 'fit')}; a drift is "
+        f"significant at 5%, adjusted by Holm, in {drifts:,} of {len(able):,} that could find a "
+        f"{UNDERPOWERED:g}-fold one."
+    )
+
+
+def drifts_described(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the alternative text of the drifts of several fits, rows of `comparison`."""
+    ends = [row["ci90"] for row in rows if math.isfinite(row["rate_ratio"])]
+    apart = sum(not low <= 1 <= high for low, high in ends)
+    return (
+        f"Rate at the end over that at the start with its 90% interval, of "
+        f"{count(len(ends), 'fit')}; {count(apart, 'interval leaves', 'intervals leave')} out 1."
     )
 
 
@@ -66,8 +82,9 @@ def _rate(fit: PoissonResult) -> str:
     among = f"In {count(len(rates), 'equal part')} of training"
     span = interval((float(rates.min()), float(rates.max())), lambda x: number(x, 3))
     told = f"{among} the rate is {span} events per {fit.window:,} sequences"
-    drift = "" if fit.trend.reason else f"; the log-linear fit has {drift_text(fit)}"
-    return f"{told}{drift}."
+    if fit.has_copies or fit.order.no_ratio:
+        return f"{told}."
+    return f"{told}; the log-linear fit has {interval_text(fit.trend)}."
 
 
 def _cumulative(fit: PoissonResult) -> str:

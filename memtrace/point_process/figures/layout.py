@@ -8,13 +8,13 @@ import numpy as np
 
 from memtrace.point_process.figures.texts import exposed_and_unexposed, texts_by_copies
 from memtrace.point_process.figures.training import (
-    FEWEST_DRAWN,
     cumulative_deviation,
     rate_over_training,
     relative_rate,
     residuals,
 )
 from memtrace.point_process.figures.windows import fano_curve, hanging_rootogram, qq_window_counts
+from memtrace.point_process.order import FEW_EVENTS
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.verdict import verdict
 from memtrace.report.figures import (
@@ -49,13 +49,14 @@ COLUMNS = 3
 
 def shown(fit: PoissonResult) -> list[str]:
     """Return the names of the figures that have something to show for this fit."""
+    some = 0 < fit.events.n_events < fit.events.exposure
     there = {
         "rate": bool(fit.events.exposure),
         "cumulative": fit.uniformity.reason is None,
-        "fano": bool(np.isfinite(fit.checks.fano.fano).any()),
+        "fano": some and bool(np.isfinite(fit.checks.fano.fano).any()),
         "residuals": fit.trend.reason is None,
-        "rootogram": fit.rootogram is not None,
-        "qq": bool(fit.events.n_events),
+        "rootogram": some,
+        "qq": some,
         "texts": fit.has_copies,
         "control": fit.by_text is not None and bool(fit.events.not_exposed_exposure),
     }
@@ -88,21 +89,23 @@ def single(fit: PoissonResult, name: str) -> "Figure":
 def small_multiples(fits: Sequence[PoissonResult]) -> "Figure":
     """Draw the rate over training of several fits side by side, on one scale of relative rates.
 
-    Fits with fewer than `FEWEST_DRAWN` events are left out; the title says how many.
+    With copies it is the rate of texts that occur once. Fits without a drift, for want of events,
+    are left out; the title says how many.
     """
-    drawn = [fit for fit in fits if fit.events.n_events >= FEWEST_DRAWN]
+    drawn = [(fit, fit.primary) for fit in fits if fit.primary is not None]
     columns = min(max(len(drawn), 2), COLUMNS)
     rows = max(-(-len(drawn) // columns), 1)
     title = "Rate over training, relative to its mean"
     if len(drawn) < len(fits):
         left_out = count(len(fits) - len(drawn), "fit")
-        title += f" ({left_out} of fewer than {FEWEST_DRAWN} events left out)"
+        title += f" ({left_out} of fewer than {FEW_EVENTS} events left out)"
     with styled():
         figure = new_figure(PAGE, 1.7 * rows + 0.5)
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for ax in axes.flat[len(drawn) :]:
             ax.set_axis_off()
-        tops = [relative_rate(fit, ax) for fit, ax in zip(drawn, axes.flat, strict=False)]
+        placed = zip(drawn, axes.flat, strict=False)
+        tops = [relative_rate(fit, order, ax) for (fit, order), ax in placed if order]
         # The widest interval must not flatten all others: it may leave its panel.
         axes[0, 0].set_ylim(0, 1.35 * max([1.5, *tops]))
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")

@@ -1,7 +1,7 @@
 """The chart of the rate along training of one fit of many: a slider chooses it.
 
-Each tenth of training has the range in which random order puts it, whatever the copies, and where
-sequences are no copies of one another an exact interval.
+Where sequences are copies the rate is that of texts that occur once: they are independent. So each
+tenth of training has the range in which random order puts it, and an exact interval.
 """
 
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from typing import Any
 
 from scipy import stats
 
-from memtrace.point_process.figures.training import FEWEST_DRAWN
 from memtrace.point_process.models.constant import binomial_interval
+from memtrace.point_process.order import FEW_EVENTS
 from memtrace.point_process.result import PoissonResult
 from memtrace.report.charts import data, slider, specification
 from memtrace.report.numbers import count, interval, number
 
 PARTS = 10
-NONE = f"No checkpoint has {FEWEST_DRAWN} memorized sequences: too few to draw a rate."
+NONE = f"No checkpoint has {FEW_EVENTS} events that are independent: too few to draw a rate."
 LEAST_TOP, ROOM = 1.5, 1.35
 """Rate over mean rate that the axis reaches in any case, and how far it goes above the highest."""
 
 
 def is_drawn(fit: PoissonResult) -> bool:
     """Return whether a fit has enough events for points."""
-    return fit.events.n_events >= FEWEST_DRAWN
+    return fit.primary is not None
 
 
 def slides_described(fits: Sequence[PoissonResult]) -> str:
@@ -48,12 +48,13 @@ def slides_caption(fits: Sequence[PoissonResult]) -> str:
         return NONE
     told = (
         "Tenths of the training before a checkpoint; in random order 95% of the points lie in the "
-        "band."
+        "band. Lines are exact 95% intervals."
     )
-    copies = sum(fit.has_copies for fit in found)
-    if copies < len(found):
-        told += " Lines are exact 95% intervals."
-    return f"{told} Rows that are copies of texts have no intervals." if copies else told
+    if any(fit.has_copies for fit in found):
+        told += " Where copies are known it is the rate of texts that occur once."
+    if any(fit.by_text is None for fit in found):
+        told += " Where they are not, rows are taken as different texts."
+    return told
 
 
 def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
@@ -117,22 +118,24 @@ def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
 
 def _too_few(fit: PoissonResult) -> str:
     """Say why there are no points."""
-    events = fit.events.n_events
-    if not events:
+    if not fit.events.n_events:
         return "nothing memorized"
-    return f"{count(events, 'sequence')} memorized:\ntoo few to draw a rate"
+    if fit.events.n_events == fit.events.exposure:
+        return "everything memorized"
+    if fit.has_copies:
+        texts = count(fit.gate.events.n_events, "memorized text occurs", "memorized texts occur")
+        return f"{texts} once:\ntoo few to draw a rate"
+    return f"{count(fit.events.n_events, 'sequence')} memorized:\ntoo few to draw a rate"
 
 
 def _tenths(place: int, fit: PoissonResult) -> list[dict[str, Any]]:
     """Return a row for each tenth that was scanned: its rate over the mean, and two ranges."""
-    events = fit.events
+    events = (fit.primary or fit.order).events
     parts, mean = events.windows(-(-events.n // PARTS)), events.fraction
     random = stats.hypergeom(events.exposure, events.n_events, parts.exposures)
     low, high = (random.ppf(end) / parts.exposures / mean for end in (0.025, 0.975))
     rate = parts.counts / parts.exposures / mean
-    least, most = rate, rate  # of copies: a line of no length
-    if not fit.has_copies:
-        least, most = (end / mean for end in binomial_interval(parts.counts, parts.exposures))
+    least, most = (end / mean for end in binomial_interval(parts.counts, parts.exposures))
     columns = {
         "start": parts.start / events.n,
         "rate": rate,
@@ -151,8 +154,6 @@ def _tenths(place: int, fit: PoissonResult) -> list[dict[str, Any]]:
         row["part"] = f"{100 * row['start']:.0f}% to {100 * row['stop']:.0f}%"
         row["random"] = interval((row["low"], row["high"]), _short)
         row["interval"] = interval((row["least"], row["most"]), _short)
-        if fit.has_copies:
-            row["interval"] = "none, rows are copies"
     return found
 
 

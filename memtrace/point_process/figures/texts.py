@@ -43,7 +43,7 @@ def exposed_and_unexposed(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes
     ax = axes_for(ax, "Exposed, and not")
     if fit.by_text is None:
         return nothing(ax, f"no control group: {fit.by_text_reason}")
-    classes = ((name, getattr(fit.by_text.merged, name)) for name in CLASSES)
+    classes = ((name, getattr(fit.by_text.classes, name)) for name in CLASSES)
     _draw(ax, [(name.replace("_", " "), one.event_texts, one.texts) for name, one in classes])
     return ax
 

@@ -13,6 +13,7 @@ from memtrace.point_process.diagnostics.residuals import count_residuals
 from memtrace.point_process.diagnostics.uniformity import deviations
 from memtrace.point_process.figures.axes import position, training_axis
 from memtrace.point_process.models.constant import binomial_interval
+from memtrace.point_process.order import Order
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.windows import Windows
 from memtrace.report.figures import (
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
 
 
 BINS = 50
+TENTHS = 10
+"""Parts of training in a small panel."""
 CURVE = 2000
 RESIDUALS = 200
-FEWEST_DRAWN = 20
-"""Events from which a small panel has something to show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,32 +156,45 @@ def cumulative_deviation(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes"
     return ax
 
 
-def relative_rate(fit: PoissonResult, ax: "Axes") -> float:
-    """Draw the rate over its mean in tenths of the axis, with the spline's band: a small panel.
+def relative_parts(fit: PoissonResult, order: Order) -> RateInParts:
+    """Return the rate over its mean in tenths of an order, with exact 95% intervals.
+
+    Args:
+        fit: The fit, which has the training axis.
+        order: All of its rows, or those whose text occurs once: independent ones.
+    """
+    events, mean = order.events, order.events.fraction
+    length = -(-events.n // TENTHS)
+    tenths = events.windows(length)
+    stop = np.minimum(tenths.start + length, events.n)
+    ends = binomial_interval(tenths.counts, tenths.exposures)
+    low, high = (np.asarray(end, float) / mean for end in ends)
+    middle = (tenths.start + stop) / 2 / events.n * fit.events.n
+    rate = tenths.counts / tenths.exposures / mean
+    x = position(fit, middle)
+    return RateInParts(tenths.start, stop, x, tenths.counts, tenths.exposures, rate, low, high)
+
+
+def relative_rate(fit: PoissonResult, order: Order, ax: "Axes") -> float:
+    """Draw the rate over its mean in tenths of an order, with the spline's band: a small panel.
 
     Returns:
         The highest of the tenths.
     """
     ax.set_title(fit.events.label or "fit", loc="left")
-    events, mean = fit.events, fit.events.fraction
-    tenths = events.windows(-(-events.n // 10))
-    x = position(fit, tenths.start + events.n / 20)
-    rate = tenths.counts / tenths.exposures / mean
-    low, high = (end / mean for end in _ends(fit, tenths))
-    error = np.nan_to_num(np.maximum([rate - low, high - rate], 0.0))
-    ax.plot(x, rate, "o", color=INK, ms=2.5)
-    if not fit.has_copies:
-        ax.errorbar(x, rate, error, fmt="none", ecolor=GREY, elinewidth=0.8)
-    curve = fit.spline
+    parts, mean = relative_parts(fit, order), order.events.fraction
+    error = np.maximum([parts.rate - parts.low, parts.high - parts.rate], 0.0)
+    ax.plot(parts.x, parts.rate, "o", color=INK, ms=2.5)
+    ax.errorbar(parts.x, parts.rate, error, fmt="none", ecolor=GREY, elinewidth=0.8)
+    curve = order.spline
     if len(curve.u):
-        u = position(fit, curve.u * events.n)
-        if not fit.has_copies:
-            ax.fill_between(u, curve.low / mean, curve.high / mean, color=PALE, lw=0, alpha=0.7)
+        u = position(fit, curve.u * fit.events.n)
+        ax.fill_between(u, curve.low / mean, curve.high / mean, color=PALE, lw=0, alpha=0.7)
         ax.plot(u, curve.rate / mean, color=BLUE, lw=1.4)
     ax.axhline(1, color=GREY, ls="--", lw=1)
     training_axis(ax, fit)
     ax.tick_params(labelleft=True)
-    return float(rate.max())
+    return float(parts.rate.max())
 
 
 def residuals(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
@@ -189,7 +203,7 @@ def residuals(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     A residual is standard normal if the model holds; the dashed lines bound all of them in 95% of
     cases.
     """
-    ax = axes_for(ax, f"What the best model leaves: {fit.best.name}")
+    ax = axes_for(ax, "What the best model leaves")
     if fit.trend.reason:
         return nothing(ax, fit.trend.reason)
     events = fit.events
@@ -213,7 +227,7 @@ def residuals(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
         f"of neighbours: correlation {number(left.autocorrelation, 2)} "
         f"({p_text(left.autocorrelation_p_value)})"
     )
-    subtitle(ax, note)
+    subtitle(ax, f"best model: {fit.best.name}\n{note}")
     training_axis(ax, fit)
     ax.set_ylabel(f"normal score, {count(len(z), 'part')}")
     return ax

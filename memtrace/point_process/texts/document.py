@@ -15,6 +15,8 @@ from memtrace.point_process.texts.text_order import TextOrder
 from memtrace.texts.groups import EventTexts
 from memtrace.texts.near import NearCounts
 
+COPIES = "sequences are copies of one another: the end point is that of `texts`"
+
 
 def control_document(
     found: ByText | None, unknown: str | None, events: EventSequence
@@ -126,10 +128,16 @@ def _stratum(stratum: TextStratum) -> dict[str, Any]:
 
 
 def _order(order: TextOrder) -> dict[str, Any]:
-    once = order.once
-    trend = once.trend
-    ends = (trend.rate_ratio, *trend.interval(0.95))
-    why = None if all(map(math.isfinite, ends)) else "too large to represent"
+    once, trend = order.once, order.once.trend
+    ends = {
+        "rate_ratio": trend.rate_ratio,
+        "ci90": trend.interval(0.90),
+        "ci95": trend.interval(0.95),
+    }
+    finite = all(map(math.isfinite, (trend.rate_ratio, *trend.interval(0.95))))
+    why = None if finite else "too large to represent"
+    if once.no_ratio:
+        ends = dict.fromkeys(ends)
     return {
         "by_text": _rank_test(order.linear),
         "last_exposure": _rank_test(order.last),
@@ -138,12 +146,10 @@ def _order(order: TextOrder) -> dict[str, Any]:
         "once": {
             "events": once.events.n_events,
             "exposure": once.events.exposure,
-            "rate_ratio": trend.rate_ratio,
-            "ci90": trend.interval(0.90),
-            "ci95": trend.interval(0.95),
+            **ends,
             "p_value": trend.p_value,
             "equivalence": vars(once.equivalence) | {"reason": trend.reason},
-            "reason": trend.reason or why,
+            "reason": once.no_ratio or why,
         },
         "departures": departures_document(once.departures),
     }
@@ -154,8 +160,13 @@ def _rank_test(test: RankTest) -> dict[str, Any]:
     return values | {"reason": "no order to test" if math.isnan(test.p_value) else None}
 
 
-def departures_document(found: Departures) -> dict[str, Any]:
-    """Return the tests behind the gate of the verdict, and what they found."""
+def departures_document(found: Departures, *, copies: bool = False) -> dict[str, Any]:
+    """Return the tests behind the gate of the verdict, and what they found.
+
+    Args:
+        found: The departures.
+        copies: Whether some of the events are copies: then there are no intervals.
+    """
     undefined = any(math.isnan(one.p_value) for one in found.tests)
     why = "some tests are undefined" if undefined else None
     return {
@@ -167,7 +178,20 @@ def departures_document(found: Departures) -> dict[str, Any]:
         "found": found.found,
         "shape": found.shape,
         "alternatives": found.alternatives,
+        "dispersion_of_steps": _steps(found, copies=copies),
         "reason": why or (None if found.shape else "no shape was found"),
+    }
+
+
+def _steps(found: Departures, *, copies: bool) -> dict[str, Any] | None:
+    if found.steps is None:
+        return None
+    index = found.steps.binomial
+    return {
+        "index_binomial": index.value,
+        "ci95": None if copies else index.ci95,
+        "p_value": index.p_value,
+        "reason": found.steps.reason or (COPIES if copies else None),
     }
 
 

@@ -32,9 +32,7 @@ class ByText:
     rates: TextRates
     """Of the exposed texts."""
     classes: ExposureClasses
-    """Of exact copies, and exact texts."""
-    merged: ExposureClasses
-    """The same with near-copies as copies, as in everything else here."""
+    """Exposed, copy exposed and unexposed: only the last are a control."""
     near: NearCounts
     once: OnceEffect | None
     """Effect of exposure on texts that occur once; None where a group has none."""
@@ -85,14 +83,13 @@ def by_text(
     """
     units = texts.merged
     strata = count_strata(units, events, exposed_rows)
-    classes = count_classes(texts, events, exposed_rows)
-    merged = classes if units is texts else count_classes(units, events, exposed_rows)
+    exact = count_classes(texts, events, exposed_rows)
+    classes = exact if units is texts else count_classes(units, events, exposed_rows)
     both = (strata.exposed[:, 1] > 0) & (strata.unexposed[:, 1] > 0)
     return ByText(
         rates=text_rates(count_exposed_texts(units, events, exposed_rows)),
         classes=classes,
-        merged=merged,
-        near=count_near(texts, events, exposed_rows, classes, merged),
+        near=count_near(texts, events, exposed_rows, exact, classes),
         once=once_effect(strata),
         stratified=stratified_effect(strata),
         repeated_control=bool((both & (strata.duplicate_count > 1)).any()),

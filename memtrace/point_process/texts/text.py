@@ -5,7 +5,6 @@ import math
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.texts.order import Distance
 from memtrace.point_process.texts.result import ByText
-from memtrace.point_process.texts.text_order import FEW_TEXTS
 from memtrace.report.numbers import count, interval, number, p_text, percent, ratio
 from memtrace.texts.exposure import ClassCounts
 from memtrace.texts.groups import EventTexts
@@ -30,8 +29,8 @@ def control_rows(found: ByText | None, unknown: str | None, events: EventSequenc
     classes = found.classes
     return [
         ("exposed", _class(classes.exposed)),
-        ("copy exposed", _class(classes.copy_exposed)),
-        ("unexposed (control)", f"{_class(classes.unexposed)}{_near(found.near)}"),
+        ("copy exposed", f"{_class(classes.copy_exposed)}{_near(found.near)}"),
+        ("unexposed (control)", _class(classes.unexposed)),
         ("effect of exposure", effect_text(found)),
     ]
 
@@ -46,15 +45,13 @@ def order_rows(found: ByText | None) -> Rows:
     rows = [
         ("position, by text", f"z = {number(order.linear.z)}, {p_text(order.linear.p_value)}"),
         ("last copies", f"z = {number(order.last.z)}, {p_text(order.last.p_value)}"),
-        ("KS distance, by text", _distance(order.distance)),
+        ("KS distance, by text", f"{_distance(order.distance)}: descriptive, unadjusted"),
     ]
-    if order.texts < FEW_TEXTS:
-        return [*rows, ("texts that occur once", "too few texts for a rate ratio")]
     once, even = order.once, order.once.equivalence
     who = f"{once.events.n_events:,} of {count(once.events.exposure, 'sequence')} memorized"
     rows.append(("texts that occur once", who))
-    if once.trend.reason:
-        return rows
+    if once.no_ratio:
+        return [*rows, ("rate, end over start", once.no_ratio)]
     ends = interval(once.trend.interval(0.9), ratio)
     drift = f"{ratio(once.trend.rate_ratio)}, 90% {ends}, {p_text(once.trend.p_value)}"
     inside = f"{'yes' if even.equivalent else 'no'}, {p_text(even.p_value)}"
@@ -150,7 +147,7 @@ def _near(near: NearCounts) -> str:
     if not near.unexposed:
         return ""
     rows = f"{near.unexposed_memorized:,} of {count(near.unexposed, 'sequence')}"
-    return f"; with a near-copy that was exposed {rows}"
+    return f"; of these by a near-copy {rows}"
 
 
 def _distance(found: Distance) -> str:
