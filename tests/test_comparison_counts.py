@@ -3,10 +3,12 @@
 from itertools import permutations
 
 import numpy as np
+import pytest
 from comparison_truth import suites
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memtrace.comparison import masks
 from memtrace.comparison.classes import classes_of
 from memtrace.comparison.coverage import common
 from memtrace.comparison.masks import MaskedRows
@@ -88,13 +90,15 @@ def test_without_a_table_memorized_copies_are_told_by_hash(suite):
     assert pair.agreement().texts == suite.rows
 
 
-@given(suites(), st.sampled_from((1, 30, 63, 64, 65, 130)))
-def test_any_number_of_runs_is_counted(suite, empty):
+@given(suites(), st.sampled_from((1, 30, 63, 64, 65, 130)), st.sampled_from((0, 10**9)))
+def test_any_number_of_runs_is_counted(suite, empty, few):
     """Runs that have memorized nothing in between move the others to other words of a mask."""
     nothing = Events(np.empty(0, np.int64), suite.events[1].scanned)
     events = [suite.events[0], *[nothing] * empty, *suite.events[1:]]
     last = len(events) - 1
-    found = MaskedRows.of(events, suite.exposed, suite.texts.merged)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masks, "FEW", few)  # rows are sorted, or marked
+        found = MaskedRows.of(events, suite.exposed, suite.texts.merged)
     for pair, (a, b) in zip(
         pair_counts(found, [(0, last), (last - 1, last)]), ((0, 3), (2, 3)), strict=True
     ):

@@ -23,6 +23,8 @@ WORD = 64
 """Bits of a word of a mask."""
 BLOCK = 1 << 22
 """Rows of a corpus that are marked at once."""
+FEW = 12
+"""Rows of a corpus for each memorized one from which on these are sorted, and not marked."""
 PART = 1 << 18
 """Masks that are counted at once: so many ones add up exactly in float32."""
 Masks = npt.NDArray[np.uint64]
@@ -244,19 +246,27 @@ def labels_of(events: Iterable[Events], rows: Int64Array) -> Units:
 
 def _marked(events: Sequence[Events]) -> tuple[Int64Array, Masks]:
     """Return the rows that any run has memorized, ascending, and which runs those are."""
-    end = max(
-        (int(one.sequence_index[-1]) + 1 for one in events if len(one.sequence_index)), default=0
-    )
-    words = -(-len(events) // WORD)
-    found = [(np.empty(0, np.int64), np.empty((words, 0), np.uint64))]
+    index = [one.sequence_index.astype(np.int64, copy=False) for one in events]
+    end = max((int(rows[-1]) + 1 for rows in index if len(rows)), default=0)
+    # Few rows are sorted; of many it is faster to mark all rows of the corpus.
+    if FEW * sum(map(len, index)) < end:
+        rows = distinct(np.concatenate([np.empty(0, np.int64), *index]))
+        return rows, _marks([np.searchsorted(rows, one) for one in index], len(rows))
+    found = [(np.empty(0, np.int64), _marks([one[:0] for one in index], 0))]
     for start in range(0, end, BLOCK):
-        marks = np.zeros((words, min(BLOCK, end - start)), np.uint64)
-        for run, one in enumerate(events):
-            index = one.sequence_index
-            low, high = np.searchsorted(index, np.array([start, start + BLOCK], index.dtype))
-            word, bit = divmod(run, WORD)
-            marks[word, index[low:high].astype(np.int64) - start] |= np.uint64(1 << bit)
+        ends = [np.searchsorted(one, (start, start + BLOCK)) for one in index]
+        parts = [one[low:high] - start for one, (low, high) in zip(index, ends, strict=True)]
+        marks = _marks(parts, min(BLOCK, end - start))
         rows = np.flatnonzero(np.bitwise_or.reduce(marks, axis=0))
         found.append((rows + start, marks[:, rows]))
     masks = np.concatenate([one[1] for one in found], axis=1)
     return np.concatenate([one[0] for one in found]), masks
+
+
+def _marks(places: Sequence[Int64Array], n: int) -> Masks:
+    """Return the masks of n rows, of which each run has some, shape (words, n)."""
+    marks = np.zeros((-(-len(places) // WORD), n), np.uint64)
+    for run, own in enumerate(places):
+        word, bit = divmod(run, WORD)
+        marks[word, own] |= np.uint64(1 << bit)
+    return marks
