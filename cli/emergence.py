@@ -1,5 +1,6 @@
 """`memtrace emergence`: when in training does it happen, for a sequence and for an ability?"""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ from .selection import by_model
 
 if TYPE_CHECKING:
     from memtrace.emergence import EmergenceFit
+
+
+logger = logging.getLogger("memtrace")
 
 
 @click.command()
@@ -86,10 +90,10 @@ def emergence(
             )
         _abilities(evals, level, seed, json, output)
     elif runs is not None:
-        fits = _memorization(runs, suite, model, duplicates, min_probability, seed)
+        fits, alone = _memorization(runs, suite, model, duplicates, min_probability, seed)
         documents = [fit.to_dict() for fit in fits]
         if output is not None:
-            _write(output, fits, documents)
+            _write(output, fits, documents, alone)
         print_result(one_or_list(documents), json, lambda: printed(*fits))
 
 
@@ -112,14 +116,17 @@ def _memorization(
     duplicates: Path | None,
     min_probability: float | None,
     seed: int,
-) -> "list[EmergenceFit]":
-    """Fit each model of a folder."""
+) -> "tuple[list[EmergenceFit], list[str]]":
+    """Fit each model of a folder; return also the names of those left out for one checkpoint."""
     from memtrace.runs.run import find_runs
 
     models = by_model(find_runs(runs, suite=suite, model=model))
     from memtrace.emergence import fit_emergence
 
-    fits = []
+    fits, alone = [], [key for key, group in models.items() if len(group) == 1]
+    for key in alone if len(alone) < len(models) else []:
+        logger.warning("%s/%s has one checkpoint and is left out", *key)
+        del models[key]
     for (_, name), group in models.items():
         total = sum(run.configuration.stop - run.configuration.start for run in group)
         with show_progress(f"Reading {name}", total, "scores") as advance:
@@ -132,10 +139,12 @@ def _memorization(
                     on_progress=advance,
                 )
             )
-    return fits
+    return fits, [f"{of}/{name}" for of, name in alone]
 
 
-def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, Any]]) -> None:
+def _write(
+    output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, Any]], alone: list[str]
+) -> None:
     """Write the documents, tables and figures, in a folder for each model if there are several."""
     from memtrace.emergence.figures import save_emergence
     from memtrace.emergence.page import emergence_page
@@ -149,4 +158,4 @@ def _write(output: Path, fits: "list[EmergenceFit]", documents: list[dict[str, A
             write_table(folder / "sequences.parquet", fit.sequence_table())
             save_emergence(fit, folder)
             advance(1)
-        write_page(output, emergence_page(fits))
+        write_page(output, emergence_page(fits, alone))

@@ -1,5 +1,6 @@
 """What the sentences on emergence claim: no more than checkpoints show."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -18,7 +19,7 @@ from memtrace.emergence.outcomes import RETENTION
 from memtrace.emergence.page import emergence_page, finding
 from memtrace.emergence.quantiles import quantile_of
 from memtrace.emergence.verdict import answer, estimand
-from memtrace.report.numbers import percent
+from memtrace.report.numbers import interval, percent
 from memtrace.runs.run import find_runs
 from memtrace.texts.groups import Texts
 
@@ -29,10 +30,8 @@ EACH = Texts.from_labels(np.arange(ROWS))
 """No sequence is a copy of another."""
 
 
-def fitted(
-    folder: Path, hits: np.ndarray, steps: list[int], *, texts: Texts | None = EACH, **kw: object
-) -> EmergenceFit:
-    """Fit runs of which `hits` (rows, checkpoints) are memorized."""
+def write(folder: Path, hits: np.ndarray, steps: list[int], **kw: object) -> None:
+    """Write runs of which `hits` (rows, checkpoints) are memorized."""
     for k, step in enumerate(steps):
         write_run(
             folder,
@@ -45,6 +44,13 @@ def fitted(
             shard_size=ROWS,
             weight_digest=str(step),
         )
+
+
+def fitted(
+    folder: Path, hits: np.ndarray, steps: list[int], *, texts: Texts | None = EACH, **kw: object
+) -> EmergenceFit:
+    """Fit such runs."""
+    write(folder, hits, steps, **kw)
     return fit_emergence(find_runs(folder), texts=texts)
 
 
@@ -103,6 +109,8 @@ def test_the_headline_has_what_is_known_of_half_and_no_more(tmp_path) -> None:
         assert scale.coarse == (name == "few")
         assert ("too far apart" in answer(fit)) == scale.coarse
         widths[name] = high - low
+        shown = [table for table in finding(fit, names=[]).tables if "emerged" in table.title]
+        assert interval((low, high), percent) in shown[0].rows[-1]
         for end in scale.among_emerged(0.5).ci95:
             assert (percent(end) in answer(fit)) == (not scale.coarse)
     assert widths["many"] < 0.2 < 0.5 < widths["few"]
@@ -216,8 +224,25 @@ def test_a_page_of_several_models_begins_with_the_one_with_most_and_names_all(tm
     assert fits[0].outcomes.emerged > fits[1].outcomes.emerged
     page = emergence_page(fits, ["demo/lonely"])
     assert page.summary.answer.startswith("demo/large, the one with most of 3 models")
-    assert "demo/lonely was scanned at one checkpoint" in " ".join(page.summary.limits)
+    assert "demo/lonely was scanned at one checkpoint and is left out" in " ".join(
+        page.summary.limits
+    )
     assert [row[0] for row in page.summary.tables[0].rows][-1] == "demo/lonely"
+
+
+def test_a_model_with_one_checkpoint_does_not_keep_others_from_an_answer(
+    tmp_path, memtrace_cli
+) -> None:
+    nothing = np.zeros((ROWS, 2), bool)
+    write(tmp_path, nothing, [200, 400])
+    write(tmp_path, nothing, [400], model="lonely")
+    result = memtrace_cli("emergence", tmp_path, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["model"] == "small"
+    assert "demo/lonely has one checkpoint and is left out" in result.stderr
+    alone = memtrace_cli("emergence", tmp_path, "--model", "lonely")
+    assert alone.exit_code == 1
+    assert "at least 2 checkpoints" in alone.stderr
 
 
 def test_only_what_was_tested_is_said_to_be(tmp_path) -> None:

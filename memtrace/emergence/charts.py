@@ -80,9 +80,9 @@ def time_chart(fit: EmergenceResult) -> dict[str, Any]:
 
     rows = [row for name in drawn_scales(fit) for row in _time_rows(fit, name)]
     shown = [SCALES[name] for name in drawn_scales(fit)]
-    choice = altair.param(
-        name="scale", value=shown[0], bind=altair.binding_select(options=shown, name="Time: ")
-    )
+    several = altair.binding_select(options=shown, name="Time: ")
+    bind = several if len(shown) > 1 else altair.Undefined
+    choice = altair.param(name="scale", value=shown[0], bind=bind)
     share = f"share of the {fit.histories.unit}s"
     axis = altair.Axis(format=".2~%")
     base = (

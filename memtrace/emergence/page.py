@@ -1,6 +1,7 @@
 """The page of emergence, of one model or several."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from memtrace.emergence.charts import drawn_scales, share_chart, time_chart
@@ -10,7 +11,7 @@ from memtrace.emergence.histories import Histories
 from memtrace.emergence.methods import METHODS
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.text import text
-from memtrace.emergence.text_times import SCALES
+from memtrace.emergence.text_times import QUARTILE_NAMES, SCALES, quartile_rows
 from memtrace.emergence.verdict import answer, estimand, no_earlier_look, together, verdict
 from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
@@ -29,7 +30,10 @@ TITLES = {
     "hazard-exposure": "Hazard by time since exposure",
 }
 TIME = "Share that emerges"
-INTERVAL = "A text is known only to emerge between two checkpoints, not where between them."
+INTERVAL = (
+    "Of each text it is known only between which checkpoints: the steps stand where most of these "
+    "intervals overlap."
+)
 HAZARD = "Emergences among the texts not yet memorized, by interval, with 95% intervals"
 BETWEEN = "What happens between two checkpoints is not seen: a text may emerge and be lost there."
 ONE_RUN = "Checkpoints of one training run are not replicates of it."
@@ -86,7 +90,7 @@ def finding(
         tested=_tested(fit),
         limits=_limits(fit),
         figures=figures[1:],
-        tables=[_table(fit)],
+        tables=_tables(fit),
         printed=rendered(text(fit)),
         provenance=[("run", source) for source in found.sources],
     )
@@ -147,7 +151,8 @@ def _limits(fit: EmergenceResult) -> list[str]:
     said = [f"{one[0].upper()}{one[1:]}." for one in _beside(fit.histories)]
     copies = [] if fit.copies.reason else [COPIES]
     later = [LATER] if "position" in fit.regression.coefficients and fit.shown else []
-    return [BETWEEN, ONE_RUN, *copies, *later, *said]
+    many = [f"In time {wide}; that of half is."] if (wide := together(fit)) else []
+    return [BETWEEN, ONE_RUN, *many, *copies, *later, *said]
 
 
 _CHARTS: dict[str, Callable[[EmergenceResult], dict[str, Any]]] = {
@@ -175,7 +180,14 @@ def _beside(found: Histories) -> list[str]:
     return [said for said in (found.of_sample, found.caveat) if said]
 
 
-def _table(fit: EmergenceResult) -> Table:
+def _tables(fit: EmergenceResult) -> list[Table]:
+    times = Table("When those that emerged had done so, at some time", QUARTILE_NAMES, [])
+    if fit.shown and fit.time_scales["share"].quartiles:
+        times = replace(times, rows=quartile_rows(fit))
+    return [table for table in (_by_checkpoint(fit), times) if table.rows]
+
+
+def _by_checkpoint(fit: EmergenceResult) -> Table:
     rows = [
         (
             f"{one.step:,}",
@@ -203,12 +215,12 @@ def _summary(findings: Sequence[Finding], most: Finding, left_out: Sequence[str]
     first = "the one with most of " if len(findings) > 1 else "the only one of "
     several = f"{first}{count(len(rows) + len(alone), 'model')}"
     few = [
-        f"{name} was scanned at one checkpoint: it takes two to tell when texts emerge."
+        f"{name} was scanned at one checkpoint and is left out: when texts emerge takes two."
         for name in left_out
     ]
     return Finding(
         name="all",
-        label=count(len(findings), "model"),
+        label=count(len(rows) + len(alone), "model"),
         answer=f"{most.label}, {several}: {most.answer[0].lower()}{most.answer[1:]}",
         rest=most.rest,
         facts=most.facts,

@@ -27,6 +27,7 @@ UNITS = {
     "position": 1.0,
     "log_learning_rate": math.log(2),
 }
+QUARTILE_NAMES = ("time scale", "a quarter by", "half by", "95%", "three quarters by")
 SCALES = {
     "training": "training step",
     "exposure": "since exposure",
@@ -58,17 +59,20 @@ def _between(fit: EmergenceResult) -> str:
 
 
 def _quartiles(fit: EmergenceResult) -> Columns:
-    """Lay out between which bounds a quarter, half and three quarters had emerged."""
     if not _known(fit):
         return named_values([("not said", too_few(fit) or DASH)], WIDTH)
-    names = ("time scale", "a quarter by", "half by", "95%", "three quarters by")
+    return columns(QUARTILE_NAMES, quartile_rows(fit))
+
+
+def quartile_rows(fit: EmergenceResult) -> list[tuple[str, ...]]:
+    """Return between which bounds a quarter, half and three quarters had emerged, by scale."""
     rows = []
     for name, scale in fit.time_scales.items():
         form = percent if name == "share" else number
         low, half, high = (scale.among_emerged(part) for part in QUARTILES)
         cells = (low.bounds, half.bounds, half.ci95, high.bounds)
         rows.append((SCALES[name], *(interval(ends, form) for ends in cells)))
-    return columns(names, rows)
+    return rows
 
 
 def _known(fit: EmergenceResult) -> bool:
