@@ -317,4 +317,4 @@ def _write(
         for prefix, drawn in zip(prefixes, drawings, strict=True):
             for name, drawing in drawn.items():
                 drawing.write(output / f"{prefix}{name}")
-        write_page(output, fit_page(fits, drawings))
+        write_page(output, fit_page(fits))

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from memtrace.errors import FitError
 from memtrace.point_process import EventSequence, fit_poisson
-from memtrace.point_process.figures import shown
+from memtrace.point_process.figures import residuals, shown
 from memtrace.point_process.figures.descriptions import described
 from memtrace.point_process.fit import Asked, fit_events
 from memtrace.point_process.models.piecewise import Cut
-from memtrace.point_process.page import fit_page
+from memtrace.point_process.page import QUESTION, finding
 from memtrace.point_process.simulate import log_linear_drift, random_order
 from memtrace.report.numbers import percent
-from memtrace.report.page import page_html
+from memtrace.report.page import Page, page_html
 
 CONTRACT = {
     "events": None,
@@ -118,7 +118,8 @@ def test_any_pattern_of_events_gives_a_document_and_sentences_without_nan(events
     # So many windows of 512 that a long axis would take gigabytes.
     fit = fit_poisson(events, window=max(512, events.n // 2000))
     document = json.dumps(fit.to_dict(), allow_nan=False)
-    page = re.sub("<script.*?</script>", "", page_html(fit_page([fit], [{}])), flags=re.DOTALL)
+    whole = page_html(Page(QUESTION, finding(fit, ())))
+    page = re.sub("<script.*?</script>", "", whole, flags=re.DOTALL)
     seen = [fit.verdict, fit.summary(60), page, *(described(fit, name) for name in shown(fit))]
 
     assert nulls_without_reason(json.loads(document)) == []
@@ -280,3 +281,12 @@ def test_pythia_scale_needs_exact_integers() -> None:
     assert fit.dispersion.binomial.p_under == 0
     assert math.log(fit.trend.rate_ratio) == pytest.approx(0, abs=1e-8)
     assert fit.to_dict()["equivalence"]["equivalent"] is True
+
+
+@pytest.mark.parametrize("first", [0, 10_000_000 - 40])
+def test_residuals_of_events_that_no_model_expects_are_drawn_at_the_edge(first) -> None:
+    fit = fit_poisson(
+        EventSequence.from_positions(first + np.arange(40), n=10_000_000), window=5_000
+    )
+    ax = residuals(fit)
+    assert np.isfinite(ax.get_ylim()).all()

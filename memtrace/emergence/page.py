@@ -16,7 +16,7 @@ from memtrace.emergence.verdict import answer, estimand, no_earlier_look, togeth
 from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, percent
-from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of
+from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, shown_of
 from memtrace.report.text import rendered
 
 QUESTION = "How early in training do memories emerge?"
@@ -224,7 +224,7 @@ def _summary(findings: Sequence[Finding], most: Finding, left_out: Sequence[str]
         answer=f"{most.label}, {several}: {most.answer[0].lower()}{most.answer[1:]}",
         rest=most.rest,
         facts=most.facts,
-        figure=most.figure,
+        figure=shown_of(most.figure, most.label),
         tested=most.tested,
         limits=[*few, *most.limits],
         tables=[Table("Models", columns, padded, links)],

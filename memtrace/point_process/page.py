@@ -19,7 +19,6 @@ from memtrace.point_process.figures.descriptions import (
     drifts_described,
     several_described,
 )
-from memtrace.point_process.figures.drawing import Drawings, draw_all
 from memtrace.point_process.figures.slides import (
     NONE,
     slider_chart,
@@ -33,7 +32,7 @@ from memtrace.point_process.several import comparison
 from memtrace.point_process.text import bounded, printed
 from memtrace.point_process.verdict import verdict
 from memtrace.report.charts import available
-from memtrace.report.figures import encoded, png
+from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, p_text, percent, ratio
 from memtrace.report.page import Fact, Finding, Page, Shown, page_of, parted
 from memtrace.report.text import rendered
@@ -85,7 +84,6 @@ OF_COPIES = "copies of one text share one result: rates and effects are those of
 
 def fit_page(
     fits: Sequence[PoissonResult],
-    drawings: Sequence[Drawings] | None = None,
     texts: Sequence[str] | None = None,
     beside: Sequence[Fact] = (),
 ) -> Page:
@@ -93,37 +91,40 @@ def fit_page(
 
     Args:
         fits: What to show.
-        drawings: The figures of each fit, where they are drawn already.
         texts: For each fit the page that lists its texts, or nothing.
         beside: What other data say of the same question, such as likelihoods.
     """
     pages = texts or [""] * len(fits)
     if len(fits) == 1:
-        drawn = (drawings or draw_all(fits))[0]
-        only = finding(fits[0], drawn, texts=pages[0])
+        only = finding(fits[0], shown(fits[0]), texts=pages[0])
         only = replace(only, facts=[*only.facts, *beside])
         return page_of(QUESTION, [only], None, METHODS)
     few = len(fits) <= FEW
-    pictures: Sequence[Drawings] = [{}] * len(fits)
-    if few:
-        pictures = drawings or draw_all(fits)
     findings = [
-        finding(fit, drawn, name=f"fit-{i + 1}", texts=pages[i])
-        for i, (fit, drawn) in enumerate(zip(fits, pictures, strict=True))
+        finding(fit, shown(fit) if few else (), name=f"fit-{i + 1}", texts=pages[i])
+        for i, fit in enumerate(fits)
     ]
     return page_of(QUESTION, findings, _summary(fits, findings, beside), METHODS)
 
 
-def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit", texts: str = "") -> Finding:
+def finding(
+    fit: PoissonResult,
+    names: Sequence[str],
+    name: str = "fit",
+    texts: str = "",
+    *,
+    charts: bool = True,
+) -> Finding:
     """Return what is shown of one fit.
 
     Args:
         fit: The fit.
-        drawings: Its figures by name; those left out are not shown.
+        names: Of its figures to show.
         name: Its place on the page.
         texts: Page that lists its texts, or nothing.
+        charts: Charts where they can be drawn; else pictures.
     """
-    figures = [_shown(fit, one, drawings, texts) for one in TITLES if one in drawings]
+    figures = [_shown(fit, one, texts, charts) for one in TITLES if one in names]
     first = figures[0] if figures else _chart_alone(fit, texts)
     answer, rest = parted(verdict(fit))
     return Finding(
@@ -143,17 +144,17 @@ def finding(fit: PoissonResult, drawings: Drawings, name: str = "fit", texts: st
 
 def head(fit: PoissonResult) -> Finding:
     """Return what a notebook shows of one fit: its first figure alone."""
-    return finding(fit, {name: encoded(single(fit, name)) for name in shown(fit)[:1]})
+    return finding(fit, shown(fit)[:1], charts=False)
 
 
-def _shown(fit: PoissonResult, name: str, drawings: Drawings, texts: str) -> Shown:
+def _shown(fit: PoissonResult, name: str, texts: str, charts: bool) -> Shown:
     chart = None
-    if available() and name == "rate":
+    if charts and available() and name == "rate":
         chart = rate_chart(fit, texts)
-    if available() and name == "cumulative":
+    if charts and available() and name == "cumulative":
         chart = cumulative_chart(fit)
-    caption = captioned(fit, name)
-    return Shown(TITLES[name], described(fit, name), caption, drawings[name].png, chart)
+    image = None if chart else png(untitled(single(fit, name)))
+    return Shown(TITLES[name], described(fit, name), captioned(fit, name), image, chart)
 
 
 def _chart_alone(fit: PoissonResult, texts: str) -> Shown | None:

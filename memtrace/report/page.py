@@ -5,7 +5,7 @@ An analysis builds a `Page` from its results; how a page looks is decided here a
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from memtrace.report.charts import library
@@ -157,6 +157,11 @@ def page_of(
     if summary is None:
         return Page(question, findings[0], methods=methods)
     return Page(question, summary, findings, methods)
+
+
+def shown_of(shown: Shown | None, label: str) -> Shown | None:
+    """Return the figure of one of several findings as the summary has it: named for its own."""
+    return shown and replace(shown, title=f"{shown.title}, {label}")
 
 
 def parted(verdict: str) -> tuple[str, str]:

@@ -10,7 +10,17 @@ from memtrace.emergence.process.text import text
 from memtrace.emergence.process.verdict import verdict
 from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, number, p_text, ratio
-from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, page_of, parted
+from memtrace.report.page import (
+    Fact,
+    Finding,
+    Method,
+    Page,
+    Shown,
+    Table,
+    page_of,
+    parted,
+    shown_of,
+)
 from memtrace.report.text import rendered
 
 QUESTION = "Does the rate of emergence drift along training?"
@@ -112,7 +122,7 @@ def _summary(fits: Sequence[EmergenceProcessResult], findings: Sequence[Finding]
         answer=f"{last.label}: {last.answer}",
         rest=last.rest,
         facts=last.facts,
-        figure=last.figure,
+        figure=shown_of(last.figure, last.label),
         tested=TESTED,
         limits=LIMITS,
         tables=[Table("Models", COLUMNS, list(map(_row, fits)), [one.address for one in findings])],

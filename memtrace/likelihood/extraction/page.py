@@ -11,7 +11,17 @@ from memtrace.likelihood.extraction.verdict import verdict
 from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import DASH, count, interval, percent
-from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, page_of, parted
+from memtrace.report.page import (
+    Fact,
+    Finding,
+    Method,
+    Page,
+    Shown,
+    Table,
+    page_of,
+    parted,
+    shown_of,
+)
 from memtrace.report.text import rendered
 
 QUESTION = "How much would sampling extract?"
@@ -151,7 +161,7 @@ def _summary(fits: Sequence[ExtractionResult], findings: Sequence[Finding]) -> F
         answer=f"At the last {which}, {last.label}: {last.answer}",
         rest=last.rest,
         facts=last.facts,
-        figure=last.figure,
+        figure=shown_of(last.figure, last.label),
         tested=TESTED,
         limits=LIMITS,
         tables=[

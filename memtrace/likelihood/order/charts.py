@@ -1,10 +1,12 @@
 """Charts of order in likelihoods that readers can ask: the effect of exposure by age."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.likelihood.order.result import OrderResult
 from memtrace.likelihood.order.verdict import age_text
+from memtrace.likelihood.recency import FEW_ROWS
 from memtrace.report.charts import data, slider, specification
 from memtrace.report.numbers import interval, number
 
@@ -17,19 +19,24 @@ def age_chart(fit: OrderResult) -> dict[str, Any]:
     import altair
 
     base = altair.Chart(data(_rows(fit, 0)))
-    return specification(altair.layer(*_layers(base, fit.ages.unit)))
+    return specification(altair.layer(*_layers(base, [fit])))
 
 
-def curves_chart(fits: Sequence[OrderResult]) -> dict[str, Any]:
-    """Return the chart of several checkpoints; a slider chooses the one that has its band."""
+def curves_chart(fits: Sequence[OrderResult], first: int) -> dict[str, Any]:
+    """Return the chart of several checkpoints; a slider chooses the one that has its band.
+
+    Args:
+        fits: What to draw.
+        first: Place of the one that is chosen at first.
+    """
     import altair
 
     rows = [row for place, fit in enumerate(fits) for row in _rows(fit, place + 1)]
     names = [{"place": place + 1, "label": fit.source.label} for place, fit in enumerate(fits)]
-    choice = slider("chosen", "Checkpoint", len(fits))
+    choice = slider("chosen", "Checkpoint", len(fits), first + 1)
     every = altair.Chart(data(rows))
     others = every.mark_line(style="faint").encode(
-        x=_age(fits[0].ages.unit), y=_effect("nats"), detail="place:N"
+        x=_age(fits), y=_effect("nats", fits), detail="place:N"
     )
     name = (
         altair.Chart(data(names))
@@ -37,12 +44,12 @@ def curves_chart(fits: Sequence[OrderResult]) -> dict[str, Any]:
         .mark_text(align="left", fontWeight="bold")
         .encode(x=altair.value(0), y=altair.value(-12), text="label:N")
     )
-    layers = _layers(every.transform_filter("datum.place == chosen"), fits[0].ages.unit)
+    layers = _layers(every.transform_filter("datum.place == chosen"), fits)
     chart = altair.layer(others, *layers, name).add_params(choice)
     return specification(chart, sliders={"chosen": [fit.source.label for fit in fits]})
 
 
-def _layers(base: "altair.Chart", unit: str) -> "list[Any]":
+def _layers(base: "altair.Chart", fits: Sequence[OrderResult]) -> "list[Any]":
     """Return a band, the line at 0 and a curve that tells its numbers under the pointer."""
     import altair
 
@@ -53,28 +60,41 @@ def _layers(base: "altair.Chart", unit: str) -> "list[Any]":
         altair.Tooltip("band:N", title="95%, all ages at once"),
         altair.Tooltip("sequences:Q", format=","),
     ]
-    zero = altair.Chart(data([{"nats": 0.0}])).mark_rule(style="quiet").encode(y=_effect("nats"))
-    band = base.mark_area(opacity=0.6, interpolate="linear")
+    zero = altair.Chart(data([{"nats": 0.0}])).mark_rule(style="quiet")
+    band = base.mark_area(opacity=0.6, interpolate="linear", clip=True)
     line = base.mark_line(point=altair.OverlayMarkDef(size=45))
     return [
-        band.encode(x=_age(unit), y=_effect("low"), y2="high:Q"),
-        zero,
-        line.encode(x=_age(unit), y=_effect("nats"), tooltip=told),
+        band.encode(x=_age(fits), y=_effect("low", fits), y2="high:Q"),
+        zero.encode(y=_effect("nats", fits)),
+        line.encode(x=_age(fits), y=_effect("nats", fits), tooltip=told),
     ]
 
 
-def _age(unit: str) -> "altair.X":
+def _age(fits: Sequence[OrderResult]) -> "altair.X":
+    """Return the axis of ages; they count from 1 on it, and are written as they are."""
     import altair
 
-    axis = altair.Axis(labelExpr="format(datum.value - 1, ',d')")
+    oldest = max(one.steps_ago[1] for fit in fits for one in fit.recency.bins)
+    ages = [0, *(digit * 10**power for power in range(12) for digit in (1, 3))]
+    ticks = [age + 1 for age in ages if age <= oldest]
+    axis = altair.Axis(values=ticks, labelExpr="format(datum.value - 1, ',d')", labelOverlap=True)
     scale = altair.Scale(type="log", base=2)
-    return altair.X("age:Q", title=f"{unit}s since exposure", scale=scale, axis=axis)
+    title = f"{fits[0].ages.unit}s since exposure"
+    return altair.X("age:Q", title=title, scale=scale, axis=axis)
 
 
-def _effect(field: str) -> "altair.Y":
+def _effect(field: str, fits: Sequence[OrderResult]) -> "altair.Y":
+    """Return the axis of effects, the same for all checkpoints.
+
+    It holds all curves and the bands of ages with enough rows.
+    """
     import altair
 
-    return altair.Y(f"{field}:Q", title="nats a sequence")
+    bins = [one for fit in fits for one in fit.recency.bins]
+    ends = [end for one in bins if one.n >= FEW_ROWS for end in one.band95]
+    levels = [0.0, *(one.nats for one in bins), *(end for end in ends if math.isfinite(end))]
+    scale = altair.Scale(domain=[min(levels), max(levels)])
+    return altair.Y(f"{field}:Q", title="nats a sequence", scale=scale)
 
 
 def _rows(fit: OrderResult, place: int) -> list[dict[str, Any]]:

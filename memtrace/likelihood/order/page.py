@@ -39,7 +39,7 @@ BY_STEP = "Exposed minus unexposed by checkpoint, with 95% intervals."
 OF_SEVERAL = (
     "Mean log-likelihood of exposed sequences by age, less that of unexposed ones at equal "
     "baseline. The band holds the whole curve of the chosen checkpoint at once with 95% "
-    "confidence; pale lines are the others."
+    "confidence; pale lines are the others. A band that leaves the figure is cut."
 )
 TITLES = {"by-age": "Effect by time since exposure", "exposure": "Exposed minus unexposed"}
 TESTS = {
@@ -165,30 +165,35 @@ def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Findin
         answer=f"At the last {which}, {chosen.label}: {chosen.answer}",
         rest=chosen.rest,
         facts=chosen.facts,
-        figure=_of_several(fits),
+        figure=_of_several(fits, fits[headline(fits)]),
         tested=tested(fits),
         limits=limits(fits),
         tables=[Table(LEGEND, COLUMNS, rows, [one.address for one in findings])],
     )
 
 
-def _of_several(fits: Sequence[OrderResult]) -> Shown | None:
+def _of_several(fits: Sequence[OrderResult], foremost: OrderResult) -> Shown | None:
     """Return the curves of all checkpoints: a slider chooses one, or a picture has the last."""
     curved = with_curve(fits)
     if curved and available():
-        chart = curves_chart(curved) if len(curved) > 1 else age_chart(curved[0])
-        return Shown(SEVERAL, _told(curved), OF_SEVERAL, chart=chart)
+        place = next((i for i, one in enumerate(curved) if one is foremost), len(curved) - 1)
+        if len(curved) == 1:
+            title = f"{TITLES['by-age']}, {curved[0].source.label}"
+            return Shown(title, _told(curved, 0), CAPTIONS["by-age"], chart=age_chart(curved[0]))
+        chart = curves_chart(curved, place)
+        return Shown(TITLES["by-age"], _told(curved, place), OF_SEVERAL, chart=chart)
     if not (curved or with_difference(fits)):
         return None
     caption = f"{CAPTIONS['by-age']} {BY_STEP}" if curved else BY_STEP
-    return Shown(SEVERAL if curved else BY_STEP_TITLE, _told(curved), caption, png(curves(fits)))
+    title, told = SEVERAL if curved else BY_STEP_TITLE, _told(curved, len(curved) - 1)
+    return Shown(title, told, caption, png(curves(fits)))
 
 
-def _told(curved: Sequence[OrderResult]) -> str:
+def _told(curved: Sequence[OrderResult], place: int) -> str:
     if not curved:
         return "Exposed minus unexposed, a point and its interval for each checkpoint."
-    last = curved[-1]
+    shown = curved[place]
     return (
         f"{count(len(curved), 'curve')} of the effect by age, one a checkpoint. "
-        f"{last.source.label}: {described(last, 'by-age')}"
+        f"{shown.source.label}: {described(shown, 'by-age')}"
     )

@@ -40,6 +40,8 @@ TENTHS = 10
 """Parts of training in a small panel."""
 CURVE = 2000
 RESIDUALS = 200
+FARTHEST = 40.0
+"""Normal score that is drawn at most: a count that the model rules out has none that is finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +211,7 @@ def residuals(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     events = fit.events
     length = -(-events.n // RESIDUALS)
     r = np.random.default_rng(fit.seed).random(len(events.windows(length).counts))
-    z = count_residuals(events, fit.best, length, r)
+    z = np.clip(count_residuals(events, fit.best, length, r), -FARTHEST, FARTHEST)
     x = position(fit, events.windows(length).start + length / 2)
     bound = float(stats.norm.isf(0.025 / len(z)))
     ax.vlines(x, 0, z, color=PALE, lw=0.6)
