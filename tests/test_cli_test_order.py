@@ -14,6 +14,7 @@ from memtrace.corpus.copies import Copies, write_copies, write_near_copies
 from memtrace.errors import CorpusError, FitError
 from memtrace.likelihood import earliest_baseline, order_of_rows
 from memtrace.report.page import parted
+from memtrace.report.typeset import typeset
 from memtrace.runs.compact import compact
 from memtrace.runs.likelihoods import Likelihoods, find_probable, read_likelihoods
 from memtrace.runs.run import find_runs
@@ -236,7 +237,7 @@ def test_the_command_answers_as_the_library(memtrace_cli, runs, duplicates, tmp_
     names = {path.name for path in tmp_path.iterdir()}
     assert {"by-age.png", "by-age.svg", "exposure.png", "report.html"} <= names
     page = unescape(re.sub("<[^>]*>", "", (tmp_path / "report.html").read_text()))
-    assert all(part in page for part in parted(found.verdict))
+    assert all(typeset(part) in page for part in parted(found.verdict))
 
 
 def test_the_baseline_is_a_step_or_a_model(memtrace_cli, runs, tmp_path) -> None:

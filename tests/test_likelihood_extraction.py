@@ -15,7 +15,9 @@ import memtrace
 from memtrace.engine import Distribution, Engine, Rules
 from memtrace.errors import FitError
 from memtrace.likelihood.extraction.chances import chance_within, least_log_likelihood
+from memtrace.likelihood.extraction.page import extraction_page
 from memtrace.report.page import parted
+from memtrace.report.typeset import typeset
 from memtrace.texts.groups import Texts
 
 ROWS, EXPOSED = 3000, 1800
@@ -164,7 +166,7 @@ def test_the_command_answers_as_the_library(memtrace_cli, run, tmp_path) -> None
         *(f"{name}.{kind}" for name in ("samples", "probabilities") for kind in ("png", "svg")),
     }
     page = unescape(re.sub("<[^>]*>", "", (tmp_path / "report.html").read_text()))
-    assert all(part in page for part in parted(found.verdict))
+    assert all(typeset(part) in page for part in parted(found.verdict))
     for wrong in ("0,1", "1,x", "1.5"):
         assert memtrace_cli("extraction", runs, "--n", wrong).exit_code == 2
     assert memtrace_cli("extraction", runs, "--p", "1").exit_code == 2
@@ -220,3 +222,30 @@ def test_more_than_a_half_is_greedy(decided) -> None:
     sure = np.asarray(scores.log_likelihood) > np.log(0.5)
     assert sure.any()
     assert (np.asarray(scores.matched_tokens)[sure] == 3).all()
+
+
+def test_where_copies_are_not_known_sequences_are_counted_under_a_condition(run) -> None:
+    unknown, known = (memtrace.fit_extraction(run, texts=texts) for texts in (None, TEXTS))
+    alone, several = extraction_page([unknown]), extraction_page([unknown, unknown])
+
+    assert "exposed sequences" in unknown.verdict
+    assert unknown.verdict.count("if no two are copies of one text") == 2  # of both intervals
+    for page in (alone, several):
+        for fact in page.summary.facts:
+            assert "if no two are copies" in fact.note
+            assert "texts" not in fact.name
+        assert any("Rows are taken as different texts" in text for text in page.summary.limits)
+        assert not any("many copies" in text for text in page.summary.limits)
+    of_texts = extraction_page([known]).summary
+    assert "exposed texts" in known.verdict
+    assert "if no two" not in known.verdict + "".join(fact.note for fact in of_texts.facts)
+    assert any("many copies" in text for text in of_texts.limits)
+
+
+def test_a_sample_is_named(tmp_path) -> None:
+    found = memtrace.fit_extraction(write(tmp_path, sample_size=900, sample_seed=1), texts=TEXTS)
+    named = "random sample was scanned, 900 of 3,000 sequences"
+
+    assert any(named in text for text in extraction_page([found]).summary.limits)
+    assert named in " ".join(found.summary().split())
+    assert named in found.to_dict()["scanned"]

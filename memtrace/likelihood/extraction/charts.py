@@ -18,7 +18,7 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
     """
     import altair
 
-    drawn = curves(fit)
+    drawn, share_of = curves(fit), f"share of {fit.unit}s"
     chances = sorted({one.p for one in drawn})
     first = min(chances, key=lambda p: abs(p - 0.5))
     bottom, top = _decades(drawn)
@@ -35,7 +35,7 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
     most = max(float(one.n[-1]) for one in drawn)
     log = altair.Scale(type="log", domain=[1, max(most, 10.0)], nice=False)
     x = altair.X("n:Q", title="samples n", scale=log, axis=altair.Axis(tickCount=4))
-    y = altair.Y("share:Q", title="share of texts", scale=shares, axis=few)
+    y = altair.Y("share:Q", title=share_of, scale=shares, axis=few)
     classes = list(LINES)
     base = altair.Chart(data(rows)).transform_filter("datum.chance == chance")
     base = base.encode(
@@ -43,8 +43,8 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
     )
     told = [
         altair.Tooltip("n:Q", title="samples", format=","),
-        altair.Tooltip("share:Q", title="share of texts", format=".3%"),
-        altair.Tooltip("class:N", title="texts"),
+        altair.Tooltip("share:Q", title=share_of, format=".3%"),
+        altair.Tooltip("class:N", title=f"{fit.unit}s"),
         altair.Tooltip("chance:N", title="with a chance of"),
     ]
     lines = [
@@ -53,7 +53,7 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
     ]
     ends = base.transform_filter("isValid(datum.at)")
     names = ends.mark_text(align="left", dx=8).encode(
-        y=altair.Y("at:Q", title="share of texts", scale=shares), text="class:N"
+        y=altair.Y("at:Q", title=share_of, scale=shares), text="class:N"
     )
     asked = base.mark_point(size=120, opacity=0).encode(y=y, tooltip=told)
     dots = ends.mark_point(size=40, opacity=1).encode(y=y, tooltip=told)

@@ -18,12 +18,13 @@ def _samples(fit: ExtractionResult) -> str:
         _curve(fit, name, p) for name in DRAWN for p in fit.ps if fit.classes[name].counts.texts
     ]
     greedy = [
-        f"{percent(fit.greedy[name].share)} of {name} texts"
+        f"{percent(fit.greedy[name].share)} of {name} {fit.unit}s"
         for name in DRAWN
         if fit.greedy[name].of_texts
     ]
+    against = f"Share of {fit.unit}s against the number of samples"
     return (
-        f"Share of texts against the number of samples, one curve a chance: {'; '.join(curves)}. "
+        f"{against}, one curve a chance: {'; '.join(curves)}. "
         f"Greedy decoding returns {' and '.join(greedy)}."
     )
 

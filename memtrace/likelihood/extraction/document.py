@@ -21,6 +21,7 @@ def document(fit: ExtractionResult) -> dict[str, Any]:
             "continuation_tokens": fit.tokens,
             "sampling": {"temperature": fit.temperature, "top_k": fit.top_k},
             "min_probability": fit.min_probability,
+            "scanned": fit.part or "all",
             "copies_known": fit.copies_reason is None,
             "copies_reason": fit.copies_reason,
             "greedy": {name: _share(one) for name, one in fit.greedy.items()},

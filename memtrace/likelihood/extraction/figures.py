@@ -71,22 +71,23 @@ def without_curves(fit: ExtractionResult) -> str:
     drawn = curves(fit)
     if not drawn:
         return (
-            f"Up to {count(max(fit.ns), 'sample')} are not known to return any text with a chance "
-            f"of {percent(min(fit.ps))} or more, so there is no curve to draw."
+            f"Up to {count(max(fit.ns), 'sample')} are not known to return any {fit.unit} with "
+            f"a chance of {percent(min(fit.ps))} or more, so there is no curve to draw."
         )
     levels = np.unique(np.concatenate([one.share for one in drawn]))
     if len(levels) == 1 or max(len(one.n) for one in drawn) == 1:
         ends = interval((float(levels[0]), float(levels[-1])), percent)
         at = percent(float(levels[0])) if len(levels) == 1 else ends
         return (
-            f"Every number of samples that returns any text returns {at} of them: no curve rises."
+            f"Every number of samples that returns any {fit.unit} returns {at} of them: no curve "
+            "rises."
         )
     return ""
 
 
 def share_over_samples(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes":
     """Draw the share of texts that n samples return, for each chance, and what is chance."""
-    ax = axes_for(ax, "Texts that n samples return")
+    ax = axes_for(ax, titled(fit, "samples"))
     if without_curves(fit):
         return nothing(ax, "no curve rises")
     widths = dict(zip(fit.ps, np.linspace(0.7, 1.6, len(fit.ps)), strict=True))
@@ -111,7 +112,7 @@ def share_over_samples(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes
     ax.xaxis.set_major_formatter("{x:,.0f}")
     percent_axis(ax.yaxis)
     ax.set_xlabel("samples n")
-    ax.set_ylabel("share of texts")
+    ax.set_ylabel(f"share of {fit.unit}s")
     subtitle(ax, "with a chance of so much or more")
     name_ends(ax, ends)
     return ax
@@ -119,7 +120,7 @@ def share_over_samples(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes
 
 def probabilities(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes":
     """Draw how many sequences have which probability, by exposure, both on logarithmic axes."""
-    ax = axes_for(ax, "Probability of the continuation")
+    ax = axes_for(ax, titled(fit, "probabilities"))
     edges = histogram_edges()[::PER_DECADE]
     known, seen = least_known(fit.min_probability) / np.log(10), _filled(fit)
     ends: list[tuple[float, str, str]] = []
@@ -153,11 +154,26 @@ FIGURES: dict[str, Callable[[ExtractionResult, "Axes | None"], "Axes"]] = {
     "samples": share_over_samples,
     "probabilities": probabilities,
 }
-CAPTIONS = {
-    "samples": "Share of texts of which at least one of n samples is the continuation, with the "
-    "chance named or a higher one. What unexposed texts give is chance.",
-    "probabilities": "Probability of the continuation given the prompt, of all scanned sequences.",
-}
+
+
+def titled(fit: ExtractionResult, name: str) -> str:
+    """Return the title of one of `FIGURES`."""
+    if name == "probabilities":
+        return "Probability of the continuation"
+    return f"{fit.unit.capitalize()}s that n samples return"
+
+
+def captioned(fit: ExtractionResult, name: str) -> str:
+    """Return the caption of one of `FIGURES`."""
+    if name == "probabilities":
+        return "Probability of the continuation given the prompt, of all scanned sequences."
+    told = (
+        f"Share of {fit.unit}s of which at least one of n samples is the continuation, with the "
+        "chance named or a higher one."
+    )
+    if fit.condition:
+        return f"{told} Copies of exposed sequences may be among the unexposed ones."
+    return f"{told} What unexposed texts give is chance."
 
 
 def shown(fit: ExtractionResult) -> list[str]:

@@ -86,6 +86,7 @@ def fit_extraction(
         ns=ns,
         ps=ps,
         table=tuple(_discoverable(classes, a, b, c.min_probability) for b in ps for a in ns),
+        part=c.part,
     )
 
 

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 from memtrace.likelihood.extraction.charts import sample_chart
 from memtrace.likelihood.extraction.descriptions import described
-from memtrace.likelihood.extraction.figures import CAPTIONS, shown, single, without_curves
+from memtrace.likelihood.extraction.figures import (
+    captioned,
+    shown,
+    single,
+    titled,
+    without_curves,
+)
 from memtrace.likelihood.extraction.result import ExtractionResult, Share
 from memtrace.likelihood.extraction.text import printed
 from memtrace.likelihood.extraction.verdict import verdict
@@ -25,10 +31,6 @@ from memtrace.report.page import (
 from memtrace.report.text import rendered
 
 QUESTION = "How much would sampling extract?"
-TITLES = {
-    "samples": "Texts that n samples return",
-    "probabilities": "Probability of the continuation",
-}
 CLASSES = ("exposed", "unexposed")
 """Texts that have a curve."""
 TESTED = (
@@ -39,8 +41,10 @@ LIMITS = (
     "A sample counts only if it is the whole continuation, token by token. Near copies of it are "
     "not counted.",
     "Prompts are those of the corpus: whoever does not know them extracts less.",
+)
+OF_COPIES = (
     "A text with many copies is hardly ever unexposed, so unexposed texts are others than exposed "
-    "ones. What is chance for a text with many copies is not known from them.",
+    "ones. What is chance for a text with many copies is not known from them."
 )
 METHODS = (
     Method(
@@ -90,11 +94,19 @@ def finding(
         facts=_facts(fit),
         figure=figures[0] if figures else None,
         tested=TESTED,
-        limits=[*LIMITS, *([f"{fit.caveat.capitalize()}."] if fit.caveat else [])],
+        limits=limits([fit]),
         figures=figures[1:],
         printed=rendered(printed(fit)),
         provenance=[("run", fit.source)] if fit.source else (),
     )
+
+
+def limits(fits: Sequence[ExtractionResult]) -> list[str]:
+    """Return what cannot be seen in the checkpoints, a sentence each."""
+    controlled = any(fit.classes["unexposed"].counts.texts and not fit.caveat for fit in fits)
+    said = dict.fromkeys(text for fit in fits for text in (fit.caveat, fit.part) if text)
+    of_fits = [f"{text[0].upper()}{text[1:]}." for text in said]
+    return [*LIMITS, *([OF_COPIES] if controlled else []), *of_fits]
 
 
 def head(fit: ExtractionResult) -> Finding:
@@ -105,31 +117,33 @@ def head(fit: ExtractionResult) -> Finding:
 def _shown(fit: ExtractionResult, name: str, charts: bool) -> Shown:
     chart = sample_chart(fit) if charts and available() and name == "samples" else None
     image = None if chart else png(untitled(single(fit, name)))
-    return Shown(TITLES[name], described(fit, name), CAPTIONS[name], image, chart)
+    return Shown(titled(fit, name), described(fit, name), captioned(fit, name), image, chart)
 
 
 def _in_place(fit: ExtractionResult) -> Shown:
     """Return the sentence that stands where there is no curve to draw."""
     reason = without_curves(fit)
-    return Shown(TITLES["samples"], reason, reason)
+    return Shown(titled(fit, "samples"), reason, reason)
 
 
 def _facts(fit: ExtractionResult) -> list[Fact]:
     """Return what greedy decoding gives, what the most samples give, and what chance gives."""
-    facts = [_fact(fit.greedy["exposed"], "of exposed texts, greedy decoding")]
+    facts = [_fact(fit, fit.greedy["exposed"], f"of exposed {fit.unit}s, greedy decoding")]
     known = [one for one in fit.table if not one.reason]
     if known:
         most = max(known, key=lambda one: (one.n, -abs(one.p - 0.5)))
         how = f"{count(most.n, 'sample')}, chance {percent(most.p)} or more"
-        facts.append(_fact(most.shares["exposed"], f"of exposed texts, {how}"))
-        facts.append(_fact(most.shares["unexposed"], f"of unexposed texts, {how}"))
+        facts += [
+            _fact(fit, most.shares[name], f"of {name} {fit.unit}s, {how}") for name in CLASSES
+        ]
     return facts
 
 
-def _fact(found: Share, name: str) -> Fact:
+def _fact(fit: ExtractionResult, found: Share, name: str) -> Fact:
     if not found.of_texts:
-        return Fact(DASH, name, "no such text was scanned")
-    note = f"95% {interval(found.ci95, percent)}; {found.texts:,} of {found.of_texts:,}"
+        return Fact(DASH, name, f"no such {fit.unit} was scanned")
+    ends = f"95% {interval(found.ci95, percent)}{fit.condition}"
+    note = f"{ends}; {found.texts:,} of {found.of_texts:,}"
     return Fact(percent(found.share), name, note)
 
 
@@ -144,7 +158,7 @@ def _chosen(fits: Sequence[ExtractionResult]) -> tuple[int, str]:
         if all(fit.classes[name].counts.texts for name in CLASSES)
     ]
     if both and both[-1] < len(fits) - 1:
-        return both[-1], "with unexposed texts"
+        return both[-1], f"with unexposed {fits[both[-1]].unit}s"
     return len(fits) - 1, "of them"
 
 
@@ -154,6 +168,8 @@ def _summary(fits: Sequence[ExtractionResult], findings: Sequence[Finding]) -> F
     for fit in fits:
         facts = _facts(fit)
         rows.append((fit.label, *(fact.value for fact in facts), *[""] * (3 - len(facts))))
+    unit = "text" if all(fit.unit == "text" for fit in fits) else "sequence"
+    links = [one.address for one in findings]
     columns = ("checkpoint", "greedy", "most samples", "most samples, unexposed")
     return Finding(
         name="all",
@@ -163,8 +179,6 @@ def _summary(fits: Sequence[ExtractionResult], findings: Sequence[Finding]) -> F
         facts=last.facts,
         figure=shown_of(last.figure, last.label),
         tested=TESTED,
-        limits=LIMITS,
-        tables=[
-            Table("Share of texts extracted", columns, rows, [one.address for one in findings])
-        ],
+        limits=limits(fits),
+        tables=[Table(f"Share of {unit}s extracted", columns, rows, links)],
     )

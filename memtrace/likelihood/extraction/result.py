@@ -10,6 +10,7 @@ from memtrace.point_process.models.constant import binomial_interval
 from memtrace.types import UNDEFINED, FloatArray, Interval
 
 ROWS_AS_TEXTS = "rows are taken as different texts"
+IF_NO_COPIES = "if no two are copies of one text"
 CURVE = 60
 """Points of a curve over n."""
 
@@ -65,6 +66,18 @@ class ExtractionResult:
     ps: tuple[float, ...]
     table: tuple[Discoverable, ...]
     """For each p and n in this order."""
+    part: str = ""
+    """What part of the sequences was scanned, a clause; empty where nothing was left out."""
+
+    @property
+    def unit(self) -> str:
+        """Return what is counted: texts, or sequences where copies are not known."""
+        return "text" if self.copies_reason is None else "sequence"
+
+    @property
+    def condition(self) -> str:
+        """Return under which condition intervals hold: empty where copies are known."""
+        return "" if self.copies_reason is None else f", {IF_NO_COPIES}"
 
     @property
     def caveat(self) -> str:

@@ -25,8 +25,9 @@ def printed(fit: ExtractionResult) -> "RenderableType":
     ]
     if reasons := list(dict.fromkeys(one.reason for one in fit.table if one.reason)):
         blocks.append(("Undefined", named_values([(DASH, one) for one in reasons], WIDTH)))
-    if fit.copies_reason:
-        blocks.append(("Beware", named_values([("copies", fit.copies_reason)], WIDTH)))
+    beware = {"copies": fit.copies_reason, "part": fit.part}
+    if why := [(name, said) for name, said in beware.items() if said]:
+        blocks.append(("Beware", named_values(why, WIDTH)))
     title = f"{fit.label}: {_sampling(fit)}"
     return sections(title, verdict(fit), blocks, fit.source)
 
