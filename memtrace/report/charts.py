@@ -3,6 +3,7 @@
 Altair and the library are in the extra `report`. Without it pages have pictures.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -10,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from memtrace.report.json import json_safe
-from memtrace.report.typeset import typeset
+from memtrace.report.typeset import steps_apart, typeset
 
 if TYPE_CHECKING:
     import altair
@@ -136,4 +137,5 @@ def specification(
     places = {name: list(map(typeset, each)) for name, each in (sliders or {}).items()}
     told = {"usermeta": {"sliders": places}} if places else {}
     wide: Any = chart
-    return dict(wide.properties(width="container", height=height, **told).to_dict(validate=False))
+    made = wide.properties(width="container", height=height, **told).to_dict(validate=False)
+    return dict(json.loads(steps_apart(json.dumps(made, ensure_ascii=False))))

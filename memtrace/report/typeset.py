@@ -26,7 +26,12 @@ def typeset(text: str) -> str:
         return text.replace("-", NO_VALUE)
     signed = _SIGNED_ZERO.sub("", _MINUS.sub(MINUS, _PLUS_MINUS.sub("±", text)))
     said = _UNDEFINED.sub(f"p {NO_VALUE}", _LEVEL.sub(r"\1 interval ", signed))
-    return _STEPS.sub(lambda steps: re.sub(r"\d+", _thousands, steps[0]), said)
+    return steps_apart(said)
+
+
+def steps_apart(text: str) -> str:
+    """Return a text in which steps have their thousands apart: `step 3072` becomes `step 3,072`."""
+    return _STEPS.sub(lambda steps: re.sub(r"\d+", _thousands, steps[0]), text)
 
 
 def _thousands(digits: re.Match[str]) -> str:
