@@ -165,8 +165,8 @@ def test_a_phone_sees_the_names_and_the_first_numbers_of_a_table(show) -> None:
 
 def test_terms_are_explained_by_pointer_and_by_keyboard(show, several) -> None:
     tab = show(several)
-    term = tab.locator("button.term", has_text="Holm").first
-    meaning = tab.locator("#term-holm")
+    term = tab.locator("button.term:visible").first
+    meaning = tab.locator(f"#{term.get_attribute('popovertarget')}")
     assert not meaning.is_visible()
     term.hover()
     assert meaning.is_visible()

@@ -181,7 +181,7 @@ def test_the_first_page_has_the_control_beside_what_was_trained_on() -> None:
         "two are copies of one text), and 2 of 50 unexposed ones (4%)."
     )
     assert page.rest == ""
-    assert page.tables[0].rows[0][-2:] == ("2 of 50", "4%")
+    assert page.tables[0].rows[0][-2:] == ("4%", "2 of 50")
     assert not any("memorized" in column for column in page.tables[0].columns)
     alike = index_of(with_control(30, 50)).summary
     assert "no less of what it was not trained on" in alike.rest
@@ -198,7 +198,7 @@ def test_a_part_of_what_was_trained_on_is_never_called_the_whole() -> None:
     page = index_of(part).summary
 
     assert "40 of 50 scanned sequences, of 100 rows that it was trained on" in page.answer
-    assert page.tables[0].rows[0][1] == "50 of 100"
+    assert "50 of 100" in page.tables[0].rows[0]
     named = "Not all that was trained on was scanned: 50% of the sequences."
     assert named in page.limits
     assert named in fit_page([part], [{}]).summary.limits

@@ -12,8 +12,9 @@ from memtrace.report.page import Fact, Finding, Page, Shown, Table
 
 QUESTION = "What did the models memorize?"
 COLUMNS = (
-    "checkpoint", "exposed rows scanned", "rows returned", "share of rows", "texts returned",
-    "share of texts", "95%", "unexposed returned", "share of unexposed",
+    "checkpoint", "share of texts", "95% interval", "texts returned", "share of rows",
+    "95% interval, if no two are copies", "rows returned", "rows scanned, of those trained on",
+    "share of unexposed", "unexposed returned",
 )  # fmt: skip
 CELL = 44
 """Height of a model in the chart, in CSS pixels."""
@@ -151,16 +152,18 @@ def _ends(fit: PoissonResult) -> str:
 
 
 def _row(fit: PoissonResult) -> tuple[str, ...]:
-    events, known = fit.events, fit.by_text is not None
-    texts = f"{memorized(fit)[0]:,}" if known else "not known"
-    share = (_share(fit), _ends(fit)) if known else ("not known", percent(None))
-    rows = percent(events.fraction) if events.exposure else percent(None)
+    """Return the cells; intervals are of texts, of rows only where copies are not known."""
+    events, texts = fit.events, (DASH, DASH, DASH)
+    rows = percent(events.fraction) if events.exposure else DASH
+    of_rows = _ends(fit) if events.exposure else DASH
+    if fit.by_text is not None:
+        texts, of_rows = (_share(fit), _ends(fit), f"{memorized(fit)[0]:,}"), DASH
     scanned = f"{events.exposure:,}"
     if events.exposure < events.n:
         scanned += f" of {events.n:,}"
     other, of = control(fit)
-    unexposed = (f"{other:,} of {of:,}", percent(other / of)) if of else ("none scanned", DASH)
-    return (events.label, scanned, f"{events.n_events:,}", rows, texts, *share, *unexposed)
+    unexposed = (percent(other / of), f"{other:,} of {of:,}") if of else (DASH, DASH)
+    return (events.label, *texts, rows, of_rows, f"{events.n_events:,}", scanned, *unexposed)
 
 
 def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:

@@ -150,19 +150,19 @@ function explain(button) {
   button.addEventListener("click", () => { hovered = false; });
 }
 
-function openTarget() {
-  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+function openTarget(hash) {
+  const target = hash.length > 1 && document.getElementById(decodeURIComponent(hash.slice(1)));
   if (target && target.tagName === "DETAILS") { target.open = true; target.scrollIntoView(); }
 }
 
-document.addEventListener("click", (event) => {  // the same place again
+document.addEventListener("click", (event) => {  // at once, and where the address stays the same
   const link = event.target.closest("a[href^='#']");
-  if (link && link.hash === location.hash) openTarget();
+  if (link) openTarget(link.hash);
 });
 if (window.vegaEmbed) drawCharts();
 document.querySelectorAll("table.sortable").forEach((table) => { sortable(table); filterable(table); });
 document.querySelectorAll(".scroll.long").forEach(whole);
 document.querySelectorAll("button.term").forEach(explain);
-addEventListener("hashchange", openTarget);
-openTarget();
+addEventListener("hashchange", () => openTarget(location.hash));
+openTarget(location.hash);
 addEventListener("beforeprint", () => document.querySelectorAll(".rest").forEach((rest) => { rest.open = true; }));
