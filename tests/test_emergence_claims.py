@@ -17,6 +17,7 @@ from memtrace.emergence.first_seen import first_seen
 from memtrace.emergence.hazard import Cells
 from memtrace.emergence.outcomes import RETENTION
 from memtrace.emergence.page import emergence_page, finding
+from memtrace.emergence.process.fit import fit_emergence_process
 from memtrace.emergence.quantiles import quantile_of
 from memtrace.emergence.verdict import answer, estimand
 from memtrace.report.numbers import interval, percent
@@ -132,6 +133,7 @@ def test_what_was_extractable_all_along_is_not_said_to_emerge(tmp_path) -> None:
     scale = fit.to_dict()["time_scales"]["share"]
     assert "not known" in scale["reason"]
     assert "first look" in finding(fit, names=[]).facts[0].name
+    assert "not known" in fit_emergence_process(fit.histories).verdict
 
 
 def test_without_an_early_risk_set_there_is_no_curve(tmp_path) -> None:

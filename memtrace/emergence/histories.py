@@ -136,6 +136,11 @@ class Histories:
         """Return the memorized texts without generic ones."""
         return self.memorized.filter(~pl.col("before_exposure"))
 
+    @property
+    def first_look(self) -> int:
+        """Return how many of these the first checkpoint that evaluated them had memorized."""
+        return self.own["last_without"].null_count()
+
     @cached_property
     def classes(self) -> pl.DataFrame:
         """Return the grouped intervals of exposed texts not known to be generic.

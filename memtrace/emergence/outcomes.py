@@ -75,7 +75,7 @@ def outcomes_of(found: Histories) -> Outcomes:
         generic=len(found.memorized) - len(own),
         generic_exposed=len(found.memorized.filter("before_exposure", EVALUATED_AFTER)),
         emerged=len(own),
-        first_look=own["last_without"].null_count(),
+        first_look=found.first_look,
         copies=int(own["duplicate_count"].sum()) if found.copies_known else None,
         emerged_repeated=int(own["repeated"].sum()),
         evaluated_before=int(own["evaluated_before"].sum()),

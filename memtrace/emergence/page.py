@@ -12,7 +12,14 @@ from memtrace.emergence.methods import METHODS
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.text import text
 from memtrace.emergence.text_times import QUARTILE_NAMES, SCALES, quartile_rows
-from memtrace.emergence.verdict import answer, estimand, no_earlier_look, together, verdict
+from memtrace.emergence.verdict import (
+    answer,
+    estimand,
+    evaluated,
+    no_earlier_look,
+    together,
+    verdict,
+)
 from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, percent
@@ -151,7 +158,7 @@ def _limits(fit: EmergenceResult) -> list[str]:
     said = [f"{one[0].upper()}{one[1:]}." for one in _beside(fit.histories)]
     copies = [] if fit.copies.reason else [COPIES]
     later = [LATER] if "position" in fit.regression.coefficients and fit.shown else []
-    many = [f"In time {wide}; that of half is."] if (wide := together(fit)) else []
+    many = [f"{wide[0].upper()}{wide[1:]}; that of half is so."] if (wide := together(fit)) else []
     return [BETWEEN, ONE_RUN, *many, *copies, *later, *said]
 
 
@@ -164,7 +171,7 @@ _CHARTS: dict[str, Callable[[EmergenceResult], dict[str, Any]]] = {
 def _facts(fit: EmergenceResult) -> list[Fact]:
     out, last = fit.outcomes, fit.checkpoints[-1]
     became = "memorized at their first look" if no_earlier_look(fit) else "emerged"
-    facts = [Fact(f"{out.emerged:,}", f"of {count(fit.texts, fit.histories.unit)} {became}")]
+    facts = [Fact(f"{out.emerged:,}", f"of {evaluated(fit)} {became}")]
     if last.exposed:
         share = percent(last.memorized / last.exposed)
         note = f"95% {interval(last.share_ci95, percent)}"
@@ -181,7 +188,7 @@ def _beside(found: Histories) -> list[str]:
 
 
 def _tables(fit: EmergenceResult) -> list[Table]:
-    times = Table("When those that emerged had done so, at some time", QUARTILE_NAMES, [])
+    times = Table("Bounds of when those that emerged had done so", QUARTILE_NAMES, [])
     if fit.shown and fit.time_scales["share"].quartiles:
         times = replace(times, rows=quartile_rows(fit))
     return [table for table in (_by_checkpoint(fit), times) if table.rows]

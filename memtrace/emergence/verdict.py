@@ -98,12 +98,16 @@ def together(fit: EmergenceResult) -> str:
     return f"many emerge together: think of intervals as about {number(factor, 2)} times as wide"
 
 
+def evaluated(fit: EmergenceResult) -> str:
+    """Return how many texts the shares are of, and whether they are a sample."""
+    drawn = "" if fit.histories.scanned is None else "sampled "
+    return count(fit.texts, drawn + fit.histories.unit)
+
+
 def _texts(fit: EmergenceResult) -> str:
-    """Return how many texts the shares are of, and how they are counted."""
-    found = fit.histories
-    drawn = "" if found.scanned is None else "sampled "
-    joined = " (near-copies as one)" if found.near_copies[0] else ""
-    return f"{count(fit.texts, drawn + found.unit)}{joined}"
+    """Return the same with how texts are counted."""
+    joined = " (near-copies as one)" if fit.histories.near_copies[0] else ""
+    return f"{evaluated(fit)}{joined}"
 
 
 def _generic(fit: EmergenceResult) -> str:

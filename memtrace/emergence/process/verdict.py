@@ -2,6 +2,7 @@
 
 from memtrace.emergence.overdispersion import LocalOverdispersion
 from memtrace.emergence.process.result import EmergenceProcessResult
+from memtrace.emergence.verdict import at_first_look
 from memtrace.report.numbers import count, interval, number, p_text, ratio
 
 
@@ -9,9 +10,16 @@ def verdict(fit: EmergenceProcessResult) -> str:
     """Say whether the rate drifts along training and whether the intervals are even."""
     if not fit.n_events:
         return "Nothing emerged between two neighbouring checkpoints: there is no rate to follow."
+    first = fit.histories.first_look
+    if first == len(fit.histories.own):
+        return (
+            f"Whether any of {count(first, fit.histories.unit)} emerged is not known: all were "
+            "memorized at the first look at them."
+        )
+    reserved = f"; {at_first_look(first)}" if first else ""
     if fit.trend.reason:
-        return f"{count(fit.n_events, fit.histories.unit)} emerged; {fit.trend.reason}."
-    return f"{_drift(fit)}; {_even(fit.local_overdispersion, fit.histories.unit)}."
+        return f"{count(fit.n_events, fit.histories.unit)} emerged; {fit.trend.reason}{reserved}."
+    return f"{_drift(fit)}; {_even(fit.local_overdispersion, fit.histories.unit)}{reserved}."
 
 
 def _drift(fit: EmergenceProcessResult) -> str:
