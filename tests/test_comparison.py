@@ -108,7 +108,7 @@ def test_shares_are_of_what_all_models_of_a_step_scanned(suite):
         assert (one["reason"] is None) == (of > 0)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(suites())
 def test_whatever_is_compared_can_be_shown(suite):
     found = compare_loaded(loaded(suite))

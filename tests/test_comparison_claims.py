@@ -5,8 +5,10 @@ import re
 import numpy as np
 from compared_runs import compared_run
 
+from memtrace.comparison.descriptions import described
+from memtrace.comparison.figures import caption, drawn
 from memtrace.comparison.fit import compare_loaded
-from memtrace.comparison.page import finding
+from memtrace.comparison.page import TITLES, finding
 from memtrace.texts.groups import Texts
 
 TEXTS = Texts.from_labels(np.arange(1000))
@@ -99,10 +101,11 @@ def test_shares_on_a_page_are_of_scanned_texts_where_no_order_is_known():
         for place, (model, size) in enumerate(sizes.items())
     ]  # fmt: skip
     found = compare_loaded(runs)
-    page = finding(found, charts=False)
+    page = finding(found, names=[])
     assert page.tables[0].title.endswith("of those scanned")
-    figures = [page.figure, *page.figures]
-    told = [found.verdict, *(one.caption + one.title + one.description for one in figures)]
+    told = [found.verdict]
+    for name in drawn(found):
+        told += [caption(found, name), TITLES[name], described(found, name)]
     assert not re.search(r"(?<!un)exposed|trained on|had seen", " ".join(told))
     assert {one["order_known"] for one in found.to_dict()["runs"]} == {False}
     assert found.predictions[0].exposed is None

@@ -21,7 +21,7 @@ def masked(suite):
     return MaskedRows.of(suite.events, suite.exposed, suite.texts.merged)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(suites())
 def test_pairs_on_what_both_scanned(suite):
     found = masked(suite)

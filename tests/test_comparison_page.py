@@ -1,6 +1,7 @@
 """The page of a comparison: its charts show the numbers of the document."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -210,13 +211,16 @@ def test_heat_maps_have_one_scale_a_legend_and_numbers_and_shares_of_few_texts_a
 
 def test_the_command_writes_its_page_which_is_small(folder, tmp_path):
     arguments = ["compare", str(folder / "runs"), "--manifest", str(folder / "own.yaml")]
+    arguments += ["--models", "small,large,large-deduped", "--step", "4"]
     done = CliRunner().invoke(main, [*arguments, "--output", str(tmp_path / "out"), "--json"])
     assert done.exit_code == 0, done.output
     page, document = (tmp_path / "out" / name for name in ("report.html", "compare.json"))
     found = json.loads(done.stdout)
     assert {"scale", "prediction", "overlap", "deduplication", "paired"} <= found.keys()
     assert json.loads(document.read_text()) == found
-    assert found["verdict"].split(".")[0] in page.read_text(encoding="utf-8")
+    told = found["verdict"].split(",")[0]
+    assert re.fullmatch(r"At step 4 small has memorized .*% of the texts .*", told)
+    assert told in page.read_text(encoding="utf-8")
     assert page.stat().st_size < 3_000_000
     assert (tmp_path / "out" / "overlap.png").read_bytes()[:4] == b"\x89PNG"
 
