@@ -116,6 +116,8 @@ def cascade(
             return outcomes
         alive = alive[rows]
         start, stop = stop, next(s for s in stops if s > stop)
+        if not all_open:  # nothing is read behind the last decision that is asked for
+            stop = min(stop, 1 + int(open_decisions[alive].any(0).nonzero().max()))
         stop = min(stop, start + max(1, max_rows // len(alive)))
         read = tokens[alive, prompt + start - 1 : prompt + stop - 1]
         features, cache = forward.extend(read, cache, rows)
