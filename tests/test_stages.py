@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from memtrace.engine.kernels import MATCH, UNDECIDED
+from memtrace.engine.kernels import MATCH, MISS, UNDECIDED
 from memtrace.engine.stages import ToleranceStage
 
 VOCABULARY = 89
@@ -38,3 +38,41 @@ def test_a_row_of_equal_logits_among_others_is_left_to_the_next_stage() -> None:
     sequences = torch.stack([torch.arange(4), targets], 1).numpy()
     outcomes = stage.outcomes(sequences, np.ones((4, 1), bool))
     assert outcomes[:, 0].tolist() == [MATCH, UNDECIDED, MATCH, MATCH]
+
+
+def test_nothing_is_read_behind_the_last_decision_that_is_asked_for() -> None:
+    """Each next token is one more; of two sequences only the second has an open decision late."""
+    read: list[tuple[int, int]] = []
+
+    def features(tokens: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.one_hot(tokens + 1, VOCABULARY).float()
+
+    def extend(tokens: torch.Tensor, cache: None, rows: torch.Tensor) -> tuple[torch.Tensor, None]:
+        read.append((tokens.shape[0], tokens.shape[1]))
+        return features(tokens), None
+
+    forward = SimpleNamespace(
+        logits=lambda features: features,
+        precision=nullcontext,
+        device=torch.device("cpu"),
+        prompt=lambda tokens, keep: (features(tokens[:, -keep:]), None),
+        extend=extend,
+    )
+    stage = ToleranceStage(
+        forward=forward,
+        length=8,
+        mask_eos=False,
+        batch_size=2,
+        stops=(1, 4, 8),
+        max_rows=64,
+        tolerance=1e-3,
+    )
+    sequences = np.arange(9)[None] + np.array([[3], [20]])
+    decisions = np.zeros((2, 8), bool)
+    decisions[0, 1] = decisions[1, 5] = True
+    sequences[1, 6] = 0
+    outcomes = stage.outcomes(sequences, decisions)
+    assert read == [(2, 3), (1, 2)]
+    expected = np.full((2, 8), MATCH)
+    expected[1, 5] = MISS
+    np.testing.assert_array_equal(outcomes, expected)
