@@ -66,27 +66,29 @@ def rest(rows: Rows) -> str:
     return " ".join(parts)
 
 
-def facts(rows: Rows, labels: Sequence[str]) -> list[Fact]:
-    """Return how many fits can be tested, the smallest p-value, and the most events.
+def facts(rows: Rows, labels: Sequence[str], beside: Sequence[Fact] = ()) -> list[Fact]:
+    """Return how many fits can be tested and depart, the smallest p-value, and the most events.
 
     Args:
         rows: The fits.
         labels: What each is called.
+        beside: What other data say, which stands after what these say.
     """
     named = list(zip(rows, labels, strict=True))
     able = [(row, name) for row, name in named if row["powered"]]
     found = [Fact(f"{len(rows):,}", "fits", f"{len(able):,} could find a {LARGE} drift")]
+    if tested := with_tests(rows):
+        by_chance = number(SIGNIFICANT * len(tested), 2)
+        note = f"of {len(tested):,}, each at 5%: {by_chance} by chance"
+        departing = f"{len(with_departure(rows)):,}"
+        found.append(Fact(departing, "fits whose order departs from a random one", note))
+    found += beside
     if able:
         # By the p-value itself: adjusted ones are tied at 1.
         least, label = min(able, key=lambda pair: float(pair[0]["p_value"]))
         alone = p_text(least["p_value"])
         note = f"{label}: end/start {bounded(least['rate_ratio'])}, {alone} alone"
         found.append(Fact(p_value(least["p_value_holm"]), "smallest p of a drift, Holm", note))
-    if tested := with_tests(rows):
-        by_chance = number(SIGNIFICANT * len(tested), 2)
-        note = f"of {len(tested):,}, each at 5%: {by_chance} by chance"
-        departing = f"{len(with_departure(rows)):,}"
-        found.append(Fact(departing, "fits whose order departs from a random one", note))
     most, label = max(named, key=lambda pair: int(pair[0]["events"]))
     found.append(Fact(f"{most['events']:,}", "most sequences memorized", label))
     return found

@@ -23,8 +23,8 @@ CAPTION = (
     "row is taken as a text. Hatched cells were not scanned. A click on a cell opens its page."
 )
 CONTROL = (
-    "What a checkpoint returns without having been trained on it, or on a copy of it, was not "
-    "memorized by training: the share of unexposed ones is the control."
+    "A share of what was trained on holds what would be returned without training too: the share "
+    "of unexposed ones says how much that is."
 )
 NO_COPIES = (
     "Where copies are not known, those of exposed sequences may be among what was not trained on."

@@ -228,7 +228,7 @@ def _summary(
         label=count(len(fits), "fit"),
         answer=of_several.answer(rows),
         rest=of_several.rest(rows),
-        facts=[*of_several.facts(rows, [one.label for one in findings]), *beside],
+        facts=of_several.facts(rows, [one.label for one in findings], beside),
         figure=_side_by_side(fits),
         figures=_drifts(rows),
         tested=tested(fits),

@@ -71,7 +71,7 @@ def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
         for place, fit in enumerate(fits, 1)
     ]
     # The fit that most is known of, the last of several.
-    first = max(range(len(fits)), key=lambda i: (fits[i].events.n_events, i))
+    first = max(range(len(fits)), key=lambda i: (is_drawn(fits[i]), fits[i].events.n_events, i))
     choice = slider("chosen", "Checkpoint", len(fits), first + 1)
     title, scale = "rate / mean rate", altair.Scale(domain=[0, top], nice=False)
     parts = altair.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
