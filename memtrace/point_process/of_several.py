@@ -12,13 +12,13 @@ from memtrace.report.page import Fact, Finding, Table
 
 COLUMNS = (
     "fit",
+    "end/start",
+    "90% interval",
+    "p, Holm",
     "events",
     "texts",
     "per million",
-    "end/start",
-    "90% interval",
     "p",
-    "p, Holm",
     "p, Benjamini-Yekutieli",
     "within margin",
     "departures found",
@@ -139,12 +139,13 @@ def _some(rows: Rows) -> str:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
+        bounded(row["rate_ratio"]),
+        interval(row["ci90"], bounded),
+        p_value(row["p_value_holm"]),
         f"{row['events']:,}",
         DASH if row["texts"] is None else f"{row['texts']:,}",
         number(row["rate_per_million"]),
-        bounded(row["rate_ratio"]),
-        interval(row["ci90"], bounded),
-        *(p_value(row[key]) for key in ("p_value", "p_value_holm", "p_value_by")),
+        *(p_value(row[key]) for key in ("p_value", "p_value_by")),
         {True: "yes", False: "no", None: DASH}[row["equivalent"]],
         ", ".join(row["departures"]) or DASH,
         p_value(row["p_value_any"]),

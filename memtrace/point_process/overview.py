@@ -13,7 +13,7 @@ from memtrace.report.page import Fact, Finding, Page, Shown, Table
 QUESTION = "What did the models memorize?"
 COLUMNS = (
     "checkpoint", "share of texts", "95% interval", "texts returned", "share of rows",
-    "95% interval, if no two are copies", "rows returned", "rows scanned, of those trained on",
+    "95% interval, if no two are copies", "rows returned", "rows scanned",
     "share of unexposed", "unexposed returned",
 )  # fmt: skip
 CELL = 44

@@ -19,7 +19,7 @@ CAPTION = (
     "The tasks that emerged in most models, a line for each model evaluated: the larger the model, "
     "the stronger its colour."
 )
-COLUMNS = ("model", "task", "shots", "gain", "p, Holm", "share of training", "95%")
+COLUMNS = ("model", "task", "share of training", "95% interval", "gain", "p, Holm", "shots")
 LEGEND = (
     "Curves that emerged (p: of a gain that ends above guessing; no share where its 95% interval "
     f"spans more than a factor of {KNOWN})"
@@ -112,7 +112,9 @@ def _described(result: AbilityResult) -> str:
 
 
 def _emerged(result: AbilityResult) -> list[AbilityCurve]:
-    return [one for one in result.main if one.emerged]
+    """Return the curves that emerged, by size of the model."""
+    emerged = (one for one in result.main if one.emerged)
+    return sorted(emerged, key=lambda one: (one.parameters or 0, one.model, one.task))
 
 
 def _facts(result: AbilityResult) -> list[Fact]:
@@ -137,9 +139,9 @@ def _row(one: AbilityCurve) -> tuple[str, ...]:
     return (
         one.model,
         one.task,
-        f"{one.shots:,}",
-        number(one.gain, 3),
-        p_value(one.emergence_p_holm),
         percent(found.share) if found and one.placed else DASH,
         interval(found.share_ci95, percent) if found and found.share_ci95 else DASH,
+        number(one.gain, 3),
+        p_value(one.emergence_p_holm),
+        f"{one.shots:,}",
     )
