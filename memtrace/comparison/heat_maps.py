@@ -35,7 +35,7 @@ FEW = 10
 """Texts below which a share is drawn pale: chance alone makes it high or low."""
 FADED = 0.3
 """Opacity of what is drawn pale."""
-INSIDE = 0.5
+INSIDE = 0.55
 """Of a panel's width and height, about what its axes leave to the cells."""
 
 
@@ -151,7 +151,7 @@ def _legend(ax: "Axes", colours: "Colormap") -> None:
 
     shares = ScalarMappable(cmap=colours)
     shares.set_clim(0, 1)
-    bar = ax.figure.colorbar(shares, ax=ax, ticks=[0, 0.5, 1], aspect=30, pad=0.02)
+    bar = ax.figure.colorbar(shares, ax=ax, ticks=[0, 0.5, 1], aspect=30, pad=0.02, label="share")
     bar.ax.yaxis.set_major_formatter(lambda value, _: percent(value))
     bar.outline.set_visible(False)
 

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from memtrace.likelihood.extraction.figures import Curve, curves
+from memtrace.likelihood.extraction.figures import Curve, curves, middle_chance
 from memtrace.likelihood.extraction.result import ExtractionResult
 from memtrace.report.charts import OVER, UNDER, apart, data, specification
 from memtrace.report.numbers import percent
@@ -20,14 +20,13 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
 
     drawn, share_of = curves(fit), f"share of {fit.unit}s"
     chances = sorted({one.p for one in drawn})
-    first = min(chances, key=lambda p: abs(p - 0.5))
     bottom, top = _decades(drawn)
     rows = [
         row for p in chances for row in _rows([one for one in drawn if one.p == p], top, bottom)
     ]
     choice = altair.param(
         name="chance",
-        value=_chance(first),
+        value=_chance(middle_chance(fit)),
         bind=altair.binding_select(options=[_chance(p) for p in chances], name="With a chance of "),
     )
     shares = altair.Scale(type="log", domain=[10.0**bottom, 10.0**top], nice=False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from memtrace.likelihood.extraction.figures import DRAWN
+from memtrace.likelihood.extraction.figures import DRAWN, middle_chance
 from memtrace.likelihood.extraction.result import ExtractionResult
 from memtrace.likelihood.extraction.sequences import PER_DECADE, histogram_edges
 from memtrace.report.numbers import count, number, percent
@@ -14,9 +14,8 @@ def described(fit: ExtractionResult, name: str) -> str:
 
 
 def _samples(fit: ExtractionResult) -> str:
-    curves = [
-        _curve(fit, name, p) for name in DRAWN for p in fit.ps if fit.classes[name].counts.texts
-    ]
+    middle = middle_chance(fit)
+    curves = [_curve(fit, name, middle) for name in DRAWN if fit.classes[name].counts.texts]
     greedy = [
         f"{percent(fit.greedy[name].share)} of {name} {fit.unit}s"
         for name in DRAWN
@@ -24,7 +23,7 @@ def _samples(fit: ExtractionResult) -> str:
     ]
     against = f"Share of {fit.unit}s against the number of samples"
     return (
-        f"{against}, one curve a chance: {'; '.join(curves)}. "
+        f"{against}, a curve a class: {'; '.join(curves)}. "
         f"Greedy decoding returns {' and '.join(greedy)}."
     )
 

@@ -66,6 +66,12 @@ def curves(fit: ExtractionResult) -> list[Curve]:
     return found
 
 
+def middle_chance(fit: ExtractionResult) -> float:
+    """Return the chance nearest to one half, of those that have a curve or else of all."""
+    chances = {one.p for one in curves(fit)} or set(fit.ps)
+    return min(sorted(chances), key=lambda p: abs(p - 0.5))
+
+
 def without_curves(fit: ExtractionResult) -> str:
     """Return why there is nothing to draw against the number of samples, or nothing."""
     drawn = curves(fit)
@@ -86,19 +92,19 @@ def without_curves(fit: ExtractionResult) -> str:
 
 
 def share_over_samples(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes":
-    """Draw the share of texts that n samples return, for each chance, and what is chance."""
+    """Draw the share of texts that n samples return with the middle chance, and what is chance."""
     ax = axes_for(ax, titled(fit, "samples"))
     if without_curves(fit):
         return nothing(ax, "no curve rises")
-    widths = dict(zip(fit.ps, np.linspace(0.7, 1.6, len(fit.ps)), strict=True))
+    middle = middle_chance(fit)
     ends: list[tuple[float, str, str]] = []
     lowest, highest = 1.0, 0.0
     inside: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
-    for one in curves(fit):
+    for one in (curve for curve in curves(fit) if curve.p == middle):
         colour, line = COLOURS[one.name], LINES[one.name]
-        ax.plot(one.n, one.share, line, color=colour, lw=widths[one.p], marker="o", ms=2,
+        ax.plot(one.n, one.share, line, color=colour, lw=1.4, marker="o", ms=2,
                 markevery=[-1])  # fmt: skip
-        ends.append((float(one.share[-1]), f"{one.name}, {percent(one.p)} chance", colour))
+        ends.append((float(one.share[-1]), one.name, colour))
         lowest, highest = min(lowest, one.share.min()), max(highest, one.share.max())
     for name in DRAWN:
         greedy = fit.greedy[name]
@@ -113,7 +119,7 @@ def share_over_samples(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes
     percent_axis(ax.yaxis)
     ax.set_xlabel("samples n")
     ax.set_ylabel(f"share of {fit.unit}s")
-    subtitle(ax, "with a chance of so much or more")
+    subtitle(ax, f"with a chance of {percent(middle)} or more")
     name_ends(ax, ends)
     return ax
 

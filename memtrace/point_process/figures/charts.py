@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 SPLINE = 25
 """Points of a curve in a chart: enough for a smooth line."""
+NEAR = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0)
+FAR = (0.001, 0.01, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0, 1000.0)
+"""Ticks of a narrow and of a wide axis of ratios."""
+WIDE = 2.5
+"""Times its lower end to which a wide one reaches."""
 FARTHEST = 1000
 """Ratio that a chart of drifts draws at most: one wild fit would flatten all others."""
 
@@ -123,21 +128,31 @@ def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     base = altair.Chart(data(found)).encode(
         x=altair.X("place:Q", title="line of the table", axis=whole, scale=within)
     )
-    scale = altair.Scale(type="log", nice=False)
+    scale, ratios = altair.Scale(type="log", nice=False), _ratio_axis(found)
     told = ["fit:N", altair.Tooltip("ratio:Q", title=title, format=".3g")]
     told.append(altair.Tooltip("p:N", title="p, Holm"))
     one = altair.Chart(data([{"ratio": 1.0}])).mark_rule(strokeDash=[4, 3], style="quiet")
     return specification(
         altair.layer(
             base.mark_rule(style="quiet").encode(
-                y=altair.Y("low:Q", title=title, scale=scale), y2="high:Q"
+                y=altair.Y("low:Q", title=title, scale=scale, axis=ratios), y2="high:Q"
             ),
             base.mark_point(opacity=1).encode(
-                y=altair.Y("at:Q", title=title, scale=scale), tooltip=told
+                y=altair.Y("at:Q", title=title, scale=scale, axis=ratios), tooltip=told
             ),
-            one.encode(y=altair.Y("ratio:Q", title=title, scale=scale)),
+            one.encode(y=altair.Y("ratio:Q", title=title, scale=scale, axis=ratios)),
         )
     )
+
+
+def _ratio_axis(rows: Sequence[dict[str, Any]]) -> "altair.Axis":
+    """Return an axis of ratios that has 1 in any case, and round ratios around it."""
+    import altair
+
+    levels = [1.0, *(row[end] for row in rows for end in ("low", "at", "high"))]
+    low, high = min(levels), max(levels)
+    ticks = NEAR if high / low < WIDE else FAR
+    return altair.Axis(values=[tick for tick in ticks if low <= tick <= high], format="~g")
 
 
 def _bounded(ratio: float) -> float:
