@@ -10,7 +10,7 @@ from memtrace.point_process.diagnostics.uniformity import deviations
 from memtrace.point_process.figures.axes import axis_name, position
 from memtrace.point_process.figures.training import CURVE, rate_in_parts
 from memtrace.point_process.result import PoissonResult
-from memtrace.report.charts import data, specification, step_axis
+from memtrace.report.charts import data, specification
 from memtrace.report.numbers import p_value
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ]
     title = "rate, end/start"
     within = altair.Scale(domain=[found[0]["place"] - 0.5, found[-1]["place"] + 0.5], nice=False)
-    whole = altair.Axis(tickMinStep=1, format="d", tickCount=step_axis().tickCount, grid=False)
+    places = [row["place"] for row in found]
+    whole = altair.Axis(values=places, format="d", labelOverlap=True, grid=False)
     base = altair.Chart(data(found)).encode(
         x=altair.X("place:Q", title="line of the table", axis=whole, scale=within)
     )
