@@ -13,6 +13,7 @@ import memtrace
 from memtrace.corpus.copies import Copies, write_copies, write_near_copies
 from memtrace.errors import CorpusError, FitError
 from memtrace.likelihood import earliest_baseline, order_of_rows
+from memtrace.likelihood.order.page import limits
 from memtrace.report.page import parted
 from memtrace.report.typeset import typeset
 from memtrace.runs.compact import compact
@@ -100,21 +101,22 @@ def test_a_run_gives_what_its_once_only_rows_give(runs, duplicates) -> None:
     assert found.copies_known
 
 
-def test_near_copies_are_left_out_as_copies_are(runs) -> None:
-    """A row with a near-copy that was exposed is no control, in `compare` neither."""
+def test_near_copies_are_texts_of_their_own(runs) -> None:
+    """A row that shares only its continuation with another is compared as every other."""
     passages = LABELS.copy()
-    passages[1500:1550] = passages[700:750]  # different texts, one continuation
+    passages[1500:1550] = passages[1400:1450]  # different texts, one continuation
     texts = Texts.from_labels(LABELS, passages)
 
     found = memtrace.test_order(at(runs, 60), baseline=at(runs, 40), texts=texts)
 
-    alone = np.bincount(passages, minlength=ROWS)[passages] == 1
+    alone = np.bincount(LABELS, minlength=ROWS)[LABELS] == 1
     assert found.rows == alone[40 * PER_STEP :].sum()
-    assert found.difference.unexposed == alone[60 * PER_STEP :].sum()
     exact = memtrace.test_order(
         at(runs, 60), baseline=at(runs, 40), texts=Texts.from_labels(LABELS)
     )
-    assert found.difference.unexposed < exact.difference.unexposed
+    assert found.rows == exact.rows
+    assert found.difference == exact.difference
+    assert any("Near-copies" in limit for limit in limits([found]))
 
 
 def test_blocks_and_merged_shards_change_nothing(runs, duplicates, tmp_path, monkeypatch) -> None:

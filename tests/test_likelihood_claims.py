@@ -146,7 +146,7 @@ def test_a_sample_is_named_wherever_its_likelihoods_are_shown(tmp_path) -> None:
     found = memtrace.test_order(run, texts=texts)
 
     named = "random sample was scanned, 500 of 1,000 sequences"
-    assert "exposed sequences whose text occurs once" in found.verdict
+    assert "exposed sequences whose exact text occurs once" in found.verdict
     for limits in (order_page([found]).summary.limits, order_page([found, found]).summary.limits):
         assert any(named in text for text in limits)
     assert named in " ".join(found.summary().split())

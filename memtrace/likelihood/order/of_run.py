@@ -38,9 +38,9 @@ def test_order(
 ) -> OrderFit:
     """Test whether training order shows in the log-likelihoods of a checkpoint.
 
-    Sequences that are the only ones of their text are compared, near-copies taken as copies: those
-    that the checkpoint had seen with those that it had not. With a baseline, only rows count that
-    it had not seen either.
+    Sequences that are the only ones of their text are compared, near-copies taken as different
+    texts: those that the checkpoint had seen with those that it had not. With a baseline, only rows
+    count that it had not seen either.
 
     Args:
         run: A run with likelihoods.
@@ -69,8 +69,8 @@ def test_order(
     theirs = None if baseline is None else read_likelihoods(baseline, start=first)
     rows = _counted(joined(read_likelihoods(run, start=first), theirs), on_progress)
     if corpus_texts is not None:
-        # Near-copies are copies: a row with one that was exposed is no control.
-        rows = once_only(rows, np.sort(corpus_texts.merged.copies))
+        # Near-copies stay: their places are random too, and each text is there once.
+        rows = once_only(rows, np.sort(corpus_texts.copies))
     source = Source(
         run.label,
         run.step,
@@ -142,7 +142,7 @@ def once_only(rows: Iterable[Rows], copies: Int64Array) -> Iterator[Rows]:
 
     Args:
         rows: In order.
-        copies: Every row whose text occurs more than once, or whose continuation does, ascending.
+        copies: Every row whose text occurs more than once, ascending.
     """
     for block in rows:
         if not len(block):

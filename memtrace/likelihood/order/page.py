@@ -52,6 +52,10 @@ LIMITS = (
     "is not steady. The curve by age is the size.",
     "Checkpoints are not replicates: their likelihoods are of the same sequences.",
 )
+NEAR_COPIES = (
+    "Near-copies, texts that share a continuation after different prompts, are different texts "
+    "here: an unexposed one whose near-copy was exposed makes the effect of exposure look smaller."
+)
 
 
 def order_page(fits: Sequence[OrderResult]) -> Page:
@@ -142,7 +146,8 @@ def tested(fits: Sequence[OrderResult]) -> list[str]:
 def limits(fits: Sequence[OrderResult]) -> list[str]:
     """Return what cannot be seen in the checkpoints, a sentence each."""
     of_fits = [text for fit in fits for text in (fit.caveat, fit.source.part) if text]
-    return [*LIMITS, *(f"{text[0].upper()}{text[1:]}." for text in dict.fromkeys(of_fits))]
+    near = [NEAR_COPIES] if any(fit.source.once for fit in fits) else []
+    return [*LIMITS, *near, *(f"{text[0].upper()}{text[1:]}." for text in dict.fromkeys(of_fits))]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ class Source:
     copies_reason: str | None = None
     """Why copies of a text are not told apart; None where each row is the only one of its text."""
     once: bool = False
-    """Whether rows were left out whose text, or continuation, occurs more than once."""
+    """Whether rows were left out whose text occurs more than once."""
     part: str = ""
     """What part of the sequences was scanned, a clause; empty where nothing was left out."""
     later_rows: int = 0
@@ -80,7 +80,7 @@ class OrderResult:
     @property
     def who(self) -> str:
         """Return what the rows are."""
-        return "sequences whose text occurs once" if self.source.once else "sequences"
+        return "sequences whose exact text occurs once" if self.source.once else "sequences"
 
     @property
     def caveat(self) -> str:
