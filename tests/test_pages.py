@@ -1,7 +1,9 @@
 """Pages in a browser: they load nothing, run nothing that texts hold, and can be used by all."""
 
+import re
 import shutil
 from dataclasses import replace
+from html import unescape
 from itertools import pairwise
 
 import numpy as np
@@ -233,6 +235,9 @@ def test_a_hundred_and_fifty_four_checkpoints_are_one_page_of_less_than_three_me
     html = page_html(replace(page, findings=findings))
     assert len(html) < 3_000_000
     assert html.count('class="finding"') == 154
+    text = unescape(re.sub("<[^>]*>", "", html))
+    above = [*page.summary.tested, *page.summary.limits]
+    assert max(text.count(line) for line in above if line in findings[0].limits) == 1
 
 
 def test_of_many_checkpoints_a_page_has_the_table_and_opens_one_at_a_time(show, several) -> None:
