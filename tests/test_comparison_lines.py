@@ -7,6 +7,7 @@ import pytest
 from compared_runs import compared_run, same_step
 
 from memtrace.comparison.fit import compare_loaded
+from memtrace.comparison.page import finding
 from memtrace.comparison.regression import fit_line
 
 
@@ -64,6 +65,7 @@ def test_two_sizes_have_a_power_and_no_interval_of_models():
     share = f"100 times the parameters, 10 times the share (95% {low:.3g} to {high:.3g} by counts"
     assert share in found.verdict
     assert "doubling" not in found.verdict
+    assert "by counts alone, two sizes" in finding(found, names=[]).facts[0].note
     assert line["extrapolation"] == []  # no number of another size without its error
 
 

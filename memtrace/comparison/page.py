@@ -9,6 +9,7 @@ from memtrace.comparison.figures import caption, drawn, single
 from memtrace.comparison.methods import METHODS
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.text import left_out, share_cells, shares_title, text
+from memtrace.comparison.text_pairs import three
 from memtrace.comparison.training_page import training_facts, training_tables
 from memtrace.comparison.verdict import foremost, headline, verdict
 from memtrace.report.charts import available
@@ -147,8 +148,9 @@ def _facts(found: ComparisonResult) -> list[Fact]:
     facts = []
     line, best = headline(found), foremost(found)
     if line is not None and line.line is not None:
-        ends = interval(line.line.interval(1), lambda value: number(value, 3))
-        note = f"95% {ends}" if line.line.degrees else "two sizes"
+        sized = line.line.degrees > 0
+        ends = interval(line.line.interval(1) if sized else line.counts_ci95, three)
+        note = f"95% {ends}" if sized else f"95% {ends} by counts alone, two sizes"
         facts.append(Fact(number(line.slope, 3), "power of the share over parameters", note))
     if best is not None:
         source, target = found.label(best.source), found.label(best.target)
