@@ -37,6 +37,23 @@ def corpus_rows(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tokens[labels].astype(np.uint16), labels, passages[labels]
 
 
+def write_checkpoint(folder, corpus, step: int, held: np.ndarray) -> None:
+    """Write a run of all rows, of which the checkpoint holds some, shape (ROWS,)."""
+    write_run(
+        folder,
+        lambda index: np.where(held[index], 32, 1),
+        step=step,
+        stop=ROWS,
+        exposed_rows=PER_STEP * step,
+        corpus_rows=ROWS,
+        sequences_per_step=PER_STEP,
+        shard_size=ROWS,
+        weight_digest=str(step),
+        corpus_digest=corpus.digest,
+        record={"command": ["memtrace", "scan"], "corpus": {"name": corpus.name}},
+    )
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Return a corpus, and runs that memorize passages 10 and 20 and texts 0 to 4, and others."""
@@ -49,19 +66,7 @@ def made(tmp_path_factory):
     np.minimum.at(first, passages, np.arange(ROWS))
     for step in CHECKPOINTS:
         held = known & (first[passages] < PER_STEP * step)
-        write_run(
-            folder / "runs",
-            lambda index, held=held: np.where(held[index], 32, 1),
-            step=step,
-            stop=ROWS,
-            exposed_rows=PER_STEP * step,
-            corpus_rows=ROWS,
-            sequences_per_step=PER_STEP,
-            shard_size=ROWS,
-            weight_digest=str(step),
-            corpus_digest=corpus.digest,
-            record={"command": ["memtrace", "scan"], "corpus": {"name": corpus.name}},
-        )
+        write_checkpoint(folder / "runs", corpus, step, held)
     return corpus, memtrace.find_runs(folder / "runs"), labels, passages
 
 
@@ -193,19 +198,7 @@ def test_every_page_counts_the_same_texts(made, tmp_path, monkeypatch) -> None:
     rng = np.random.default_rng(5)
     for step in CHECKPOINTS:
         held = rng.random(labels.max() + 1) < 0.2
-        write_run(
-            tmp_path / "runs",
-            lambda index, held=held: np.where(held[labels[index]], 32, 1),
-            step=step,
-            stop=ROWS,
-            exposed_rows=PER_STEP * step,
-            corpus_rows=ROWS,
-            sequences_per_step=PER_STEP,
-            shard_size=ROWS,
-            weight_digest=str(step),
-            corpus_digest=corpus.digest,
-            record={"command": ["memtrace", "scan"], "corpus": {"name": corpus.name}},
-        )
+        write_checkpoint(tmp_path / "runs", corpus, step, held[labels])
     runs = memtrace.find_runs(tmp_path / "runs")
     fit, of_unseen = memtrace.fit_emergence(runs), 0
     for run, row in list(zip(runs, fit.checkpoints, strict=True))[1:]:

@@ -9,13 +9,12 @@ from typing import Any
 
 from scipy import stats
 
-from memtrace.point_process.models.constant import binomial_interval
+from memtrace.point_process.figures.training import relative_parts
 from memtrace.point_process.order import FEW_EVENTS
 from memtrace.point_process.result import PoissonResult
 from memtrace.report.charts import data, slider, specification
 from memtrace.report.numbers import count, interval, number
 
-PARTS = 10
 NONE = f"No checkpoint has {FEW_EVENTS} events that are independent: too few to draw a rate."
 LEAST_TOP, ROOM = 1.5, 1.35
 """Rate over mean rate that the axis reaches in any case, and how far it goes above the highest."""
@@ -130,26 +129,24 @@ def _too_few(fit: PoissonResult) -> str:
 
 def _tenths(place: int, fit: PoissonResult) -> list[dict[str, Any]]:
     """Return a row for each tenth that was scanned: its rate over the mean, and two ranges."""
-    events = (fit.primary or fit.order).events
-    parts, mean = events.windows(-(-events.n // PARTS)), events.fraction
+    order = fit.primary or fit.order
+    events, parts = order.events, relative_parts(fit, order)
     random = stats.hypergeom(events.exposure, events.n_events, parts.exposures)
-    low, high = (random.ppf(end) / parts.exposures / mean for end in (0.025, 0.975))
-    rate = parts.counts / parts.exposures / mean
-    least, most = (end / mean for end in binomial_interval(parts.counts, parts.exposures))
+    low, high = (random.ppf(end) / parts.exposures / events.fraction for end in (0.025, 0.975))
     columns = {
         "start": parts.start / events.n,
-        "rate": rate,
+        "stop": parts.stop / events.n,
+        "rate": parts.rate,
         "low": low,
         "high": high,
-        "least": least,
-        "most": most,
+        "least": parts.low,
+        "most": parts.high,
         "events": parts.counts,
         "of": parts.exposures,
     }
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     found = [{"place": place, **dict(zip(columns, row, strict=True))} for row in rows]
     for row in found:
-        row["stop"] = min(row["start"] + 1 / PARTS, 1.0)
         row["x"] = (row["start"] + row["stop"]) / 2
         row["part"] = f"{100 * row['start']:.0f}% to {100 * row['stop']:.0f}%"
         row["random"] = interval((row["low"], row["high"]), _short)
