@@ -7,6 +7,7 @@ import pytest
 from builders import write_run
 
 import memtrace
+from memtrace.errors import FitError
 from memtrace.likelihood import order_of_rows
 from memtrace.likelihood.order.page import order_page
 from memtrace.likelihood.order.page import tested as what_was_tested
@@ -151,3 +152,21 @@ def test_a_sample_is_named_wherever_its_likelihoods_are_shown(tmp_path) -> None:
         assert any(named in text for text in limits)
     assert named in " ".join(found.summary().split())
     assert named in found.to_dict()["scanned"]
+
+
+def test_a_baseline_that_shares_no_row_is_named_in_place_of_the_step(tmp_path):
+    """A run of what it was trained on alone has none of the rows that a later one adds."""
+    for step in (20, 40):
+        write_run(
+            tmp_path,
+            lambda rows: np.full(len(rows), 3),
+            likelihood=lambda rows: -40.0 - rows % 11,
+            step=step,
+            stop=10 * step,
+            corpus_rows=1000,
+            sequences_per_step=10,
+            exposed_rows=10 * step,
+        )
+    early, late = memtrace.find_runs(tmp_path)
+    with pytest.raises(FitError, match="no row that step 20 had not been trained on"):
+        memtrace.test_order(late, baseline=early)

@@ -137,6 +137,11 @@ def fit_order(
 
 def _nothing(source: Source, unexposed: int) -> str:
     where = source.label or "these rows"
+    if not unexposed and source.baseline:
+        return (
+            f"{where}: no row that {source.baseline} had not been trained on has a likelihood at "
+            "both checkpoints; scan both with --include-unexposed"
+        )
     return (
         f"{where}: none of the {unexposed:,} rows with a likelihood had been trained on at this "
         "checkpoint, so there is no order to test; scan a later --step"
