@@ -16,6 +16,7 @@ from simulated_cuda.simulation import simulated
 from benchmarks.families import ROUTED, generated, in_float64, random_model
 from memtrace.engine import Distribution, Engine, Rules
 from memtrace.engine import stages as stages_module
+from memtrace.engine.forward import graphs
 from memtrace.engine.forward.decoder import DecoderForward
 from memtrace.engine.forward.split import has_split_products
 from memtrace.engine.kernels import cuda as kernels
@@ -23,6 +24,7 @@ from memtrace.engine.kernels import decide, matched_tokens
 from memtrace.errors import CapacityWarning, ModelError
 from memtrace.models import stored
 from memtrace.models.loading import describe_device, visible_devices
+from memtrace.models.memory import free_memory
 from memtrace.models.weights import Weights
 
 RULES = Rules(prompt_tokens=4, continuation_tokens=4)
@@ -304,6 +306,7 @@ def test_a_stream_that_speaks_the_newer_protocol_is_given_as_it_is(device):
 def test_every_line_for_a_device_has_run(case, device, monkeypatch):
     """Shown by the lines themselves: of branches on `device.type`, and of files for CUDA alone."""
     has_split_products.cache_clear()
+    graphs._stream.cache_clear()
     with lines.recorded() as seen:
         test_what_does_not_fit_is_halved(case, device)
         device.memory = 80 << 30
@@ -322,7 +325,7 @@ def test_every_line_for_a_device_has_run(case, device, monkeypatch):
         test_a_decision_on_a_device_needs_rows_in_one_piece_and_may_be_empty(device)
         test_a_stream_that_speaks_the_newer_protocol_is_given_as_it_is(device)
         assert visible_devices("auto") == ["cuda:0"]
-        assert stored._free(torch.device("cuda", 0)) == device.memory - device.allocated
+        assert free_memory(torch.device("cuda", 0)) == device.memory - device.allocated
         nothing = Weights(Path(), {}, None)
         assert stored._spreading(nothing, torch.device("cuda", 0)) == ""
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -334,5 +337,5 @@ def test_every_line_for_a_device_has_run(case, device, monkeypatch):
     files = Counter(path.rsplit("/", 1)[1] for path, _ in wanted)
     assert files["cuda.py"] > 30
     assert files["graphs.py"] > 15
-    assert {"build.py", "engine.py", "stages.py", "loading.py", "stored.py"} <= set(files)
+    assert {"build.py", "engine.py", "stages.py", "loading.py", "memory.py"} <= set(files)
     assert sorted(wanted - seen) == []

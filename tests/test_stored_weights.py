@@ -12,7 +12,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from memtrace.engine import Engine, Rules, reads_as_stored
 from memtrace.errors import ModelError
-from memtrace.models import stored
+from memtrace.models import memory, stored
 from memtrace.models.loading import load_model
 from memtrace.models.weights import fetch_weights
 
@@ -89,7 +89,8 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_read(narrow, monkey
     size = sum((narrow.folder / name).stat().st_size for name in narrow.files)
     told = tmp_path / "meminfo"
     told.write_text(f"MemTotal: 9 kB\nMemAvailable: {3 * size // 1024} kB\n")
-    monkeypatch.setattr(stored, "_MEMINFO", told)
+    monkeypatch.setattr(memory, "_MEMINFO", told)
+    monkeypatch.setattr(memory, "group_folders", lambda *_: [])
     # Transformers' own reading has all of them in float64 at once.
     with pytest.raises(ModelError, match=rf"{4 * size:,} bytes\) in float64, .* this machine has"):
         load_model(narrow, CPU, 8)

@@ -24,6 +24,7 @@ from memtrace.engine.forward.split import Split, has_split_products
 from memtrace.engine.guess import Calibration, verified
 from memtrace.engine.stages import ExactStage, ToleranceStage
 from memtrace.errors import ApproximationWarning
+from memtrace.models.memory import free_memory
 
 LOGITS_BUDGET = 256 << 20  # bytes
 CACHE_BUDGET = 128 << 20  # bytes; twice that makes it 1% faster and takes 300 MB more
@@ -171,7 +172,7 @@ def _budgets(device: torch.device) -> tuple[int, int]:
     """Bytes that logits, and keys and values, may take."""
     if device.type != "cuda":
         return LOGITS_BUDGET, CACHE_BUDGET
-    free = torch.cuda.mem_get_info(device)[0]
+    free = free_memory(device) or 0
     return free // 8, free // 4
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memtrace.errors import ModelError
 from memtrace.models.limits import read_config
+from memtrace.models.memory import free_memory
 from memtrace.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ def budgets() -> dict[int, int]:
     """Return the bytes of float32 weights that each CUDA device may hold."""
     import torch
 
-    free = {i: torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())}
-    return {i: int(WEIGHTS_SHARE * size) for i, size in free.items()}
+    devices = [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
+    return {each.index: int(WEIGHTS_SHARE * (free_memory(each) or 0)) for each in devices}
 
 
 def divide(folder: Path) -> dict[str, str]:

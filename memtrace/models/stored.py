@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memtrace.errors import ModelError
+from memtrace.models.memory import free_memory
 from memtrace.models.spread import budgets
 from memtrace.models.weights import Weights
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 _BUFFERS = ("inv_freq", "masked_bias", "attention.bias")
 """Ends of names of what older versions of Transformers stored with the weights."""
 _SAFETENSORS = {"F16": "float16", "BF16": "bfloat16"}
-_MEMINFO = Path("/proc/meminfo")
 
 
 def stored_type(folder: Path, files: Iterable[str]) -> "torch.dtype":
@@ -39,7 +39,7 @@ def check_memory(weights: Weights, dtype: "torch.dtype", device: "torch.device")
     Raises:
         ModelError: They take more bytes than the device, or this machine, has free.
     """
-    needed, free = _bytes_in(weights, dtype), _free(device)
+    needed, free = _bytes_in(weights, dtype), free_memory(device)
     if free is not None and needed > free:
         place = "this machine" if device.type == "cpu" else str(device)
         precision = str(dtype).removeprefix("torch.")
@@ -68,21 +68,6 @@ def _bytes_in(weights: Weights, dtype: "torch.dtype") -> int:
     """What the files take once they are read in a type; the header of a file is nothing to it."""
     size = sum((weights.folder / name).stat().st_size for name in weights.files)
     return size * dtype.itemsize // stored_type(weights.folder, weights.files).itemsize
-
-
-def _free(device: "torch.device") -> int | None:
-    """Bytes that are free; None where nobody says."""
-    import torch
-
-    if device.type == "cuda":
-        free: int = torch.cuda.mem_get_info(device)[0]
-        return free
-    try:
-        lines = _MEMINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) * 1024 if found else None
 
 
 def _types(path: Path) -> Iterator[tuple[str, str]]:

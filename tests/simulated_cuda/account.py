@@ -2,6 +2,7 @@
 
 import collections
 import sys
+from contextlib import contextmanager
 
 import torch
 
@@ -28,7 +29,8 @@ class Account:
         """A function of bytes: does this allocation fail?"""
         self.tf32 = None
         """Round the inputs of float32 products to 10 bits; None: as torch's own switches say."""
-        self.allocated = self.peak = 0
+        self.allocated = self.reserved = self.peak = 0
+        """Bytes of tensors; those that torch keeps, freed ones too; the most of tensors."""
         self._storages = {}
         self.reset()
 
@@ -39,6 +41,11 @@ class Account:
         self.attention = collections.Counter()
         self.launches = self.rows_decided = 0
         self.peak = self.allocated
+
+    def empty_cache(self):
+        """Give back what is kept of freed tensors."""
+        self.calls["empty_cache"] += 1
+        self.reserved = self.allocated
 
     @property
     def host_waits(self):
@@ -65,6 +72,7 @@ class Account:
                 )
             self._storages[key] = [0, size]
             self.allocated += size
+            self.reserved = max(self.reserved, self.allocated)
             self.peak = max(self.peak, self.allocated)
         self._storages[key][0] += 1
         return key
@@ -93,8 +101,8 @@ class Stream:
     """Work in order; another stream sees it only once it has waited."""
 
     def __init__(self, device=None, priority=0):
-        self.device = torch.device("cuda", 0) if device is None else torch.device(device)
-        self.device_index, self.cuda_stream = self.device.index or 0, id(self) & 0xFFFF
+        self.device = torch.device("cuda", index_of(device))
+        self.device_index, self.cuda_stream = self.device.index, id(self) & 0xFFFF
         self.clock, self._seen = 0, {}
 
     def wait_stream(self, other):
@@ -109,10 +117,51 @@ class Stream:
         ACCOUNT.wait("stream.synchronize")
 
 
+def index_of(device=None):
+    """Of a device, a number or nothing: then that of the current one."""
+    index = device if isinstance(device, int) or device is None else torch.device(device).index
+    return DEVICES[-1] if index is None else index
+
+
+def default_stream(device=None):
+    """Of a device."""
+    stream = _DEFAULT_STREAMS.setdefault(index_of(device), Stream(device))
+    stream.cuda_stream = 0
+    return stream
+
+
+def current_stream(device=None):
+    """Of a device: each has its own."""
+    entered = [each for each in CURRENT if each.device_index == index_of(device)]
+    return entered[-1] if entered else default_stream(device)
+
+
+@contextmanager
+def on_device(device):
+    """`torch.cuda.device`."""
+    DEVICES.append(index_of(device))
+    try:
+        yield
+    finally:
+        DEVICES.pop()
+
+
+@contextmanager
+def on_stream(stream):
+    """`torch.cuda.stream`: its device is the current one, too."""
+    CURRENT.append(stream)
+    try:
+        with on_device(stream.device):
+            yield
+    finally:
+        CURRENT.pop()
+
+
 ACCOUNT = Account()
-DEFAULT_STREAM = Stream()
-DEFAULT_STREAM.cuda_stream = 0
-CURRENT = [DEFAULT_STREAM]
-"""The streams that were entered, the current one last."""
+DEVICES = [0]
+"""The current devices, one inside the other."""
+CURRENT = []
+"""The streams that were entered, the last one last."""
+_DEFAULT_STREAMS = {}
 CAPTURING = []
-"""The graph that is captured now, if any."""
+"""The graph that is captured now, if any, and the index of the device whose work it is."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 from host_shim import library
-from simulated_cuda.account import ACCOUNT
+from simulated_cuda.account import ACCOUNT, current_stream, index_of, on_device
 from simulated_cuda.tensor import CudaTensor
 
 THREADS = 2
@@ -40,6 +40,8 @@ class Kernel:
             if isinstance(argument, torch.Tensor):
                 raise TypeError(f"Unsupported type {type(argument)}")
             is_array = isinstance(argument, Array)
+            if is_array and argument.tensor.device.index != index_of():
+                raise RuntimeError("an illegal memory access was encountered")
             plain.append(argument.tensor.data_ptr() if is_array else argument.item())
         ACCOUNT.launches += 1
         decides = self._name.startswith(("decide", "score"))
@@ -55,15 +57,19 @@ def from_dlpack(tensor):
     return Array(tensor.__dlpack__())
 
 
-class _Entered:
-    def __init__(self, *given):
-        self.given = given
+@contextmanager
+def device(index):
+    """`cupy.cuda.Device`."""
+    ACCOUNT.calls["launch while another device is current"] += index != index_of()
+    with on_device(index):
+        yield
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        return None
+@contextmanager
+def external_stream(pointer, index):
+    """`cupy.cuda.ExternalStream`."""
+    assert (pointer, index) == (current_stream().cuda_stream, index_of())
+    yield
 
 
 def modules(folder):
@@ -90,8 +96,8 @@ def modules(folder):
     cupy, cuda = named["cupy"], named["cupy.cuda"]
     cupy.ndarray = Array
     cupy.cuda, cupy.from_dlpack, cupy.__version__ = cuda, from_dlpack, "14.0.0"
-    cuda.Device, cuda.Stream = _Entered, type("Stream", (), {})
-    cuda.ExternalStream = type("ExternalStream", (_Entered,), {})
+    cuda.Device, cuda.Stream = device, type("Stream", (), {})
+    cuda.ExternalStream = external_stream
     named["cupy.cuda.compiler"].compile_using_nvrtc = compile_using_nvrtc
     named["cupy.cuda.function"].Module = Module
     return named

@@ -1,9 +1,7 @@
 """CUDA graphs: what is called while one is captured is computed when it is replayed."""
 
-from contextlib import contextmanager
-
 import torch
-from simulated_cuda.account import ACCOUNT, CAPTURING
+from simulated_cuda.account import ACCOUNT, CAPTURING, Stream
 
 
 class CUDAGraph:
@@ -41,13 +39,23 @@ def _flat(tree):
     return [tree]
 
 
-@contextmanager
-def capture(graph, pool=None, stream=None, capture_error_mode="global"):
-    """`torch.cuda.graph`."""
-    ACCOUNT.calls["capture"] += 1
-    CAPTURING.append(graph)
-    try:
-        yield
-    finally:
+class capture:  # noqa: N801 (torch's name)
+    """`torch.cuda.graph`: captures what runs on the device of a stream.
+
+    As in torch, all captures that name no stream share one, of the device that was current first.
+    """
+
+    default_capture_stream = None
+
+    def __init__(self, graph, pool=None, stream=None, capture_error_mode="global"):
+        if stream is None and capture.default_capture_stream is None:
+            capture.default_capture_stream = Stream()
+        self._graph, self._stream = graph, stream or capture.default_capture_stream
+
+    def __enter__(self):
+        ACCOUNT.calls["capture"] += 1
+        CAPTURING.append((self._graph, self._stream.device_index))
+
+    def __exit__(self, *_):
         CAPTURING.pop()
-    graph.forget()
+        self._graph.forget()

@@ -34,7 +34,8 @@ def for_cuda():
     """The (file, line) of each statement that only runs where there is a CUDA device.
 
     The branches of every condition on a device's type, the rest of a function after one that
-    returns where there is none, and the whole of some files but what handles exceptions.
+    returns where there is none, whatever calls torch.cuda, and the whole of some files; but not
+    what handles exceptions.
     """
     for path in FILES:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -42,6 +43,8 @@ def for_cuda():
             for place, statement in enumerate(body):
                 branch = _branch(statement, body[place + 1 :])
                 yield from ((str(path), line) for each in branch for line in _lines(each))
+                if _calls_cuda(statement):
+                    yield str(path), statement.lineno
         if "/".join(path.parts[-2:]) in WHOLE:
             functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
             for each in (statement for function in functions for statement in function.body):
@@ -66,7 +69,20 @@ def _branch(statement, after):
     if positive:
         return statement.body
     returns = isinstance(statement.body[-1], ast.Return | ast.Raise)
-    return statement.orelse or (after if returns and "'cuda'" in asked else [])
+    return statement.orelse or (after if returns and " and " not in asked else [])
+
+
+def _calls_cuda(statement):
+    """Does a statement, apart from those in it, name something of torch.cuda?"""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return False
+    inner = {id(node) for body in _bodies(statement) for each in body for node in ast.walk(each)}
+    names = (
+        ast.unparse(node)
+        for node in ast.walk(statement)
+        if id(node) not in inner and isinstance(node, ast.Attribute)
+    )
+    return any(name.startswith("torch.cuda.") for name in names)
 
 
 def _lines(statement):

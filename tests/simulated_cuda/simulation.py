@@ -11,7 +11,15 @@ from unittest.mock import patch
 
 import torch
 from simulated_cuda import cupy_stub
-from simulated_cuda.account import ACCOUNT, CURRENT, DEFAULT_STREAM, Stream
+from simulated_cuda.account import (
+    ACCOUNT,
+    DEVICES,
+    Stream,
+    current_stream,
+    default_stream,
+    on_device,
+    on_stream,
+)
 from simulated_cuda.cupy_stub import once
 from simulated_cuda.graphs import CUDAGraph, capture
 from simulated_cuda.tensor import ATEN, CudaTensor, Mode, cuda_device, dispatch
@@ -46,6 +54,7 @@ def simulated(folder, devices=1):
         ACCOUNT.memory, ACCOUNT.fails, ACCOUNT.tf32 = 80 << 30, None, None
         if ACCOUNT.allocated:
             gc.collect()  # what earlier tests have left behind is not found free later
+        ACCOUNT.reserved = ACCOUNT.allocated
         ACCOUNT.reset()
         yield ACCOUNT
 
@@ -68,32 +77,24 @@ def load_guard(folder):
     ctypes.CDLL(str(library))
 
 
-@contextmanager
-def _on(stream):
-    CURRENT.append(stream)
-    try:
-        yield
-    finally:
-        CURRENT.pop()
-
-
 def _torch_cuda(devices):
     return {
         "_lazy_init": lambda: None,
         "is_available": lambda: True,
         "is_initialized": lambda: True,
         "device_count": lambda: devices,
-        "current_device": lambda: 0,
+        "current_device": lambda: DEVICES[-1],
+        "device": on_device,
         "get_device_name": lambda *_: "simulated CUDA device",
         "get_device_capability": lambda *_: (9, 0),
-        "mem_get_info": lambda *_: (ACCOUNT.memory - ACCOUNT.allocated, ACCOUNT.memory),
+        "mem_get_info": lambda *_: (ACCOUNT.memory - ACCOUNT.reserved, ACCOUNT.memory),
         "Stream": Stream,
-        "stream": _on,
-        "current_stream": lambda *_: CURRENT[-1],
-        "default_stream": lambda *_: DEFAULT_STREAM,
+        "stream": on_stream,
+        "current_stream": current_stream,
+        "default_stream": default_stream,
         "CUDAGraph": CUDAGraph,
         "graph": capture,
-        "empty_cache": lambda: ACCOUNT.calls.update(["empty_cache"]),
+        "empty_cache": ACCOUNT.empty_cache,
         "synchronize": lambda *_: ACCOUNT.wait("synchronize"),
         "get_rng_state": lambda *_: torch.zeros(1),
         "is_bf16_supported": lambda *_: True,

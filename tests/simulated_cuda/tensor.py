@@ -4,7 +4,7 @@ import weakref
 from functools import cache
 
 import torch
-from simulated_cuda.account import ACCOUNT, CAPTURING, CURRENT, WAITS
+from simulated_cuda.account import ACCOUNT, CAPTURING, WAITS, current_stream, index_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ATEN = torch.ops.aten
@@ -21,7 +21,7 @@ PURE = {
 
 
 def cuda_device(index=None):
-    return torch.device("cuda", index or 0)
+    return torch.device("cuda", index_of(index))
 
 
 class CudaTensor(torch.Tensor):
@@ -42,7 +42,7 @@ class CudaTensor(torch.Tensor):
             requires_grad=requires_grad,
         )
         self.inner = inner
-        self.stream = CURRENT[-1]
+        self.stream = current_stream(device)
         self.stream.clock += 1
         self.moment, self.recorded = self.stream.clock, set()
         if inner.numel():
@@ -182,8 +182,8 @@ class Mode(TorchDispatchMode):
 
 def check_streams(tensors):
     """Raise where a stream reads what another one may not have written yet, or frees too early."""
-    current = CURRENT[-1]
     for tensor in tensors:
+        current = current_stream(tensor.device)
         if not current.sees(tensor.stream, tensor.moment):
             raise RuntimeError("read on a stream that has not waited for the one that writes it")
         if tensor.stream is not current and current not in tensor.recorded:
@@ -211,14 +211,15 @@ def dispatch(func, args, kwargs):
             return out
     ACCOUNT.calls[name] += 1
     check_streams(ours)
-    return _made(ours, lambda: _run(func, name, args, kwargs, tensors, wanted))
+    return _made(ours, lambda: _run(func, name, args, kwargs, tensors, wanted), wanted)
 
 
-def _made(read, call):
-    """Make a call; while a graph is captured it is noted, to be made again."""
-    if not CAPTURING:
+def _made(read, call, wanted=None):
+    """Make a call; while a graph is captured on its device it is noted, to be made again."""
+    place = read[0].device if read else wanted
+    if not CAPTURING or index_of(place) != CAPTURING[-1][1]:
         return call()
-    return CAPTURING[-1].record(call, {t.inner.untyped_storage().data_ptr() for t in read})
+    return CAPTURING[-1][0].record(call, {t.inner.untyped_storage().data_ptr() for t in read})
 
 
 def _run(func, name, args, kwargs, tensors, wanted):

@@ -5,7 +5,8 @@ cuDNN: it prepares a plan for every shape, and shapes change with every batch of
 others the type decides, because a kernel refuses types that it does not have.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -38,16 +39,19 @@ def backends(device: torch.device, dtype: torch.dtype) -> list[SDPBackend]:
     return [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
-def chosen(device: torch.device) -> AbstractContextManager[None]:
-    """While it is entered, no other back ends are taken.
+@contextmanager
+def chosen(device: torch.device) -> Iterator[None]:
+    """While it is entered, no other back ends are taken, and a CUDA device is the current one.
 
     Torch's switch for it is one for the whole process; a CPU, where threads may be at work on
-    several models, has no others anyway.
+    several models, has no others anyway. Where another device is current, CuPy goes back to that
+    one after each launch, which takes some hundred megabytes of it.
     """
     if device.type == "cpu":
-        return nullcontext()
-    choice: AbstractContextManager[None] = sdpa_kernel(list(NAMES))
-    return choice
+        yield
+        return
+    with torch.cuda.device(device), sdpa_kernel(list(NAMES)):
+        yield
 
 
 def described(device: torch.device, dtype: torch.dtype) -> str:

@@ -5,6 +5,7 @@ products take less than that on the device, the device waits. Larger passes gain
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Generic, TypeVar
 
 import torch
@@ -59,11 +60,26 @@ class CapturedPass(Generic[R]):
 
     def _capture(self, tokens: Tensor, run: Callable[[Tensor], R]) -> None:
         graph, read = torch.cuda.CUDAGraph(), tokens.clone()
+        aside = _stream(tokens.device)
         try:
-            # Other threads may go on with the device meanwhile.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            # Where a capture fails, torch leaves its stream entered. Other threads may go on.
+            with (
+                torch.cuda.stream(torch.cuda.current_stream(tokens.device)),
+                torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"),
+            ):
                 returned = run(read)
         except Exception as error:  # of any call that a device or a version cannot capture
             self.state, self._sequences = f"not captured: {first_line(error)}", 0
             return
         self._captured, self.state = (graph, read, returned), "captured"
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """For all captures on a device, each stream having buffers of its own in cuBLAS.
+
+    Torch's own one is of the device that was current at the first capture: of work on another
+    device a graph would hold nothing.
+    """
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return stream
