@@ -70,6 +70,23 @@ def test_cuda_source_scores_by_hand(host):
         assert_same(log_p.numpy(), reference(asked(*question), 1.0)[1].numpy())
 
 
+@each_dtype
+@pytest.mark.parametrize("lost", [8, 11, 15])
+def test_cuda_source_sees_what_is_no_number_among_tokens_that_cannot_be(host, dtype, lost):
+    """16 bytes of -infinity, as a model gives to tokens that it never says, and one NaN."""
+    logits = torch.zeros(1, 64, dtype=dtype)
+    logits[0, 8:16] = -torch.inf
+    spoiled = logits.clone()
+    spoiled[0, lost] = torch.nan
+    one, zero = torch.tensor([1]), torch.zeros(1)
+    for values, expected in ((logits, -np.log(56)), (spoiled, np.nan)):
+        case = Case(values, one, zero, mask_eos=False)
+        for threads in (1, 4):
+            _, log_p = score_on_host(host, case, threads, 1.0)
+            assert_same(log_p.numpy(), np.float32([expected]))
+        assert_same(reference(case, 1.0)[1].numpy(), np.float32([expected]))
+
+
 def test_cuda_source_gives_a_bug_of_the_caller_no_number(host):
     for target, tau in ((-1, 0.0), (9, 0.0), (2**40, 0.0), (3, -1.0)):
         _, log_p = score_on_host(host, asked([0.0] * 9, target, tau, False), 4, 1.0)

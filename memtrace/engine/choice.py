@@ -87,9 +87,10 @@ def _time_step(stage: ToleranceStage, sample: np.ndarray) -> float:
         tokens = on_device(sample, forward.device)
         prompt, rows = tokens.shape[1] - stage.length, torch.arange(1, device=forward.device)
         for _ in range(3):  # the first prepares kernels
-            _, cache = forward.prompt(tokens[:, :prompt], keep=1)
+            read, cache = forward.prompt(tokens[:, :prompt], keep=1)
+            float(read.sum())  # waits for the device
             began = time.perf_counter()
             features, _ = forward.extend(tokens[:, prompt : prompt + 1], cache, rows)
-            float(forward.logits(features[0]).sum())  # waits for the device
+            float(forward.logits(features[0]).sum())
             seconds.append(time.perf_counter() - began)
     return min(seconds)

@@ -115,11 +115,14 @@ static __device__ void add(Sum& to, float largest, float sum, float sharpness) {
 template <int LANES>
 static __device__ void add_vector(Sum& to, const float (&logits)[LANES], float sharpness) {
   float top = logits[0];
-  for (int i = 1; i < LANES; ++i) top = fmaxf(top, logits[i]);
-  float sum = 0;  // NaN where a logit is; where all are -infinity, so that `top` is nothing to add
+  bool numbers = true;  // fmaxf drops NaN
+  for (int i = 0; i < LANES; ++i) {
+    top = fmaxf(top, logits[i]);
+    numbers &= logits[i] == logits[i];
+  }
+  float sum = 0;  // NaN where all are -infinity, which are nothing to add
   for (int i = 0; i < LANES; ++i) sum += expf((logits[i] - top) * sharpness);
-  const bool number = sum == sum || !below_infinity(-top);
-  add(to, number ? top : sum, number ? sum : 0, sharpness);
+  add(to, numbers ? top : __uint_as_float(0x7fc00000u), sum, sharpness);
 }
 
 // The threads of the block share the ids [begin, end) of one row; 16 bytes a load where they can.
