@@ -35,6 +35,8 @@ from memtrace.engine.forward.families import make_forward
 
 Results = dict[str, Any]
 DEVICE = torch.device("cuda", 0)
+SQUARE = 8192  # rows of matrices whose products are timed
+PASSES = 20  # over prompts, timed together
 
 
 def main() -> None:
@@ -100,11 +102,10 @@ def measure_shape(shape: str, options: argparse.Namespace, results: Results) -> 
     model = random_model(shape).half().float().requires_grad_(False).to(DEVICE)
     sequences, matched = cached_sequences(model, options.sequences, None)
     rows = results.setdefault("rows", [])
-    n = 8192
     results["tflops"] = {}
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        a, b = torch.randn(2, n, n, dtype=dtype, device=DEVICE)
-        peak = max(2 * n**3 / seconds(lambda a=a, b=b: a @ b, clock) for _ in range(8))
+        a, b = torch.randn(2, SQUARE, SQUARE, dtype=dtype, device=DEVICE)
+        peak = max(2 * SQUARE**3 / seconds(lambda a=a, b=b: a @ b, clock) for _ in range(8))
         results["tflops"][str(dtype).removeprefix("torch.")] = round(peak / 1e12, 1)
     results["gflop_of_a_miss"] = round(minimum_flops(model) / 1e9, 2)
     for title, count, answer, memorized_only in methods(model, sequences, options.share):
@@ -140,9 +141,9 @@ def measure_graph(
                 for _ in range(3):
                     forward.prompt(tokens, keep=1)
                 spent = seconds(
-                    lambda t=tokens: [forward.prompt(t, keep=1) for _ in range(20)], clock
+                    lambda t=tokens: [forward.prompt(t, keep=1) for _ in range(PASSES)], clock
                 )
-                row[title] = round(50 * spent, 3)
+                row[title] = round(1e3 * spent / PASSES, 3)
             measured.append(row | {"graph": forward.graph})
             print(measured[-1], flush=True)
     return measured
@@ -241,7 +242,7 @@ def section(results: Results) -> str:
             "",
             f"## pythia-{shape}'s shape",
             "",
-            f"TFLOP/s of 8192-square products: {peaks}.",
+            f"TFLOP/s of {SQUARE}-square products: {peaks}.",
             "",
             "| method | sequences | per second | a second time | wrong |",
             "|---|---:|---:|---:|---:|",

@@ -65,7 +65,7 @@ def measure_precisions(
                 "precision": str(precision).removeprefix("torch."),
                 "ms": round(1e3 * spent, 3),
                 "times_half": round(1e3 * spent / float(str(first)), 2),
-                "rms_error": float(f"{errors.square().mean().sqrt():.2g}"),
+                "rms_error": float(f"{float(errors.square().mean().sqrt()):.2g}"),
             }
         )
     return measured

@@ -2,6 +2,7 @@
 
 import collections
 import sys
+import warnings
 from contextlib import contextmanager
 
 import torch
@@ -29,6 +30,8 @@ class Account:
         """A function of bytes: does this allocation fail?"""
         self.tf32 = None
         """Round the inputs of float32 products to 10 bits; None: as torch's own switches say."""
+        self.warns = False
+        """Warn where the host waits, as after torch.cuda.set_sync_debug_mode("warn")."""
         self.allocated = self.reserved = self.peak = 0
         """Bytes of tensors; those that torch keeps, freed ones too; the most of tensors."""
         self._storages = {}
@@ -56,6 +59,8 @@ class Account:
         """Note that the host waits here."""
         if CAPTURING:
             raise RuntimeError(f"operation not permitted when stream is capturing ({kind})")
+        if self.warns and kind != "synchronize":
+            warnings.warn("called a synchronizing CUDA operation", stacklevel=2)
         self.waits[kind] += 1
         self.where[kind, _caller()] += 1
 
