@@ -150,3 +150,22 @@ def test_corpora_that_do_not_match_are_not_said_to_share_nothing():
     assert found.unmatched is not None
     assert found.unmatched in found.verdict
     assert "No two" not in found.verdict
+
+
+def test_predictions_of_one_text_or_none_are_said_as_such():
+    def said_of(first, second):
+        runs = [run_of("a", first, parameters=10), run_of("b", second, parameters=20)]
+        return compare_loaded(runs).verdict
+
+    by_chance = "(of all that both scanned 5% are)"
+    assert f"The one text that a returns is returned by b too {by_chance}" in said_of(
+        [3], range(50)
+    )
+    alone = said_of([700], range(50))
+    assert "The one text that a returns (which it was not trained on) is not returned by b" in alone
+    assert f"None of the 2 texts that a returns is returned by b {by_chance}" in said_of(
+        [60, 70], range(50)
+    )
+    some = said_of([3, 70, 80], range(50))
+    assert "Of the 3 texts that a returns, 33.3%" in some
+    assert f"is returned by b too {by_chance}; it is 2%" in some

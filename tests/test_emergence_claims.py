@@ -272,3 +272,14 @@ def test_a_sample_is_said_to_be_one_where_shares_stand(tmp_path) -> None:
     assert "of 1,000 sampled sequences" in answer(fit)
     assert "of 1,000 sampled sequences" in fit.verdict
     assert "sampled" not in answer(fitted(tmp_path / "all", hits, steps))
+
+
+def test_shares_of_the_rest_end_with_the_last_checkpoint(tmp_path) -> None:
+    """Training goes on after the last row: a second epoch, of which nothing else is known."""
+    steps = [100, 300, 500, 700]  # the rows end at 400
+    hits = np.where(np.arange(ROWS) % 9 == 0, EXPOSURE + 150.0, np.inf)[:, None] <= np.array(steps)
+    fit = fitted(tmp_path, hits, steps)
+    assert fit.histories.total_steps == 700
+    for part in (0.25, 0.5, 0.75):
+        quantile = fit.time_scales["share"].among_emerged(part)
+        assert all(0 <= end <= 1 for end in (*quantile.bounds, *quantile.ci95))

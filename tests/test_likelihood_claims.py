@@ -47,7 +47,7 @@ def test_the_largest_effect_is_of_an_age_whose_band_leaves_out_0() -> None:
     assert max(bins, key=lambda one: one.nats) is not largest
     assert largest.band95[0] > 0
     assert all(one.band95[0] <= 0 for one in bins if one.nats > largest.nats)
-    said = "Of the ages whose band leaves out 0 the effect is largest"
+    said = "Of the ages whose band leaves out 0 the estimated effect is largest"
     assert said in found.verdict
     low, high = (f"{end:.3g}" for end in largest.band95)
     assert f"band {low} to {high}" in found.verdict
@@ -170,3 +170,29 @@ def test_a_baseline_that_shares_no_row_is_named_in_place_of_the_step(tmp_path):
     early, late = memtrace.find_runs(tmp_path)
     with pytest.raises(FitError, match="no row that step 20 had not been trained on"):
         memtrace.test_order(late, baseline=early)
+
+
+def test_groups_without_variation_leave_no_error_to_judge_by():
+    """All exposed rows have one value and all others another: an interval would be a point."""
+    rows = np.arange(200)
+    y = np.where(rows < 80, -0.1, -40.3)
+    found = order_of_rows(rows, y, exposed_rows=80, step=8, sequences_per_step=10)
+    assert "do not vary" in found.difference.reason
+    assert "not known" in found.verdict
+    assert "Training on" not in found.verdict
+
+
+def test_where_every_text_has_copies_this_is_the_reason(tmp_path):
+    rows = np.arange(100)
+    run = write_run(
+        tmp_path,
+        lambda index: np.full(len(index), 3),
+        likelihood=lambda index: -40.0 - index % 7,
+        step=6,
+        stop=100,
+        corpus_rows=100,
+        sequences_per_step=10,
+        exposed_rows=60,
+    )
+    with pytest.raises(FitError, match="every text that was scanned occurs more than once"):
+        memtrace.test_order(run, texts=Texts.from_labels(rows % 5))

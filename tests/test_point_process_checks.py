@@ -1,7 +1,7 @@
 """Dependence, gaps, residuals and second order: against other packages and against all orders."""
 
 import math
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
@@ -143,6 +143,21 @@ def test_ratio_of_shares_inverts_with_the_groups() -> None:
     nothing = compare_shares((3, 0), (50, 50))
     assert nothing.ratio == nothing.ratio_ci95[1] == math.inf
     assert nothing.ratio_ci95[0] > 0
+
+
+def test_ratios_of_few_events_are_covered() -> None:
+    """Every pair of counts with its chance: a step of 10 sequences against 990 others."""
+    size, share = (10, 990), 0.01
+    missed = 0.0
+    for x, y in product(range(4), range(28)):
+        low, high = compare_shares((x, y), size).ratio_ci95
+        chance = stats.binom.pmf([x, y], size, share).prod()
+        missed += chance * (not low <= 1 <= high and x + y > 0)
+    assert missed <= 0.05
+    # All of both groups: no certainty that they are equal.
+    low, high = compare_shares((1, 1), (1, 1)).ratio_ci95
+    assert low < 0.1
+    assert high > 10
 
 
 def test_halves_and_ends_see_a_drift() -> None:

@@ -78,6 +78,19 @@ def test_rate_shocks_between_windows_are_measured() -> None:
     assert found.cv < found.cv_upper95
 
 
+def test_equal_counts_have_no_interval_and_no_bound() -> None:
+    """The index is 0 for certain; that the rate never varies is not."""
+    found = dispersion(windows_of([18, 18, 18], [512] * 3), rng=np.random.default_rng(0))
+
+    assert found.binomial.value == pytest.approx(0, abs=1e-12)
+    assert all(map(math.isnan, (*found.binomial.ci95, *found.poisson.ci95, found.cv_upper95)))
+    assert found.binomial.p_under < 0.05
+    assert found.varies_less
+    even = dispersion(windows_of([18, 17, 19, 18] * 20, [512] * 80))
+    assert even.binomial.ci95[1] < 1
+    assert even.varies_less  # no bound of 0 on what the rate varies by
+
+
 @pytest.mark.parametrize(
     ("counts", "exposures", "reason"),
     [

@@ -127,3 +127,32 @@ def test_the_verdict_speaks_of_texts_and_refuses_where_they_are_few() -> None:
     many = verdict_of(labels, np.arange(0, 3000, 10))
     assert "too few" not in many
     assert "300 of them occur once: no drift found" in many
+
+
+def test_sentences_of_few_texts_are_true_and_whole() -> None:
+    each = np.arange(400)
+    one, two = verdict_of(each, np.array([200])), verdict_of(each, np.array([7, 8]))
+    assert one.startswith("1 of 400 texts is memorized")
+    assert "1 text: too few to say how it varies." in one
+    # What is found of few is said beside it; without copies nothing is said of last copies.
+    assert "2 texts: too few to say how it varies, though memorized texts lie earlier" in two
+    assert "copies" not in two
+    assert "rows, but" not in one + two
+
+    gone = verdict_of(each, np.arange(30))
+    assert ". Memorized texts lie earlier" in gone  # a sentence of its own
+    assert (
+        "from sequence 30 of 400 on (the only place in its 95% interval) the rate is zero" in gone
+    )
+    come = verdict_of(each, np.arange(370, 400))
+    assert "the rate is above zero, but zero before" in come
+
+
+def test_a_share_that_is_ruled_out_is_one_of_texts_where_rows_are_copies() -> None:
+    labels = np.repeat([0, 1, 2], 100)
+    said = verdict_of(labels, np.array([], int))
+    assert said.startswith(
+        "No memorized sequence among 300, of 3 texts: the rate of texts is below"
+    )
+    bound = float(said.split("below ")[1].split(" per million")[0].replace(",", "")) / 1e6
+    assert stats.binom.pmf(0, 3, bound) == pytest.approx(0.025, rel=0.01)

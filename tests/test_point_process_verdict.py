@@ -129,3 +129,17 @@ def test_a_step_is_told_with_its_place_and_size() -> None:
     assert low <= N // 2 <= high
     assert f"from step {(fit.change_point.index or 0) / STEP:,.0f} of {N // STEP} on" in fit.verdict
     assert "drift" not in fit.order.departures.alternatives
+
+
+def test_a_rise_that_levels_off_at_the_end_is_no_hump() -> None:
+    """The fitted turn lies inside, but the rate is no lower at the end than there."""
+    events = EventSequence.from_positions(
+        np.flatnonzero(np.random.default_rng(6).random(6000) < 0.2 * (np.arange(6000) / 6000)),
+        n=6000,
+    )
+    fit = fit_poisson(events)
+    bent = fit.order.departures.bow
+    assert fit.order.departures.shape == "bow"
+    assert 1 < bent.over_end < 1.05 < bent.over_start
+    assert "Drift: the rate is higher at the end" in fit.verdict
+    assert "highest near" not in fit.verdict

@@ -121,6 +121,15 @@ def test_few_texts_have_no_interval_of_rows():
         assert np.isnan(rates.sequence_rate_ci95).all()
         assert rates.reason == reason
         assert np.isfinite(rates.rate_ci95).all()  # that of texts always is
+    alone = text_rates(TextCounts.together(np.array([1]), np.array([1]), np.array([50])))
+    assert alone.reason == "1 text: too few to say how it varies"  # no rows beside it
+
+
+def test_where_all_of_a_group_are_alike_the_effect_keeps_an_interval():
+    """Neyman's variance is 0 where every text of both groups is memorized."""
+    strata = CountStrata(np.array([1]), np.array([[50, 50]]), np.array([[250, 250]]))
+    low, high = once_effect(strata).ci95
+    assert low < 0 < high
 
 
 def test_effects_without_a_group_are_none():

@@ -116,16 +116,26 @@ def _prediction(found: ComparisonResult) -> str:
     if one is None:
         return ""
     source, target = found.label(one.source), found.label(one.target)
-    right, caught = one.every.precision, one.every.recall
+    seen, right, caught = one.every, one.every.precision, one.every.recall
     scanned = [found.runs[place].scanned_sequences for place in (one.source, one.target)]
     among = "" if scanned == [one.rows] * 2 else "both scanned and "
     early = one.unexposed.first if one.unexposed else 0
-    untrained = f" ({early:,} of which it was not trained on)" if early else ""
+    which = "which" if seen.first == 1 else f"{early:,} of which"
+    who = f"{among}{source} returns" + (f" ({which} it was not trained on)" if early else "")
+    chance = f"of all that both scanned {percent(seen.second / seen.texts)} are"
+    if not seen.both:
+        none = f"None of the {seen.first:,} {found.unit}s that {who} is"
+        alone = f"The one {found.unit} that {who} is not"
+        return f"{alone if seen.first == 1 else none} returned by {target} ({chance})."
+    share = f"{percent(caught.value)} ({interval(caught.ci95, percent)}) of what {target} returns"
+    if seen.first == 1:
+        one_text = f"The one {found.unit} that {who}"
+        return f"{one_text} is returned by {target} too ({chance}); it is {share}."
+    are, they = ("is", "it is") if seen.both == 1 else ("are", "they are")
     return (
-        f"Of the {count(one.every.first, found.unit)} that {among}{source} returns{untrained}, "
-        f"{percent(right.value)} ({interval(right.ci95, percent)}) are returned by {target} too; "
-        f"they are {percent(caught.value)} ({interval(caught.ci95, percent)}) of what {target} "
-        "returns."
+        f"Of the {seen.first:,} {found.unit}s that {who}, {percent(right.value)} "
+        f"({interval(right.ci95, percent)}) {are} returned by {target} too ({chance}); {they} "
+        f"{share}."
     )
 
 

@@ -283,7 +283,7 @@ def _rates(fit: EmergenceResult, rates: Sequence[Rate], title: str, ax: "Axes | 
                 fmt="none", ecolor=GREY, elinewidth=0.8)  # fmt: skip
     # An interval with little behind it must not flatten the rest.
     sound = [h for h, rate in zip(high, shown, strict=True) if rate.events >= ENOUGH]
-    ax.set_ylim(0, 1.1 * max([*sound, *values]))
+    ax.set_ylim(0, 1.1 * (max([*sound, *values]) or high.max()))
     ax.set_ylabel("emergences per million and step")
     subtitle(ax, _intervals(fit))
     if not fit.hazard.reason:

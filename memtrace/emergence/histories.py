@@ -51,7 +51,7 @@ class Histories:
     checkpoints: Int64Array
     """Steps of the checkpoints, ascending, shape (K,)."""
     total_steps: int
-    """Steps of the whole training, which the last checkpoint need not reach."""
+    """Steps of the whole training: until the last row, or the last checkpoint where it is later."""
     edges: Int64Array
     """Ends of the bins of exposure in steps, shape (bins + 1,); each checkpoint is one."""
     copies_reason: str
@@ -197,7 +197,8 @@ def read_histories(
     near, texts = _near_texts(texts), texts and texts.merged
     events = read_text_events(ordered, texts, min_probability)
     checkpoints = np.array([run.step for run in ordered], np.int64)
-    total = int(steps_of(schedule, np.array([ordered[-1].corpus_rows - 1]))[0]) + 1
+    rows_last = int(steps_of(schedule, np.array([ordered[-1].corpus_rows - 1]))[0]) + 1
+    total = max(rows_last, int(checkpoints[-1]))
     every = np.linspace(0, total, min(BINS, total) + 1).astype(np.int64)
     edges = np.union1d(every, checkpoints[checkpoints < total])
     tables = Tables.empty(len(ordered))

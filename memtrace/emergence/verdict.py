@@ -77,14 +77,15 @@ def estimand(fit: EmergenceResult, name: str) -> str:
         )
     if name == "training":
         return (
-            f"by step {number(end)}, of the {scale.at_risk:,} {unit}s not memorized at step "
+            f"by step {number(end)}, of the {count(scale.at_risk, unit)} not memorized at step "
             f"{number(scale.since)}, and of later ones from when they are first seen, as if that "
             "made no difference"
         )
     if name == "exposure":
+        steps = "step" if end == 1 else "steps"
         return (
-            f"within {number(end)} steps, of all {unit}s, as if when they are first seen made no "
-            "difference"
+            f"within {number(end)} {steps}, of all {unit}s, as if when they are first seen made "
+            "no difference"
         )
     own = " that are not generic" if fit.outcomes.generic_exposed else ""
     return f"by {percent(end)} of {LEFT}, of all {unit}s{own}"
@@ -198,7 +199,8 @@ def _cause(fit: EmergenceResult) -> str:
     if fit.histories.copies_known and control.followed and not control.became_extractable:
         most = number(control.rate_ci95[1] * 1e6, 3)
         least = fit.effect.ci95[0]
-        more = f"; those trained on emerge at least x {ratio(least)} as often" if least > 0 else ""
+        times = f"at least {ratio(least).removeprefix('> ')} times as often"
+        more = f"; those trained on emerge {times}" if least > 0 else ""
         return (
             "Of the texts that occur once and were not yet trained on none became extractable "
             f"(followed for {count(control.exposure, 'text step')}: 95% interval of the rate 0 to "

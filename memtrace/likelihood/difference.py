@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from scipy import stats
 
 from memtrace.likelihood.sums import Moments
+from memtrace.report.numbers import count
 from memtrace.types import Interval
 
 POWER = 0.8
 LEVEL = 0.05
 MARGIN = 0.01
 """Nats a token within which a difference does not matter, unless another is chosen beforehand."""
+ROUNDING = 1e-7
+"""Standard error, as a share of the log-likelihoods, below which it is one of rounding."""
 FEW_ROWS = 30
 """Rows of a group below which no difference is said to be absent: Student's t is not exact there.
 """
-ALL_SAME = "log-likelihoods do not vary"
+ALL_SAME = "log-likelihoods do not vary within the groups"
 NOTHING_LEFT = "given the baseline nothing is left to compare"
 
 
@@ -97,7 +100,7 @@ def raw_difference(exposed: Moments, unexposed: Moments) -> Difference:
     if reason := _too_few(exposed, unexposed, 2):
         return _undefined(exposed, unexposed, reason, adjusted=False)
     parts = [group.variance / group.n for group in (exposed, unexposed)]
-    if not sum(parts):
+    if _is_rounding(parts, exposed, unexposed):
         return _undefined(exposed, unexposed, ALL_SAME, adjusted=False)
     n = exposed.n + unexposed.n
     return Difference(
@@ -131,7 +134,7 @@ def adjusted_difference(exposed: Moments, unexposed: Moments) -> Difference:
     one, other = (group.y + group.slope * (centre - group.b) for group in groups)
     squares = [group.residual_squares(group.slope) for group in groups]
     parts = [s / (g.n - 2) / g.n for s, g in zip(squares, groups, strict=True)]
-    if not sum(parts):
+    if _is_rounding(parts, exposed, unexposed):
         return _undefined(exposed, unexposed, NOTHING_LEFT, adjusted=True)
     return Difference(
         exposed.n,
@@ -158,6 +161,12 @@ def rows_needed(nats: float, residual_sd: float, share: float) -> float:
     return quantiles**2 * residual_sd**2 / (nats**2 * share * (1 - share))
 
 
+def _is_rounding(variances: list[float], exposed: Moments, unexposed: Moments) -> bool:
+    """Return whether the variance of a difference is 0 but for rounding: there is no error then."""
+    size = max(abs(exposed.y), abs(unexposed.y))
+    return math.sqrt(sum(variances)) <= ROUNDING * size
+
+
 def _degrees_of_freedom(variances: list[float], own: list[int]) -> float:
     """Return those of a sum of two variances with degrees of freedom of their own (Satterthwaite).
 
@@ -172,7 +181,7 @@ def _too_few(exposed: Moments, unexposed: Moments, least: int) -> str | None:
         if not group.n:
             return f"no {name} row was scanned"
         if group.n < least:
-            return f"{group.n} {name} rows: at least {least} are needed"
+            return f"{count(group.n, f'{name} row')}: at least {least} are needed"
     return None
 
 

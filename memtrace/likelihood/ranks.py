@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from memtrace.report.numbers import count
 from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
 ENUMERATED, DRAWN, DRAWS = 10, 100, 9_999
@@ -182,7 +183,7 @@ def _of_rho(
     nothing: str = ALL_EQUAL,
 ) -> RankCorrelation:
     if math.isnan(rho):
-        reason = f"{n} rows: no order to test" if n < 2 else nothing
+        reason = f"{count(n, 'row')}: no order to test" if n < 2 else nothing
         return RankCorrelation(n, math.nan, math.nan, math.nan, UNDEFINED, reason)
     z = rho * math.sqrt(max(n - 1 - covariates, 0))
     p = float(2 * stats.norm.sf(abs(z))) if p_permuted is None else p_permuted

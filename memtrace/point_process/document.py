@@ -11,7 +11,7 @@ import numpy as np
 from memtrace.point_process.contrasts import adjust_p_values
 from memtrace.point_process.detectable import credibility, dispersion_power
 from memtrace.point_process.diagnostics.checks import Checks
-from memtrace.point_process.diagnostics.dispersion import Dispersion
+from memtrace.point_process.diagnostics.dispersion import LESS, Dispersion
 from memtrace.point_process.events import EventSequence
 from memtrace.point_process.models.trend import Trend
 from memtrace.point_process.result import PoissonResult
@@ -92,7 +92,7 @@ def _dispersion(d: Dispersion) -> dict[str, Any]:
         "cv": d.cv,
         "cv_upper95": d.cv_upper95,
         "icc": d.icc,
-        "reason": d.reason,
+        "reason": d.reason or (LESS if d.varies_less else None),
     }
 
 

@@ -215,7 +215,7 @@ def tested(fits: Sequence[PoissonResult]) -> list[str]:
     of = " of a fit" if len(fits) > 1 else ""
     return [
         f"Whether the memorized sequences lie in training as in a random order: {listed}. All of "
-        f"these tests{of} together err in 5% of random orders (Holm)."
+        f"these tests{of} together err in at most 5% of random orders (Holm)."
     ]
 
 

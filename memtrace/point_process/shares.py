@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
+from memtrace.point_process.models.constant import binomial_interval
 from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
 Z = float(special.ndtri(0.975))
 """Standard errors on either side that a 95% interval takes."""
+FEW = 5
+"""Events, and others, in both groups from which on the logarithm of the ratio is normal enough."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ def compare_shares(events: tuple[int, int], exposures: tuple[int, int]) -> RateC
 
     The p-value is Fisher's exact one, central (twice the smaller tail): given the events, their
     number in the first group is hypergeometric in random order. The difference has Newcombe's
-    interval, the ratio the one of its logarithm (Katz et al. 1978), adjusted where a count is 0.
+    interval, the ratio the one of its logarithm (Katz et al. 1978), or with few events or few
+    others in a group that of two Poisson rates given all events, which is at least 95%.
     """
     (x, y), (s, t) = events, exposures
     distribution = stats.hypergeom(s + t, x + y, s)
@@ -66,9 +70,20 @@ def _wilson_interval(count: Int64Array, size: Int64Array) -> tuple[FloatArray, F
 
 
 def _ratio_interval(x: int, s: int, y: int, t: int) -> Interval:
-    """Return the 95% interval of the ratio of two shares, with 1/2 added where a count is 0."""
+    """Return the 95% interval of the ratio of two shares."""
     if x == y == 0:
         return UNDEFINED
-    a, b, c, d = (value + (0.0 if x and y else 0.5) for value in (x, s, y, t))
-    middle, half = math.log((a / b) / (c / d)), Z * math.sqrt(1 / a - 1 / b + 1 / c - 1 / d)
-    return math.exp(middle - half) if x else 0.0, math.exp(middle + half) if y else math.inf
+    if min(x, s - x, y, t - y) < FEW:
+        return _conditional_interval(x, s, y, t)
+    middle, half = math.log((x / s) / (y / t)), Z * math.sqrt(1 / x - 1 / s + 1 / y - 1 / t)
+    return math.exp(middle - half), math.exp(middle + half)
+
+
+def _conditional_interval(x: int, s: int, y: int, t: int) -> Interval:
+    """Return the exact interval of the ratio of two Poisson rates, given x + y events.
+
+    The first of them is then binomial (Przyborowski and Wilenski 1940). Binomial counts vary less
+    than Poisson ones, so it holds 95% of them or more.
+    """
+    low, high = map(float, binomial_interval(x, x + y))
+    return low / (1 - low) * t / s, high / (1 - high) * t / s if y else math.inf

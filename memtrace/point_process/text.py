@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from memtrace.point_process.diagnostics.dispersion import LESS
 from memtrace.point_process.order import Order
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.texts.text import control_rows, order_rows, text_rows
@@ -189,7 +190,7 @@ def _windows(fit: PoissonResult) -> Rows:
         return [("undefined", d.reason)]
     varies = f"coefficient of variation {ratio(d.cv)} beyond chance"
     if not fit.has_copies:
-        varies += f", at most {ratio(d.cv_upper95)}"
+        varies += f"; {LESS}" if d.varies_less else f", at most {ratio(d.cv_upper95)}"
     rows = [
         (
             "windows",

@@ -7,9 +7,11 @@ import math
 
 from memtrace.point_process.departures import BOW, CURVE, DRIFT, RECENCY, STEP
 from memtrace.point_process.diagnostics.dispersion import Dispersion
+from memtrace.point_process.models.bow import Bow
 from memtrace.point_process.models.trend import Trend
 from memtrace.point_process.order import FEW_EVENTS, UNDERPOWERED, Order
 from memtrace.point_process.result import PoissonResult
+from memtrace.point_process.texts.rates import too_few
 from memtrace.point_process.texts.result import ByText
 from memtrace.point_process.texts.text_order import FEW_TEXTS, TextOrder
 from memtrace.report.numbers import count, fold, interval, number, p_text, percent, ratio
@@ -33,11 +35,7 @@ def verdict(fit: PoissonResult) -> str:
             f"{'is' if found == 1 else 'are'} extractable all the same)."
         )
     if events.n_events == 0:
-        bound = number(fit.rate_ci95[1] / fit.window * 1e6, 3)
-        return (
-            f"No memorized sequence among {events.exposure:,}: the rate is below {bound} per "
-            "million with 97.5% confidence, and there is no order to test."
-        )
+        return f"No memorized sequence among {_bounded(fit)}, and there is no order to test."
     if events.n_events == events.exposure:
         n = events.exposure
         every = f"All {n:,} sequences are" if n > 1 else "The only one is"
@@ -46,6 +44,17 @@ def verdict(fit: PoissonResult) -> str:
     if fit.by_text is None:
         return f"{_of_rows(fit.order)}; rows are taken as different texts."
     return f"{_of_texts(fit.by_text, whole)}."
+
+
+def _bounded(fit: PoissonResult) -> str:
+    """Return how many sequences were scanned, and what share of them, or of texts, is ruled out."""
+    unit, n, high = "", fit.events.exposure, fit.rate_ci95[1] / fit.window
+    if fit.by_text is not None and fit.has_copies:
+        n, high = fit.by_text.rates.texts, fit.by_text.rates.rate_ci95[1]
+        unit = f", of {count(n, 'text')}"
+    of = " of texts" if unit else ""
+    bound = f"the rate{of} is below {number(high * 1e6, 3)} per million with 97.5% confidence"
+    return f"{fit.events.exposure:,}{unit}: {bound}"
 
 
 def interval_text(trend: Trend) -> str:
@@ -88,32 +97,38 @@ def _of_texts(found: ByText, whole: bool) -> str:
     share = f"{percent(rates.rate)}, 95% {interval(rates.rate_ci95, percent)}"
     as_one = ", near-copies as one," if found.near.texts else ""
     unit = count(rates.texts, "text" if whole else "scanned text")
-    texts = f"{rates.event_texts:,} of {unit}{as_one} are memorized ({share})"
-    parts = [f"{texts}. {_of_copies(order)}"]
+    are = "is" if rates.event_texts == 1 else "are"
+    texts = f"{rates.event_texts:,} of {unit}{as_one} {are} memorized ({share})"
+    parts = [_of_copies(order)]
     if order.texts >= FEW_TEXTS:
         parts.append(_of_once(order))
-    return "; ".join(part for part in parts if part)
+    said = "; ".join(part for part in parts if part)
+    return f"{texts}. {said[:1].upper()}{said[1:]}"
 
 
 def _of_copies(order: TextOrder) -> str:
     """Return what the order of all copies shows, and where there are too few texts."""
-    rows, found, parts = order.rows, order.once.departures.found, []
-    if order.few:
-        parts.append(
-            f"{rows:,} rows, but {count(order.texts, 'text')}: too few to say how it varies"
-        )
-    names = {"text order": ("", order.linear), "last exposure": ("last ", order.last)}
+    found, parts = order.once.departures.found, []
+    names = {
+        "text order": ("the copies of memorized texts", order.linear),
+        "last exposure": ("the last copies of memorized texts", order.last),
+    }
     made = [one.p_holm for one in order.once.departures.made if one.name in names]
-    for name, (which, test) in names.items():
+    if order.rows == order.texts:  # no second copy: both tests are of the same places
+        names = {"text order": ("memorized texts", order.linear)}
+    for name, (who, test) in names.items():
         if name in found:
             where = "later" if test.z > 0 else "earlier"
             parts.append(
-                f"the {which}copies of memorized texts lie {where} in training than in a random "
-                f"order ({p_text(test.p_value)})"
+                f"{who} lie {where} in training than in a random order ({p_text(test.p_value)})"
             )
+    if order.few:
+        few = too_few(order.rows, order.texts)
+        return ", though ".join([few, "; ".join(parts)]) if parts else few
     if not parts and made:
+        of_copies = " of their copies" if order.rows > order.texts else ""
         parts.append(
-            "Text by text no departure of their copies from a random order was found "
+            f"text by text no departure{of_copies} from a random order was found "
             f"({_least(order.once, min(made))})"
         )
     return "; ".join(parts)
@@ -225,16 +240,19 @@ def _steady_drift(order: Order) -> str:
 def _step(order: Order) -> str:
     change = order.change_point
     index, ends = change.index or 0, change.ci95 or (0, 0)
-    places = interval((float(ends[0]), float(ends[1])), lambda end: _place(order, int(end)))
+    low, high = (_place(order, end) for end in ends)
+    places = f"95% {low} to {high}" if low != high else "the only place in its 95% interval"
     size = f"{fold(change.rate_ratio)} what it was before"
     if not change.rate_before:
-        size = "above zero, which it was before"
-    return f"Change: from {_place_name(order, index)} on (95% {places}) the rate is {size}"
+        size = "above zero, but zero before"
+    if not change.rate_after:
+        size = "zero"
+    return f"Change: from {_place_name(order, index)} on ({places}) the rate is {size}"
 
 
 def _bow(order: Order) -> str:
     bent = order.departures.bow
-    if bent is None or math.isnan(bent.turn):  # no turn inside the axis
+    if bent is None or not _turns(bent, order.equivalence.margin):
         return f"{_steady_drift(order)}, and the drift is not steady"
     kind, most = ("Hump", "highest") if bent.is_hump else ("Trough", "lowest")
     return (
@@ -242,6 +260,12 @@ def _bow(order: Order) -> str:
         f"{fold(bent.over_start)} that of the start and {fold(bent.over_end)} that of the end "
         "of training"
     )
+
+
+def _turns(bent: Bow, margin: float) -> bool:
+    """Return whether the rate turns inside the axis, by more than the margin on either side."""
+    sides = (bent.over_start, bent.over_end)
+    return not math.isnan(bent.turn) and all(not 1 / margin < side < margin for side in sides)
 
 
 def _recency(order: Order) -> str:

@@ -87,7 +87,7 @@ def smooth_rate(windows: Windows, u: FloatArray) -> Model:
     """Fit the log of the rate by a cubic B-spline through the middles of the intervals."""
     w, columns = len(windows.counts), KNOTS + DEGREE + 1
     if w < 2 * columns or not windows.counts.sum():
-        few = f"{w} intervals are too few for a curve; it takes {2 * columns}"
+        few = f"{count(w, 'interval')}: a curve takes {2 * columns}"
         return undefined_model("spline", w, few, of=COUNTS)
     share = np.cumsum(windows.exposures) / windows.exposures.sum()
     knots = np.interp(np.arange(1, KNOTS + 1) / (KNOTS + 1), share, u)

@@ -27,10 +27,10 @@ def text(fit: EmergenceProcessResult) -> "RenderableType":
 
 
 def _numbers(fit: EmergenceProcessResult) -> list[tuple[str, str]]:
-    intervals = count(len(fit.stop), "interval")
+    intervals, step = count(len(fit.stop), "interval"), f"{fit.histories.unit} step"
     rows = [
         ("emergences", f"{fit.n_events:,} in {intervals} between checkpoints"),
-        ("exposure", f"{fit.exposure:,} {fit.histories.unit}s not yet memorized times steps"),
+        ("exposure", f"{count(fit.exposure, step)} not yet memorized"),
         ("rate, per million and step", _rate(fit)),
     ]
     if fit.histories.copies_reason:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from memtrace.likelihood.extraction.result import ExtractionResult, Share
 from memtrace.likelihood.extraction.verdict import verdict
-from memtrace.report.numbers import DASH, interval, number, percent
+from memtrace.report.numbers import DASH, count, interval, number, percent
 from memtrace.report.text import columns, named_values, sections
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def probability(log_likelihood: float) -> str:
 
 
 def _sampling(fit: ExtractionResult) -> str:
-    words = [f"{fit.tokens} tokens", f"temperature {fit.temperature:g}"]
+    words = [count(fit.tokens, "token"), f"temperature {fit.temperature:g}"]
     if fit.top_k is not None:
         words.append(f"top-k {fit.top_k:,}")
     return ", ".join(words)

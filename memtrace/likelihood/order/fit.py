@@ -142,6 +142,11 @@ def _nothing(source: Source, unexposed: int) -> str:
             f"{where}: no row that {source.baseline} had not been trained on has a likelihood at "
             "both checkpoints; scan both with --include-unexposed"
         )
+    if not unexposed and source.once:
+        return (
+            f"{where}: every text that was scanned occurs more than once, and copies of a text are "
+            "not independent, so there is no order to test; scan more of the corpus"
+        )
     return (
         f"{where}: none of the {unexposed:,} rows with a likelihood had been trained on at this "
         "checkpoint, so there is no order to test; scan a later --step"

@@ -80,7 +80,11 @@ class OrderResult:
     @property
     def who(self) -> str:
         """Return what the rows are."""
-        return "sequences whose exact text occurs once" if self.source.once else "sequences"
+        return self.named("sequences")
+
+    def named(self, noun: str) -> str:
+        """Return a noun for the rows with what they are."""
+        return f"{noun} whose exact text occurs once" if self.source.once else noun
 
     @property
     def caveat(self) -> str:

@@ -7,7 +7,7 @@ from memtrace.likelihood.difference import Difference
 from memtrace.likelihood.order.result import OrderResult
 from memtrace.likelihood.order.verdict import adjusted_p_values, age_text, verdict
 from memtrace.likelihood.ranks import RankCorrelation
-from memtrace.report.numbers import DASH, interval, number, p_text, percent, ratio
+from memtrace.report.numbers import DASH, count, interval, number, p_text, percent, ratio
 from memtrace.report.text import columns, named_values, sections
 from memtrace.types import Interval
 
@@ -36,7 +36,8 @@ def printed(fit: OrderResult) -> "RenderableType":
     beware = {"copies": fit.source.copies_reason, "part": fit.source.part}
     if why := [(name, said) for name, said in beware.items() if said]:
         blocks.append(("Beware", named_values(why, WIDTH)))
-    title = f"{fit.source.label or 'Order in likelihoods'}, {fit.rows:,} {fit.who}"
+    rows = fit.named(count(fit.rows, "sequence"))
+    title = f"{fit.source.label or 'Order in likelihoods'}, {rows}"
     return sections(title, verdict(fit), blocks, "; ".join(fit.source.runs))
 
 
@@ -47,7 +48,7 @@ def nats(value: float) -> str:
 
 def _effect(fit: OrderResult) -> Rows:
     raw, best = fit.raw, fit.difference
-    rows = [("exposed, unexposed", f"{raw.exposed:,} and {raw.unexposed:,} sequences")]
+    rows = [("exposed, unexposed", f"{raw.exposed:,} and {count(raw.unexposed, 'sequence')}")]
     if raw.reason:
         return [*rows, ("difference", f"not known: {raw.reason}")]
     rows.append(("difference", _difference(raw)))

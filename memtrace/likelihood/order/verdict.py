@@ -110,8 +110,8 @@ def _recency(fit: OrderResult, largest: AgeBin) -> str:
     """Say where the effect is largest among ages that differ: a larger one may be noise."""
     curve, unit = fit.recency, fit.ages.unit
     oldest = curve.bins[-1]
-    text = f"Of the ages whose band leaves out 0 the effect is largest {_ago(largest, unit)}"
-    text += f" ({band_text(largest)})"
+    text = "Of the ages whose band leaves out 0 the estimated effect is largest "
+    text += f"{_ago(largest, unit)} ({band_text(largest)})"
     if curve.relative:
         return f"{text}; it is relative to the oldest age, for no unexposed sequence was scanned"
     if largest is oldest:

@@ -18,6 +18,9 @@ MOST_PLACED = 5000
 """With more events than this the tails come from moments, not from simulated orders."""
 MOST_SEQUENCES = 10**9
 """NumPy draws the counts of all windows at once from fewer sequences only."""
+LESS = "counts vary less than by chance, so there is no bound"
+ROUNDING = 1e-9
+"""Index below which counts are equal but for rounding."""
 NEAR_VARIANCE, NEAR_SKEWNESS = 0.02, 0.04
 """A statistic whose variance, as a share, and skewness are as near as this is chi-squared."""
 
@@ -119,11 +122,17 @@ class Dispersion:
     cv: float = math.nan
     """Coefficient of variation of the rate between windows beyond chance; 0 if there is none."""
     cv_upper95: float = math.nan
-    """The same at the upper end of the index's 95% interval."""
+    """The same at the upper end of the index's 95% interval; NaN where that is below 1, for then
+    the counts vary less than by chance."""
     icc: float = math.nan
     """Intraclass correlation of two sequences of one window, moment estimate."""
     reason: str | None = None
     """Why values are NaN."""
+
+    @property
+    def varies_less(self) -> bool:
+        """Return whether the index is below 1 by more than its interval: `cv` has no bound."""
+        return not math.isnan(self.cv) and math.isnan(self.cv_upper95)
 
 
 def dispersion(
@@ -175,7 +184,7 @@ def dispersion(
         degrees_of_freedom=df,
         method=method,
         cv=_cv(binomial.value, length, 1 - free),
-        cv_upper95=_cv(binomial.ci95[1], length, 1 - free),
+        cv_upper95=_cv(high, length, 1 - free) if (high := binomial.ci95[1]) >= 1 else math.nan,
         icc=(binomial.value - 1) / (length - 1) if length > 1 else math.nan,
         reason=None if length > 1 else "windows of one sequence have no cv and no icc",
     )
@@ -201,8 +210,10 @@ def _undefined(n_events: int, exposure: int, df: int) -> str | None:
 
 
 def _index(x2: float, df: int, law: Any, tails: tuple[float, float] | None = None) -> Index:
+    """Return the index; equal counts leave its interval no width, so they have none."""
     low, high = (x2 / max(float(law.isf(level)), 1e-9) for level in (0.025, 0.975))
-    return Index(x2 / df, (low, high), *(tails or (float(law.sf(x2)), float(law.cdf(x2)))))
+    ends = (low, high) if x2 > ROUNDING * df else UNDEFINED
+    return Index(x2 / df, ends, *(tails or (float(law.sf(x2)), float(law.cdf(x2)))))
 
 
 def _simulated_tails(

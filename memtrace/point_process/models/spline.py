@@ -17,6 +17,7 @@ from memtrace.point_process.log_linear import LogLinearRates, fit_log_linear
 from memtrace.point_process.model import Model, undefined_model
 from memtrace.point_process.models.constant import homogeneous
 from memtrace.point_process.windows import Windows
+from memtrace.report.numbers import count
 from memtrace.types import FloatArray
 
 DEGREE = 3
@@ -79,7 +80,7 @@ def spline(events: EventSequence, rng: np.random.Generator, *, inflation: float 
     """
     n = events.n_events
     if n < FEWEST or n == events.exposure:
-        few = f"{n:,} events are too few for a curve; it takes {FEWEST}"
+        few = f"{count(n, 'event')}: a curve takes {FEWEST}"
         return _undefined(n, few if n < FEWEST else "every observed sequence is an event")
     bins = events.windows(-(-events.n // BINS))
     middle = (bins.start + np.append(bins.start[1:], events.n)) / 2 / events.n

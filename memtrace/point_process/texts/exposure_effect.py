@@ -15,7 +15,8 @@ from memtrace.texts.exposure import CountStrata, ExposureClasses
 from memtrace.types import FloatArray, Int64Array, Interval
 
 NEYMAN_EVENTS = 5
-"""Memorized texts in both groups from which on Neyman's interval is used, not Newcombe's."""
+"""Memorized texts, and others, in both groups from which on Neyman's interval is used, not
+Newcombe's: where all of a group are alike its variance would be 0."""
 EXACT_EVENTS = 2000
 """Memorized texts in all strata up to which the test of strata is exact."""
 
@@ -40,8 +41,9 @@ class OnceEffect:
 
     @property
     def ci95(self) -> Interval:
-        """Return Neyman's interval where both groups have 5 events, else Newcombe's."""
-        many = min(self.exposed[0], self.unexposed[0]) >= NEYMAN_EVENTS
+        """Return Neyman's interval where both groups have 5 events and others, else Newcombe's."""
+        (x, s), (y, t) = self.exposed, self.unexposed
+        many = min(x, s - x, y, t - y) >= NEYMAN_EVENTS
         return self.neyman_ci95 if many else self.newcombe_ci95
 
 

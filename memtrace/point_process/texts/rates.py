@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from scipy import stats
 
 from memtrace.point_process.models.constant import binomial_interval
+from memtrace.report.numbers import count
 from memtrace.texts.exposure import TextCounts
 from memtrace.types import UNDEFINED, Interval
 
@@ -62,8 +63,14 @@ def text_rates(counts: TextCounts) -> TextRates:
         largest_share=counts.largest / n if n else math.nan,
         effective=effective,
         design_effect=design_effect(counts),
-        reason=f"{n:,} rows, but {events:,} texts: too few to say how it varies" if few else None,
+        reason=too_few(n, events) if few else None,
     )
+
+
+def too_few(rows: int, texts: int) -> str:
+    """Say that memorized rows are of too few texts; rows only where they are more."""
+    of_rows = f"{rows:,} rows, but " if rows > texts else ""
+    return f"{of_rows}{count(texts, 'text')}: too few to say how it varies"
 
 
 def fay_feuer_interval(counts: TextCounts, confidence: float = 0.95) -> Interval:

@@ -3,7 +3,7 @@
 import math
 
 from memtrace.point_process.events import EventSequence
-from memtrace.point_process.texts.order import Distance
+from memtrace.point_process.texts.order import Distance, RankTest
 from memtrace.point_process.texts.result import ByText
 from memtrace.report.numbers import count, interval, number, p_text, percent, ratio
 from memtrace.texts.exposure import ClassCounts
@@ -43,8 +43,8 @@ def order_rows(found: ByText | None) -> Rows:
     if not order.texts:
         return [("texts", "none memorized: no order to test")]
     rows = [
-        ("position, by text", f"z = {number(order.linear.z)}, {p_text(order.linear.p_value)}"),
-        ("last copies", f"z = {number(order.last.z)}, {p_text(order.last.p_value)}"),
+        ("position, by text", _rank_test(order.linear)),
+        ("last copies", _rank_test(order.last)),
         ("KS distance, by text", f"{_distance(order.distance)}: descriptive, unadjusted"),
     ]
     once, even = order.once, order.once.equivalence
@@ -148,6 +148,12 @@ def _near(near: NearCounts) -> str:
         return ""
     rows = f"{near.unexposed_memorized:,} of {count(near.unexposed, 'sequence')}"
     return f"; of these by a near-copy {rows}"
+
+
+def _rank_test(test: RankTest) -> str:
+    if math.isnan(test.z):
+        return "undefined: no order to test"
+    return f"z = {number(test.z)}, {p_text(test.p_value)}"
 
 
 def _distance(found: Distance) -> str:
