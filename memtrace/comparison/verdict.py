@@ -123,6 +123,8 @@ def _prediction(found: ComparisonResult) -> str:
     which = "which" if seen.first == 1 else f"{early:,} of which"
     who = f"{among}{source} returns" + (f" ({which} it was not trained on)" if early else "")
     chance = f"of all that both scanned {percent(seen.second / seen.texts)} are"
+    tried = sum(each.target == one.target and not each.reason for each in found.predictions)
+    chance += f"; {source} is the best of {tried} runs by F1" if tried > 1 else ""
     if not seen.both:
         none = f"None of the {seen.first:,} {found.unit}s that {who} is"
         alone = f"The one {found.unit} that {who} is not"

@@ -17,7 +17,7 @@ from memtrace.point_process.models.piecewise import parts
 from memtrace.point_process.shares import RateComparison, compare_shares
 from memtrace.point_process.simulate import window_counts
 from memtrace.point_process.windows import Windows
-from memtrace.report.numbers import count
+from memtrace.report.numbers import number
 from memtrace.types import FloatArray, Int64Array, Interval
 
 BINS, DECAYS, DRAWS = 80, 16, 499
@@ -118,7 +118,8 @@ def _at_bound(tau: float, gain: float, shortest: float, longest: float) -> str |
     if gain <= 0:
         return "the rate does not rise towards the checkpoint, so tau means nothing"
     if tau < shortest * NEAR_BOUND:
-        return f"tau is at its lower bound, {count(shortest, 'sequence')}: it may be shorter"
+        bound = "1 sequence" if shortest == 1 else f"{number(shortest)} sequences"
+        return f"tau is at its lower bound, {bound}: it may be shorter"
     if tau > longest / NEAR_BOUND:
         return f"tau is at its upper bound, {LONGEST} times training: the rise is a slow drift"
     return None
