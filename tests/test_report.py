@@ -24,6 +24,7 @@ from memtrace.report.numbers import (
     p_value,
     percent,
     ratio,
+    signed,
 )
 from memtrace.report.page import Fact, Finding
 from memtrace.report.text import columns, named_values, printable, rendered, terminal_width
@@ -102,6 +103,13 @@ def test_tables_cut_no_value_at_any_width(width) -> None:
     squeezed = re.sub(r"\s", "", text)
     for part in (*cells[0].split(), *cells[1:]):
         assert all(char in squeezed for char in part)
+
+
+def test_changes_have_a_sign_and_none_is_minus_zero() -> None:
+    assert [signed(x) for x in (-0.04, 0.0, -0.05001, 1.649, -1234.5)] == [
+        "+0.0", "+0.0", "-0.1", "+1.6", "-1,234.5"
+    ]  # fmt: skip
+    assert signed(-0.0004, 2) == "+0.00"
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

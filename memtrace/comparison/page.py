@@ -37,7 +37,10 @@ LIMITS = (
     "shares went, not why.",
     "What a smaller model predicts holds for models trained on the same texts.",
 )
-
+SAME_TEXTS = (
+    "p-values at several checkpoints of a pair are of mostly the same texts, and are not adjusted "
+    "for their number."
+)
 
 SHARES = ("run", "parameters", "texts memorized", "of", "share", "95%", "rows memorized")
 PAIRS = ("from", "to", "precision", "95%", "recall", "95%", "F1", "Matthews correlation")
@@ -76,7 +79,11 @@ def finding(
         facts=_facts(found),
         figure=figures[0] if figures else None,
         tested=_tested(found),
-        limits=[*LIMITS, *(f"{one.capitalize()}." for one in [*found.caveats, *left_out(found)])],
+        limits=[
+            *LIMITS,
+            *([SAME_TEXTS] if found.paired or found.deduplication else []),
+            *(f"{one.capitalize()}." for one in [*found.caveats, *left_out(found)]),
+        ],
         figures=figures[1:],
         tables=[
             _shares(found),

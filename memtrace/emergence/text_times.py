@@ -48,7 +48,8 @@ def timed(fit: EmergenceResult, beside: str) -> list[tuple[str, Columns]]:
         *(times if fit.outcomes.emerged else []),
         (f"Hazard: emergences per million {unit}s not yet memorized, per step{beside}",
          _hazards(fit)),
-        (f"What moves the hazard (factor{_who(fit)})", named_values(_regression(fit), WIDTH)),
+        (f"What moves the hazard (factor, p unadjusted{_who(fit)})",
+         named_values(_regression(fit), WIDTH)),
         ("Distributions of the time since exposure", named_values(_distributions(fit), WIDTH)),
     ]  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import Any
 from memtrace.point_process.of_several import UNKNOWN, of_part
 from memtrace.point_process.result import PoissonResult
 from memtrace.report.charts import HATCHED, available, data, specification
-from memtrace.report.numbers import DASH, count, interval, number, percent
+from memtrace.report.numbers import DASH, count, interval, number, percent, signed
 from memtrace.report.page import Fact, Finding, Page, Shown, Table
 
 QUESTION = "What did the models memorize?"
@@ -277,7 +277,8 @@ def _change_fact(mine: Sequence[PoissonResult]) -> list[Fact]:
     if len(mine) < 2:
         return []
     before, last = mine[-2:]
-    change = f"{100 * (_of(last) - _of(before)):+.{_decimals(max(_of(before), _of(last)))}f} points"
+    decimals = _decimals(max(_of(before), _of(last)))
+    change = f"{signed(100 * (_of(last) - _of(before)), decimals)} points"
     was = f"from {_share(before)} of {memorized(before)[1]:,}"
     return [Fact(change, f"since {before.events.label}", was)]
 

@@ -35,6 +35,11 @@ def number(value: float | None, digits: int = 4) -> str:
     return sign + (text.rstrip("0").rstrip(".") if "." in text else text)
 
 
+def signed(value: float, decimals: int = 1) -> str:
+    """Return a change with its sign: `+1.6`, `-0.3`; what rounds to none is `+0.0`."""
+    return f"{round(value, decimals) + 0.0:+,.{decimals}f}"  # 0.0 added to -0.0 is 0.0
+
+
 def ratio(value: float | None, digits: int = 3) -> str:
     """Return a ratio; beyond 0.001 and 1,000 only the bound, since its size says nothing more."""
     if value is None or math.isnan(value):

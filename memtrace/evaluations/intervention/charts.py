@@ -8,7 +8,7 @@ from memtrace.evaluations.figures import ranks_of_size
 from memtrace.evaluations.intervention.measures import run_name
 from memtrace.evaluations.intervention.result import Comparison
 from memtrace.report.charts import apart, data, end_names, specification, step_axis
-from memtrace.report.numbers import interval, number, p_value
+from memtrace.report.numbers import interval, number, p_value, signed
 
 ROW = 24
 """Height of a measure, or of a heading, in CSS pixels."""
@@ -155,5 +155,5 @@ def _has_perplexity(measures: Sequence[Comparison]) -> bool:
 
 def _with_interval(value: float, ends: tuple[float, float]) -> str:
     low, high = ends
-    inside = interval((100 * low, 100 * high), lambda end: f"{end:+.2f}")
-    return f"{100 * value:+.2f}, {inside}"
+    inside = interval((100 * low, 100 * high), lambda end: signed(end, 2))
+    return f"{signed(100 * value, 2)}, {inside}"

@@ -26,7 +26,7 @@ from memtrace.evaluations.populations import BY_NAME, NO_LINK
 from memtrace.evaluations.text import read_text
 from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
-from memtrace.report.numbers import count, interval, number
+from memtrace.report.numbers import count, interval, number, signed
 from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, parted
 from memtrace.report.text import rendered
 
@@ -155,9 +155,9 @@ def _facts(result: InterventionResult) -> list[Fact]:
     facts = []
     aimed, reach = moved_by_gender(result.comparisons), reach_by_gender(result.comparisons)
     if aimed:
-        ends = interval((aimed[0], aimed[-1]), _signed) if len(aimed) > 1 else _signed(aimed[0])
+        ends = interval((aimed[0], aimed[-1]), signed) if len(aimed) > 1 else signed(aimed[0])
         name = "points: stereotyped choices about gender (English), by model and run"
-        facts.append(Fact(ends, name, f"95%: {interval(reach, _signed)}" if reach else ""))
+        facts.append(Fact(ends, name, f"95%: {interval(reach, signed)}" if reach else ""))
     for kind, name in KINDS.items():
         known = tested([one for one in result.comparisons if one.kind == kind])
         if known:
@@ -166,7 +166,3 @@ def _facts(result: InterventionResult) -> list[Fact]:
             share = f"{len(shown(known)):,} of {len(known):,}"
             facts.append(Fact(share, f"measures of {name} in which a change is shown", note))
     return facts
-
-
-def _signed(points: float) -> str:
-    return f"{points:+.1f}"

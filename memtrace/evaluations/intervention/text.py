@@ -9,7 +9,7 @@ from memtrace.evaluations.intervention.result import BIAS_METRICS, Comparison, I
 from memtrace.evaluations.intervention.verdict import runs_told, verdict
 from memtrace.evaluations.populations import short_names
 from memtrace.evaluations.text import files_table
-from memtrace.report.numbers import DASH, count, interval, number, p_value
+from memtrace.report.numbers import DASH, count, interval, number, p_value, signed
 from memtrace.report.text import Columns, columns, sections
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def row(one: Comparison) -> tuple[str, ...]:
 
 
 def _points(difference: float) -> str:
-    return DASH if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"
+    return DASH if math.isnan(difference) else signed(100 * difference)
 
 
 def _times(difference: float) -> str:

@@ -10,7 +10,7 @@ from memtrace.evaluations.intervention.result import (
     InterventionResult,
 )
 from memtrace.evaluations.populations import populations_told
-from memtrace.report.numbers import count
+from memtrace.report.numbers import count, signed
 
 KINDS = {"bias": "bias", "cost": "language modelling"}
 
@@ -116,13 +116,13 @@ def _gender(bias: list[Comparison]) -> str:
     change = moved_by_gender(bias)
     if not change:
         return ""
-    moved = " to ".join(dict.fromkeys(f"{end:+.1f}" for end in (change[0], change[-1])))
+    moved = " to ".join(dict.fromkeys(signed(end) for end in (change[0], change[-1])))
     said = f"Stereotyped choices about gender (English) differ by {moved} points"
     ends = reach_by_gender(bias)
     if ends is None:
         return f"{said}, with unknown errors."
     within = "intervals within" if len(change) > 1 else "interval"
-    return f"{said} (95% {within} {ends[0]:+.1f} to {ends[1]:+.1f})."
+    return f"{said} (95% {within} {signed(ends[0])} to {signed(ends[1])})."
 
 
 def moved_by_gender(comparisons: Sequence[Comparison]) -> list[float]:
