@@ -289,21 +289,17 @@ def _pack(
 
 
 def _estimate_text(estimate: "Estimate") -> str:
+    from memtrace.report.numbers import count, duration, size
+
     if not estimate.files:
         return "Nothing is left to write."
     seconds = estimate.seconds or 0
+    speed = estimate.read_bytes / max(seconds, 1e-9)
     return (
-        f"{estimate.files} files to write, {estimate.write_bytes / 1e9:,.2f} GB "
-        f"({estimate.free_bytes / 1e9:,.0f} GB free); {estimate.read_bytes / 1e9:,.2f} GB to read "
-        f"at {estimate.read_bytes / 1e6 / max(seconds, 1e-9):,.0f} MB/s: "
-        f"about {_duration(seconds)}"
+        f"{count(estimate.files, 'file')} to write, {size(estimate.write_bytes)} "
+        f"({size(estimate.free_bytes)} free); {size(estimate.read_bytes)} to read at "
+        f"{size(speed)}/s: {duration(seconds)}"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _verify(source: str, published_as: str | None, manifest: Path | None) -> "list[FileCheck]":
@@ -330,14 +326,16 @@ def _verify_text(checks: "list[FileCheck]") -> str:
 
 
 def _info_text(document: dict[str, Any]) -> str:
+    from memtrace.report.numbers import count
+
     seen = document["contents"]
-    which = "all rows" if seen["rows"] == document["rows"] else f"{seen['rows']:,} rows read"
+    which = "all rows" if seen["rows"] == document["rows"] else count(seen["rows"], "row")
     place = "read over the network" if document["remote"] else "on this machine"
     eod = f"occurs {seen['eod_tokens']:,} times" if seen["eod_occurs"] else "does not occur"
     first = document["first_token"]
     at = f", tokens {first}-{first + document['row_tokens'] - 1} of each" if first else ""
     lines = [
-        ("corpus", f"{document['corpus']}, {document['parts']} files {place}"),
+        ("corpus", f"{document['corpus']}, {count(document['parts'], 'file')} {place}"),
         (
             "rows",
             f"{document['rows']:,} of {document['row_tokens']} {document['dtype']} tokens{at}",
@@ -346,6 +344,9 @@ def _info_text(document: dict[str, Any]) -> str:
         ("digest", document["digest"]),
         ("read", which),
         ("token ids", f"{seen['smallest_id']} to {seen['largest_id']}; token 0 (EOD) {eod}"),
-        ("repeated", f"{seen['repeated_prefixes']:,} rows begin with 64 tokens seen before"),
+        (
+            "repeated",
+            f"{count(seen['repeated_prefixes'], 'row')} with the first 64 tokens of an earlier one",
+        ),
     ]
     return "\n".join(f"{label:<12}{text}" for label, text in lines)

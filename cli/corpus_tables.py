@@ -78,12 +78,18 @@ def duplicates(
         document,
         json,
         lambda: (
-            "{sequences:,} sequences, {distinct:,} distinct; {repeated:,} occur more than once, "
-            "the commonest {largest:,} times\n".format_map(document)
-            + (f"{document['similar']:,} texts have one that is nearly the same\n" if near else "")
+            _repeated(document)
+            + (f"Texts with one that is nearly the same: {document['similar']:,}\n" if near else "")
             + f"Table: {output}"
         ),
     )
+
+
+def _repeated(document: dict[str, Any]) -> str:
+    said = "{sequences:,} sequences, {distinct:,} distinct; ".format_map(document)
+    if not document["repeated"]:
+        return f"{said}none occurs more than once\n"
+    return f"{said}{document['repeated']:,} more than once, at most {document['largest']:,} times\n"
 
 
 @click.command()

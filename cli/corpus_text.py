@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--row-tokens",
     type=Whole(min=2),
-    show_default="2049, of sliding rows 64",
-    help="Tokens of a row.",
+    help="Tokens of a row.  [default: 2049, of sliding rows 64]",
 )
 @click.option("--stride", type=Whole(min=1), help="Of sliding rows: a row begins every so many.")
 @click.option(
@@ -96,14 +95,17 @@ def _plan(rows: Any, row_tokens: int | None, stride: int | None) -> "RowPlan":
 
 
 def _text(document: dict[str, Any]) -> str:
-    lines = [
-        "{rows:,} rows of {row_tokens} {dtype} tokens, from {documents:,} documents of {tokens:,} "
-        "tokens".format_map(document)
-    ]
-    if document["short_documents"]:
-        lines.append("{short_documents:,} documents are shorter than a row".format_map(document))
-    if document["left_out_tokens"]:
-        lines.append("{left_out_tokens:,} tokens at the end fill no row".format_map(document))
+    from memtrace.report.numbers import count
+
+    rows, documents, tokens = (
+        count(document[f"{each}s"], each) for each in ("row", "document", "token")
+    )
+    lines = [f"{rows} of {document['row_tokens']} {document['dtype']} tokens, from {documents}"]
+    lines[0] += f" of {tokens}"
+    if short := document["short_documents"]:
+        lines.append(f"{count(short, 'document')} shorter than a row")
+    if left := document["left_out_tokens"]:
+        lines.append(f"{count(left, 'token')} left at the end, too few for a row")
     return "\n".join([*lines, f"Corpus: {document['corpus']}"])
 
 

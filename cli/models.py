@@ -21,7 +21,7 @@ suite_option = click.option("--suite", help="Only this suite.")
 
 @click.group()
 def models() -> None:
-    """Know models: their manifests, weights, and your own."""
+    """List and check models, and describe your own."""
 
 
 models.add_command(init_models)
@@ -128,8 +128,10 @@ def _what(verdict: "Verdict") -> str:
     """Return what is to be said of one checkpoint, in one line."""
     if verdict.missing:
         return verdict.missing
-    size = sum(file.size for file in verdict.files.values())
-    said = [f"{len(verdict.files)} files, {size / 1e6:,.1f} MB"]
+    from memtrace.report.numbers import count, size
+
+    total = sum(file.size for file in verdict.files.values())
+    said = [f"{count(len(verdict.files), 'file')}, {size(total)}"]
     if verdict.same_as:
         said.append(f"byte-identical to {', '.join(verdict.same_as[:4])}")
     if verdict.known_bad:
@@ -238,7 +240,7 @@ def _table(suite: "Suite") -> str:
         table.add_column(name, justify="left" if text else "right", overflow="fold")
     for cells in zip(*columns.values(), strict=True):
         table.add_row(*map(Text, cells))
-    fewer = ", of some models fewer" if any(model.steps for model in suite.models) else ""
+    fewer = ", fewer for some models" if any(model.steps for model in suite.models) else ""
     schedule = f"{_schedule(suite.steps)}{fewer} (bad: how many of them are known to be faulty)"
     heads = (f"{suite.suite}: {suite.title}", schedule)
     return "\n".join(
@@ -248,7 +250,10 @@ def _table(suite: "Suite") -> str:
 
 def _schedule(steps: Sequence[int]) -> str:
     """Return how many checkpoints there are, and from where to where."""
-    return f"{len(steps)} checkpoints, step {steps[0]} to {steps[-1]}"
+    from memtrace.report.numbers import count
+
+    span = f"step {steps[0]}" + (f" to {steps[-1]}" if len(steps) > 1 else "")
+    return f"{count(len(steps), 'checkpoint')}, {span}"
 
 
 def _text(card: dict[str, Any]) -> str:

@@ -76,6 +76,10 @@ class Number(click.FloatRange):
             self.fail(f"{_shown(str(value))} is too large", param, ctx)
         return number
 
+    def _describe_range(self) -> str:
+        """Return what `--help` says of the range: nothing where there is none."""
+        return "" if self.min is None and self.max is None else super()._describe_range()
+
 
 class Numbers(click.ParamType[tuple[float, ...]]):
     """Numbers between two ends, separated by commas."""

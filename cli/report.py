@@ -17,7 +17,7 @@ from .parameters import (
     runs_argument,
     seed_option,
 )
-from .selection import by_model, last_finished, with_likelihoods
+from .selection import by_model, finished, last_finished, with_likelihoods
 from .test_order import pairs_of
 
 if TYPE_CHECKING:
@@ -72,10 +72,9 @@ def report(
     """
     from memtrace.report.page import page_html
     from memtrace.report.texts_page import texts_page, title_of
-    from memtrace.runs.events import is_finished
     from memtrace.runs.run import find_runs
 
-    found = [run for run in find_runs(runs, suite=suite, model=model) if is_finished(run)]
+    found = finished(find_runs(runs, suite=suite, model=model))
     beside: list[Fact] = []
     builders: dict[str, Callable[[], Page]] = {
         "likelihoods.html": lambda: _likelihoods(found, duplicates, seed, beside),
@@ -117,6 +116,8 @@ def _built(
 
 
 def _fits(found: "list[Run]", duplicates: Path | None, seed: int) -> "list[tuple[Run, PoissonFit]]":
+    from memtrace.errors import FitError
+
     with fast_imports():
         from memtrace.point_process import fit_run
     fits = []
@@ -125,6 +126,8 @@ def _fits(found: "list[Run]", duplicates: Path | None, seed: int) -> "list[tuple
             if run.shards():
                 fits.append((run, fit_run(run, duplicates=duplicates, seed=seed)))
             advance(1)
+    if not fits:
+        raise FitError(f"{found[-1].label} has seen no sequence: scan a later step")
     return fits
 
 
@@ -134,12 +137,9 @@ def _with_order(
     left_out: dict[str, str],
     beside: "list[Fact]",
 ) -> "dict[str, Page]":
-    from memtrace.errors import RunError
     from memtrace.point_process.overview import overview_page
     from memtrace.point_process.page import fit_page
 
-    if not fits:
-        raise RunError("no run is finished, so there is nothing to report; see `memtrace status`")
     chosen = [(f"{run.suite}/{run.model}", run.step, fit) for run, fit in fits]
     return {
         "index.html": overview_page(chosen, ORDER, left_out),

@@ -43,7 +43,11 @@ class BatchSize(Whole):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Parse the number; `auto` is None."""
-        return None if value in (None, "auto") else super().convert(value, param, ctx)
+        if value in (None, "auto"):
+            return None
+        if isinstance(value, str) and not value.strip().lstrip("+-").isdigit():
+            self.fail(f"{value!r} is neither auto nor a whole number, such as 64", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Worker(click.ParamType[tuple[int, int]]):

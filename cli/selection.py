@@ -18,13 +18,26 @@ def runs_at(found: "list[Run]", step: str) -> "list[Run]":
     return [run for run in found if run.step in wanted]
 
 
+def finished(found: "list[Run]") -> "list[Run]":
+    """Return the runs that are finished.
+
+    Raises:
+        RunError: None is.
+    """
+    from memtrace.runs.events import is_finished
+
+    done = [run for run in found if is_finished(run)]
+    if not done:
+        raise _none_finished(found[-1])
+    return done
+
+
 def last_finished(found: "list[Run]") -> "list[Run]":
     """Return the last finished run of each model.
 
     Raises:
         RunError: No run is finished.
     """
-    from memtrace.errors import RunError
     from memtrace.runs.events import is_finished
 
     last: dict[tuple[str, str], Run] = {}
@@ -32,11 +45,16 @@ def last_finished(found: "list[Run]") -> "list[Run]":
         if (run.suite, run.model) not in last and is_finished(run):
             last[run.suite, run.model] = run
     if not last:
-        raise RunError(
-            f"no run is finished, not even {found[-1].label}; finish it with "
-            f"`{found[-1].command}`, or name its --step to take what is there"
-        )
+        raise _none_finished(found[-1], ", or name its --step to take what is there")
     return list(reversed(last.values()))
+
+
+def _none_finished(last: "Run", otherwise: str = "") -> Exception:
+    from memtrace.errors import RunError
+
+    return RunError(
+        f"no run is finished, not even {last.label}; finish it with `{last.command}`{otherwise}"
+    )
 
 
 def with_likelihoods(found: "list[Run]", step: str | None) -> "list[Run]":

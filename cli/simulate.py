@@ -109,7 +109,7 @@ def simulate(
     json: bool,
     output: Path | None,
 ) -> None:
-    """Draw memorized sequences or likelihoods, and test the draws.
+    """Draw sequences or likelihoods with an effect: is it found?
 
     The result is how often each test finds that order matters. Draws follow the fitted rate of a
     run or, without RUNS, a number of events with a drift, or log-likelihoods with an effect of

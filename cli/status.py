@@ -38,11 +38,11 @@ def status(runs: Path, watch: bool, json: bool) -> None:
     if watch:
         _watch(runs)
         return
-    from memtrace.errors import RunError
+    from memtrace.runs.missing import no_run
 
     found = _survey(runs)
     if not found:
-        raise RunError(f"{runs} holds no run at all: make one with `memtrace scan`")
+        raise no_run(runs)
     documents = [_document(run, hours) for run, hours in found]
     print_result(documents, json, lambda: _text(found))
 

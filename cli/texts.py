@@ -31,13 +31,19 @@ LABELS = ("recited", "repeating", "incrementing", "templated", "rare")
 @only_suite
 @only_model
 @step_option(otherwise="memorized at any checkpoint")
-@click.option("--label", type=click.Choice(LABELS), multiple=True, help="Only this label; several.")
+@click.option(
+    "--label",
+    type=click.Choice(LABELS),
+    multiple=True,
+    help="Only this label; can be given several times.",
+)
 @click.option("--min-copies", type=Whole(min=1), help="Only texts with so many copies, or more.")
 @click.option("--max-copies", type=Whole(min=1), help="Only texts with so many, or fewer.")
 @click.option(
     "--at-least",
     type=Whole(min=1, max=255),
-    help="Matched tokens from which a text is shown: near misses too.  [default: all]",
+    help="Matched tokens from which a text is shown, for near misses too.  [default: the whole "
+    "continuation]",
 )
 @click.option("--order-by", default="text", help="Column of the table, such as copies.")
 @click.option("--descending", is_flag=True, help="The largest first.")

@@ -353,7 +353,7 @@ def test_exactly_one_source_is_asked_for(runs, tmp_path, memtrace_cli) -> None:
         assert result.exit_code == 2, result.output
     result = memtrace_cli("emergence", tmp_path)
     assert result.exit_code == 1
-    assert "holds no run at all" in result.stderr
+    assert "holds no run" in result.stderr
 
 
 def test_fit_poisson_on_the_time_scale_of_emergence(runs, tmp_path, memtrace_cli) -> None:

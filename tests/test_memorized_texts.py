@@ -4,8 +4,10 @@ import base64
 import gzip
 import json
 import re
+import shutil
 from pathlib import Path
 
+import click
 import numpy as np
 import polars as pl
 import pytest
@@ -14,7 +16,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import memtrace
 from memtrace.corpus import open_corpus
-from memtrace.errors import CorpusError, RunError
+from memtrace.errors import CorpusError, ManifestError, RunError
+from memtrace.report.texts import texts_text
 from memtrace.report.texts_page import texts_page
 from memtrace.texts.select import select_texts
 
@@ -161,6 +164,45 @@ def test_without_a_tokenizer_ids_stand_for_text(folder, tokens, tmp_path):
     assert any("--tokenizer" in note for note in found.notes)
     (given,) = memtrace.memorized_texts(tmp_path / "runs", tokenizer=folder / "tokenizer.json")
     assert row(given, 30)["prompt"].count(EVIL) == 1
+
+
+def test_a_model_that_moved_is_found_by_its_manifest(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    for path in (tmp_path / "runs").rglob("run.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"source": "/gone/model"}))
+    (found,) = memtrace.memorized_texts(tmp_path / "runs")
+    assert found.notes == ()  # the manifest of the suite demo has a tokenizer
+    monkeypatch.setattr("memtrace.texts.decode.find_model", no_model)
+    (without,) = memtrace.memorized_texts(tmp_path / "runs")
+    assert any("/gone/model is not on this machine" in note for note in without.notes)
+
+
+def no_model(*_, **__):
+    raise ManifestError("no manifest has it")
+
+
+def test_unfinished_checkpoints_are_told(folder, tmp_path):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    unfinished = tmp_path / "runs" / "suite=demo" / "model=demo" / "step=40"
+    for path in (*unfinished.glob("scores/*"), *unfinished.glob("events.parquet")):
+        path.unlink()
+    (found,) = memtrace.memorized_texts(tmp_path / "runs")
+    (note,) = found.notes
+    assert note.startswith("demo/demo step 40 is not finished")
+    assert "memtrace scan" in note
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_at_any_width_no_number_is_cut(found, width):
+    text = click.unstyle(texts_text(found, 50, width))
+    assert all(len(line) <= width for line in text.splitlines()[2:])
+    table = text.split(found.tested)[1]
+    for name in MEMORIZED:
+        each = row(found, name)
+        assert f"{each['copies_exposed']}/{each['copies']}" in table
+        assert str(each["last_index"]) in table
+        assert f"{each['first_step']}" in table
+    assert table.count(" | ") == len(MEMORIZED) + 1
 
 
 def test_another_corpus_is_refused(folder, tokens, tmp_path):

@@ -178,7 +178,7 @@ def test_the_first_page_has_the_control_beside_what_was_trained_on() -> None:
     page = index_of(with_control(2, 50)).summary
     assert page.answer == (
         "m returns 40 of the 100 sequences that it was trained on (40%, 95% 30.3% to 50.3%, if no "
-        "two are copies of one text), and 2 of 50 unexposed ones (4%)."
+        "two are copies of one text), and 2 of 50 not trained on (4%)."
     )
     assert page.rest == ""
     assert page.tables[0].rows[0][-2:] == ("4%", "2 of 50")
@@ -187,7 +187,7 @@ def test_the_first_page_has_the_control_beside_what_was_trained_on() -> None:
     assert "no less of what it was not trained on" in alike.rest
     # Where the last checkpoint left nothing unexposed, the last one before it is the control.
     earlier = index_of(with_control(2, 50), with_control(0, 0)).summary
-    assert "unexposed" not in earlier.answer
+    assert "not trained on" not in earlier.answer
     control = earlier.facts[1]
     assert (control.value, control.note) == ("4%", "m")
     assert control.name.endswith("2 of 50")

@@ -1,6 +1,7 @@
 """The pages of a report in a browser: they lead to each other, and all can use them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -129,3 +130,24 @@ def test_a_report_names_what_it_leaves_out(tmp_path) -> None:
     for reason in ("--likelihood", "two checkpoints", "another model or checkpoint"):
         assert reason in done.output
         assert reason in index
+
+
+def test_a_report_of_runs_that_are_not_finished_names_the_command(tmp_path) -> None:
+    run = write_run(tmp_path / "runs", shards=[], record={"command": ["memtrace", "scan", "x"]})
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "runs"), "--output", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "memtrace scan x" in run.command
+    assert (
+        f"no run is finished, not even {run.label}; finish it with `{run.command}`" in done.output
+    )
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_reasons_on_the_first_page_begin_as_sentences_do(tmp_path) -> None:
+    write_run(tmp_path / "runs")
+    CliRunner().invoke(main, ["report", str(tmp_path / "runs"), "--output", str(tmp_path)])
+    page = (tmp_path / "index.html").read_text().partition('class="not-made"')[2]
+    reasons = re.findall(r"<dd>(.)([^ ]*)", page.partition("</dl>")[0])
+    assert reasons
+    # A name, such as demo/demo, keeps its small letter.
+    assert all(first.isupper() or "/" in rest for first, rest in reasons), reasons

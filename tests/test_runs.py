@@ -1,5 +1,6 @@
 """Run folders: the plan of shards, what counts as done, and refusing another configuration."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -112,10 +113,26 @@ def test_finding_runs(tmp_path):
     assert find_run(tmp_path, model="demo", step=64).step == 64
     with pytest.raises(RunError, match=r"several suites \(demo, other\)"):
         find_run(tmp_path, model="demo", step=512)
-    with pytest.raises(RunError, match="suite=demo/model=demo/step=512"):
+    with pytest.raises(RunError, match=r"step 1 in .*demo/demo \(steps 64, 512\)"):
         find_run(tmp_path, model="demo", step=1)
-    with pytest.raises(RunError, match="no run at all"):
-        find_runs(tmp_path / "nowhere")
+
+
+def test_where_there_is_no_run_the_message_says_what_there_is(tmp_path):
+    runs = tmp_path / "runs"
+    begin_run(runs, CONFIGURATION, {})
+    (tmp_path / "empty").mkdir()
+    said = {
+        tmp_path / "nowhere": "does not exist",
+        tmp_path / "empty": "holds no run: make one",
+        runs / "suite=demo": f"{runs} is: give that one",
+        runs / "suite=demo" / "model=demo" / "step=512": f"{runs} is: give that one",
+        tmp_path: f"{runs} is: give that one",
+    }
+    for folder, expected in said.items():
+        with pytest.raises(RunError, match=re.escape(expected)):
+            find_runs(folder)
+    with pytest.raises(RunError, match=r"model 'dmo' in .* \(near it: demo\)"):
+        find_runs(runs, model="dmo")
 
 
 def test_a_run_of_an_older_schema_is_refused_in_one_line(tmp_path):

@@ -125,8 +125,7 @@ def match_corpora(runs: Sequence[ComparedRun]) -> Corpora:
 
 def _not_here(run: ComparedRun, error: CorpusError) -> str:
     """Say why texts of different corpora are not matched."""
-    detail = f" ({error.__cause__})" if error.__cause__ else ""
     return (
-        f"the corpus of {run.label} cannot be read here{detail}, so its texts match with no other "
-        "corpus: scan with --corpus and a local copy or a prefix pack"
+        f"the corpus of {run.label} cannot be read here ({error}), so its texts match with no "
+        "other corpus: scan with --corpus and a local copy or a prefix pack"
     )

@@ -82,10 +82,12 @@ class RowStream:
         Raises:
             CorpusError: They are not.
         """
-        if not self.stream.size or self.stream.size % self.row_bytes:
+        if not self.stream.size:
+            raise CorpusError(f"{self.parts[0].name} holds no row: it is empty; write it again")
+        if self.stream.size % self.row_bytes:
             raise CorpusError(
-                f"{self.parts[0].name} and what follows it have {self.stream.size} bytes, not a "
-                f"positive multiple of the {self.row_bytes} bytes of a row ({self.row_tokens} "
+                f"{self.parts[0].name} and what follows it have {self.stream.size} bytes, no "
+                f"multiple of the {self.row_bytes} bytes of a row ({self.row_tokens} "
                 f"{self.dtype} tokens): a file is truncated or of another layout; fetch it again"
             )
 

@@ -140,9 +140,12 @@ def _write(
         records = output.records()
     found = _summary(records, plan, is_packed)
     if not found.rows:
+        output.discard()
+        if not found.tokens:
+            raise CorpusError(f"there is no text in {files[0]}{' and the rest' * (len(files) > 1)}")
         raise CorpusError(
-            f"{found.documents:,} documents of {found.tokens:,} tokens make no row of "
-            f"{plan.row_tokens}: choose fewer --row-tokens"
+            f"the {found.tokens:,} tokens of the text make no row of {plan.row_tokens:,}: choose "
+            "fewer --row-tokens"
         )
     output.finish(identity, found.rows, plan.row_tokens, dtype, files)
     return found

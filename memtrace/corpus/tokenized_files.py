@@ -83,7 +83,7 @@ class OutputFiles:
         made = _made_of(self.path(DOCUMENTS))
         if made != dict(identity):
             raise CorpusError(
-                f"{self.path('.idx')} is there already, {_difference(made, identity)}: choose "
+                f"{self.path('.idx')} is there already, made {_difference(made, identity)}: choose "
                 "another --output, or delete it"
             )
         return True
@@ -188,6 +188,11 @@ class OutputFiles:
         for ending in (".documents", ".progress.json"):
             self._hidden(ending).unlink(missing_ok=True)
 
+    def discard(self) -> None:
+        """Delete what was begun: the text makes no row, so there is nothing to go on with."""
+        for ending in (".progress.json", ".tokens", ".documents"):
+            self._hidden(ending).unlink(missing_ok=True)
+
 
 def made_of(documents: Path) -> dict[str, Any]:
     """Return of what a table of documents says that it was made, and how.
@@ -214,9 +219,9 @@ def _made_of(documents: Path) -> dict[str, Any] | None:
 def _difference(made: Mapping[str, Any] | None, identity: Mapping[str, Any]) -> str:
     """Return in which way something was made otherwise."""
     if made is None:
-        return "made by something else"
+        return "by something else"
     names = [name for name in identity if made.get(name) != identity[name]]
-    return f"made with other {' and '.join(names).replace('_', ' ')}"
+    return f"with other {' and '.join(names).replace('_', ' ')}"
 
 
 def _table(records: Records, sources: Sequence[Path]) -> pl.DataFrame:

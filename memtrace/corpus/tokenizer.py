@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memtrace.errors import CorpusError, first_line
+from memtrace.storage.address import is_repository
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -109,14 +110,19 @@ def _download(source: str, name: str, *, needed: bool = True) -> Any:
     from huggingface_hub import hf_hub_download
 
     repository, _, revision = source.partition("@")
+    if not is_repository(repository):
+        raise CorpusError(
+            f"no tokenizer {source!r}: no such file or folder, and no name of a repository on the "
+            "Hub (OWNER/NAME)"
+        )
     try:
         return Path(hf_hub_download(repository, name, revision=revision or None))
     except Exception as error:  # the client raises what its transport raises
         if not needed:
             return None
         raise CorpusError(
-            f"no tokenizer {source!r}: neither a file or folder nor a repository on the Hub with "
-            f"{name} ({first_line(error)}); check the name and the network"
+            f"no tokenizer {source!r}: no such file or folder, and no repository on the Hub has "
+            f"its {name} ({first_line(error)}); check the name and the network"
         ) from error
 
 

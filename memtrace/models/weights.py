@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from memtrace.errors import ModelError, first_line
+from memtrace.storage.address import is_repository
 from memtrace.storage.digests import file_sha256
 
 # Safetensors first: Pythia's branches carry both formats, and one copy of the weights is enough.
@@ -95,6 +96,11 @@ def fetch_weights(source: str, revision: str | None = None) -> Weights:
     local = is_local(source)
     if not local and Path(source).is_file():
         raise ModelError(f"{source} is a file: give the folder that holds it and its config.json")
+    if not local and not is_repository(source):
+        raise ModelError(
+            f"no model {_short(source)!r}: no such folder, and no name of a repository on the Hub "
+            "(OWNER/NAME)"
+        )
     folder = Path(source) if local else _download(source, revision)
     try:
         paths = _weight_files(folder)

@@ -14,7 +14,7 @@ QUESTION = "What did the models memorize?"
 COLUMNS = (
     "checkpoint", "share of texts", "95% interval", "texts returned", "share of rows",
     "95% interval, if no two are copies", "rows returned", "rows scanned",
-    "share of unexposed", "unexposed returned",
+    "share of those not trained on", "returned, not trained on",
 )  # fmt: skip
 CELL = 44
 """Height of a model in the chart, in CSS pixels."""
@@ -24,7 +24,7 @@ CAPTION = (
 )
 CONTROL = (
     "A share of what was trained on holds what would be returned without training too: the share "
-    "of unexposed ones says how much that is."
+    "of what was not trained on says how much that is."
 )
 NO_COPIES = (
     "Where copies are not known, those of exposed sequences may be among what was not trained on."
@@ -57,7 +57,7 @@ def overview_page(
         if chart and any(memorized(fit)[1] for _, _, fit in fits)
         else None,
         limits=_limits([fit for *_, fit in fits]),
-        not_made=tuple(left_out.items()),
+        not_made=tuple((title, _sentence(why)) for title, why in left_out.items()),
         tables=[Table("Checkpoints", COLUMNS, rows, _links(address, fits))],
     )
     return Page(QUESTION, summary)
@@ -118,6 +118,12 @@ def _missing(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _links(address: str, fits: Sequence[tuple[str, int, PoissonResult]]) -> list[str]:
     return [_place(address, place, fits) for place in range(len(fits))]
+
+
+def _sentence(text: str) -> str:
+    """Return it with a capital, unless it begins with a name: those have a slash or a digit."""
+    word = text.partition(" ")[0]
+    return text[:1].upper() + text[1:] if word.isalpha() else text
 
 
 def _place(address: str, place: int, fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
@@ -182,7 +188,7 @@ def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
     other, out_of = control(fit)
     said = f"{fit.events.label} returns {events:,} of {what} ({share})"
     if out_of:
-        said += f", and {other:,} of {out_of:,} unexposed ones ({percent(other / out_of)})"
+        said += f", and {other:,} of {out_of:,} not trained on ({percent(other / out_of)})"
     return f"{most}{said}."
 
 
@@ -258,7 +264,7 @@ def _control_fact(mine: Sequence[PoissonResult]) -> list[Fact]:
     fit = with_control[-1]
     other, of = control(fit)
     unit = "texts" if fit.by_text is not None else "sequences"
-    name = f"of unexposed {unit}, the control: {other:,} of {of:,}"
+    name = f"of the {unit} not trained on, the control: {other:,} of {of:,}"
     return [Fact(percent(other / of), name, fit.events.label)]
 
 

@@ -1,13 +1,14 @@
 """Memorized texts as JSON and at the terminal: one line a text."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.report.numbers import DASH, count, number
-from memtrace.report.text import printable, rendered
+from memtrace.report.text import columns, printable, rendered
 from memtrace.texts.memorized import MemorizedTexts
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
 NARROWEST = 24
@@ -51,23 +52,45 @@ def texts_text(found: MemorizedTexts, limit: int, width: int) -> str:
     return "\n".join(parts)
 
 
-def _table(found: MemorizedTexts, limit: int, width: int) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
+def _table(found: MemorizedTexts, limit: int, width: int) -> "RenderableType":
+    """Return a line for each text; where they do not fit, the texts follow in a block of their own.
+
+    Both blocks begin with the names of the texts, as other tables that are printed in blocks.
+    """
+    from rich.console import Group
 
     rows = found.table.head(limit).to_dicts()
     cells = [_cells(row, found) for row in rows]
     names = [name for name in cells[0] if any(each[name] != DASH for each in cells)]
-    taken = sum(max(len(name), *(len(each[name]) for each in cells)) + 2 for name in names)
+    if width - _taken(names, cells) >= NARROWEST:
+        return _lines(names, cells, rows, width)
+    numbers = columns(names, [[each[name] for name in names] for each in cells], left=0)
+    return Group(numbers, "", _lines(names[:1], cells, rows, width))
+
+
+def _lines(
+    names: Sequence[str],
+    cells: Sequence[Mapping[str, str]],
+    rows: Sequence[Mapping[str, Any]],
+    width: int,
+) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in names:
-        side = "left" if name in ("label", "document") else "right"
-        table.add_column(name, justify=side, no_wrap=True)  # type: ignore[arg-type]
+        side: Any = "left" if name in ("label", "document") else "right"
+        table.add_column(name, justify=side, no_wrap=True)
     table.add_column("prompt | continuation", no_wrap=True)
+    room = width - _taken(names, cells)
     for row, values in zip(rows, cells, strict=True):
-        shown = _shown(row, max(NARROWEST, width - taken))
-        table.add_row(*(Text(values[name]) for name in names), shown)
+        table.add_row(*(Text(values[name]) for name in names), _shown(row, room))
     return table
+
+
+def _taken(names: Sequence[str], cells: Sequence[Mapping[str, str]]) -> int:
+    """Return the columns of the terminal that these columns of the table take."""
+    return sum(max(len(name), *(len(each[name]) for each in cells)) + 2 for name in names)
 
 
 def _cells(row: Mapping[str, Any], found: MemorizedTexts) -> dict[str, str]:
@@ -102,14 +125,22 @@ def _document(row: Mapping[str, Any]) -> str:
 
 def _shown(row: Mapping[str, Any], width: int) -> Any:
     """Return the end of the prompt and the beginning of the continuation, in so many columns."""
-    from rich.cells import cell_len, set_cell_size
+    from rich.cells import cell_len
     from rich.text import Text
 
-    prompt, rest = printable(row["prompt"]), printable(row["continuation"])
-    room = (width - 3) // 2
-    while cell_len(prompt) > room:
-        prompt = "…" + prompt[max(2, cell_len(prompt) - room) :]
-    left = width - 3 - cell_len(prompt)
-    if cell_len(rest) > left:
-        rest = set_cell_size(rest, left - 1).rstrip() + "…"
+    prompt, rest = row["prompt"], row["continuation"]
+    # Of the texts themselves: what stands for a control character is shown whole or not at all.
+    prompt = _cut(prompt, (width - 3) // 2, lambda text, n: text[n:], "…{}")
+    rest = _cut(rest, width - 3 - cell_len(prompt), lambda text, n: text[: len(text) - n], "{}…")
     return Text.assemble((prompt, "dim"), (" | ", "bold blue"), rest)
+
+
+def _cut(text: str, width: int, without: Callable[[str, int], str], mark: str) -> str:
+    """Return it without so many characters that it fits, with a mark where some are missing."""
+    from rich.cells import cell_len
+
+    each = (mark.format(printable(without(text, n))) for n in range(1, len(text) + 1))
+    whole = printable(text)
+    return (
+        whole if cell_len(whole) <= width else next(one for one in each if cell_len(one) <= width)
+    )

@@ -28,6 +28,7 @@ from memtrace.runs.integrity import (
     is_valid,
     read_score_files,
 )
+from memtrace.runs.missing import no_run
 from memtrace.runs.paths import run_folder, run_folders
 from memtrace.runs.scores import SCHEMA_VERSION
 from memtrace.runs.shards import Shard, plan_shards
@@ -357,14 +358,7 @@ def find_runs(
     runs = open_store(runs)
     found = [open_run(folder) for folder in run_folders(runs, suite, model, step)]
     if not found:
-        pattern = f"suite={suite or '*'}/model={model or '*'}/step={'*' if step is None else step}"
-        there = ["/".join(folder.parts[-3:]) for folder in run_folders(runs)]
-        if not there:
-            raise RunError(f"{runs} holds no run at all: make one with `memtrace scan`")
-        raise RunError(
-            f"no run {pattern} in {runs}; it holds {', '.join(there[:8])}"
-            f"{' and others' if len(there) > 8 else ''}: choose one of them, or scan that one"
-        )
+        raise no_run(runs, suite, model, step)
     logger.debug("found in %s: %s", runs, ", ".join(run.label for run in found))
     return sorted(found, key=lambda run: (run.suite, run.model, run.step))
 

@@ -1,4 +1,4 @@
-"""Addresses without what must not be shown: passwords, tokens and signatures."""
+"""Addresses: those of the Hub, and others without passwords, tokens and signatures."""
 
 import re
 
@@ -6,6 +6,7 @@ HIDDEN = "***"
 # Protocol, what is before the last @ of the host, the rest of the path, and the query.
 _ADDRESS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*)://(?:([^/?#\s'\"]*)@)?([^?\s'\"]*)(\?[^\s'\"]*)?")
 _WEB = ("http", "https")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
 def public_address(text: str) -> str:
@@ -15,6 +16,14 @@ def public_address(text: str) -> str:
     hidden whole: signatures have many names.
     """
     return _ADDRESS.sub(_hide, text)
+
+
+def is_repository(name: str) -> bool:
+    """Return whether a name may be that of a repository on the Hub, `NAME` or `OWNER/NAME`.
+
+    A path such as `./model` or `/data/model` is none: the Hub is not asked about it.
+    """
+    return _REPOSITORY.fullmatch(name) is not None
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from memtrace.corpus.tokenizer import FILE, TextTokenizer, load_tokenizer
-from memtrace.errors import CorpusError
+from memtrace.errors import CorpusError, ManifestError
+from memtrace.manifests import find_model
 from memtrace.runs.run import Run
+from memtrace.storage.address import is_repository
 
 _ABOVE = 3  # folders above a model in which its tokenizer may lie, as for many checkpoints of one
 
@@ -38,15 +40,38 @@ def find_tokenizer(run: Run, source: str | Path | None = None) -> TextTokenizer:
     place = str(run.record.get("source", ""))
     if not place or "import" in run.record:
         raise CorpusError(f"the record of {run.label} does not say where its tokenizer is")
+    if (around := _around(place)) is not None:
+        return load_tokenizer(around)
+    if is_repository(place):
+        revision = run.record.get("hub_commit") or run.record.get("revision")
+        return load_tokenizer(f"{place}@{revision}" if revision else place)
+    if Path(place).exists():
+        raise CorpusError(f"{place} has no {FILE}")
+    # The folder has moved, or the runs come from another machine: a manifest may have its own.
+    moved = _place_in_manifest(run)
+    if moved is None or (around := _around(moved)) is None:
+        raise CorpusError(f"the model's folder {place} is not on this machine")
+    return load_tokenizer(around)
+
+
+def _around(place: str) -> Path | None:
+    """Return the folder that has a tokenizer, of a model's folder and those above it.
+
+    The folder itself may be gone, as those of old checkpoints are.
+    """
     folder = Path(place)
-    if folder.exists():
-        around = (folder, *folder.resolve().parents[:_ABOVE])
-        found = next((each for each in around if (each / FILE).is_file()), None)
-        if found is None:
-            raise CorpusError(f"{place} has no {FILE}")
-        return load_tokenizer(found)
-    revision = run.record.get("hub_commit") or run.record.get("revision")
-    return load_tokenizer(f"{place}@{revision}" if revision else place)
+    if is_repository(place) and not folder.exists():
+        return None
+    around = (folder, *folder.resolve().parents[:_ABOVE])
+    return next((each for each in around if (each / FILE).is_file()), None)
+
+
+def _place_in_manifest(run: Run) -> str | None:
+    try:
+        _, model = find_model(run.model, suite=run.suite)
+    except ManifestError:
+        return None
+    return None if model.hub else model.source(run.step)[0]
 
 
 def decode(

@@ -38,7 +38,10 @@ def find_texts(run: Run, folder: str | Path | None = None, corpus: Corpus | None
         return Texts.from_copies(kept)
     if c.corpus_rows > SMALL_ROWS:
         raise CorpusError(_advice(run, f"it has {c.corpus_rows:,} rows"))
-    corpus = corpus or open_corpus_of(run)
+    try:
+        corpus = corpus or open_corpus_of(run)
+    except CorpusError as error:
+        raise CorpusError(_advice(run, str(error))) from error
     if corpus.digest != c.corpus_digest:
         raise CorpusError(_advice(run, f"{corpus.name} is not the corpus that was scanned"))
     return Texts.from_copies(small_copies(corpus, *sequence))
@@ -86,13 +89,13 @@ def open_corpus_of(run: Run) -> Corpus:
     """
     name = run.record.get("corpus", {}).get("name")
     if name is None:
-        raise CorpusError(_advice(run, "the record of the run does not say where it is"))
+        raise CorpusError("the record of the run does not say where it is")
     try:
         found = open_corpus(name)
     except MemtraceError as error:
-        raise CorpusError(_advice(run, str(error))) from error
+        raise CorpusError(str(error)) from error
     if found.remote:
-        raise CorpusError(_advice(run, "it is read over a network"))
+        raise CorpusError("it is read over a network")
     return found
 
 

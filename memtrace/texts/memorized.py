@@ -15,6 +15,7 @@ from memtrace.corpus.similar import find_similar, read_similar
 from memtrace.corpus.tokenizer import TextTokenizer
 from memtrace.errors import CorpusError, ManifestError, RunError
 from memtrace.manifests.schedule import steps_of
+from memtrace.runs.events import is_finished
 from memtrace.runs.run import Run, find_runs
 from memtrace.storage.store import open_store
 from memtrace.texts.decode import decode, find_tokenizer
@@ -116,7 +117,7 @@ def read_model(
             f"at least {limit} matched tokens: a continuation of {last.label} has "
             f"{c.continuation_tokens}; choose 1 to {c.continuation_tokens}"
         )
-    opened = open_corpus(str(corpus)) if corpus is not None else open_corpus_of(last)
+    opened = _corpus(last, corpus)
     if c.corpus_digest not in ("unknown", opened.digest):
         raise CorpusError(
             f"{opened.name} is not the corpus of {last.label}: give the right one as --corpus"
@@ -145,8 +146,20 @@ def read_model(
         at_least=limit,
         continuation_tokens=c.continuation_tokens,
         table=_with_labels(table, tokens, c.prompt_tokens, similar, known is not None),
-        notes=tuple(filter(None, (tokenizer_note, copies_note, similar_note))),
+        notes=tuple(filter(None, (_unfinished(runs), tokenizer_note, copies_note, similar_note))),
     )
+
+
+def _corpus(run: Run, given: str | Path | None) -> Corpus:
+    if given is not None:
+        return open_corpus(str(given))
+    try:
+        return open_corpus_of(run)
+    except CorpusError as error:
+        raise CorpusError(
+            f"the corpus of {run.label}, which has its texts, is not at hand ({error}): give it to "
+            "`memtrace texts` as --corpus"
+        ) from error
 
 
 def hide(found: MemorizedTexts) -> MemorizedTexts:
@@ -159,6 +172,15 @@ def hide(found: MemorizedTexts) -> MemorizedTexts:
         file=found.table["file"].map_elements(redact, return_dtype=pl.String),
     )
     return replace(found, table=table)
+
+
+def _unfinished(runs: Sequence[Run]) -> str:
+    """Say which checkpoints are not finished: they may have memorized more."""
+    left = [run for run in runs if not is_finished(run)]
+    if not left:
+        return ""
+    which = f"{left[0].label} is" if len(left) == 1 else f"{len(left):,} of the checkpoints are"
+    return f"{which} not finished, so texts may be missing: `{left[0].command}` finishes"
 
 
 def _check_alike(runs: Sequence[Run]) -> None:
