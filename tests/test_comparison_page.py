@@ -9,15 +9,19 @@ import yaml
 from builders import write_run
 from click.testing import CliRunner
 from manifest_documents import document, model
+from matplotlib.colors import LinearSegmentedColormap
 from memtrace.cli.main import main
 
 from memtrace.comparison import compare
 from memtrace.comparison.charts import CHARTS
 from memtrace.comparison.descriptions import described
-from memtrace.comparison.figures import caption, drawn
+from memtrace.comparison.figures import FIGURES, caption, drawn
+from memtrace.comparison.heat_maps import SHARES
 from memtrace.comparison.page import finding
 from memtrace.corpus import open_corpus
+from memtrace.report.figures import read_on
 from memtrace.report.numbers import percent
+from memtrace.report.page import Page
 
 pytest.importorskip("altair")
 ROWS, TEXTS = 120, 60
@@ -118,11 +122,11 @@ def values(chart):
     return [row for rows in (*inside, *chart.get("datasets", {}).values()) for row in rows]
 
 
-def test_every_chart_stands_for_a_figure_that_has_something_to_show(found, shown):
-    assert set(CHARTS) <= set(drawn(found))
-    charted = [figure for figure in (shown.figure, *shown.figures) if figure.chart]
-    assert len(charted) == len(CHARTS)
-    assert all(figure.image is None for figure in charted)
+def test_every_figure_is_a_chart_on_a_page(found, shown):
+    assert set(CHARTS) == set(FIGURES)
+    figures = (shown.figure, *shown.figures)
+    assert len(figures) == len(drawn(found))
+    assert all(figure.chart and figure.image is None for figure in figures)
     assert finding(found, names=["scale"], charts=False).figure.chart is None
 
 
@@ -169,6 +173,72 @@ def test_overlap_is_symmetrical_and_tells_whose_texts_are_whose(found):
         other = cells[b, a]
         assert (row["value"], row["shared"]) == (other["value"], other["shared"])
         assert (row["has"], row["other"]) == (other["other"], other["has"])
+
+
+def test_a_combination_has_its_texts_and_a_dot_for_each_run_that_memorized_them(found):
+    one, rows = found.combinations, values(CHARTS["combinations"](found))
+    bars = [row for row in rows if "texts" in row]
+    assert [row["texts"] for row in bars] == [f"{n:,}" for n in one.texts[:12]]
+    assert max(row["height"] for row in bars) / bars[-1]["height"] == pytest.approx(
+        one.texts[0] / one.texts[len(bars) - 1], rel=1e-4
+    )
+    dots = {(row["place"], -1 - row["line"]): row["member"] for row in rows if "member" in row}
+    assert len(dots) == len(bars) * len(one.runs)
+    assert all(one.members[place] == member for place, member in dots.items())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_number_in_a_heat_map_is_read_on_every_colour(found, show, scheme):
+    finds = finding(found, names=["overlap"])
+    rows = [row for part in finds.figure.chart["datasets"].values() for row in part]
+    for place, row in enumerate(rows):
+        row |= {"value": place / (len(rows) - 1), "few": place % 7 == 6}
+    tab = show(Page("Which?", finds), 1280, scheme)
+    tab.wait_for_selector(".chart svg text")
+    ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    cells = tab.locator(".role-mark.mark-rect path").evaluate_all(
+        """all => all.map((one) => [one.getAttribute("fill"), Number(getComputedStyle(one).opacity),
+                                   one.getBoundingClientRect().toJSON()])"""
+    )
+    numbers = tab.locator(".role-mark.mark-text text").evaluate_all(
+        """all => all.map((one) => [one.getAttribute("fill"),
+                                   one.getBoundingClientRect().toJSON()])"""
+    )
+    assert len(numbers) == len(cells) > 50
+    for colour, box in numbers:
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        (under,) = [c for c in cells if c[2]["left"] < x < c[2]["right"]
+                    and c[2]["top"] < y < c[2]["bottom"]]  # fmt: skip
+        seen = np.array(rgb(under[0])) * under[1] + np.array(rgb(ground)) * (1 - under[1])
+        assert contrast(rgb(colour), seen) >= 4.5
+
+
+def test_a_number_in_a_printed_heat_map_is_read_on_every_colour():
+    colours = LinearSegmentedColormap.from_list("share", SHARES)
+    for share in np.linspace(0, 1, 101):
+        ground = colours(share)[:3]
+        ink = {"black": (0, 0, 0), "white": (1, 1, 1)}[read_on(ground)]
+        assert contrast(ink, ground) >= 4.5
+
+
+def rgb(colour):
+    """Return red, green and blue from 0 to 1 of a colour as a browser writes it."""
+    named = {"black": (0, 0, 0), "white": (1, 1, 1)}
+    if colour in named:
+        return named[colour]
+    if colour.startswith("#"):
+        return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return tuple(float(part) / 255 for part in re.findall(r"[\d.]+", colour)[:3])
+
+
+def contrast(a, b):
+    """Return the contrast of two colours, by WCAG 2."""
+    light = [
+        float(np.dot(np.where(np.array(c) <= 0.04045, np.array(c) / 12.92,
+                              ((np.array(c) + 0.055) / 1.055) ** 2.4), (0.2126, 0.7152, 0.0722)))
+        for c in (a, b)
+    ]  # fmt: skip
+    return (max(light) + 0.05) / (min(light) + 0.05)
 
 
 def test_copies_seen_are_those_of_the_twins(found):

@@ -7,6 +7,7 @@ import pytest
 from builders import write_run
 
 from memtrace.comparison import compare
+from memtrace.comparison.charts import CHARTS
 from memtrace.comparison.figures import drawn, single
 from memtrace.comparison.page import finding
 from memtrace.corpus import open_corpus
@@ -97,6 +98,62 @@ def test_figures_are_drawn_where_there_is_something_to_show(found):
     assert [name for name in drawn(found) if name in mine] == mine
     for name in (*mine, "time-since-training"):
         assert png(single(found, name), dpi=40)
+
+
+def rows_of(found, name):
+    """Return the rows of a chart's data, all sets in one."""
+    return [row for rows in CHARTS[name](found)["datasets"].values() for row in rows]
+
+
+def test_charts_of_training_have_the_numbers_of_the_result(found):
+    table, part = found.paired[0].last.shares["exposed"], {}
+    for row in rows_of(found, "pairs"):
+        part[row["part"]] = row["end"] - row["start"]
+        assert row["texts"] == f"{part[row['part']]:.0f} of {table.texts}"
+    assert part == {
+        "baseline alone": table.baseline_only,
+        "model alone": table.model_only,
+        "both": table.both,
+    }
+    steps = [one for one in found.paired[0].steps if one.shares["exposed"].texts]
+    lines = [row for row in rows_of(found, "pairs-over-training") if "model" in row]
+    for row, one in zip(lines, steps, strict=True):
+        table = one.shares["exposed"]
+        drawn_at = (row["low"], row["difference"], row["high"])
+        low, high = table.difference_ci95
+        assert drawn_at == pytest.approx((low, table.difference, high), rel=1e-4, abs=1e-9)
+    shares = {}
+    for row in rows_of(found, "both-corpora"):
+        shares.setdefault(row["bar"], []).append(row["end"] - row["start"])
+    matched = found.deduplication[0].last.matched
+    for name, one in matched.items():
+        if one.texts:
+            counts = (one.baseline_only, one.both, one.model_only)
+            assert shares.pop(f"{name} ({one.texts:,})") == pytest.approx(
+                [n / one.texts for n in counts], rel=1e-4
+            )
+    assert not shares
+
+
+def test_charts_of_a_profile_have_every_effect_once_and_the_line_of_exposure(found):
+    one = found.drawn_profile
+    cells = {
+        (row["by"], row["step"]): row for row in rows_of(found, "profile") if "interval" in row
+    }
+    assert len(cells) == len(one.cohorts) * len(one.steps)
+    for (cohort, place), effect in one.cells.items():
+        row = cells.pop((one.cohorts[cohort].by, one.steps[place]))
+        assert row["effect"] == pytest.approx(effect.estimate, rel=1e-4)
+        assert row["sure"] == (effect.p_value < 0.05)
+    for (by, step), row in cells.items():  # the baseline, just before, and what is not defined
+        assert (row.get("effect") == 0) == ((step, by) in {(c.after, c.by) for c in one.cohorts})
+    edge = [row["step"] for row in rows_of(found, "profile") if "more" in row]
+    assert edge == [cohort.by for cohort in one.cohorts]
+    course = {row["since"]: row["effect"] for row in rows_of(found, "time-since-training")
+              if "since" in row}  # fmt: skip
+    assert course[0] == pytest.approx(one.instantaneous.estimate, rel=1e-4)
+    assert course[-1] == pytest.approx(one.before.estimate, rel=1e-4)
+    assert set(course) == {-1, 0, *(later.checkpoints for later in one.persistent)}
 
 
 def test_the_page_has_a_table_of_each_and_what_stands_out(found):

@@ -113,7 +113,7 @@ def test_the_web_page_needs_nothing_beside_it_and_escapes_labels() -> None:
     assert "&lt;b&gt;one&lt;/b&gt;" in page
     assert "control" not in shown(fits[1])
     pictures = page.count('src="data:image/png;base64,')
-    charts = page.count('type="application/json"')
+    charts = page.count('class="chart"')
     of_all = 2 if available() else 1
     assert pictures + charts == of_all + sum(len(shown(fit)) for fit in fits)
     markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)

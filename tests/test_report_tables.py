@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from memtrace.report.glossary import explained
 from memtrace.report.tables import columns_of
-from memtrace.report.typeset import MINUS, NO_VALUE, typeset
+from memtrace.report.typeset import MINUS, NO_VALUE, TIMES, sentence, typeset
 
 SHARES = ("0.0341%", "1.01%", "12%")
 
@@ -24,6 +24,7 @@ SHARES = ("0.0341%", "1.01%", "12%")
         ("90% < 0.001 to 3, of 95% 12 to it", "90% interval < 0.001 to 3, of 95% 12 to it"),
         ("-0.0", "0.0"),
         ("-", NO_VALUE),
+        ("x 1.009, 2 x 2", f"{TIMES} 1.009, 2 {TIMES} 2"),
         ("demo step 3072", "demo step 3,072"),
         ("steps 1024 to 3072", "steps 1,024 to 3,072"),
         ("add --step 3072 to runs/step 3072", "add --step 3072 to runs/step 3072"),
@@ -39,12 +40,13 @@ def test_text_stands_to_the_left_and_numbers_to_the_right() -> None:
     columns = columns_of(
         ("run", "model", "share", "95%", "why"),
         [
-            ("1", "12b", "-1.4%", "0.9% to 12.3%", "few"),
+            ("1", "12b", "x 1.4", "0.9% to 12.3%", "few"),
             ("b", "70m", "-", "unbounded, at least 3", "-"),
             ("c", "1.4b", "< 0.001", "-", ""),
         ],
     )
     assert [one.numeric for one in columns] == [False, False, True, True, False]
+    assert [one.name for one in columns] == ["run", "model", "share", "95% interval", "why"]
     assert [one.text for one in columns[-1].cells] == ["few", NO_VALUE, NO_VALUE]
 
 
@@ -70,4 +72,20 @@ def test_commands_are_code_terms_are_marked_whole_and_markup_is_escaped() -> Non
     assert re.search(r"<span[^>]*>\(<button[^>]*>Holm</button>\),</span>", html)
     assert "<code><span>scan</span> <span>--likelihood</span> <span>&lt;x&gt;</span></code>" in html
     assert re.search(r"<button[^>]*>copies</button>\.", html)
-    assert "<code><span>--duplicates</span></code> FOLDER" in str(mark("add --duplicates FOLDER"))
+    option = "<code><span>--duplicates</span> <span>FOLDER</span></code>, A"
+    assert option in str(mark("add --duplicates FOLDER, A"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "begins"),
+    [
+        ("one run has nothing", "One run has nothing"),
+        ("demo/demo-small step 3072 has none", "demo/demo-small step 3072 has none"),
+        ("pythia-70m has none", "pythia-70m has none"),
+        ("step_3 is out", "step_3 is out"),
+        ("none", "None"),
+        ("", ""),
+    ],
+)
+def test_a_reason_begins_like_a_sentence_and_a_name_stays(reason, begins) -> None:
+    assert sentence(reason) == begins

@@ -1,13 +1,16 @@
-"""Charts of a comparison that readers can ask: shares by size, pairs, and copies seen."""
+"""Charts of a comparison that readers can ask: shares by size, copies seen, and all others."""
 
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from memtrace.comparison.combinations_chart import combinations_chart
 from memtrace.comparison.deduplication.copies import Seen
 from memtrace.comparison.deduplication.result import Deduplication, TwinStep
 from memtrace.comparison.pair_charts import overlap_chart, precision_chart, recall_chart
+from memtrace.comparison.profile.charts import course_chart, effect_chart
 from memtrace.comparison.result import ComparisonResult
+from memtrace.comparison.training_charts import both_chart, difference_chart, pairs_chart
 from memtrace.report.charts import MOST_ROWS, data, specification
 from memtrace.report.numbers import interval, percent
 
@@ -86,7 +89,13 @@ CHARTS: dict[str, Callable[[ComparisonResult], dict[str, Any] | None]] = {
     "precision": precision_chart,
     "recall": recall_chart,
     "overlap": overlap_chart,
+    "combinations": combinations_chart,
     "deduplication": lambda found: copies_chart(found.deduplication[-1]),
+    "both-corpora": lambda found: both_chart(found.deduplication),
+    "pairs": lambda found: pairs_chart(found.paired),
+    "pairs-over-training": lambda found: difference_chart(found.paired),
+    "profile": lambda found: effect_chart(found.drawn_profile),
+    "time-since-training": lambda found: course_chart(found.drawn_profile),
 }
 """Figure -> the chart that takes its place where charts can be drawn, and it is not too large."""
 
@@ -108,7 +117,8 @@ def _choice(rows: Rows) -> "list[altair.Parameter]":
     import altair
 
     steps = sorted({row["step"] for row in rows})
-    bound = altair.binding_select(options=steps, name="Step: ")
+    named = [f"{step:,}" for step in steps]
+    bound = altair.binding_select(options=steps, labels=named, name="Step: ")
     return [altair.param(name="step", value=steps[-1], bind=bound)] if len(steps) > 1 else []
 
 

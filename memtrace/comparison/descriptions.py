@@ -6,7 +6,6 @@ from memtrace.comparison.agreement import Measure
 from memtrace.comparison.deduplication.copies import Seen
 from memtrace.comparison.paired.text import short_name
 from memtrace.comparison.profile.effects import Effect
-from memtrace.comparison.profile.result import Profile
 from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.scale import compared_sizes
 from memtrace.report.numbers import count, interval, number, percent
@@ -126,12 +125,8 @@ def _pairs_over_training(found: ComparisonResult) -> str:
     return f"Lines of the difference to the baseline: {'; '.join(told[-MOST:])}."
 
 
-def _last_profile(found: ComparisonResult) -> Profile:
-    return [one for one in found.profiles if one.instantaneous is not None][-1]
-
-
 def _profile(found: ComparisonResult) -> str:
-    one = _last_profile(found)
+    one = found.drawn_profile
     values = [effect.estimate for effect in one.cells.values()]
     ends = interval((min(values), max(values)), lambda value: number(value, 3))
     return (
@@ -141,7 +136,7 @@ def _profile(found: ComparisonResult) -> str:
 
 
 def _course(found: ComparisonResult) -> str:
-    one = _last_profile(found)
+    one = found.drawn_profile
     told = [] if one.before is None else [f"before exposure {_effect(one.before)}"]
     if one.instantaneous is not None:
         told.append(f"at the first checkpoint after it {_effect(one.instantaneous)}")

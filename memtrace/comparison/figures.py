@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from memtrace.comparison.combinations_figure import combinations
+from memtrace.comparison.combinations_figure import MOST_BARS, combinations
 from memtrace.comparison.deduplication.figures import shares_by_copies, texts_of_both
 from memtrace.comparison.heat_maps import FEW, LETTER, has_pale_cells, jaccard, precision, recall
 from memtrace.comparison.paired.figures import difference_by_step, who_memorized
@@ -50,8 +50,8 @@ FIGURES: dict[str, Callable[[ComparisonResult, "Axes | None"], "Axes"]] = {
     "both-corpora": lambda found, ax: texts_of_both(found.deduplication, ax),
     "pairs": lambda found, ax: who_memorized(found.paired, ax),
     "pairs-over-training": lambda found, ax: difference_by_step(found.paired, ax),
-    "profile": lambda found, ax: effect_table(_profiles(found)[-1], ax),
-    "time-since-training": lambda found, ax: course(_profiles(found)[-1], ax),
+    "profile": lambda found, ax: effect_table(found.drawn_profile, ax),
+    "time-since-training": lambda found, ax: course(found.drawn_profile, ax),
 }
 CAPTIONS = {
     "scale": "Share of the texts {texts} that greedy decoding returns, against parameters, both "
@@ -62,7 +62,8 @@ CAPTIONS = {
     "recall": "From each smaller or earlier run to each larger or later one: the share of what the "
     "other memorized that it has memorized too.",
     "overlap": "Jaccard's index of each pair: texts that both memorized, of those that either did.",
-    "combinations": "Texts by the runs that memorized them: exactly those whose dot stands out.",
+    "combinations": "Texts by the runs that memorized them, exactly those whose dot stands "
+    "out{of}.",
     "deduplication": "Share of the texts that a model and its deduplicated twin memorized, by "
     "{copies}; bars are exact 95% intervals. In a corpus that is passed more than once, text seen "
     "once is fresh and text seen twice came round again.",
@@ -87,8 +88,20 @@ def caption(found: ComparisonResult, name: str) -> str:
         texts=found.of_texts,
         copies="how often each had seen them" if known else "copies in the corpus of each",
         ours="how often the model had seen them" if known else "copies in the model's corpus",
+        of=_of_combinations(found),
         both="that a model and its deduplicated twin had both seen" if known else "of both corpora",
     ) + (f" Pale cells are shares of fewer than {FEW} texts." if pale else "")
+
+
+def _of_combinations(found: ComparisonResult) -> str:
+    """Say of which texts combinations are, and how many are not drawn."""
+    one = found.combinations
+    if one is None:
+        return ""
+    left = len(one.texts) - MOST_BARS
+    more = f"; {count(left, 'smaller combination')} left out" if left > 0 else ""
+    scanned = count(one.scanned, found.unit)
+    return f", of the {scanned} that {one.of_how_many(len(found.runs))} scanned{more}"
 
 
 def drawn(found: ComparisonResult) -> list[str]:

@@ -16,6 +16,7 @@ from memtrace.report.figures import (
     SUBTITLE_WIDTH,
     axes_for,
     nothing,
+    read_on,
     subtitle,
 )
 from memtrace.report.numbers import percent
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
 
-DARK = 0.4
-"""Share from which a number is white."""
 DIGITS = 3.2
 """Width of a number in a cell, in sizes of the font."""
 LETTER = 0.56 * FONT
 """Width of a letter in points, about."""
+SHARES = ("#f1f6fa", BLUE, "#12304a")
+"""Colours of 0% to 100%."""
 FEW = 10
 """Texts below which a share is drawn pale: chance alone makes it high or low."""
 FADED = 0.3
@@ -129,7 +130,7 @@ def heat_map(
     """
     from matplotlib.colors import LinearSegmentedColormap
 
-    colours = LinearSegmentedColormap.from_list("share", ["#f1f6fa", BLUE, "#12304a"])
+    colours = LinearSegmentedColormap.from_list("share", SHARES)
     opacity = np.where(few, FADED, 1.0)
     ax.imshow(values, cmap=colours, vmin=0, vmax=1, aspect="auto", alpha=opacity)
     width, height = _points(ax)
@@ -140,7 +141,7 @@ def heat_map(
     ax.set_xticks(range(0, len(columns), across), columns[::across], rotation=90 if upright else 0)
     ax.tick_params(length=0)
     if width / len(columns) >= DIGITS * FONT and height / len(rows) >= LINE:
-        _numbers(ax, values, few)
+        _numbers(ax, values, few, colours)
     _legend(ax, colours)
     return ax
 
@@ -164,8 +165,10 @@ def _points(ax: "Axes") -> tuple[float, float]:
     return ax.figure.bbox.width * scale / across, ax.figure.bbox.height * scale / down
 
 
-def _numbers(ax: "Axes", values: FloatArray, few: npt.NDArray[np.bool_]) -> None:
+def _numbers(
+    ax: "Axes", values: FloatArray, few: npt.NDArray[np.bool_], colours: "Colormap"
+) -> None:
     for row, column in np.argwhere(np.isfinite(values)):
         value = float(values[row, column])
-        ax.text(column, row, percent(value, 2), ha="center", va="center",
-                color="white" if value > DARK and not few[row, column] else INK)  # fmt: skip
+        colour = INK if few[row, column] else read_on(colours(value))
+        ax.text(column, row, percent(value, 2), ha="center", va="center", color=colour)

@@ -17,8 +17,9 @@ from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, number, percent
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
 from memtrace.report.text import rendered
+from memtrace.report.typeset import sentence
 
-QUESTION = "What do size, deduplication and early checkpoints say of memorization?"
+QUESTION = "How do models and checkpoints differ in what they memorize?"
 TITLES = {
     "scale": "Share of texts memorized, by size",
     "precision": "Precision of what a run predicts",
@@ -42,8 +43,20 @@ SAME_TEXTS = (
     "for their number."
 )
 
-SHARES = ("run", "parameters", "texts memorized", "of", "share", "95%", "rows memorized")
-PAIRS = ("from", "to", "precision", "95%", "recall", "95%", "F1", "Matthews correlation")
+PAIRS = (
+    "from",
+    "to",
+    "precision",
+    "95% interval",
+    "recall",
+    "95% interval",
+    "F1",
+    "Matthews correlation",
+)
+PAIRS_LEGEND = (
+    "Precision: the share of what the first returns that the second returns too; recall: the share "
+    "of what the second returns that the first returns too."
+)
 
 MOST_PAIRS, MOST_SHARES = 500, 500
 """Pairs and runs that the page has in its tables."""
@@ -87,7 +100,7 @@ def finding(
         figures=figures[1:],
         tables=[
             _shares(found),
-            *([_pairs(found)] if found.predictions else []),
+            *([_pairs(found)] if any(not one.reason for one in found.predictions) else []),
             *training_tables(found),
         ],
         printed=rendered(text(found)),
@@ -123,16 +136,28 @@ def _shown(found: ComparisonResult, name: str, charts: bool) -> Shown:
 def _shares(found: ComparisonResult) -> Table:
     points = found.telling_points(MOST_SHARES)
     left = len(found.points) - len(points)
-    more = f"; {left:,} more in the JSON" if left else ""
+    more = [f"{left:,} more are in the JSON"] if left else []
     rows = [share_cells(found, one) for one in points]
-    caveat = "".join(f"; {one}" for one in found.caveats)
-    return Table(f"{shares_title(found)}{caveat}{more}", SHARES, rows)
+    texts = f"{found.unit}s"
+    columns = (
+        "run",
+        "parameters",
+        f"{texts} memorized",
+        f"of {texts}",
+        "share",
+        "95% interval",
+        "rows memorized",
+    )
+    title, _, where = shares_title(found).partition(", on ")
+    said = [*([f"on {where}"] if where else []), *found.caveats, *more]
+    legend = f"{sentence('; '.join(said))}." if said else ""
+    return Table(title.replace("Texts", texts.capitalize(), 1), columns, rows, (), legend)
 
 
 def _pairs(found: ComparisonResult) -> Table:
     last = sorted(found.predictions, key=lambda one: (-one.target, one.source))
     left = len(last) - MOST_PAIRS
-    more = f"; the last {MOST_PAIRS:,}, {left:,} more in the JSON" if left > 0 else ""
+    more = f" The last {MOST_PAIRS:,} pairs; {left:,} more are in the JSON." if left > 0 else ""
     rows = [
         (
             found.label(one.source),
@@ -144,7 +169,7 @@ def _pairs(found: ComparisonResult) -> Table:
         )
         for one in last[:MOST_PAIRS]
     ]
-    return Table(f"What one run predicts of another{more}", PAIRS, rows)
+    return Table("What one run predicts of another", PAIRS, rows, legend=f"{PAIRS_LEGEND}{more}")
 
 
 def _cells(one: Measure) -> tuple[str, str]:

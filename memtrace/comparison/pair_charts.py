@@ -1,6 +1,6 @@
 """Heat maps of pairs of runs that readers can ask: what one predicts of another, and overlap."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memtrace.comparison.agreement import Agreement
@@ -21,10 +21,12 @@ MANY = 7
 LEAST_ROOM, DIGIT = 17, 0.42
 """Width of a cell from which its number is written in it, in CSS pixels; and the height of the
 number, of that width."""
-DARK = 0.6
-"""Share from which a number has the colour of the page."""
 PALE = 0.3
 """Opacity of a cell that few texts stand behind."""
+LETTER = 7
+"""Width of a letter of a name, in CSS pixels."""
+BESIDE = 45
+"""Width of the title of an axis and of its ticks, in CSS pixels."""
 
 
 def precision_chart(found: ComparisonResult) -> dict[str, Any] | None:
@@ -111,8 +113,16 @@ def _heat_map(
     many = across > MANY
     under = "split(datum.label, ' step ')"  # a step stands under its model
     lines = "replace(datum.label, ' step ', ' ')" if many else under
-    angle = -90 if many else -45 if across > 2 else 0
-    axis = altair.Axis(labelAngle=angle, labelExpr=lines, labelOverlap=many)
+    longest, beside = (_letters(row[side] for row in rows) * LETTER for side in ("to", "from"))
+    # Of the place, not of the cells, whose width the names take part in: else both would turn.
+    flat = f"width > 0 && (containerSize()[0] - {beside + BESIDE}) / {across} > {longest}"
+    axis = altair.Axis(
+        labelAngle=altair.ExprRef(f"{flat} ? 0 : {-90 if many else -45}"),
+        labelAlign=altair.ExprRef(f"{flat} ? 'center' : 'right'"),
+        labelBaseline=altair.ExprRef(f"{flat} ? 'top' : 'middle'"),
+        labelExpr=f"{flat} ? {under} : {lines}",
+        labelOverlap=many,
+    )
     base = altair.Chart(data(rows)).encode(
         x=altair.X("to:N", title=titles[0], sort=order, axis=axis),
         y=altair.Y("from:N", title=titles[1], sort=order, axis=altair.Axis(labelExpr=lines)),
@@ -124,6 +134,11 @@ def _heat_map(
     return specification(altair.layer(cells, *_numbers(base, across)), height)
 
 
+def _letters(names: Iterable[str]) -> int:
+    """Return the length of the longest line of names, under which their steps stand."""
+    return max((len(line) for name in names for line in name.split(" step ")), default=1)
+
+
 def _share_colour() -> "altair.Color":
     """Return the colours of shares from 0% to 100%: the same in every heat map."""
     import altair
@@ -133,17 +148,24 @@ def _share_colour() -> "altair.Color":
 
 
 def _numbers(base: "altair.Chart", across: int) -> list[Any]:
-    """Return the percentages in the cells, as large as these allow, on dark and on pale ones."""
+    """Return the percentages in the cells, as large as these allow, and read on any colour.
+
+    Of black and white one has a contrast of 4.5 or more on every colour: 21 is above 4.5 squared.
+    """
     import altair
 
     room = f"width / {across}"
     size = altair.ExprRef(f"{room} < {LEAST_ROOM} ? 0 : min(12, {DIGIT} * {room})")
     written = altair.Text("percent:N")
-    dark = f"datum.value > {DARK} && !datum.few"
+    ground = "scale('color', datum.value)"
+    read = altair.ExprRef(
+        f"contrast('white', {ground}) > contrast('black', {ground}) ? 'white' : 'black'"
+    )
     base = base.transform_calculate(percent="format(100 * datum.value, '.0f')")
+    few, many = (base.transform_filter(f"{no}datum.few") for no in ("", "!"))
     return [
-        base.transform_filter(f"!({dark})").mark_text(fontSize=size).encode(text=written),
-        base.transform_filter(dark).mark_text(fontSize=size, style="inverse").encode(text=written),
+        few.mark_text(fontSize=size).encode(text=written),
+        many.mark_text(fontSize=size, color=read).encode(text=written),
     ]
 
 

@@ -121,6 +121,11 @@ class ComparisonResult:
         """Return why copies are not known, once for each corpus."""
         return tuple(dict.fromkeys(run.texts_reason for run in self.runs if run.texts_reason))
 
+    @property
+    def drawn_profile(self) -> Profile:
+        """Return the last profile that has an effect; there is one where it is drawn."""
+        return [one for one in self.profiles if one.instantaneous is not None][-1]
+
     def label(self, place: int) -> str:
         """Return what names a run here: as short as is unique among the runs."""
         return self._labels[place]

@@ -88,6 +88,35 @@ def apart(levels: Sequence[float], height: float, bottom: float = -math.inf) -> 
     return moved
 
 
+class Frames:
+    """What the charts of one page have in common, each frame once: many differ in rows alone."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._places: dict[str, int] = {}
+
+    def split(self, chart: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the rows of a chart, by columns, and the number of the frame they go into."""
+        names = {name: f"rows-{i}" for i, name in enumerate(chart.get("datasets", {}))}
+        text = json.dumps({**chart, "datasets": dict.fromkeys(names.values())}, sort_keys=True)
+        for long, short in names.items():
+            text = text.replace(f'"name": "{long}"', f'"name": "{short}"')
+        place = self._places.setdefault(text, len(self._places))
+        rows = {short: _by_column(chart["datasets"][long]) for long, short in names.items()}
+        return {"frame": place, "datasets": rows}
+
+    @property
+    def all(self) -> list[dict[str, Any]]:
+        """Return the frames by number."""
+        return [json.loads(text) for text in self._places]
+
+
+def _by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return rows without repeating the names of their columns; what a row lacks is None."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return {"columns": columns, "rows": [[row.get(name) for name in columns] for row in rows]}
+
+
 def end_names(base: "altair.Chart", x: str, y: Callable[[str], "altair.Y"], level: str) -> Any:
     """Return the names at the ends of lines, each led to by a stroke from where its line ends.
 

@@ -175,6 +175,19 @@ def spread(levels: Sequence[float], room: float) -> list[float]:
     return places
 
 
+def read_on(colour: Sequence[float]) -> str:
+    """Return black or white, whichever is read better on a colour: at a contrast of 4.5 or more.
+
+    Args:
+        colour: Red, green and blue from 0 to 1; what follows is not asked.
+    """
+    # Relative luminance of WCAG 2; at 0.179 both contrasts are the root of 21, which is 4.58.
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return (
+        "black" if linear[0] * 0.2126 + linear[1] * 0.7152 + linear[2] * 0.0722 > 0.179 else "white"
+    )
+
+
 def keep_sources(figure: "Figure", sources: Iterable[str]) -> None:
     """Keep with a figure where its numbers come from: its files have it in their metadata."""
     figure.set_label("\n".join(dict.fromkeys(filter(None, sources))))

@@ -41,14 +41,14 @@ _BUTTON = (
     '<span class="whole">{}<button type="button" class="term" popovertarget="term-{}">{}</button>{}'
     "</span>"
 )
-_CODE = re.compile(r"`([^`]+)`|(?<![\w-])(--[a-z][a-z-]*)")
+_CODE = re.compile(r"`([^`]+)`|(?<![\w-])(--[a-z][a-z-]*(?: [A-Z]{3,})?)")
 
 
 def explained(terms: Iterable[str] = tuple(TERMS)) -> Callable[[str], "Markup"]:
     """Return the filter of one page: it escapes and sets text, and marks each term's first place.
 
     A marked term is a button that opens its explanation; `TERMS` gives the explanations. What
-    stands between backticks, and an option, is code.
+    stands between backticks, and an option with its placeholder, is code.
 
     Args:
         terms: Those that the page has the explanations of.

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from memtrace.report.charts import library
+from memtrace.report.charts import Frames, library
 from memtrace.report.figures import DPI, FONT
 from memtrace.report.glossary import TERMS, anchor, explained
 from memtrace.report.html import picture, render, script
 from memtrace.report.tables import Column, columns_of
-from memtrace.report.typeset import NO_VALUE, typeset
+from memtrace.report.typeset import NO_VALUE, sentence, typeset
 
 WIDE = 500
 """Width of a picture in CSS pixels above which none stands beside it."""
@@ -73,6 +73,8 @@ class Table:
     rows: Sequence[Sequence[str]]
     links: Sequence[str] = ()
     """For each row the address that its first cell leads to, such as `#fit-1`, or nothing."""
+    legend: str = ""
+    """What the columns mean, under the title."""
 
     @property
     def filled(self) -> Sequence[Column]:
@@ -132,6 +134,22 @@ class Finding:
         """Return its address on its page."""
         return f"#{self.name}"
 
+    @property
+    def sources(self) -> dict[str, list[str]]:
+        """Return the provenance by name: a name stands once above all that it has."""
+        named: dict[str, list[str]] = {}
+        for name, value in self.provenance:
+            named.setdefault(name, []).append(value)
+        return named
+
+    @property
+    def missing(self) -> dict[str, list[str]]:
+        """Return the pages that were not made, by reason: each reason is said once."""
+        pages: dict[str, list[str]] = {}
+        for name, reason in self.not_made:
+            pages.setdefault(sentence(reason), []).append(name)
+        return pages
+
 
 @dataclass(frozen=True)
 class Page:
@@ -184,6 +202,7 @@ def page_html(page: Page) -> str:
         current=page.name,
         page=page,
         alive=charts is not None,
+        frames=Frames(),
         explained=explained(),
         typeset=typeset,
         no_value=NO_VALUE,

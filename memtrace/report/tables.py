@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memtrace.report.typeset import MINUS, NO_VALUE, typeset
+from memtrace.report.typeset import MINUS, NO_VALUE, TIMES, typeset
 
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _WORDS = "to|of|unbounded|at least|at most|points?|nats?|s|min|h"
-_AROUND = re.compile(rf"(?:[\s,<>≤≥±+%()/{MINUS}]|\b(?:{_WORDS})\b)*")
+_AROUND = re.compile(rf"(?:[\s,<>≤≥±+%()/{MINUS}{TIMES}]|\b(?:{_WORDS})\b)*")
 """What may stand around the digits of a number."""
 
 
@@ -47,7 +47,14 @@ def _column(name: str, cells: Sequence[str], *, first: bool) -> Column:
     known = [cell for cell in cells if _known(cell)]
     numeric = not first and bool(known) and all(map(_is_number, known))
     filled = [cell or NO_VALUE for cell in cells]
-    return Column(name, numeric, _aligned(filled) if numeric else [Cell(one) for one in filled])
+    return Column(
+        _heading(name), numeric, _aligned(filled) if numeric else [Cell(one) for one in filled]
+    )
+
+
+def _heading(name: str) -> str:
+    """Return a heading in words: the terminal says `95%` of an interval."""
+    return f"{name} interval" if re.fullmatch(r"\d+%", name) else name
 
 
 def _is_number(cell: str) -> bool:

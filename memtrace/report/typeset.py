@@ -7,7 +7,8 @@ import re
 
 NO_VALUE = "\N{EN DASH}"
 """Stands for a value that there is none of."""
-MINUS = "\N{MINUS SIGN}"
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+_TIMES = re.compile(r"(?<!\S)x (?=\d)")
 _PLUS_MINUS = re.compile(r"(?<!\S)\+/?- ?(?=\.?\d)")
 _MINUS = re.compile(r"(?<![\w.,:/=-])-(?=\.?\d)")
 _SIGNED_ZERO = re.compile(rf"(?<!\S)[+{MINUS}](?=0(?:\.0+)?(?![\d.]))")
@@ -25,8 +26,15 @@ def typeset(text: str) -> str:
     if text.strip() in ("", "-"):
         return text.replace("-", NO_VALUE)
     signed = _SIGNED_ZERO.sub("", _MINUS.sub(MINUS, _PLUS_MINUS.sub("±", text)))
+    signed = _TIMES.sub(f"{TIMES} ", signed)
     said = _UNDEFINED.sub(f"p {NO_VALUE}", _LEVEL.sub(r"\1 interval ", signed))
     return steps_apart(said)
+
+
+def sentence(text: str) -> str:
+    """Return a reason as a sentence begins, in upper case; a name at its head stays as it is."""
+    word = re.match(r"[a-z]+(?=[ ,:;]|$)", text)
+    return text[:1].upper() + text[1:] if word else text
 
 
 def steps_apart(text: str) -> str:

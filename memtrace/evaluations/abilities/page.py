@@ -21,8 +21,8 @@ CAPTION = (
 )
 COLUMNS = ("model", "task", "share of training", "95% interval", "gain", "p, Holm", "shots")
 LEGEND = (
-    "Curves that emerged (p: of a gain that ends above guessing; no share where its 95% interval "
-    f"spans more than a factor of {KNOWN})"
+    "p: of a gain that ends above guessing, adjusted for all curves (Holm); no share of training "
+    f"where its 95% interval spans more than a factor of {KNOWN}."
 )
 TESTED = (
     "Whether each curve gains from step 0 to the last checkpoint and ends above guessing, where "
@@ -88,7 +88,9 @@ def _finding(result: AbilityResult, *, charts: bool) -> Finding:
         ),
         tested=TESTED,
         limits=LIMITS,
-        tables=[Table(LEGEND, COLUMNS, [_row(one) for one in _emerged(result)])],
+        tables=[
+            Table("Curves that emerged", COLUMNS, list(map(_row, _emerged(result))), (), LEGEND)
+        ],
         printed=rendered(text(result)),
         provenance=[("evaluations", read_text(result.evaluations))],
     )

@@ -38,8 +38,9 @@ def difference_chart(measures: Sequence[Comparison]) -> dict[str, Any]:
     every = altair.Chart(data(rows))
     base = every.transform_filter("isValid(datum.difference)").encode(y=y)
     zero = altair.Chart(data([{"difference": 0.0}])).mark_rule(style="quiet").encode(x=x)
-    heads = every.transform_filter("isValid(datum.head)").mark_text(
-        align="left", baseline="middle", fontWeight="bold"
+    text: dict[str, Any] = {"align": "left", "baseline": "middle", "fontWeight": "bold"}
+    heads = every.transform_filter("isValid(datum.head)").encode(
+        x=altair.value(4), y=y, text="head:N"
     )
     layers = [
         zero,
@@ -49,7 +50,8 @@ def difference_chart(measures: Sequence[Comparison]) -> dict[str, Any]:
         base.mark_point(size=60, opacity=1).encode(
             x=x, color=altair.Color("sure:N", scale=red, legend=None), tooltip=told
         ),
-        heads.encode(x=altair.value(4), y=y, text="head:N"),
+        heads.mark_text(style="halo", **text),  # the line of 0 does not go through it
+        heads.mark_text(**text),
     ]
     return specification(altair.layer(*layers), ROW * len(rows))
 

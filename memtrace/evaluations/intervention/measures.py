@@ -15,9 +15,14 @@ def is_shown(one: Comparison) -> bool:
     return one.task in SHOWN or one.task.startswith("wino") or one.p_holm < 0.05
 
 
+def full_name(one: Comparison) -> str:
+    """Return the name of a measure: that of its task, and what is measured where it may be both."""
+    return one.task if one.kind == "bias" else f"{one.task} {one.metric}"
+
+
 def short_name(one: Comparison) -> str:
     """Return a name of the measure that leaves room for the numbers."""
-    name = one.task if one.kind == "bias" else f"{one.task} {one.metric}"
+    name = full_name(one)
     for long, short in _SHORT.items():
         name = name.replace(long, short)
     return name if len(name) <= NAME else f"{name[: NAME - 1]}…"

@@ -9,9 +9,9 @@ from memtrace.evaluations.intervention.charts import (
     training_chart,
 )
 from memtrace.evaluations.intervention.figures import parts_of, single
-from memtrace.evaluations.intervention.measures import run_name
+from memtrace.evaluations.intervention.measures import full_name, run_name
 from memtrace.evaluations.intervention.result import Comparison, InterventionResult
-from memtrace.evaluations.intervention.text import NAMES, row, text
+from memtrace.evaluations.intervention.text import row, text
 from memtrace.evaluations.intervention.verdict import (
     KINDS,
     left_open,
@@ -39,10 +39,23 @@ CAPTIONS = {
     "the title names; the larger the model, the stronger its colour.",
 }
 RED, DASHED = " Red: the adjusted p-value is below 5%.", " Dashed lines are long runs."
+COLUMNS = (
+    "measure",
+    "model",
+    "run",
+    "baseline",
+    "intervened",
+    "change",
+    "95% interval",
+    "baseline again",
+    "of the last sign",
+    "p, Holm",
+    "p, BY",
+)
 LEGEND = (
-    "Intervened minus baseline at the last checkpoint, of perplexities the ratio; again: what a "
-    "second evaluation of the same baseline changed; sign: checkpoints at which the difference has "
-    "the sign of the last; Holm, BY (Benjamini-Yekutieli): adjusted p."
+    "The change is intervened minus baseline at the last checkpoint, of perplexities the ratio. "
+    "Baseline again: what a second evaluation of the same baseline changed. Of the last sign: "
+    "checkpoints at which the difference has the sign of the last one. BY: Benjamini-Yekutieli."
 )
 TESTED = (
     "Whether each measure differs between an intervened run and its baseline at the last "
@@ -98,7 +111,7 @@ def finding(
         tested=TESTED,
         limits=[*LIMITS, *_left_out(result)],
         figures=figures[1:],
-        tables=[Table(LEGEND, NAMES, list(map(row, result.comparisons)))],
+        tables=[Table("Every measure", COLUMNS, list(map(_row, result.comparisons)), (), LEGEND)],
         printed=rendered(text(result)),
         provenance=[("evaluations", read_text(result.evaluations))],
     )
@@ -149,6 +162,11 @@ def _left_out(result: InterventionResult) -> list[str]:
     if not result.unpaired:
         return []
     return [f"{count(len(result.unpaired), 'measure')} without a baseline: left out."]
+
+
+def _row(one: Comparison) -> tuple[str, ...]:
+    """Return the cells of `COLUMNS`: those that are printed, with the whole name of the measure."""
+    return (full_name(one), *row(one)[1:])
 
 
 def _facts(result: InterventionResult) -> list[Fact]:

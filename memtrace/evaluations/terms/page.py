@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from memtrace.evaluations.populations import BY_NAME, NO_LINK
+from memtrace.evaluations.terms.charts import accuracy_chart, slope_chart
 from memtrace.evaluations.terms.figures import groups, in_figure, single, tasks_of
 from memtrace.evaluations.terms.result import TermResult, falls, grows
-from memtrace.evaluations.terms.text import NAMES, row, text
+from memtrace.evaluations.terms.text import row, text
 from memtrace.evaluations.terms.verdict import models_told, rises, verdict
+from memtrace.report.charts import available
 from memtrace.report.figures import png
 from memtrace.report.numbers import count, interval, number
 from memtrace.report.page import Fact, Finding, Method, Page, Shown, Table, parted
@@ -21,10 +23,29 @@ CAPTION = (
     "last checkpoint. Right: the slope, log odds of a right answer for ten times the count, with "
     "95% intervals."
 )
+ACCURACY = (
+    "Series with the most shots: mean accuracy in ten groups of terms of like count, at the last "
+    "checkpoint; the larger the model, the stronger its colour."
+)
+SLOPE = "The slope, log odds of a right answer for ten times the count, with 95% intervals."
+COLUMNS = (
+    "task",
+    "model",
+    "shots",
+    "accuracy",
+    "tau",
+    "slope",
+    "its error",
+    "p, Holm",
+    "changes between steps",
+    "from slope",
+    "to slope",
+    "p of the change",
+)
 LEGEND = (
-    "Last checkpoint, and where the slope changes; tau: rank correlation of accuracy and count; "
-    "Holm: adjusted p of the slope; changes in: steps between which it changes (95%), from one "
-    "level to another; p: of that change, adjusted too."
+    "At the last checkpoint, and where the slope changes. tau: Kendall's rank correlation of "
+    "accuracy and count; the steps between which the slope changes are a 95% interval; its p is "
+    "adjusted too (Holm)."
 )
 TESTED = (
     "Whether accuracy on a term goes with its count at the last checkpoint (Holm over all models, "
@@ -57,14 +78,23 @@ def term_page(result: TermResult) -> Page:
     return Page(QUESTION, finding(result), methods=METHODS)
 
 
-def finding(result: TermResult, tasks: Sequence[str] | None = None) -> Finding:
+def finding(
+    result: TermResult, tasks: Sequence[str] | None = None, *, charts: bool = True
+) -> Finding:
     """Return what is shown of tables of accuracy.
 
     Args:
         result: The result.
-        tasks: Of which to show the figure; all if left out.
+        tasks: Of which to show the figures; all if left out.
+        charts: Charts where they can be drawn; else pictures.
     """
-    figures = [_shown(result, task) for task in (tasks_of(result) if tasks is None else tasks)]
+    charts = charts and available()
+    chosen = tasks_of(result) if tasks is None else tasks
+    figures = [
+        one
+        for task in chosen
+        for one in (_charts(result, task) if charts else _pictures(result, task))
+    ]
     answer, rest = parted(verdict(result))
     rows = [(one.task, *row(one)) for one in result.series]
     return Finding(
@@ -77,7 +107,7 @@ def finding(result: TermResult, tasks: Sequence[str] | None = None) -> Finding:
         tested=TESTED,
         limits=[*LIMITS, *_left_out(result)],
         figures=figures[1:],
-        tables=[Table(LEGEND, ("task", *NAMES), rows)],
+        tables=[Table("Every series", COLUMNS, rows, (), LEGEND)],
         printed=rendered(text(result)),
         provenance=[("counts", f"of the {result.counted_at}" if result.counted_at == "checkpoint"
                      else f"of {result.counted_at}")],
@@ -86,28 +116,42 @@ def finding(result: TermResult, tasks: Sequence[str] | None = None) -> Finding:
 
 def head(result: TermResult) -> Finding:
     """Return what a notebook shows: the first figure alone."""
-    return finding(result, tasks_of(result)[:1])
+    return finding(result, tasks_of(result)[:1], charts=False)
 
 
-def _shown(result: TermResult, task: str) -> Shown:
-    return Shown(task, _described(result, task), CAPTION, png(single(result, task)))
+def _pictures(result: TermResult, task: str) -> list[Shown]:
+    described = f"{_accuracies(result, task)}{_slopes(result, task)}"
+    return [Shown(task, described, CAPTION, png(single(result, task)))]
 
 
-def _described(result: TermResult, task: str) -> str:
-    """Say how accuracy goes from the rarest to the most frequent terms, and the slopes."""
+def _charts(result: TermResult, task: str) -> list[Shown]:
+    accuracy, slopes = accuracy_chart(result, task), slope_chart(result, task)
+    shown = [Shown(task, _accuracies(result, task), ACCURACY, chart=accuracy)]
+    if slopes is not None:
+        title = f"{task}: slope along training"
+        shown.append(Shown(title, _slopes(result, task).strip(), SLOPE, chart=slopes))
+    return shown
+
+
+def _accuracies(result: TermResult, task: str) -> str:
+    """Say how accuracy goes from the rarest to the most frequent terms."""
     mine = in_figure(result, task)
     ends = [groups(result, one)[1] for one in mine]
-    slopes = [one.relations[-1].slope for one in mine]
-    known = [slope for slope in slopes if not math.isnan(slope)]
     rises = ", ".join(
         f"{one.model} from {number(end[0], 2)} to {number(end[-1], 2)}"
         for one, end in zip(mine, ends, strict=True)
     )
-    told = f"Mean accuracy from the rarest to the most frequent tenth of the terms: {rises}."
+    return f"Mean accuracy from the rarest to the most frequent tenth of the terms: {rises}."
+
+
+def _slopes(result: TermResult, task: str) -> str:
+    """Say between which values the slopes lie; nothing where none is known."""
+    slopes = [one.relations[-1].slope for one in in_figure(result, task)]
+    known = [slope for slope in slopes if not math.isnan(slope)]
     if not known:
-        return told
+        return ""
     span = interval((min(known), max(known)), lambda slope: number(slope, 2))
-    return f"{told} Slopes at the last checkpoint: {span}."
+    return f" Slopes at the last checkpoint: {span}."
 
 
 def _facts(result: TermResult) -> list[Fact]:

@@ -173,7 +173,7 @@ def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Findin
         figure=_of_several(fits, fits[headline(fits)]),
         tested=tested(fits),
         limits=limits(fits),
-        tables=[Table(LEGEND, COLUMNS, rows, [one.address for one in findings])],
+        tables=[Table("Checkpoints", COLUMNS, rows, [one.address for one in findings], LEGEND)],
     )
 
 

@@ -4,8 +4,8 @@
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function style() {
-  const [ink, soft, line, blue, pale, light, lowest, red, grey] =
-    ["--ink", "--soft", "--line", "--blue", "--pale", "--light", "--lowest", "--red", "--grey"].map(css);
+  const [ink, soft, line, box, blue, pale, light, lowest, red, grey] =
+    ["--ink", "--soft", "--line", "--box", "--blue", "--pale", "--light", "--lowest", "--red", "--grey"].map(css);
   const axis = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: grey, tickColor: grey, titleFontWeight: "normal" };
   return {
     background: "transparent", font: "system-ui, sans-serif",
@@ -13,20 +13,70 @@ function style() {
     axisX: { grid: false }, view: { stroke: null },
     legend: { labelColor: ink, titleColor: ink, labelFontSize: 12 },
     title: { color: ink }, text: { color: ink, fontSize: 12 },
-    point: { color: blue, filled: true }, line: { color: blue, strokeWidth: 2 }, area: { color: pale },
+    point: { color: blue, filled: true, opacity: 1 }, line: { color: blue, strokeWidth: 2 }, area: { color: pale },
     bar: { color: blue }, rule: { color: grey }, errorbar: { color: grey }, rect: { color: blue },
-    range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [lowest, blue], ramp: [light, blue] },
-    style: { alert: { color: red, fill: red }, quiet: { color: soft, stroke: soft }, faint: { color: light, stroke: light, strokeWidth: 1, opacity: 0.5 }, band: { color: pale, fill: pale, opacity: 0.6 }, inverse: { color: css("--ground"), fill: css("--ground") } },
+    range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [lowest, blue], ramp: [light, blue], diverging: [red, box, blue] },
+    style: { ink: { color: ink, fill: ink, stroke: ink }, quiet: { color: soft, stroke: soft }, faint: { color: light, stroke: light, strokeWidth: 1, opacity: 0.5 }, band: { color: pale, fill: pale, opacity: 0.6 }, alert: { color: red, fill: red, stroke: red }, halo: { color: css("--ground"), stroke: css("--ground"), strokeWidth: 5 } },
   };
+}
+
+// Where the marks of a chart are in the window, a line every few pixels.
+function marked(place) {
+  const points = [], symbols = [...place.querySelectorAll(".mark-symbol path")];
+  const every = Math.ceil(symbols.length / 400);
+  symbols.filter((_, i) => i % every === 0).forEach((one) => {
+    const box = one.getBoundingClientRect();
+    points.push([box.x + box.width / 2, box.y + box.height / 2]);
+  });
+  place.querySelectorAll(".mark-line path").forEach((line) => {
+    const matrix = line.getScreenCTM(), length = line.getTotalLength(), steps = Math.min(60, Math.ceil(length / 8));
+    for (let i = 0; i <= steps; i++) {
+      const at = line.getPointAtLength(length * i / (steps || 1)).matrixTransform(matrix);
+      points.push([at.x, at.y]);
+    }
+  });
+  return points;
+}
+
+// Of the four corners beside the pointer, the box of a mark goes where it covers the fewest marks.
+function aside(place, event) {
+  const box = document.getElementById("vg-tooltip-element");
+  if (!box?.classList.contains("visible")) return;
+  const [x, y, wide, high, gap] = [event.clientX, event.clientY, box.offsetWidth, box.offsetHeight, 14];
+  const width = document.documentElement.clientWidth, points = marked(place);
+  const fit = (at, size, room) => Math.max(4, Math.min(at, room - size - 4));
+  const corners = [[1, -1], [-1, -1], [1, 1], [-1, 1]].map(([right, down]) => {
+    const left = fit(right > 0 ? x + gap : x - gap - wide, wide, width);
+    const top = fit(down > 0 ? y + gap : y - gap - high, high, innerHeight);
+    const inside = (px, py) => px > left - 4 && px < left + wide + 4 && py > top - 4 && py < top + high + 4;
+    const covered = points.filter(([px, py]) => inside(px, py)).length + (inside(x, y) ? 1e6 : 0);
+    return { left, top, covered };
+  });
+  const best = corners.reduce((a, b) => (b.covered < a.covered ? b : a));
+  const fixed = getComputedStyle(box).position === "fixed";
+  box.style.left = `${best.left + (fixed ? 0 : scrollX)}px`;
+  box.style.top = `${best.top + (fixed ? 0 : scrollY)}px`;
 }
 
 const views = new Map();  // of the charts that are drawn
 
+function specified(place) {  // the frame that several charts share, with the rows of this one
+  const own = JSON.parse(place.nextElementSibling.textContent);
+  const chart = JSON.parse(document.getElementById(`frame-${own.frame}`).textContent);
+  for (const [name, { columns, rows }] of Object.entries(own.datasets)) {
+    chart.datasets[name] = rows.map((row) => Object.fromEntries(columns.map((column, i) => [column, row[i]])));
+  }
+  return chart;
+}
+
 function draw(place) {
-  const chart = JSON.parse(place.nextElementSibling.textContent);
+  const chart = specified(place);
   const before = views.get(place);
   for (const param of chart.params ?? []) if (before && param.bind) param.value = before.signal(param.name);
-  if (!before) views.set(place, null);
+  if (!before) {
+    views.set(place, null);
+    ["pointermove", "mousemove"].forEach((move) => place.addEventListener(move, (event) => aside(place, event)));
+  }
   // Level 1 tells errors alone: a checkpoint without events is no fault.
   const options = { ast: true, renderer: "svg", actions: false, logLevel: 1, config: style() };
   vegaEmbed(place, chart, options).then(({ view }) => {
