@@ -33,7 +33,7 @@ def test_shares_on_common_rows_are_said_to_be_so():
     where = "on the 40 rows that all models of the step scanned"
     assert f"At step 1, {where}, a has memorized 75%" in found.verdict
     assert f"Texts memorized, of those trained on, {where}" in said(found)
-    assert where in finding(found, names=[]).tables[0].title
+    assert where.replace("on", "On", 1) in finding(found, names=[]).tables[0].legend
     same = compare_loaded([runs[0], run_of("c", range(40), parameters=20)])
     assert "all models of" not in said(same)
 
@@ -70,7 +70,8 @@ def test_rows_whose_copies_are_not_known_are_not_called_texts():
     found = compare_loaded(unknown)
     assert "5% of the sequences that it was trained on" in found.verdict
     shown = finding(found, names=[])
-    assert "rows are taken as different texts" in shown.tables[0].title
+    assert "rows are taken as different texts" in shown.tables[0].legend.lower()
+    assert not any("text" in name for name in shown.tables[0].columns)
     assert not any("Copies of a text" in line for line in shown.tested)
     known = finding(compare_loaded([run_of("a", range(30))]), names=[])
     assert any("Copies of a text" in line for line in known.tested)
