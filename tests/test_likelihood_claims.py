@@ -196,3 +196,12 @@ def test_where_every_text_has_copies_this_is_the_reason(tmp_path):
     )
     with pytest.raises(FitError, match="every text that was scanned occurs more than once"):
         memtrace.test_order(run, texts=Texts.from_labels(rows % 5))
+
+
+def test_what_training_takes_has_an_interval_of_what_it_takes():
+    found = of_ages(lambda age: np.full(len(age), -4.0), seed=6)
+    low, high = found.difference.interval()
+    assert high < 0
+    said = found.verdict
+    assert f"takes {-found.difference.nats:.3g} nats from its log-likelihood" in said
+    assert f"(95% {-high:.3g} to {-low:.3g}; " in said

@@ -175,7 +175,7 @@ def _seeds(found: ComparisonResult) -> str:
     if group.shared is not None:
         said += (
             f"; a text that one has memorized, another has with a chance of "
-            f"{percent(group.shared.value)}"
+            f"{percent(group.shared.value)}; any text with one of {percent(float(group.shares.mean()))}"
         )
     return said + "."
 

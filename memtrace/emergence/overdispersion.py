@@ -6,9 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from memtrace.point_process.windows import Windows
+from memtrace.report.numbers import count
 from memtrace.types import FloatArray
 
 DRAWS = 999
+FEWEST = 6
+"""Intervals between checkpoints below which a smooth rate looks like texts that emerge together."""
+HALF = 0.5
+"""Added to counts, whose logarithms are then defined and nearly without bias."""
 LARGE, LEVEL = 2.0, 0.05
 """Index, and the p-value below which it counts: from here intervals in time are too narrow."""
 
@@ -33,11 +38,13 @@ class LocalOverdispersion:
 def local_overdispersion(
     windows: Windows, u: FloatArray, rng: np.random.Generator
 ) -> LocalOverdispersion:
-    """Compare the rate of each interval with the straight line through its neighbours' rates.
+    """Compare the log rate of each interval with the straight line through its neighbours'.
 
-    A rate that changes smoothly leaves mean squares of about 1 in units of the Poisson variance,
-    whatever its course; texts that emerge together leave more. The p-value is that of Poisson
-    counts of the means of three neighbours.
+    In the log a rate that falls or rises manifold from one wide interval to the next is nearly
+    straight: as rates, its bend would look like texts that emerge together. A smooth rate leaves
+    mean squares of about 1 in units of the Poisson variance; the p-value is that of Poisson counts
+    of rates that are smoothed over three neighbours. With fewer than `FEWEST` intervals a bend
+    cannot be told from texts that emerge together.
 
     Args:
         windows: Counts and exposures, W of them.
@@ -45,22 +52,33 @@ def local_overdispersion(
         rng: For the simulation.
     """
     counts, exposures = windows.counts, windows.exposures.astype(float)
-    if len(counts) < 3 or not counts.sum():
-        return LocalOverdispersion(
-            math.nan, math.nan, "too few intervals" if len(counts) < 3 else "no events"
-        )
-    three = np.array([1.0, 1.0, 1.0])
-    smooth = np.convolve(counts, three, "same") / np.convolve(exposures, three, "same")
-    part = (u[1:-1] - u[:-2]) / (u[2:] - u[:-2])
+    if reason := _undefined(len(counts), int(counts.sum())):
+        return LocalOverdispersion(math.nan, math.nan, reason)
+    left = (u[2:] - u[1:-1]) / (u[2:] - u[:-2])
+
+    def log_rate(y: FloatArray) -> FloatArray:
+        return np.asarray(np.log((y + HALF) / exposures))
+
+    y, three = counts.astype(float), np.ones(3)
+    weights, smooth = y + HALF, log_rate(y)
+    smooth[1:-1] = np.convolve(smooth * weights, three, "valid")
+    smooth[1:-1] /= np.convolve(weights, three, "valid")
+    mean = np.exp(smooth) * exposures
+    mean *= y.sum() / mean.sum()
+    share = 1 / (mean + HALF)
+    variance = share[1:-1] + left**2 * share[:-2] + (1 - left) ** 2 * share[2:]
 
     def roughness(y: FloatArray) -> FloatArray:
-        rate = y / exposures
-        bend = rate[..., 1:-1] - (1 - part) * rate[..., :-2] - part * rate[..., 2:]
-        scale = 1 / exposures[1:-1] + (1 - part) ** 2 / exposures[:-2] + part**2 / exposures[2:]
-        variance = smooth[1:-1] * scale
-        found = np.divide(bend**2, variance, out=np.zeros_like(bend), where=variance > 0)
-        return np.asarray(found.mean(axis=-1))
+        log = log_rate(y)
+        bend = log[..., 1:-1] - left * log[..., :-2] - (1 - left) * log[..., 2:]
+        return np.asarray((bend**2 / variance).mean(axis=-1))
 
-    observed = float(roughness(counts.astype(float)))
-    drawn = roughness(rng.poisson(smooth * exposures, (DRAWS, len(counts))).astype(float))
+    observed = float(roughness(y))
+    drawn = roughness(rng.poisson(mean, (DRAWS, len(counts))).astype(float))
     return LocalOverdispersion(observed, float((1 + (drawn >= observed).sum()) / (DRAWS + 1)))
+
+
+def _undefined(intervals: int, events: int) -> str | None:
+    if intervals < FEWEST:
+        return f"{count(intervals, 'interval')}: at least {FEWEST} are needed"
+    return None if events else "no events"

@@ -73,12 +73,15 @@ def _exposure(fit: OrderResult) -> str:
     within = f"the margin of {fit.equivalence.margin:g} nats a token"
     of = "such a sequence" if fit.source.once else "a sequence"
     if EFFECT in _found(fit):
-        word = "adds" if d.nats > 0 else "takes"
         small = f", which is less than {within}" if fit.equivalence.equivalent else ""
-        where = "to" if d.nats > 0 else "from"
-        return (
-            f"Training on {of} {word} {nats} nats {where} its log-likelihood ({size}){given}{small}"
-        )
+        if d.nats > 0:
+            said = f"Training on {of} adds {nats} nats to its log-likelihood ({size})"
+        else:
+            low, high = d.interval()
+            ends = interval((-high, -low), lambda end: number(end, 3))
+            size = f"95% {ends}; {number(-d.nats / fit.tokens, 3)} a token"
+            said = f"Training on {of} takes {nats} nats from its log-likelihood ({size})"
+        return f"{said}{given}{small}"
     if fit.equivalence.equivalent:
         inside = interval(d.interval(0.9), lambda end: number(end / fit.tokens, 3))
         return (
