@@ -14,12 +14,11 @@ from click.testing import Result
 
 from memtrace.emergence import fit_emergence, read_histories
 from memtrace.emergence.exposure_effect import exposure_effect
-from memtrace.emergence.overdispersion import local_overdispersion
 from memtrace.emergence.process.fit import fit_emergence_process
 from memtrace.emergence.process.result import Drift
 from memtrace.emergence.windows import emergence_windows
 from memtrace.errors import FitError, RunError
-from memtrace.point_process import Cut, Windows
+from memtrace.point_process import Cut
 from memtrace.runs.run import find_runs
 from memtrace.texts.groups import Texts
 
@@ -257,47 +256,6 @@ def test_the_process_says_what_grouped_times_cannot_tell(runs) -> None:
     (cut,) = [model for model in document["models"] if model["name"] == "known cuts"]
     assert list(cut["parameters"]) == ["rate_from_0", "rate_from_100", "rate_from_500"]
     assert "exact positions" in fit.summary().replace("\n", " ")
-
-
-def test_bursts_are_told_from_a_smooth_rate() -> None:
-    rng = np.random.default_rng(1)
-    start = np.arange(0, 40) * 25
-    exposures = np.full(40, 10_000)
-    u = (start + 12) / 1000
-    smooth = 40 * np.exp(np.sin(start / 300))
-    burst = rng.choice([0.2, 1.8], 40)
-    p_values = [
-        [
-            local_overdispersion(Windows(start, rng.poisson(mean), exposures), u, rng).p_value
-            for mean in (smooth, smooth * burst)
-        ]
-        for _ in range(60)
-    ]
-    even, uneven = np.array(p_values).T
-    assert (even < 0.05).mean() <= 0.1
-    assert (uneven < 0.05).all()
-
-
-@pytest.mark.parametrize("intervals", [5, 6, 10])
-def test_a_rate_that_falls_manifold_between_checkpoints_is_no_burst(intervals) -> None:
-    """Texts emerge soon after they are seen or never: per text at risk the rate falls, smoothly."""
-    rng = np.random.default_rng(2)
-    time = np.arange(0.5, 600 * intervals) / (600 * intervals)
-    windows = np.repeat(np.arange(intervals), 600)
-    exposures = np.bincount(windows, time)
-    mean = np.bincount(windows, time / (time + 0.05))
-    u = np.bincount(windows, time**2) / exposures
-    found = [
-        local_overdispersion(
-            Windows(np.arange(intervals), rng.poisson(400 * mean / mean.sum()),
-                    (1e4 * exposures).astype(np.int64)), u, rng
-        )
-        for _ in range(80)
-    ]  # fmt: skip
-    if intervals < 6:
-        assert all("at least 6 are needed" in one.reason for one in found)
-    else:
-        assert np.mean([one.widening > 1 for one in found]) <= 0.1
 
 
 def test_looks_that_are_missing_leave_their_emergences_out(tmp_path, runs) -> None:

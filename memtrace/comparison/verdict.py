@@ -175,7 +175,8 @@ def _seeds(found: ComparisonResult) -> str:
     if group.shared is not None:
         said += (
             f"; a text that one has memorized, another has with a chance of "
-            f"{percent(group.shared.value)}; any text with one of {percent(float(group.shares.mean()))}"
+            f"{percent(group.shared.value)}, any text with one of "
+            f"{percent(float(group.shares.mean()))}"
         )
     return said + "."
 
