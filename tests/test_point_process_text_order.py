@@ -141,9 +141,8 @@ def test_sentences_of_few_texts_are_true_and_whole() -> None:
 
     gone = verdict_of(each, np.arange(30))
     assert ". Memorized texts lie earlier" in gone  # a sentence of its own
-    assert (
-        "from sequence 30 of 400 on (the only place in its 95% interval) the rate is zero" in gone
-    )
+    place = "from once-only sequence 30 of 400 on (the only place in its 95% interval)"
+    assert f"{place} the rate is zero" in gone
     come = verdict_of(each, np.arange(370, 400))
     assert "the rate is above zero, but zero before" in come
 

@@ -313,5 +313,9 @@ def _place(order: Order, index: int) -> str:
 
 
 def _place_name(order: Order, index: int) -> str:
-    unit = "sequence" if order.events.schedule is None else "step"
+    """Return a place and the end of the axis; that of once-only sequences counts these alone."""
+    unit = "step"
+    if order.events.schedule is None:
+        by_text = any(one.name == "text order" for one in order.departures.tests)
+        unit = "once-only sequence" if by_text else "sequence"
     return f"{unit} {_place(order, index)} of {_place(order, order.events.n)}"

@@ -145,7 +145,7 @@ def _nothing(source: Source, unexposed: int) -> str:
     if not unexposed and source.once:
         return (
             f"{where}: every text that was scanned occurs more than once, and copies of a text are "
-            "not independent, so there is no order to test; scan more of the corpus"
+            "not independent; `memtrace fit-poisson` tests the order of such texts"
         )
     return (
         f"{where}: none of the {unexposed:,} rows with a likelihood had been trained on at this "
