@@ -29,8 +29,8 @@ TERMS = {
     "nats": "Natural units of log probability: one nat is a factor of 2.72.",
     "NPMLE": "The nonparametric maximum likelihood estimate of a distribution whose times are "
     "known only to lie between two checkpoints (Turnbull 1976).",
-    "recency": "Sequences from the last steps before a checkpoint are memorized more often than "
-    "older ones.",
+    "recency": "That sequences from the last steps before a checkpoint are memorized more often "
+    "than older ones.",
     "unexposed": "A sequence of which no copy had been trained on at the checkpoint: the control "
     "group. What is extractable there was not memorized from training on it.",
 }

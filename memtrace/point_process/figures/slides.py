@@ -52,7 +52,7 @@ def slides_caption(fits: Sequence[PoissonResult]) -> str:
     if any(fit.has_copies for fit in found):
         told += " Where copies are known it is the rate of texts that occur once."
     if any(fit.by_text is None for fit in found):
-        told += " Where they are not, rows are taken as different texts."
+        told += " Where copies are not known, rows are taken as different texts."
     return told
 
 
