@@ -39,6 +39,8 @@ html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "memtrace"
 html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 # Sphinx reads its own folder only. What is no longer there leaves the copy too.
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)

@@ -153,5 +153,5 @@ def test_every_command_is_in_the_readme(memtrace_main):
 def test_no_help_is_cut_in_a_list_of_commands(memtrace_main):
     for path, group in [("memtrace", memtrace_main), *each_command(memtrace_main)]:
         if isinstance(group, click.Group):
-            shown = group.get_help(click.Context(group, info_name=path, terminal_width=80))
+            shown = group.get_help(click.Context(group, info_name=path, terminal_width=78))
             assert "..." not in shown.partition("Commands:")[2], path

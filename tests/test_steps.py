@@ -110,3 +110,9 @@ def test_any_text_gives_checkpoints_or_a_clean_refusal(text):
     with contextlib.suppress(ManifestError, ValueError):
         steps = parse_steps(text, STEPS)
     assert steps is None or (steps and steps == sorted(set(steps) & set(STEPS)))
+
+
+def test_a_step_as_tables_show_it_is_told_how_to_write_it():
+    with pytest.raises(ManifestError, match=r"no checkpoint at step 2; .* has no comma: 2560\)"):
+        parse_steps("2,560", [0, 1, 64, 2560])
+    assert parse_steps("1,512", [1, 512]) == [1, 512]

@@ -13,6 +13,8 @@ LARGEST_STEP = 10**12
 """A larger one is a mistake: no optimizer has made so many steps."""
 # Python's int takes `1_0`, a sign, and digits of any script.
 _STEPS = re.compile(r"([0-9]+)(?::([0-9]+)(?::([0-9]+))?)?")
+_GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
+"""A number as tables show it; as a list of steps it means others."""
 _WORDS = ("all", "last")
 
 
@@ -46,13 +48,16 @@ def parse_steps(text: str, steps: Sequence[int]) -> list[int]:
     """
     available = sorted(set(steps))
     words = dict(zip(_WORDS, (available, available[-1:]), strict=True))
+    grouped = text.strip().replace(",", "")
+    is_grouped = _GROUPED.fullmatch(text.strip()) and int(grouped) in available
+    hint = f" (a step has no comma: {grouped})" if is_grouped else ""
     asked: set[int] = set()
     for item in _items(text):
-        asked.update(words[item] if item in words else _checkpoints(item, available))
+        asked.update(words[item] if item in words else _checkpoints(item, available, hint))
     return sorted(asked)
 
 
-def _checkpoints(item: str, available: list[int]) -> list[int]:
+def _checkpoints(item: str, available: list[int], hint: str) -> list[int]:
     """Return the steps of one item; only a range without an increment passes over steps."""
     asked = step_range(item)
     found = [step for step in available if step in asked]
@@ -63,7 +68,7 @@ def _checkpoints(item: str, available: list[int]) -> list[int]:
     before = [step for step in available if step < missing][-1:]
     after = [step for step in available if step > missing][:1]
     nearest = " and ".join(map(str, before + after))
-    raise ManifestError(f"no checkpoint at step {missing}; the nearest: {nearest}")
+    raise ManifestError(f"no checkpoint at step {missing}; the nearest: {nearest}{hint}")
 
 
 def step_range(text: str) -> range:

@@ -55,7 +55,9 @@ def _table(fit: ExtractionResult) -> "RenderableType":
             continue
         exposed, other = one.shares["exposed"], one.shares["unexposed"]
         rows.append((*head, *_cells(exposed), _part(other)))
-    return columns(NAMES, rows, left=0, keys=2)
+    # Where nothing unexposed was scanned, as the verdict says, the last column would be empty.
+    used = len(NAMES) if any(row[-1] != DASH for row in rows) else len(NAMES) - 1
+    return columns(NAMES[:used], [row[:used] for row in rows], left=0, keys=2)
 
 
 def _greedy(fit: ExtractionResult) -> "RenderableType":
