@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.emergence import EmergenceFit, fit_emergence
-from memtrace.emergence.figures import figures_of
+from memtrace.emergence.charts import half_emerged
+from memtrace.emergence.figures import course, figures_of
 from memtrace.emergence.first_seen import first_seen
 from memtrace.emergence.hazard import Cells
 from memtrace.emergence.outcomes import RETENTION
@@ -225,7 +226,8 @@ def test_a_page_of_several_models_begins_with_the_one_with_most_and_names_all(tm
     ]
     assert fits[0].outcomes.emerged > fits[1].outcomes.emerged
     page = emergence_page(fits, ["demo/lonely"])
-    assert page.summary.answer.startswith("demo/large, the one with most of 3 models")
+    assert page.summary.label == "demo/large, the one with most of 3 models"
+    assert page.summary.answer == page.findings[0].answer
     assert "demo/lonely was scanned at one checkpoint and is left out" in " ".join(
         page.summary.limits
     )
@@ -283,3 +285,36 @@ def test_shares_of_the_rest_end_with_the_last_checkpoint(tmp_path) -> None:
     for part in (0.25, 0.5, 0.75):
         quantile = fit.time_scales["share"].among_emerged(part)
         assert all(0 <= end <= 1 for end in (*quantile.bounds, *quantile.ci95))
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> EmergenceFit:
+    """Return a model of ten checkpoints that memorizes at one rate."""
+    steps = list(range(40, 401, 40))
+    time = times(np.random.default_rng(2), 1e-3)
+    return fitted(tmp_path_factory.mktemp("steady"), time[:, None] <= steps, steps)
+
+
+def test_the_curve_is_level_where_the_estimate_is_known_and_ends_with_training(steady) -> None:
+    for name in ("exposure", "share"):
+        scale = steady.time_scales[name]
+        times, share, low, high = course(scale)
+        assert times[-1] == scale.until
+        assert np.all(np.diff(times) >= 0)
+        assert np.all((low <= share) & (share <= high))
+        begins, ends = slice(0, None, 2), slice(1, None, 2)
+        assert np.array_equal(share[begins], share[ends])
+        wide = times[ends] > times[begins]
+        middle = (times[begins] + times[ends])[wide] / 2
+        for found in scale.found.share_by(middle):
+            assert found == pytest.approx(share[begins][wide])
+
+
+def test_what_is_folded_says_nothing_that_the_answer_says(steady) -> None:
+    page = emergence_page([steady]).summary
+    assert f"{steady.outcomes.emerged:,} of" in page.answer
+    assert "half of them" in page.answer
+    assert "half of them" not in page.rest
+    assert steady.verdict.endswith(page.rest.rsplit(". ", 1)[1])
+    bounds = steady.time_scales["training"].among_emerged(0.5).bounds
+    assert half_emerged(steady) == bounds

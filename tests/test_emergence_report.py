@@ -12,7 +12,7 @@ import pytest
 from builders import write_run
 from click.testing import Result
 
-from memtrace.emergence import fit_emergence, read_histories
+from memtrace.emergence import EmergenceFit, fit_emergence, read_histories
 from memtrace.emergence.exposure_effect import exposure_effect
 from memtrace.emergence.process.fit import fit_emergence_process
 from memtrace.emergence.process.result import Drift
@@ -84,8 +84,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scan(tmp_path_factory.mktemp("runs"), emerging(generic=0.01))
 
 
-def test_truth_is_recovered_from_score_files(runs) -> None:
-    fit = fit_emergence(find_runs(runs))
+@pytest.fixture(scope="module")
+def fit(runs: Path) -> EmergenceFit:
+    return fit_emergence(find_runs(runs))
+
+
+def test_truth_is_recovered_from_score_files(fit) -> None:
     law = fit.distributions[0]
 
     assert fit.texts == ROWS
@@ -212,8 +216,7 @@ def test_rates_of_forgetting_are_recovered(tmp_path) -> None:
     assert fit.steady.p10 == pytest.approx(fit.panel.p10, rel=0.15)
 
 
-def test_the_document_is_complete_and_the_table_holds_the_intervals(runs) -> None:
-    fit = fit_emergence(find_runs(runs))
+def test_the_document_is_complete_and_the_table_holds_the_intervals(fit) -> None:
     document = fit.to_dict()
     text = json.dumps(document, allow_nan=False)
     assert json.loads(text) == document

@@ -1,6 +1,7 @@
 """What is said of order in likelihoods is true of the numbers beside it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,6 +128,24 @@ def test_p_values_on_the_page_are_those_by_which_it_answers() -> None:
         p = p_values[name]
         text = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
         assert f"{text} (Holm)" in page_text(found)
+
+
+def test_the_first_figure_has_the_checkpoint_that_the_page_answers_with() -> None:
+    pytest.importorskip("vl_convert")
+    found = of_ages(lambda age: 2.0 + 0 * age)
+    early, late = (
+        replace(found, source=replace(found.source, label=f"s/m step {step}", step=step))
+        for step in (600, 1200)
+    )
+    page = order_page([early, late])
+    without = replace(late, recency=replace(late.recency, bins=()))
+    shown = [order_page([early, one]).summary.figure.chart for one in (late, without)]
+
+    assert page.summary.label == "s/m step 1200, the last of 2 checkpoints"
+    assert page.summary.answer == page.findings[1].answer
+    for chart in shown:
+        rows = [row for part in chart["datasets"].values() for row in part]
+        assert any(row.get("label") == "s/m step 1200" for row in rows)
 
 
 def test_a_sample_is_named_wherever_its_likelihoods_are_shown(tmp_path) -> None:

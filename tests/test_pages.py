@@ -20,6 +20,7 @@ from memtrace.point_process.page import MOST_PANELS, fit_page
 from memtrace.point_process.simulate import log_linear_drift, random_order
 from memtrace.report.charts import HEIGHT, LABEL, apart
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_html, parted
+from memtrace.report.typeset import NO_VALUE
 
 CHROMIUM = shutil.which("chromium")
 HOSTILE_NAME = "<b>model<b>"
@@ -105,6 +106,29 @@ def test_charts_are_drawn_under_the_policy_and_tell_what_is_under_the_pointer(sh
     assert points.count() >= 5
     points.nth(2).hover()
     assert "memorized" in tab.locator("#vg-tooltip-element").inner_text()
+
+
+def test_the_box_of_numbers_stays_on_a_narrow_screen(show, one) -> None:
+    pytest.importorskip("vl_convert")
+    tab = show(one, 390)
+    tab.wait_for_selector(".chart svg path")
+    points = tab.locator(".chart svg .mark-symbol path")
+    for place in (0, points.count() // 2, points.count() - 1):
+        points.nth(place).hover()
+        tab.wait_for_timeout(100)
+        box = tab.locator("#vg-tooltip-element").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+
+
+def test_what_has_no_value_is_sorted_last_either_way(show) -> None:
+    table = Table("Rows", ["row", "square"], [["a", "-"], ["b", "4"], ["c", "9"], ["d", "-"]])
+    tab = show(Page("Many?", Finding("all", "rows", "Some.", tables=[table])))
+    head = tab.locator("thead th", has_text="square").get_by_role("button")
+    for values in (["4", "9"], ["9", "4"]):
+        head.click()
+        cells = tab.locator("tbody td").all_inner_texts()
+        assert cells == [*values, NO_VALUE, NO_VALUE]
 
 
 def test_tables_sort_by_number_and_lead_to_the_finding(show, several) -> None:

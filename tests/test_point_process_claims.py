@@ -77,6 +77,20 @@ def test_too_few_events_in_every_fit_is_the_answer() -> None:
     assert answer.startswith("In none of 2 fits are there events enough to find a 3-fold drift")
 
 
+def test_where_nothing_or_everything_is_memorized_the_page_says_which_and_draws_no_rate() -> None:
+    nothing = fit_poisson(EventSequence.from_positions([], n=100, label="a"))
+    everything = fit_poisson(EventSequence.from_positions(range(100), n=100, label="b"))
+    for fits, said in (
+        ([nothing] * 2, "Nothing is memorized in any of 2 fits, so there is no order to test."),
+        ([everything] * 2, "Everything is memorized in each of 2 fits, so there is no order"),
+        ([nothing, everything], "In none of 2 fits is there an order to test."),
+    ):
+        page = fit_page(fits, [""] * 2)
+        assert page.summary.answer.startswith(said)
+        assert [one.figure for one in (page.summary, *page.findings)] == [None] * 3
+        assert "best model" not in [column.name for column in page.summary.tables[0].filled]
+
+
 def test_departures_without_a_drift_are_counted_in_the_answer(fits) -> None:
     page = fit_page(fits, [{}] * len(fits)).summary
     regular = fits[-1]
@@ -134,7 +148,8 @@ def test_with_copies_the_picture_is_that_of_texts_that_occur_once(repeated) -> N
     assert repeated.primary is once
     assert sum(row["events"] for row in rows) == once.events.n_events == 30
     assert all(row["least"] < row["rate"] < row["most"] or not row["rate"] for row in rows)
-    assert "the rate of texts that occur once" in pages.summary.figure.caption
+    assert "These are texts that occur once." in pages.summary.figure.caption
+    assert "not known" not in pages.summary.figure.caption
     # The ratio of rows says where copies lie, and is no size of a drift.
     assert repeated.trend.rate_ratio > 2
     said = pages.summary.figure.description + pages.findings[0].figure.description
@@ -202,3 +217,12 @@ def test_a_part_of_what_was_trained_on_is_never_called_the_whole() -> None:
     named = "Not all that was trained on was scanned: 50% of the sequences."
     assert named in page.limits
     assert named in fit_page([part], [{}]).summary.limits
+
+
+def test_the_page_of_one_fit_answers_with_the_order_and_folds_the_share(repeated) -> None:
+    page = fit_page([repeated]).summary
+    share, order = repeated.verdict.split(". ", 1)
+
+    assert page.rest == f"{share}."
+    assert "memorized texts" in page.answer
+    assert page.answer.rpartition("; ")[2].replace("the memorized texts", "them") in order

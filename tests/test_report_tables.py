@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtrace.report.glossary import explained
-from memtrace.report.tables import columns_of
+from memtrace.report.tables import checkpoint_column, columns_of
 from memtrace.report.typeset import MINUS, NO_VALUE, TIMES, sentence, typeset
 
 SHARES = ("0.0341%", "1.01%", "12%")
@@ -48,6 +48,13 @@ def test_text_stands_to_the_left_and_numbers_to_the_right() -> None:
     assert [one.numeric for one in columns] == [False, False, True, True, False]
     assert [one.name for one in columns] == ["run", "model", "share", "95% interval", "why"]
     assert [one.text for one in columns[-1].cells] == ["few", NO_VALUE, NO_VALUE]
+
+
+def test_checkpoints_of_one_model_are_named_by_their_steps_alone() -> None:
+    steps = ["pythia/1.4b step 2", "pythia/1.4b step 143000"]
+    assert checkpoint_column(steps) == ("step", ["2", "143,000"])
+    for others in ([*steps, "pythia/70m step 2"], ["fit 1", "fit 2"], ["a step b"], [""]):
+        assert checkpoint_column(others, "fit") == ("fit", others)
 
 
 def test_columns_without_a_value_are_left_out_but_never_the_names() -> None:

@@ -1,13 +1,13 @@
 """Charts of emergence that readers can ask: what is memorized by checkpoint, and when it began."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from memtrace.emergence.figures import share_top
+from memtrace.emergence.figures import course, share_top
 from memtrace.emergence.result import EmergenceResult
 from memtrace.report.charts import OVER, UNDER, apart, data, specification, step_axis
-from memtrace.report.numbers import interval, percent
+from memtrace.report.numbers import interval, number, percent
+from memtrace.types import Interval
 
 if TYPE_CHECKING:
     import altair
@@ -42,7 +42,7 @@ def share_chart(fit: EmergenceResult) -> dict[str, Any]:
             "step:Q",
             title="checkpoint, training step",
             axis=step_axis(),
-            scale=altair.Scale(nice=False),
+            scale=altair.Scale(nice=False, padding=6),
         ),
         color=altair.Color("group:N", scale=altair.Scale(domain=list(GROUPS)), legend=None),
     )
@@ -71,7 +71,34 @@ def share_chart(fit: EmergenceResult) -> dict[str, Any]:
         ]
     names = base.transform_filter("isValid(datum.at)").mark_text(align="left", dx=8)
     named = names.encode(y=altair.Y("at:Q", title=share, scale=within), text="name:N")
-    return specification(altair.layer(*layers, named))
+    return specification(altair.layer(*_half(fit), *layers, named))
+
+
+def half_emerged(fit: EmergenceResult) -> Interval | None:
+    """Return the steps between which half of those that emerged had done so, where that is told."""
+    scale = fit.time_scales["training"]
+    low, high = scale.among_emerged(0.5).bounds
+    return (low, high) if fit.shown and not scale.coarse and math.isfinite(low + high) else None
+
+
+def _half(fit: EmergenceResult) -> list[Any]:
+    """Return a shaded range of steps, named above the figure."""
+    import altair
+
+    if not (found := half_emerged(fit)):
+        return []
+    low, high = found
+    rows = [
+        {"low": low, "high": high, "steps": f"{interval(found, number)}", "name": "half emerged"}
+    ]
+    base = altair.Chart(data(rows)).encode(x="low:Q")
+    told = [altair.Tooltip("steps:N", title="half had emerged by step")]
+    shaded = base.mark_rect(opacity=0.7, style="band", strokeWidth=1).encode(
+        x2="high:Q", tooltip=told
+    )
+    middle = base.transform_calculate(low="(datum.low + datum.high) / 2")
+    name = middle.mark_text(baseline="bottom").encode(y=altair.value(-4), text="name:N")
+    return [shaded, name]
 
 
 def time_chart(fit: EmergenceResult) -> dict[str, Any]:
@@ -92,10 +119,18 @@ def time_chart(fit: EmergenceResult) -> dict[str, Any]:
     )
     low = altair.Y("low:Q", title=share, axis=axis)
     y = altair.Y("share:Q", title=share, axis=axis)
-    told = [altair.Tooltip("time:Q", format=",.3~g"), altair.Tooltip("interval:N", title="emerged")]
-    band = base.mark_area(opacity=0.6, interpolate="step-after").encode(y=low, y2="high:Q")
-    line = base.mark_line(interpolate="step-after", point=altair.OverlayMarkDef(size=25))
-    layers = altair.layer(band, line.encode(y=y, tooltip=told), _time_title(shown))
+    told = [
+        altair.Tooltip("by:N"),
+        altair.Tooltip("interval:N", title="emerged"),
+    ]
+    boxes = base.transform_filter("isValid(datum.from)")
+    layers = altair.layer(
+        base.mark_area(opacity=0.6).encode(y=low, y2="high:Q"),
+        boxes.mark_rect(opacity=0.35).encode(x2="from:Q", y=y, y2="before:Q"),
+        base.mark_line().encode(y=y, order="place:Q"),
+        base.mark_point(size=25, opacity=1).encode(y=y, tooltip=told),
+        _time_title(shown),
+    )
     return specification(layers.add_params(choice))
 
 
@@ -152,22 +187,24 @@ def _share_rows(fit: EmergenceResult) -> list[dict[str, Any]]:
 
 
 def _time_rows(fit: EmergenceResult, name: str) -> list[dict[str, Any]]:
-    """Return the share emerged up to each right end; where it begins nothing has emerged."""
-    scale = fit.time_scales[name]
-    columns = (
-        np.append(scale.since, scale.right),
-        np.append(0.0, scale.share),
-        np.append(0.0, np.maximum.accumulate(scale.low)),
-        np.append(0.0, np.maximum.accumulate(scale.high)),
-    )
-    return [
+    """Return the course of the share, and with each right end where its box begins."""
+    times, *levels = course(fit.time_scales[name])
+    form = percent if name == "share" else number
+    rows = [
         {
             "scale": SCALES[name],
-            "time": float(time),
-            "share": float(share),
-            "low": float(low),
-            "high": float(high),
-            "interval": f"{percent(float(share))}, {interval((float(low), float(high)), percent)}",
+            "place": place,
+            "time": time,
+            "by": form(time),
+            "share": share,
+            "low": low,
+            "high": high,
+            "interval": f"{percent(share)}, {interval((low, high), percent)}",
         }
-        for time, share, low, high in zip(*columns, strict=True)
+        for place, (time, share, low, high) in enumerate(
+            zip(*(values.tolist() for values in (times, *levels)), strict=True)
+        )
     ]
+    for left, right in zip(rows[1:-1:2], rows[2:-1:2], strict=True):
+        right["from"], right["before"] = left["time"], left["share"]
+    return rows

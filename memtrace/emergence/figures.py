@@ -55,7 +55,20 @@ ENOUGH = 5
 
 def share_top(fit: EmergenceResult) -> float:
     """Return the share up to which shares are drawn: all of them, and intervals of many texts."""
-    found = [
+    found = _shares(fit)
+    sound = [high for _, high, of in found if of >= FEW] or [high for _, high, _ in found]
+    highest = max([*sound, *(share for share, _, _ in found)], default=1.0)
+    return min(1.0, ROOM * highest) if highest < 1 else 1.0
+
+
+def leaves_figure(fit: EmergenceResult) -> bool:
+    """Return whether an interval of a share goes beyond `share_top`."""
+    return any(high > share_top(fit) for _, high, _ in _shares(fit))
+
+
+def _shares(fit: EmergenceResult) -> list[tuple[float, float, int]]:
+    """Return the shares at checkpoints, the upper ends of their intervals, and of how many."""
+    return [
         (events / of, ends[1], of)
         for row in fit.checkpoints
         for events, of, ends in (
@@ -64,9 +77,6 @@ def share_top(fit: EmergenceResult) -> float:
         )
         if of
     ]
-    sound = [high for _, high, of in found if of >= FEW] or [high for _, high, _ in found]
-    highest = max([*sound, *(share for share, _, _ in found)], default=1.0)
-    return min(1.0, ROOM * highest) if highest < 1 else 1.0
 
 
 def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
@@ -93,7 +103,7 @@ def memorized_by_checkpoint(fit: EmergenceResult, ax: "Axes | None" = None) -> "
     note = _intervals(fit)
     if fit.histories.copies_known:
         rows = [row.memorized_sequences / max(row.exposed_sequences, 1) for row in exposed]
-        note += f"; of rows, copies counted, up to {percent(max(rows))}"
+        note += f"; of rows up to {percent(max(rows))}"
         # One text with many copies would flatten the rest: then only the number is told.
         if max(rows) <= ax.get_ylim()[1]:
             ax.plot(x, rows, color=GREY, lw=1, ls=":")
@@ -135,7 +145,8 @@ def flows(fit: EmergenceResult, ax: "Axes | None" = None) -> "Axes":
     ax.set_ylabel(f"{fit.histories.unit}s")
     # Bars on bars have no ends to be named at.
     ax.set_title(ax.get_title(loc="left"), loc="left", fontweight="bold", pad=5 + LINE)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderpad=0, borderaxespad=0.2,
+    if again.any() or lost.any():
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderpad=0, borderaxespad=0.2,
               handlelength=1, columnspacing=1)  # fmt: skip
     return ax
 
@@ -244,14 +255,12 @@ def _distribution(fit: EmergenceResult, name: str, title: str, ax: "Axes | None"
     scale = fit.time_scales[name]
     if not scale.emerged > 0:
         return nothing(ax, "nothing emerged")
-    before = np.concatenate(([0.0], scale.share[:-1]))
-    x = np.column_stack((scale.left, scale.right)).ravel()
-    low, high = (np.repeat(end, 2) for end in _bounds(scale))
+    x, share, low, high = course(scale)
     ax.fill_between(x, low, high, color=PALE, lw=0, alpha=0.6)
+    before = np.concatenate(([0.0], scale.share[:-1]))
     for left, right, bottom, top in zip(scale.left, scale.right, before, scale.share, strict=True):
         ax.fill_between([left, right], bottom, top, color=BLUE, alpha=0.45, lw=0)
-    ends = np.append(scale.left[1:], scale.right[-1])
-    ax.hlines(scale.share, scale.right, ends, color=BLUE, lw=1.4)
+    ax.hlines(share[::2], x[::2], x[1::2], color=BLUE, lw=1.4)
     ax.set_ylim(0, 1.05 * float(scale.high.max()))
     percent_axis(ax.yaxis)
     ax.set_ylabel(f"share of the {fit.histories.unit}s")
@@ -263,9 +272,18 @@ def _known(rates: Sequence[Rate]) -> list[Rate]:
     return [rate for rate in rates if math.isfinite(rate.rate)]
 
 
-def _bounds(scale: TimeScale) -> tuple[FloatArray, FloatArray]:
-    """Return a band that never falls, as the share does not."""
-    return np.maximum.accumulate(scale.low), np.maximum.accumulate(scale.high)
+def course(scale: TimeScale) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return times, and the share that has emerged by them with its band, shape (2 J + 2,).
+
+    It is level between two Turnbull intervals, and rises from an odd place to the next: inside an
+    interval it is not known where. The band never falls, as the share does not.
+    """
+    since = scale.since if math.isfinite(scale.since) else 0.0
+    times = np.concatenate(([since], np.column_stack((scale.left, scale.right)).ravel()))
+    band = np.maximum.accumulate(scale.low), np.maximum.accumulate(scale.high)
+    levels = (np.repeat(np.append(0.0, values), 2) for values in (scale.share, *band))
+    share, low, high = levels
+    return np.append(times, max(scale.until, float(times[-1]))), share, low, high
 
 
 def _rates(fit: EmergenceResult, rates: Sequence[Rate], title: str, ax: "Axes | None") -> "Axes":
@@ -284,7 +302,8 @@ def _rates(fit: EmergenceResult, rates: Sequence[Rate], title: str, ax: "Axes | 
     # An interval with little behind it must not flatten the rest.
     sound = [h for h, rate in zip(high, shown, strict=True) if rate.events >= ENOUGH]
     ax.set_ylim(0, 1.1 * (max([*sound, *values]) or high.max()))
-    ax.set_ylabel("emergences per million and step")
+    ax.yaxis.set_major_formatter("{x:,.0f}" if ax.get_ylim()[1] > ENOUGH else "{x:g}")
+    ax.set_ylabel("per million and step")
     subtitle(ax, _intervals(fit))
     if not fit.hazard.reason:
         mean = math.exp(fit.hazard.coefficients["log_hazard"]) * 1e6

@@ -4,21 +4,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from memtrace.emergence.charts import drawn_scales, share_chart, time_chart
+from memtrace.emergence.charts import drawn_scales, half_emerged, share_chart, time_chart
 from memtrace.emergence.descriptions import described
-from memtrace.emergence.figures import figures_of, single
+from memtrace.emergence.figures import figures_of, leaves_figure, single
 from memtrace.emergence.histories import Histories
 from memtrace.emergence.methods import METHODS
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.text import text
-from memtrace.emergence.text_times import QUARTILE_NAMES, SCALES, quartile_rows
+from memtrace.emergence.text_times import SCALES, quartile_rows
 from memtrace.emergence.verdict import (
     answer,
+    beyond_answer,
     estimand,
     evaluated,
     no_earlier_look,
     together,
-    verdict,
 )
 from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
@@ -37,10 +37,7 @@ TITLES = {
     "hazard-exposure": "Hazard by time since exposure",
 }
 TIME = "Share that emerges"
-INTERVAL = (
-    "Of each text it is known only between which checkpoints: the steps stand where most of these "
-    "intervals overlap."
-)
+INTERVAL = "In a box the curve rises somewhere: between its ends it is not known where."
 HAZARD = "Emergences among the texts not yet memorized, by interval, with 95% intervals"
 BETWEEN = "What happens between two checkpoints is not seen: a text may emerge and be lost there."
 ONE_RUN = "Checkpoints of one training run are not replicates of it."
@@ -52,7 +49,11 @@ LATER = (
     "At equal time since exposure a text that was seen later is looked at later in training: the "
     "factor of its place is no effect of order by itself."
 )
-COLUMNS = ("checkpoint", "exposed", "memorized", "share", "95%", "new", "again", "lost")
+COLUMNS = (
+    "checkpoint", "exposed", "memorized", "share", "95% interval", "new", "learned again", "lost",
+)  # fmt: skip
+TIMES = ("time scale", "a quarter by", "half by", "95% interval of half", "three quarters by")
+"""Headings of `quartile_rows`."""
 
 
 def emergence_page(fits: Sequence[EmergenceResult], left_out: Sequence[str] = ()) -> Page:
@@ -91,7 +92,7 @@ def finding(
         name=name,
         label=f"{found.suite}/{found.model}",
         answer=answer(fit),
-        rest=verdict(fit),
+        rest=beyond_answer(fit),
         facts=_facts(fit),
         figure=figures[0] if figures else None,
         tested=_tested(fit),
@@ -113,7 +114,8 @@ def _drawn(fit: EmergenceResult, charts: bool) -> list[str]:
     found = figures_of(fit)
     times = [name for name in found if name.startswith("time-")]
     more = times[1:] if charts and available() else []
-    return [name for name in found if name not in more]
+    kept = [name for name in found if name not in more]
+    return sorted(kept, key=lambda name: name == "flows")
 
 
 def _shown(fit: EmergenceResult, name: str, charts: bool) -> Shown:
@@ -136,13 +138,20 @@ def _caption(fit: EmergenceResult, name: str, chart: bool) -> str:
     if name.startswith("time"):
         scales = drawn_scales(fit) if chart else [name.removeprefix("time-")]
         of = "; ".join(f"{SCALES[one]}: {estimand(fit, one)}" for one in scales)
-        return f"NPMLE with pointwise 95% bands{end} {of[0].upper()}{of[1:]}. {INTERVAL}"
+        return f"NPMLE with a pointwise 95% band{end} {of[0].upper()}{of[1:]}. {INTERVAL}"
     if name == "flows":
-        return f"Counts of {unit}s: above the line what is memorized anew, below it what is lost."
-    return (
+        again = any(row.learned_again for row in fit.checkpoints)
+        told = f"{unit.capitalize()}s memorized anew" + again * ", for the first time or again"
+        lost = any(row.lost for row in fit.checkpoints)
+        return f"{told}{lost * ', and below the line those lost'}."
+    told = (
         f"Share of the {unit}s evaluated at a checkpoint that are memorized, with exact 95% "
-        "intervals; an interval that leaves the figure is cut."
+        "intervals"
     )
+    told += "; one that leaves the figure is cut." if leaves_figure(fit) else "."
+    if chart and half_emerged(fit):
+        told += " Shaded: between these steps half of those that emerged had done so."
+    return told
 
 
 def _tested(fit: EmergenceResult) -> list[str]:
@@ -188,7 +197,7 @@ def _beside(found: Histories) -> list[str]:
 
 
 def _tables(fit: EmergenceResult) -> list[Table]:
-    times = Table("Bounds of when those that emerged had done so", QUARTILE_NAMES, [])
+    times = Table("Bounds of when those that emerged had done so", TIMES, [])
     if fit.shown and fit.time_scales["share"].quartiles:
         times = replace(times, rows=quartile_rows(fit))
     return [table for table in (_by_checkpoint(fit), times) if table.rows]
@@ -209,12 +218,12 @@ def _by_checkpoint(fit: EmergenceResult) -> Table:
         for one in fit.checkpoints
         if one.exposed
     ]
-    return Table("Memorized by checkpoint", COLUMNS, rows)
+    return Table("Checkpoints", COLUMNS, rows)
 
 
 def _summary(findings: Sequence[Finding], most: Finding, left_out: Sequence[str]) -> Finding:
     rows = [(one.label, *(fact.value for fact in one.facts)) for one in findings]
-    alone = [(name, "one checkpoint: not known") for name in left_out]
+    alone = [(name,) for name in left_out]
     width = max(map(len, rows))
     columns = ("model", "emerged", "memorized at the last checkpoint", "lost again")[:width]
     padded = [(*row, *[""] * (width - len(row))) for row in [*rows, *alone]]
@@ -227,8 +236,8 @@ def _summary(findings: Sequence[Finding], most: Finding, left_out: Sequence[str]
     ]
     return Finding(
         name="all",
-        label=count(len(rows) + len(alone), "model"),
-        answer=f"{most.label}, {several}: {most.answer[0].lower()}{most.answer[1:]}",
+        label=f"{most.label}, {several}",
+        answer=most.answer,
         rest=most.rest,
         facts=most.facts,
         figure=shown_of(most.figure, most.label),

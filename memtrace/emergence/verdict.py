@@ -44,6 +44,17 @@ def answer(fit: EmergenceResult) -> str:
     return f"{out.emerged:,} of {_texts(fit)} emerged, {_when(fit)}{_reserved(fit)}."
 
 
+def beyond_answer(fit: EmergenceResult) -> str:
+    """Return the verdict without what `answer` says."""
+    if fit.outcomes.emerged and not fit.shown:
+        return verdict(fit)
+    generic = f"{_generic(fit).strip(' ()')}. " if fit.outcomes.generic_exposed else ""
+    if not fit.outcomes.emerged:
+        return generic.strip()
+    kept = _kept(fit).replace(" of them ", " of those that emerged ")
+    return f"{generic}{kept[0].upper()}{kept[1:]}. {_copies(fit)}{_cause(fit)}"
+
+
 def at_first_look(n: int) -> str:
     """Say that so many may have been extractable all along."""
     if n == 1:
@@ -150,8 +161,10 @@ def _when(fit: EmergenceResult) -> str:
     scale = fit.time_scales["share"]
     half = scale.among_emerged(0.5)
     low, high = half.bounds
-    span = f"{percent(high)} at most" if low == 0 else interval(half.bounds, percent)
-    when = f"half of them within the first {span} of {LEFT}"
+    span = f"the first {interval(half.bounds, percent)}"
+    if low == 0:
+        span = f"at most the first {percent(high)}"
+    when = f"half of them within {span} of {LEFT}"
     if not scale.coarse:
         return f"{when} (with sampling error, 95%: {interval(half.ci95, percent)})"
     return f"{TOO_FAR}: {when}" if (low, high) != (0, scale.until) else TOO_FAR

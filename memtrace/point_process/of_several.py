@@ -9,9 +9,9 @@ from memtrace.point_process.result import SIGNIFICANT, PoissonResult
 from memtrace.point_process.text import bounded
 from memtrace.report.numbers import DASH, count, interval, number, p_text, p_value, percent
 from memtrace.report.page import Fact, Finding, Table
+from memtrace.report.tables import checkpoint_column
 
 COLUMNS = (
-    "fit",
     "end/start",
     "90% interval",
     "p, Holm",
@@ -27,6 +27,8 @@ COLUMNS = (
     "best model",
 )
 UNKNOWN = "Where copies are not known, rows are taken as different texts."
+WHOLE = 1e6
+"""Rate per million where all is memorized."""
 LARGE = f"{UNDERPOWERED:g}-fold"
 Rows = Sequence[dict[str, Any]]
 """What `several.comparison` returns."""
@@ -36,7 +38,7 @@ def answer(rows: Rows) -> str:
     """Return in how many fits the rate drifts, and in how many the order departs in any way."""
     fits, tested, able = count(len(rows), "fit"), with_tests(rows), with_power(rows)
     if not tested:
-        return f"In none of {fits} is there an order to test."
+        return _no_order(rows)
     departs = "the order departs from a random one in some way"
     any_way = f"{departs} in {_some(with_departure(rows))} of {len(tested):,}"
     if not able:
@@ -96,8 +98,9 @@ def facts(rows: Rows, labels: Sequence[str], beside: Sequence[Fact] = ()) -> lis
 
 def table(rows: Rows, findings: Sequence[Finding]) -> Table:
     """Return the table of all fits, each of which leads to its finding."""
-    cells = [(one.label, *_cells(row)) for one, row in zip(findings, rows, strict=True)]
-    return Table("All fits", COLUMNS, cells, [one.address for one in findings])
+    name, labels = checkpoint_column([one.label for one in findings], "fit")
+    cells = [(label, *_cells(row)) for label, row in zip(labels, rows, strict=True)]
+    return Table("All fits", (name, *COLUMNS), cells, [one.address for one in findings])
 
 
 def of_part(fits: Sequence[PoissonResult]) -> list[str]:
@@ -133,6 +136,16 @@ def with_departure(rows: Rows) -> list[dict[str, Any]]:
     return [row for row in rows if row["departures"]]
 
 
+def _no_order(rows: Rows) -> str:
+    """Say that there is no order to test, and why where that is one thing."""
+    fits = count(len(rows), "fit")
+    if not any(row["events"] for row in rows):
+        return f"Nothing is memorized in any of {fits}, so there is no order to test."
+    if all(row["rate_per_million"] == WHOLE for row in rows):
+        return f"Everything is memorized in each of {fits}, so there is no order to test."
+    return f"In none of {fits} is there an order to test."
+
+
 def _some(rows: Rows) -> str:
     return f"{len(rows):,}" if rows else "none"
 
@@ -150,5 +163,5 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         ", ".join(row["departures"]) or DASH,
         p_value(row["p_value_any"]),
         number(row["dispersion"]),
-        row["best_model"],
+        row["best_model"] if row["events"] and row["rate_per_million"] < WHOLE else DASH,
     )

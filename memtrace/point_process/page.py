@@ -11,6 +11,7 @@ from memtrace.point_process.figures.charts import (
     FARTHEST,
     cumulative_chart,
     drift_chart,
+    is_far,
     rate_chart,
 )
 from memtrace.point_process.figures.descriptions import (
@@ -30,11 +31,11 @@ from memtrace.point_process.order import FEW_EVENTS
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.several import comparison
 from memtrace.point_process.text import bounded, printed
-from memtrace.point_process.verdict import verdict
+from memtrace.point_process.verdict import order_first
 from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, p_text, percent, ratio
-from memtrace.report.page import Fact, Finding, Page, Shown, page_of, parted
+from memtrace.report.page import Fact, Finding, Page, Shown, page_of
 from memtrace.report.text import rendered
 
 QUESTION = "Does training order matter?"
@@ -126,7 +127,7 @@ def finding(
     """
     figures = [_shown(fit, one, texts, charts) for one in TITLES if one in names]
     first = figures[0] if figures else _chart_alone(fit, texts)
-    answer, rest = parted(verdict(fit))
+    answer, rest = order_first(fit)
     return Finding(
         name=name,
         label=fit.events.label or name.replace("-", " "),
@@ -158,7 +159,7 @@ def _shown(fit: PoissonResult, name: str, texts: str, charts: bool) -> Shown:
 
 
 def _chart_alone(fit: PoissonResult, texts: str) -> Shown | None:
-    if not (fit.events.n_events and available()):
+    if not (0 < fit.events.n_events < fit.events.exposure and available()):
         return None
     return Shown(
         TITLES["rate"], described(fit, "rate"), captioned(fit, "rate"), chart=rate_chart(fit, texts)
@@ -200,7 +201,7 @@ def _limits(fit: PoissonResult) -> list[str]:
     if not fit.events.n_events:
         return []
     tests = LIMITS if tested([fit]) else ()
-    unknown = f"Copies are not known ({fit.by_text_reason}): each row is taken as a text."
+    unknown = f"Each row is taken as a text, since {fit.by_text_reason}."
     copies = [OF_COPIES.capitalize()] if fit.has_copies else []
     return [*tests, *([unknown] if fit.by_text is None else copies), *of_several.of_part([fit])]
 
@@ -246,16 +247,18 @@ def _limits_of_several(fits: Sequence[PoissonResult]) -> list[str]:
 def _drifts(rows: Sequence[dict[str, Any]]) -> list[Shown]:
     if not available() or all(math.isnan(row["rate_ratio"]) for row in rows):
         return []
-    caption = (
-        "Each fit with its 90% interval; 1 means that order does not matter. Fits of fewer than "
-        f"{FEW_EVENTS} events are left out. What is beyond a factor of {FARTHEST:,} is drawn there."
-    )
+    caption = "Each fit with its 90% interval; 1 means that order does not matter."
+    known = [row for row in rows if math.isfinite(row["rate_ratio"])]
+    if len(known) < len(rows):
+        caption += f" Fits of fewer than {FEW_EVENTS} events are left out."
+    if any(is_far(end) for row in known for end in (row["rate_ratio"], *row["ci90"])):
+        caption += f" What is beyond a factor of {FARTHEST:,} is drawn there."
     return [Shown("Drift", drifts_described(rows), caption, chart=drift_chart(rows))]
 
 
 def _side_by_side(fits: Sequence[PoissonResult]) -> Shown | None:
     """Return the rate of all fits: a slider where charts are there, else a panel for each."""
-    if not any(fit.events.n_events for fit in fits):
+    if not any(0 < fit.events.n_events < fit.events.exposure for fit in fits):
         return None
     drawn = [fit for fit in fits if fit.primary is not None]
     if not drawn:

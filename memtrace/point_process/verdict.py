@@ -40,10 +40,20 @@ def verdict(fit: PoissonResult) -> str:
         n = events.exposure
         every = f"All {n:,} sequences are" if n > 1 else "The only one is"
         return f"{every} memorized, so there is no order to test."
-    whole = events.exposure == events.n
     if fit.by_text is None:
         return f"{_of_rows(fit.order)}; rows are taken as different texts."
-    return f"{_of_texts(fit.by_text, whole)}."
+    return f"{_share_of_texts(fit, fit.by_text)} {_order_of_texts(fit.by_text.order)}"
+
+
+def order_first(fit: PoissonResult) -> tuple[str, str]:
+    """Return the verdict in two parts: what it says of the order, and the rest."""
+    if fit.by_text is None or not 0 < fit.events.n_events < fit.events.exposure:
+        return verdict(fit), ""
+    said = _order_of_texts(fit.by_text.order)
+    # Of which texts it is stands in the sentence that comes second here.
+    said = said.replace("of their copies", "of the copies of memorized texts")
+    said = said.replace(" of them occur", " of the memorized texts occur")
+    return said, _share_of_texts(fit, fit.by_text)
 
 
 def _bounded(fit: PoissonResult) -> str:
@@ -86,24 +96,23 @@ def _underpowered(order: Order) -> str:
     return f"Too few events to tell whether the rate drifts: with {known} {least}"
 
 
-def _of_texts(found: ByText, whole: bool) -> str:
-    """Return the share of texts and, by text, what is to be said of their order.
-
-    Args:
-        found: Statistics by text.
-        whole: Whether all that was trained on was scanned; else the share is of scanned texts.
-    """
-    rates, order = found.rates, found.order
+def _share_of_texts(fit: PoissonResult, found: ByText) -> str:
+    """Return the share of texts; where not all was scanned that trained, it is of scanned texts."""
+    rates, whole = found.rates, fit.events.exposure == fit.events.n
     share = f"{percent(rates.rate)}, 95% {interval(rates.rate_ci95, percent)}"
     as_one = ", near-copies as one," if found.near.texts else ""
     unit = count(rates.texts, "text" if whole else "scanned text")
     are = "is" if rates.event_texts == 1 else "are"
-    texts = f"{rates.event_texts:,} of {unit}{as_one} {are} memorized ({share})"
+    return f"{rates.event_texts:,} of {unit}{as_one} {are} memorized ({share})."
+
+
+def _order_of_texts(order: TextOrder) -> str:
+    """Return what is to be said of the order, text by text."""
     parts = [_of_copies(order)]
     if order.texts >= FEW_TEXTS:
         parts.append(_of_once(order))
     said = "; ".join(part for part in parts if part)
-    return f"{texts}. {said[:1].upper()}{said[1:]}"
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def _of_copies(order: TextOrder) -> str:

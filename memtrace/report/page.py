@@ -214,7 +214,7 @@ def page_html(page: Page) -> str:
 
 def head_html(finding: Finding) -> str:
     """Return the head of a page for a notebook: the answer, its numbers and its figure."""
-    return render("memtrace.report", "head.html", finding=finding)
+    return render("memtrace.report", "head.html", finding=finding, typeset=typeset)
 
 
 def _leads(table: Table) -> bool:

@@ -29,6 +29,20 @@ class Column:
     cells: Sequence[Cell]
 
 
+def checkpoint_column(labels: Sequence[str], name: str = "checkpoint") -> tuple[str, list[str]]:
+    """Return the heading and the cells of a column of checkpoints: of one model its steps alone.
+
+    Args:
+        labels: Such as `demo/demo step 3072`.
+        name: The heading where they are of several models, or of none that is named.
+    """
+    parts = [label.rpartition(" step ") for label in labels]
+    steps = [step for *_, step in parts]
+    if len({model for model, *_ in parts}) == 1 and parts[0][0] and all(map(str.isdecimal, steps)):
+        return "step", [f"{int(step):,}" for step in steps]
+    return name, list(labels)
+
+
 def columns_of(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Column]:
     """Return the first column, and those of the others that have a value in some row."""
     cells = [[typeset(row[place]) for row in rows] for place in range(len(names))]

@@ -174,9 +174,13 @@ def captioned(fit: ExtractionResult, name: str) -> str:
     if name == "probabilities":
         return "Probability of the continuation given the prompt, of all scanned sequences."
     told = (
-        f"Share of {fit.unit}s of which at least one of n samples is the continuation, with the "
-        "chance named or a higher one."
+        f"Share of {fit.unit}s that n samples return at least once, with the chance named or a "
+        "higher one."
     )
+    if any(fit.greedy[name].texts for name in DRAWN):
+        told += " Dotted lines are greedy decoding."
+    if "unexposed" not in {one.name for one in curves(fit)}:
+        return told
     if fit.condition:
         return f"{told} Copies of exposed sequences may be among the unexposed ones."
     return f"{told} What unexposed texts give is chance."

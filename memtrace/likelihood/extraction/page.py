@@ -11,7 +11,7 @@ from memtrace.likelihood.extraction.figures import (
     titled,
     without_curves,
 )
-from memtrace.likelihood.extraction.result import ExtractionResult, Share
+from memtrace.likelihood.extraction.result import Discoverable, ExtractionResult, Share
 from memtrace.likelihood.extraction.text import printed
 from memtrace.likelihood.extraction.verdict import verdict
 from memtrace.report.charts import available
@@ -28,14 +28,15 @@ from memtrace.report.page import (
     parted,
     shown_of,
 )
+from memtrace.report.tables import checkpoint_column
 from memtrace.report.text import rendered
 
 QUESTION = "How much would sampling extract?"
 CLASSES = ("exposed", "unexposed")
 """Texts that have a curve."""
 TESTED = (
-    "Every scanned sequence: from its probability p_z follows exactly how likely n samples are to "
-    "return it at least once.",
+    "Every scanned sequence: from the probability of its continuation follows exactly how likely n "
+    "samples are to return it at least once.",
 )
 LIMITS = (
     "A sample counts only if it is the whole continuation, token by token. Near copies of it are "
@@ -49,7 +50,8 @@ OF_COPIES = (
 METHODS = (
     Method(
         "(n, p)-discoverable",
-        "1 - (1 - p_z)^n >= p, computed as -expm1(n log1p(-p_z))",
+        "1 - (1 - p_z)^n >= p, p_z the probability of the continuation, computed as "
+        "-expm1(n log1p(-p_z))",
         "Hayes et al. (2024), arXiv:2410.19482",
     ),
     Method(
@@ -129,14 +131,25 @@ def _in_place(fit: ExtractionResult) -> Shown:
 def _facts(fit: ExtractionResult) -> list[Fact]:
     """Return what greedy decoding gives, what the most samples give, and what chance gives."""
     facts = [_fact(fit, fit.greedy["exposed"], f"of exposed {fit.unit}s, greedy decoding")]
-    known = [one for one in fit.table if not one.reason]
-    if known:
-        most = max(known, key=lambda one: (one.n, -abs(one.p - 0.5)))
+    if most := _most(fit):
         how = f"{count(most.n, 'sample')}, chance {percent(most.p)} or more"
         facts += [
             _fact(fit, most.shares[name], f"of {name} {fit.unit}s, {how}") for name in CLASSES
         ]
     return facts
+
+
+def _most(fit: ExtractionResult) -> Discoverable | None:
+    """Return what the most samples return, with the chance that is nearest to one half."""
+    known = [one for one in fit.table if not one.reason]
+    return max(known, key=lambda one: (one.n, -abs(one.p - 0.5)), default=None)
+
+
+def _most_samples(fits: Sequence[ExtractionResult]) -> tuple[str, str]:
+    """Return the headings of the columns of samples: their number where it is one."""
+    numbers = {one.n for one in map(_most, fits) if one}
+    how = count(numbers.pop(), "sample") if len(numbers) == 1 else "most samples"
+    return how, f"unexposed, {how}"
 
 
 def _fact(fit: ExtractionResult, found: Share, name: str) -> Fact:
@@ -158,8 +171,8 @@ def _chosen(fits: Sequence[ExtractionResult]) -> tuple[int, str]:
         if all(fit.classes[name].counts.texts for name in CLASSES)
     ]
     if both and both[-1] < len(fits) - 1:
-        return both[-1], f"with unexposed {fits[both[-1]].unit}s"
-    return len(fits) - 1, "of them"
+        return both[-1], f"the last with unexposed {fits[both[-1]].unit}s, of"
+    return len(fits) - 1, "the last of"
 
 
 def _summary(fits: Sequence[ExtractionResult], findings: Sequence[Finding]) -> Finding:
@@ -167,18 +180,22 @@ def _summary(fits: Sequence[ExtractionResult], findings: Sequence[Finding]) -> F
     last, rows = findings[chosen], []
     for fit in fits:
         facts = _facts(fit)
-        rows.append((fit.label, *(fact.value for fact in facts), *[""] * (3 - len(facts))))
+        rows.append((*(fact.value for fact in facts), *[""] * (3 - len(facts))))
     unit = "text" if all(fit.unit == "text" for fit in fits) else "sequence"
     links = [one.address for one in findings]
-    columns = ("checkpoint", "greedy", "most samples", "most samples, unexposed")
+    name, labels = checkpoint_column([fit.label for fit in fits])
+    title, columns = f"Share of {unit}s extracted", ("greedy", *_most_samples(fits))
+    if chances := {percent(one.p) for one in map(_most, fits) if one}:
+        title += f", by samples with a chance of {' or '.join(sorted(chances))} or more"
+    cells = [(label, *row) for label, row in zip(labels, rows, strict=True)]
     return Finding(
         name="all",
-        label=count(len(fits), "checkpoint"),
-        answer=f"At the last {which}, {last.label}: {last.answer}",
+        label=f"{last.label}, {which} {count(len(fits), 'checkpoint')}",
+        answer=last.answer,
         rest=last.rest,
         facts=last.facts,
         figure=shown_of(last.figure, last.label),
         tested=TESTED,
         limits=limits(fits),
-        tables=[Table(f"Share of {unit}s extracted", columns, rows, links)],
+        tables=[Table(title, (name, *columns), cells, links)],
     )

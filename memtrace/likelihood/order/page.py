@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from memtrace.likelihood.order.charts import age_chart, curves_chart
+from memtrace.likelihood.order.charts import age_chart, curves_chart, leaves_figure, steps_chart
 from memtrace.likelihood.order.descriptions import described
 from memtrace.likelihood.order.figures import (
     CAPTIONS,
@@ -14,7 +14,7 @@ from memtrace.likelihood.order.figures import (
 )
 from memtrace.likelihood.order.methods import METHODS
 from memtrace.likelihood.order.result import OrderResult
-from memtrace.likelihood.order.several import COLUMNS, LEGEND, table_rows
+from memtrace.likelihood.order.several import table_rows
 from memtrace.likelihood.order.text import printed
 from memtrace.likelihood.order.verdict import (
     EFFECT,
@@ -30,17 +30,37 @@ from memtrace.report.charts import available
 from memtrace.report.figures import png, untitled
 from memtrace.report.numbers import count, interval, number, p_text
 from memtrace.report.page import Fact, Finding, Page, Shown, Table, page_of, parted
+from memtrace.report.tables import checkpoint_column
 from memtrace.report.text import rendered
 
+KEY = (
+    "Difference: exposed minus unexposed, a sequence. Rank correlation: of order and likelihood "
+    "among exposed sequences. p-values hold for all rows together (Holm)."
+)
+HEADINGS = (
+    "exposed",
+    "unexposed",
+    "difference, nats",
+    "95% interval",
+    "p of difference",
+    "rank correlation",
+    "p of correlation",
+    "largest effect at age",
+    "left at oldest",
+    "controls",
+)
+"""Of the columns of `table_rows` after the first."""
 QUESTION = "Does training order matter, in the likelihoods?"
 SEVERAL = "Effect by time since exposure, and by checkpoint"
 BY_STEP_TITLE = "Exposed minus unexposed, by checkpoint"
 BY_STEP = "Exposed minus unexposed by checkpoint, with 95% intervals."
+FAILED = " Red: a negative control fails."
 OF_SEVERAL = (
     "Mean log-likelihood of exposed sequences by age, less that of unexposed ones at equal "
     "baseline. The band holds the whole curve of the chosen checkpoint at once with 95% "
-    "confidence; pale lines are the others. A band that leaves the figure is cut."
+    "confidence; pale lines are the others."
 )
+CUT = " A band that leaves the figure is cut."
 TITLES = {"by-age": "Effect by time since exposure", "exposure": "Exposed minus unexposed"}
 TESTS = {
     ORDER: "whether order and likelihood go together among exposed sequences",
@@ -105,7 +125,8 @@ def head(fit: OrderResult) -> Finding:
 def _shown(fit: OrderResult, name: str, charts: bool) -> Shown:
     chart = age_chart(fit) if charts and available() and name == "by-age" else None
     image = None if chart else png(untitled(single(fit, name)))
-    return Shown(TITLES[name], described(fit, name), CAPTIONS[name], image, chart)
+    caption = _captioned([fit]) if chart else CAPTIONS[name]
+    return Shown(TITLES[name], described(fit, name), caption, image, chart)
 
 
 def _facts(fit: OrderResult) -> list[Fact]:
@@ -161,37 +182,64 @@ def headline(fits: Sequence[OrderResult]) -> int:
 
 
 def _summary(fits: Sequence[OrderResult], findings: Sequence[Finding]) -> Finding:
-    rows = table_rows(fits)
+    rows, figures = table_rows(fits), _of_several(fits, fits[headline(fits)])
+    name, _ = checkpoint_column([one.label for one in findings])
+    links = [one.address for one in findings]
     chosen = findings[headline(fits)]
-    which = "of them" if chosen is findings[-1] else "with unexposed sequences"
+    which = "" if chosen is findings[-1] else " that can be compared, of"
     return Finding(
         name="all",
-        label=count(len(fits), "checkpoint"),
-        answer=f"At the last {which}, {chosen.label}: {chosen.answer}",
+        label=f"{chosen.label}, the last{which or ' of'} {count(len(fits), 'checkpoint')}",
+        answer=chosen.answer,
         rest=chosen.rest,
         facts=chosen.facts,
-        figure=_of_several(fits, fits[headline(fits)]),
+        figure=figures[0] if figures else None,
         tested=tested(fits),
         limits=limits(fits),
-        tables=[Table("Checkpoints", COLUMNS, rows, [one.address for one in findings], LEGEND)],
+        figures=figures[1:],
+        tables=[Table("Checkpoints", (name, *HEADINGS), rows, links, KEY)],
     )
 
 
-def _of_several(fits: Sequence[OrderResult], foremost: OrderResult) -> Shown | None:
-    """Return the curves of all checkpoints: a slider chooses one, or a picture has the last."""
+def _of_several(fits: Sequence[OrderResult], foremost: OrderResult) -> list[Shown]:
+    """Return the figures of all checkpoints, first the one that has the foremost.
+
+    Without charts they are one picture.
+    """
+    curved, compared = with_curve(fits), with_difference(fits)
+    if not available():
+        return [_picture(fits)] if curved or compared else []
+    by_age = [_by_age(curved, foremost)] if curved else []
+    by_step = [_by_step(compared)] if len(compared) > 1 else []
+    return [*by_age, *by_step] if foremost in curved else [*by_step, *by_age]
+
+
+def _by_age(curved: Sequence[OrderResult], foremost: OrderResult) -> Shown:
+    """Return the curves by age; where there are several a slider chooses one."""
+    place = next((i for i, one in enumerate(curved) if one is foremost), len(curved) - 1)
+    told = _told(curved, place)
+    if len(curved) == 1:
+        title = f"{TITLES['by-age']}, {curved[0].source.label}"
+        return Shown(title, told, _captioned(curved), chart=age_chart(curved[0]))
+    return Shown(TITLES["by-age"], told, _captioned(curved), chart=curves_chart(curved, place))
+
+
+def _captioned(drawn: Sequence[OrderResult]) -> str:
+    """Return the caption of a chart of curves."""
+    caption = CAPTIONS["by-age"] if len(drawn) == 1 else OF_SEVERAL
+    return caption + CUT * leaves_figure(drawn)
+
+
+def _by_step(compared: Sequence[OrderResult]) -> Shown:
+    failed = FAILED if any(fit.controls.failed for fit in compared) else ""
+    return Shown(BY_STEP_TITLE, _told([], 0), BY_STEP + failed, chart=steps_chart(compared))
+
+
+def _picture(fits: Sequence[OrderResult]) -> Shown:
     curved = with_curve(fits)
-    if curved and available():
-        place = next((i for i, one in enumerate(curved) if one is foremost), len(curved) - 1)
-        if len(curved) == 1:
-            title = f"{TITLES['by-age']}, {curved[0].source.label}"
-            return Shown(title, _told(curved, 0), CAPTIONS["by-age"], chart=age_chart(curved[0]))
-        chart = curves_chart(curved, place)
-        return Shown(TITLES["by-age"], _told(curved, place), OF_SEVERAL, chart=chart)
-    if not (curved or with_difference(fits)):
-        return None
     caption = f"{CAPTIONS['by-age']} {BY_STEP}" if curved else BY_STEP
-    title, told = SEVERAL if curved else BY_STEP_TITLE, _told(curved, len(curved) - 1)
-    return Shown(title, told, caption, png(curves(fits)))
+    title = SEVERAL if curved else BY_STEP_TITLE
+    return Shown(title, _told(curved, len(curved) - 1), caption, png(curves(fits)))
 
 
 def _told(curved: Sequence[OrderResult], place: int) -> str:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 FEWEST_STEPS = 5
 TICKS = 5
-GAP = 0.005
-"""Share of the axis from which a range that was not scanned is shaded."""
+GAP = 0.02
+"""Share of the axis from which a range that was not scanned is shaded: below it lie the gaps
+between the rows of a sample."""
 
 
 def position(fit: PoissonResult, index: "npt.NDArray[Any]") -> "FloatArray":
@@ -53,8 +54,10 @@ def training_axis(ax: "Axes", fit: PoissonResult) -> None:
     start, stop = position(fit, np.array([0.0, events.n]))
     ax.set_xlim(start - 0.03 * (stop - start), stop + 0.03 * (stop - start))
     visible = np.diff(events.missing, axis=1)[:, 0] > GAP * events.n
-    for low, high in position(fit, events.missing[visible]):
+    shaded = position(fit, events.missing[visible])
+    for low, high in shaded:
         ax.axvspan(low, high, color=GREY, alpha=0.18, lw=0, zorder=0)
+    for low, high in sorted(shaded, key=np.ptp)[-1:]:  # the widest has room for the words
         where = ((low + high) / 2, 0.04)
         style: dict[str, Any] = {"rotation": 90, "ha": "center", "color": GREY}
         ax.text(*where, "not scanned", transform=ax.get_xaxis_transform(), **style)

@@ -1,5 +1,6 @@
 """Charts of fits that readers can ask: rate over training, cumulative deviation, drifts."""
 
+import json
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,10 +9,11 @@ import numpy as np
 
 from memtrace.point_process.diagnostics.uniformity import deviations
 from memtrace.point_process.figures.axes import axis_name, position
-from memtrace.point_process.figures.training import CURVE, rate_in_parts
+from memtrace.point_process.figures.training import CURVE, rate_in_parts, rate_top
 from memtrace.point_process.result import PoissonResult
 from memtrace.report.charts import data, specification
 from memtrace.report.numbers import p_value
+from memtrace.report.tables import checkpoint_column
 
 if TYPE_CHECKING:
     import altair
@@ -42,6 +44,11 @@ def rate_chart(fit: PoissonResult, texts: str = "") -> dict[str, Any]:
     x = altair.X("x:Q", title=_axis(fit), scale=altair.Scale(nice=False))
     y = altair.Y("rate:Q", title=_rate_axis(fit))
     low = altair.Y("low:Q", title=_rate_axis(fit))
+    # One layer has the ends of the axes for all: a page of many charts is smaller so.
+    whole = position(fit, np.array([0.0, fit.events.n])).tolist()
+    all_x = altair.X("x:Q", title=_axis(fit), scale=altair.Scale(domain=whole, nice=False))
+    top = altair.Scale(domain=[0, float(f"{rate_top(fit):.4g}")])
+    all_y = altair.Y("rate:Q", title=_rate_axis(fit), scale=top)
     points = altair.Chart(data(_part_rows(fit, texts)))
     told = [
         altair.Tooltip("x:Q", title=f"{_axis(fit)}, middle of the part", format=",.0f"),
@@ -61,7 +68,7 @@ def rate_chart(fit: PoissonResult, texts: str = "") -> dict[str, Any]:
         mean.mark_rule(strokeDash=[4, 3], style="quiet").encode(y=y),
         *ends,
         points.mark_point(size=45, opacity=1, cursor="pointer" if texts else "default").encode(
-            x=x, y=y, tooltip=told
+            x=all_x, y=all_y, tooltip=told
         ),
     ]
     return specification(altair.layer(*layers))
@@ -122,14 +129,17 @@ def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for place, row in enumerate(rows)
         if math.isfinite(row["rate_ratio"])
     ]
-    title = "rate, end/start"
     within = altair.Scale(domain=[found[0]["place"] - 0.5, found[-1]["place"] + 0.5], nice=False)
     places = [row["place"] for row in found]
-    whole = altair.Axis(values=places, format="d", labelOverlap=True, grid=False)
+    name, names = checkpoint_column([row["label"] for row in rows], "fit")
+    named = f"{json.dumps(names)}[datum.value - 1]"
+    which = altair.Axis(values=places, labelExpr=named, labelOverlap=True, grid=False)
+    named_as = "checkpoint, training step" if name == "step" else name
     base = altair.Chart(data(found)).encode(
-        x=altair.X("place:Q", title="line of the table", axis=whole, scale=within)
+        x=altair.X("place:Q", title=named_as, axis=which, scale=within)
     )
-    scale, ratios = altair.Scale(type="log", nice=False), _ratio_axis(found)
+    title = "rate, end/start"
+    scale, ratios = altair.Scale(type="log", nice=False, padding=6), _ratio_axis(found)
     told = ["fit:N", altair.Tooltip("ratio:Q", title=title, format=".3g")]
     told.append(altair.Tooltip("p:N", title="p, Holm"))
     one = altair.Chart(data([{"ratio": 1.0}])).mark_rule(strokeDash=[4, 3], style="quiet")
@@ -144,6 +154,11 @@ def drift_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             one.encode(y=altair.Y("ratio:Q", title=title, scale=scale, axis=ratios)),
         )
     )
+
+
+def is_far(ratio: float) -> bool:
+    """Return whether a ratio is drawn at `FARTHEST` in its place."""
+    return ratio != _bounded(ratio)
 
 
 def _ratio_axis(rows: Sequence[dict[str, Any]]) -> "altair.Axis":
@@ -194,10 +209,10 @@ def _spline(fit: PoissonResult, x: "altair.X", y: "altair.Y", low: "altair.Y") -
         )
     ]
     chart = altair.Chart(data(rows))
-    line = chart.mark_line().encode(x=x, y=y)
+    line = chart.mark_line(clip=True).encode(x=x, y=y)
     if fit.has_copies:
         return [line]
-    return [chart.mark_area(opacity=0.6).encode(x=x, y=low, y2="high:Q"), line]
+    return [chart.mark_area(opacity=0.6, clip=True).encode(x=x, y=low, y2="high:Q"), line]
 
 
 def _cuts(fit: PoissonResult, x: "altair.X") -> list[Any]:

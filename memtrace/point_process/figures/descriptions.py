@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from memtrace.point_process.diagnostics.window_counts import qq_points
+from memtrace.point_process.figures.training import rate_top
 from memtrace.point_process.order import UNDERPOWERED
 from memtrace.point_process.result import SIGNIFICANT, PoissonResult
 from memtrace.point_process.several import comparison
@@ -46,10 +47,15 @@ def captioned(fit: PoissonResult, name: str) -> str:
         return caption
     if fit.cuts:
         caption += " Dotted lines are cuts known beforehand."
+    curved = len(fit.spline.u) and not fit.trend.reason
     if fit.has_copies:
-        return f"{caption} Rows are copies of texts, so there are no intervals."
-    if len(fit.spline.u) and not fit.trend.reason:
-        caption += " The band holds the whole curve at once with 95% confidence."
+        curve = " The curve is a spline." if curved else ""
+        return f"{caption}{curve} Rows are copies of texts, so there are no intervals."
+    caption = caption.replace("parts;", "parts with exact 95% intervals;")
+    if curved:
+        caption += " The curve is a spline; its band holds all of it at once with 95% confidence."
+        if fit.spline.high.max() * fit.window > rate_top(fit):
+            caption = f"{caption.removesuffix('.')}, and is cut where it leaves the figure."
     return caption
 
 

@@ -51,7 +51,7 @@ def shown(fit: PoissonResult) -> list[str]:
     """Return the names of the figures that have something to show for this fit."""
     some = 0 < fit.events.n_events < fit.events.exposure
     there = {
-        "rate": bool(fit.events.exposure),
+        "rate": some,
         "cumulative": fit.uniformity.reason is None,
         "fano": some and bool(np.isfinite(fit.checks.fano.fano).any()),
         "residuals": fit.trend.reason is None,
@@ -68,7 +68,7 @@ def overview(fit: PoissonResult) -> "Figure":
     names = shown(fit)
     rows = -(-len(names) // 2)
     with styled():
-        figure = new_figure(PAGE, HEIGHT * max(rows, 1) + 0.8)
+        figure = new_figure(PAGE, HEIGHT * rows + 0.8)
         if names:
             grid = figure.add_gridspec(rows, 2)
             for i, name in enumerate(names):

@@ -45,13 +45,15 @@ def slides_caption(fits: Sequence[PoissonResult]) -> str:
     found = [fit for fit in fits if is_drawn(fit)]
     if not found:
         return NONE
+    unknown = [fit for fit in found if fit.by_text is None]
     told = (
-        "Tenths of the training before a checkpoint; in random order 95% of the points lie in the "
-        "band. Lines are exact 95% intervals."
+        "Tenths of the training before a checkpoint, with exact 95% intervals. In a random order "
+        "95% of the points lie in the band: the fewer events, the wider."
     )
     if any(fit.has_copies for fit in found):
-        told += " Where copies are known it is the rate of texts that occur once."
-    if any(fit.by_text is None for fit in found):
+        where = "Where copies are known these are" if unknown else "These are"
+        told += f" {where} texts that occur once."
+    if unknown:
         told += " Where copies are not known, rows are taken as different texts."
     return told
 
@@ -66,7 +68,7 @@ def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
     rows = [row for i, fit in enumerate(fits, 1) if is_drawn(fit) for row in _tenths(i, fit)]
     top = ROOM * max([LEAST_TOP, *(row["rate"] for row in rows)])
     told = [
-        {"place": place, "fit": fit.events.label, "reason": "" if is_drawn(fit) else _too_few(fit)}
+        {"place": place, "fit": fit.events.label, "of": _events(fit), "reason": _too_few(fit)}
         for place, fit in enumerate(fits, 1)
     ]
     # The fit that most is known of, the last of several.
@@ -105,8 +107,9 @@ def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
             y=altair.Y("rate:Q", title=title, scale=scale), tooltip=words
         ),
         which.mark_text(align="left", fontWeight="bold").encode(
-            x=altair.value(0), y=altair.value(-12), text="fit:N"
+            x=altair.value(0), y=altair.value(-28), text="fit:N"
         ),
+        which.mark_text(align="left").encode(x=altair.value(0), y=altair.value(-12), text="of:N"),
         which.mark_text(align="center", fontSize=14, lineBreak="\n").encode(
             **middle, text="reason:N"
         ),
@@ -115,8 +118,20 @@ def slider_chart(fits: Sequence[PoissonResult]) -> dict[str, Any]:
     return specification(layers.add_params(choice), sliders={"chosen": labels})
 
 
+def _events(fit: PoissonResult) -> str:
+    """Say of how many events the points are."""
+    if fit.primary is None:
+        return ""
+    n = fit.primary.events.n_events
+    if fit.has_copies:
+        return count(n, "memorized text that occurs once", "memorized texts that occur once")
+    return f"{count(n, 'sequence')} memorized"
+
+
 def _too_few(fit: PoissonResult) -> str:
-    """Say why there are no points."""
+    """Say why there are no points, or nothing."""
+    if is_drawn(fit):
+        return ""
     if not fit.events.n_events:
         return "nothing memorized"
     if fit.events.n_events == fit.events.exposure:

@@ -39,6 +39,8 @@ BINS = 50
 TENTHS = 10
 """Parts of training in a small panel."""
 CURVE = 2000
+ROOM = 1.05
+"""How far the axis of a chart of rates goes above the highest."""
 RESIDUALS = 200
 FARTHEST = 40.0
 """Normal score that is drawn at most: a count that the model rules out has none that is finite."""
@@ -79,6 +81,16 @@ def rate_in_parts(fit: PoissonResult) -> RateInParts:
         low=low * fit.window,
         high=high * fit.window,
     )
+
+
+def rate_top(fit: PoissonResult) -> float:
+    """Return the rate up to which the chart reaches: all points, and most of their intervals.
+
+    The band of the spline may leave it at the ends of training, where little is known.
+    """
+    parts = rate_in_parts(fit)
+    ends = parts.rate if fit.has_copies else parts.high
+    return float(ROOM * max(ends.max(), fit.rate_per_window))
 
 
 def _ends(fit: PoissonResult, parts: Windows) -> tuple[FloatArray, FloatArray]:
@@ -150,7 +162,7 @@ def cumulative_deviation(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes"
     ax.axhline(0, color=INK, lw=0.8)
     largest = int(np.abs(y).argmax())
     ax.plot(x[largest], y[largest], "o", color=RED, ms=3.5)
-    subtitle(ax, f"KS distance {percent(spread.ks)}; band: 95% of random orders")
+    subtitle(ax, f"KS distance {percent(spread.ks)}; band: 95% in random order")
     span = 1.1 * max(bound, np.abs(y).max())
     ax.set_ylim(-span, span)
     training_axis(ax, fit)
@@ -225,7 +237,7 @@ def residuals(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     left = fit.checks.rescaling
     note = left.reason and f"gaps rescaled by it: undefined, {left.reason}"
     note = note or (
-        f"rescaled gaps: KS distance {number(left.ks, 2)} ({p_text(left.p_value)})\n"
+        f"its gaps: KS distance {number(left.ks, 2)} ({p_text(left.p_value)})\n"
         f"of neighbours: correlation {number(left.autocorrelation, 2)} "
         f"({p_text(left.autocorrelation_p_value)})"
     )

@@ -87,7 +87,7 @@ def hanging_rootogram(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     outside = np.abs(root.hanging) > root.band95
     feet.bar(x, root.hanging, width, color=np.where(outside, RED, BLUE).tolist())
     feet.axhline(0, color=INK, lw=0.8)
-    feet.set_ylabel("√ observed\n- √ expected")
+    feet.set_ylabel("difference")
     _whole_ticks(feet.xaxis)
     feet.set_xlabel("events in the window")
     return ax
@@ -115,7 +115,11 @@ def fano_curve(fit: PoissonResult, ax: "Axes | None" = None) -> "Axes":
     ax.set_xlabel("length of the window, " + _unit_text(fit))
     ax.set_ylabel("variance / mean")
     subtitle(ax, "band: 95% of random orders at every length")
-    ends = [(fano[-1], "Fano", BLUE), (allan[-1], "Allan", GREY), (curve.expected, "1 - p", INK)]
+    ends = [
+        (fano[-1], "Fano", BLUE),
+        (allan[-1], "Allan", GREY),
+        (curve.expected, "1 \N{MINUS SIGN} p", INK),
+    ]
     name_ends(ax, [end for end in ends if np.isfinite(end[0])])
     return ax
 

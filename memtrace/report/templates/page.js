@@ -86,7 +86,14 @@ function draw(place) {
       const anchor = item && item.datum && item.datum.anchor;
       if (/^[\w-]+\.html(#[\w=-]+)?$/.test(anchor)) location.href = anchor;
     });
+    for (const moved of ["pointermove", "pointerdown"]) place.addEventListener(moved, () => requestAnimationFrame(inside));
   });
+}
+
+function inside() {  // the box of numbers stays on a narrow screen
+  const box = document.getElementById("vg-tooltip-element");
+  const left = box && parseFloat(box.style.left), most = document.documentElement.clientWidth - 8;
+  if (box) box.style.left = `${Math.max(8, Math.min(left, most - box.offsetWidth))}px`;
 }
 
 function label(slider, names) {  // a slider of places shows what stands there
@@ -118,7 +125,7 @@ function drawCharts() {
 
 function key(text) {
   const found = text.replaceAll(",", "").replaceAll("−", "-").match(/-?\d+(\.\d+)?(e[-+]?\d+)?/i);
-  return found ? Number(found[0]) : text.trim() === "–" ? Infinity : NaN;
+  return found ? Number(found[0]) : NaN;
 }
 
 function compare(a, b) {
@@ -137,8 +144,9 @@ function sortable(table) {
       const up = head.getAttribute("aria-sort") !== "ascending";
       table.tHead.querySelectorAll("[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const rows = [...body.rows].sort((a, b) => compare(a.cells[column].textContent, b.cells[column].textContent));
-      body.replaceChildren(...(up ? rows : rows.reverse()));
+      const text = (row) => row.cells[column].textContent.trim(), none = (row) => text(row) === "–";
+      // What has no value stands last either way.
+      body.replaceChildren(...[...body.rows].sort((a, b) => none(a) - none(b) || (up ? 1 : -1) * compare(text(a), text(b))));
     });
   });
 }
