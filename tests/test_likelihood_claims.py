@@ -145,7 +145,7 @@ def test_the_first_figure_has_the_checkpoint_that_the_page_answers_with() -> Non
     assert page.summary.answer == page.findings[1].answer
     for chart in shown:
         rows = [row for part in chart["datasets"].values() for row in part]
-        assert any(row.get("label") == "s/m step 1200" for row in rows)
+        assert any(row.get("label") == "s/m step 1,200" for row in rows)
 
 
 def test_a_sample_is_named_wherever_its_likelihoods_are_shown(tmp_path) -> None:

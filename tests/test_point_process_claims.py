@@ -65,7 +65,7 @@ def test_fits_that_could_not_find_a_drift_are_not_called_tested(fits) -> None:
         assert row["powered"] == (fit.trend.detectable_ratio() <= UNDERPOWERED)
     assert f"none of {len(able)} fits that could find a 3-fold one" in page.answer
     cells = {row[0]: row for row in page.tables[0].rows}
-    assert cells["two"][1:3] == ("-", "-")
+    assert cells["two"][2:4] == ("-", "-")
     drawn = {row["place"] for row in _slides(fits)}
     assert drawn == {2, 3, 4}  # of two events no size is drawn
 

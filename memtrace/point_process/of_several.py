@@ -12,10 +12,10 @@ from memtrace.report.page import Fact, Finding, Table
 from memtrace.report.tables import checkpoint_column
 
 COLUMNS = (
+    "events",
     "end/start",
     "90% interval",
     "p, Holm",
-    "events",
     "texts",
     "per million",
     "p",
@@ -152,10 +152,10 @@ def _some(rows: Rows) -> str:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
+        f"{row['events']:,}",
         bounded(row["rate_ratio"]),
         interval(row["ci90"], bounded),
         p_value(row["p_value_holm"]),
-        f"{row['events']:,}",
         DASH if row["texts"] is None else f"{row['texts']:,}",
         number(row["rate_per_million"]),
         *(p_value(row[key]) for key in ("p_value", "p_value_by")),

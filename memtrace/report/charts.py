@@ -167,4 +167,5 @@ def specification(
     told = {"usermeta": {"sliders": places}} if places else {}
     wide: Any = chart
     made = wide.properties(width="container", height=height, **told).to_dict(validate=False)
+    made.pop("config", None)  # of Altair: the page has its own
     return dict(json.loads(steps_apart(json.dumps(made, ensure_ascii=False))))

@@ -211,7 +211,7 @@ def _of_several(fits: Sequence[OrderResult], foremost: OrderResult) -> list[Show
         return [_picture(fits)] if curved or compared else []
     by_age = [_by_age(curved, foremost)] if curved else []
     by_step = [_by_step(compared)] if len(compared) > 1 else []
-    return [*by_age, *by_step] if foremost in curved else [*by_step, *by_age]
+    return [*by_age, *by_step] if any(one is foremost for one in curved) else [*by_step, *by_age]
 
 
 def _by_age(curved: Sequence[OrderResult], foremost: OrderResult) -> Shown:

@@ -41,7 +41,7 @@ def rate_chart(fit: PoissonResult, texts: str = "") -> dict[str, Any]:
     """
     import altair
 
-    x = altair.X("x:Q", title=_axis(fit), scale=altair.Scale(nice=False))
+    x = altair.X("x:Q", title=_axis(fit))
     y = altair.Y("rate:Q", title=_rate_axis(fit))
     low = altair.Y("low:Q", title=_rate_axis(fit))
     # One layer has the ends of the axes for all: a page of many charts is smaller so.
