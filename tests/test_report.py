@@ -169,7 +169,7 @@ class Example(Report):
 class WithHead(Example):
     renderers = replace(
         Example.renderers,
-        head=lambda _: Finding("one", "a <b>", "One.", [Fact("1 < 2", "fact")]),
+        head=lambda _: Finding("one", "a <b>", "One.", facts=[Fact("1 < 2", "fact")]),
     )
 
 
