@@ -118,6 +118,20 @@ def test_change_point_interval_covers_the_place() -> None:
     assert min(covered) >= 19 - 3 * math.sqrt(20 * 0.05 * 0.95)
 
 
+@pytest.mark.parametrize("index", [[5], [0, 9, 18, 27, 36], [40, 41, 190], [199], [3, 100, 101]])
+def test_change_point_interval_reaches_between_events(index, monkeypatch) -> None:
+    """Every split is tried, not those beside an event alone."""
+    n, drop = 200, 4.0
+    monkeypatch.setattr("memtrace.point_process.models.change_point._drop", lambda *_: drop)
+    events = EventSequence.from_positions(index, n=n)
+    found = change_point(events, np.random.default_rng(0), trim=(0.0, 1.0))
+    place = np.arange(1, n)
+    gain = split_gain(np.searchsorted(events.positions, place), place, len(index), n)
+    close = place[gain >= gain.max() - drop]
+
+    assert found.ci95 == (close.min(), close.max())
+
+
 def test_change_point_skips_what_was_not_seen() -> None:
     observed = [[100, 300], [700, 1000]]
     events = EventSequence.from_positions(

@@ -168,14 +168,14 @@ def change_point(
         statistic = float(grid_gains(counts, np.diff(edges), trim).max())
     drawn = null_gains(n, total, rng, trim=trim)
     drop = SMALL_JUMP_DROP if n > EXACT_EVENTS else _drop(tau, k, n, total, rng, trim)
-    close = place[gain >= gain[best] - drop]
+    low, high = _close_places(events.ranks, place, gain, float(gain[best]) - drop, trim, total)
     return ChangePoint(
         index=_index_of_rank(events, tau),
         rate_before=k / tau,
         rate_after=(n - k) / (total - tau),
         likelihood_ratio=float(gain[best]),
         p_value=float((1 + (drawn >= statistic - 1e-9).sum()) / (len(drawn) + 1)),
-        ci95=(_index_of_rank(events, int(close.min())), _index_of_rank(events, int(close.max()))),
+        ci95=(_index_of_rank(events, low), _index_of_rank(events, high)),
     )
 
 
@@ -278,13 +278,42 @@ def _random_ranks(n: int, total: int, rng: np.random.Generator, draws: int) -> I
 
 
 def _drop(tau: int, k: int, n: int, total: int, rng: np.random.Generator, trim: Interval) -> float:
-    """Return how far the true split falls behind the best in 95% of draws from the fitted rates."""
+    """Return how far the true split falls behind the best in 95% of draws from the fitted rates.
+
+    Where these are 0 and 1 all draws are alike, and say nothing: then that of a small jump.
+    """
+    if {k, n - k} == {0, n} and n in (tau, total - tau):
+        return SMALL_JUMP_DROP
     draws = DRAWS // 5
     first = _random_ranks(k, tau, rng, draws)
     second = tau + _random_ranks(n - k, total - tau, rng, draws)
     gain = best_splits(np.concatenate((first, second), axis=-1), total, trim)[2].max(axis=-1)
     there = float(split_gain(np.asarray(k), np.asarray(tau), n, total))
     return float(np.quantile(gain - there, 0.95, method="higher"))
+
+
+def _close_places(
+    ranks: Int64Array, place: Int64Array, gain: FloatArray, least: float, trim: Interval, total: int
+) -> tuple[int, int]:
+    """Return the first and last split of at least this gain, beside events or far from any.
+
+    The outermost of those beside an event reach into the gap beyond it, where the gain falls.
+    """
+    n, close = len(ranks), place[gain >= least]
+    ends = math.ceil(max(trim[0] * total, 1)), math.floor(min(trim[1] * total, total - 1))
+    reached = []
+    for at, step in ((int(close.min()), -1), (int(close.max()), 1)):
+        k = int(np.searchsorted(ranks, at))
+        last = ends[0] if k == 0 else max(ends[0], int(ranks[k - 1]) + 1)
+        if step > 0:
+            last = ends[1] if k == n else min(ends[1], int(ranks[k]))
+        inside, outside = 0, max(step * (last - at), 0) + 1
+        while outside - inside > 1:
+            middle = (inside + outside) // 2
+            there = split_gain(np.asarray(k), np.asarray(at + step * middle), n, total)
+            inside, outside = (middle, outside) if there >= least else (inside, middle)
+        reached.append(at + step * inside)
+    return reached[0], reached[1]
 
 
 def _index_of_rank(events: EventSequence, rank: int) -> int:
