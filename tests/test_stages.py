@@ -4,20 +4,39 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
+from memtrace.engine import stages
+from memtrace.engine.cascade import schedule
+from memtrace.engine.choice import survival
 from memtrace.engine.kernels import MATCH, MISS, UNDECIDED
 from memtrace.engine.stages import ToleranceStage
 
 VOCABULARY = 89
 
 
-def test_a_row_of_equal_logits_among_others_is_left_to_the_next_stage() -> None:
-    """Its deviation is 0, and a tie goes to the lowest id only where ids are known."""
+@pytest.mark.parametrize("rows", [0, 3, 4])
+def test_a_row_of_equal_logits_among_others_is_left_to_the_next_stage(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its deviation is 0, and a tie goes to the lowest id only where ids are known.
+
+    How many rows of logits are in memory at once (one at least) makes no difference.
+    """
+    monkeypatch.setattr(stages, "CPU_LOGITS", rows * VOCABULARY * 4)
+    seen: list[int] = []
+
+    def logits_of(features: torch.Tensor) -> torch.Tensor:
+        seen.append(len(features))
+        return features
+
     logits = torch.randn(4, VOCABULARY, generator=torch.Generator().manual_seed(0))
     logits[1] = 0.5
     forward = SimpleNamespace(
-        logits=lambda features: features,
+        logits=logits_of,
+        vocabulary=VOCABULARY,
+        dtype=torch.float32,
         precise_logits=lambda features, ids: features.gather(1, ids),
         precision=nullcontext,
         device=torch.device("cpu"),
@@ -38,6 +57,8 @@ def test_a_row_of_equal_logits_among_others_is_left_to_the_next_stage() -> None:
     sequences = torch.stack([torch.arange(4), targets], 1).numpy()
     outcomes = stage.outcomes(sequences, np.ones((4, 1), bool))
     assert outcomes[:, 0].tolist() == [MATCH, UNDECIDED, MATCH, MATCH]
+    assert max(seen) == max(rows, 1)
+    assert sum(seen) == 4
 
 
 def test_nothing_is_read_behind_the_last_decision_that_is_asked_for() -> None:
@@ -53,6 +74,8 @@ def test_nothing_is_read_behind_the_last_decision_that_is_asked_for() -> None:
 
     forward = SimpleNamespace(
         logits=lambda features: features,
+        vocabulary=VOCABULARY,
+        dtype=torch.float32,
         precision=nullcontext,
         device=torch.device("cpu"),
         prompt=lambda tokens, keep: (features(tokens[:, -keep:]), None),
@@ -76,3 +99,15 @@ def test_nothing_is_read_behind_the_last_decision_that_is_asked_for() -> None:
     expected = np.full((2, 8), MATCH)
     expected[1, 5] = MISS
     np.testing.assert_array_equal(outcomes, expected)
+
+
+def test_a_small_sample_does_not_say_that_nobody_goes_on() -> None:
+    """Nor that all do; shares fall as they must, and a chunk of all that is left is too long."""
+    for going in (torch.zeros(16, 32, dtype=torch.bool), torch.ones(16, 32, dtype=torch.bool)):
+        shares = survival(going)
+        assert (np.diff(shares) < 0).all()
+        assert 0 < shares[-1]
+        assert shares[0] < 1
+    nobody = schedule(survival(torch.zeros(16, 32, dtype=torch.bool)), 1.0, 16.0)
+    assert nobody[:2] == (1, 2)
+    assert len(nobody) > 3

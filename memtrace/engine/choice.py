@@ -14,6 +14,7 @@ from memtrace.engine.stages import ToleranceStage, on_device
 
 CUDA_CHUNKS = 3
 TIMED_SEQUENCES = 256  # on a CUDA device, which few do not fill
+TIMED_DECISIONS = 128  # at once, as many as share the reading of the output layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +73,36 @@ def timed(stage: ToleranceStage, seen: Measured, sample: np.ndarray) -> Candidat
 
 def stops(first: Candidate, sample: np.ndarray) -> tuple[int, ...]:
     """The cheapest chunks for the survival of the sample and the measured costs of a step."""
-    survival = (first.going().sum(0).numpy() + 0.5) / (len(sample) + 1)
     stage = first.stage
-    step = _time_step(stage, sample[:1])
+    step, decision = _time_step(stage, sample[:1])
+    token = first.seen.seconds + decision
     # After each chunk but the last the host waits for the device.
     most = CUDA_CHUNKS if stage.forward.device.type == "cuda" else None
-    return schedule(survival, step, first.seen.seconds * stage.batch_size, most)
+    return schedule(survival(first.going()), step, token * stage.batch_size, most)
 
 
-def _time_step(stage: ToleranceStage, sample: np.ndarray) -> float:
-    """Seconds to read one more token of one sequence, and to have its logits."""
-    forward, seconds = stage.forward, []
+def survival(going: Tensor) -> np.ndarray:
+    """The shares of sequences that go on after each decision, `(l,)`.
+
+    A sample of few sequences says little of what few do, and a chunk that is too long costs more
+    than a step too many. So one half of a share is what text usually gives, a third of all
+    sequences after the first decision, an eighth after the second, a fiftieth after the seventh.
+
+    Args:
+        going: `(m, l)`, which sequences of the sample go on.
+    """
+    decisions = np.arange(1, going.shape[1] + 1)
+    usual = 1 / (3 * decisions**1.5)
+    return np.asarray((going.double().mean(0).numpy() + usual) / 2)
+
+
+def _time_step(stage: ToleranceStage, sample: np.ndarray) -> tuple[float, float]:
+    """Seconds of a step, and of one decision among many.
+
+    A step reads one more token of one sequence, and has its logits.
+    """
+    forward, steps, decisions = stage.forward, [], []
+    together = min(TIMED_DECISIONS, stage.max_rows)
     with forward.precision():
         tokens = on_device(sample, forward.device)
         prompt, rows = tokens.shape[1] - stage.length, torch.arange(1, device=forward.device)
@@ -92,5 +112,9 @@ def _time_step(stage: ToleranceStage, sample: np.ndarray) -> float:
             began = time.perf_counter()
             features, _ = forward.extend(tokens[:, prompt : prompt + 1], cache, rows)
             float(forward.logits(features[0]).sum())
-            seconds.append(time.perf_counter() - began)
-    return min(seconds)
+            steps.append(time.perf_counter() - began)
+            many = features[0].repeat(together, 1)
+            began = time.perf_counter()
+            float(forward.logits(many)[:, 0].sum())
+            decisions.append((time.perf_counter() - began) / together)
+    return min(steps), min(decisions)

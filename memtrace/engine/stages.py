@@ -13,6 +13,7 @@ from memtrace.engine.margins import decide_exactly, top_competitors
 from memtrace.errors import ModelError
 
 FINE_LEAST, FINE_SHARE = 16, 8  # rows of a step that a CUDA device decides more finely: 16 + 1/8
+CPU_LOGITS = 24 << 20  # bytes at once on a CPU: for 32 MiB the C library asks the system anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,13 @@ class ToleranceStage:
         return outcomes
 
     def _decide(self, features: Tensor, targets: Tensor) -> Tensor:
+        if features.device.type != "cpu":
+            return self._decide_rows(features, targets)
+        rows = max(1, CPU_LOGITS // (self.forward.vocabulary * self.forward.dtype.itemsize))
+        parts = zip(torch.split(features, rows), torch.split(targets, rows), strict=True)
+        return torch.cat([self._decide_rows(*part) for part in parts])
+
+    def _decide_rows(self, features: Tensor, targets: Tensor) -> Tensor:
         logits = self.forward.logits(features)
         outcomes: Tensor = decide(logits, targets, self.tolerance, mask_eos=self.mask_eos)
         return self.refine(outcomes, features, logits, targets)
