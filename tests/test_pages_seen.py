@@ -102,6 +102,50 @@ def test_a_table_is_named_by_its_title_and_its_legend_stands_below(show) -> None
     assert title["y"] < legend["y"]
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_name_breaks_at_an_underscore_and_short_text_stays_on_its_line(show, width) -> None:
+    rows = [["crows_pairs_english_socioeconomic", "70m-deduped", "1"], ["piqa", "12b", "2"]]
+    table = Table("Rows", ["measure", "model", "n"], rows)
+    tab = show(Page("Which?", Finding("all", "rows", "Some.", tables=[table])), width)
+    high = tab.locator("tbody td").first.evaluate(
+        "one => { const all = document.createRange(); all.selectNodeContents(one);"
+        " return all.getClientRects().length; }"
+    )
+    assert high == 1
+    lines = tab.locator("tbody th").first.evaluate(
+        """one => {
+            let text = "", last = null;
+            for (const node of [...one.childNodes].filter((n) => n.data))
+                for (let i = 0; i < node.data.length; i++) {
+                    const at = document.createRange(); at.setStart(node, i); at.setEnd(node, i + 1);
+                    const top = Math.round(at.getBoundingClientRect().top);
+                    text += (last !== null && top > last ? "/" : "") + node.data[i]; last = top;
+                }
+            return text; }"""
+    )
+    assert lines.replace("/", "") == rows[0][0]
+    assert all(line.endswith("_") for line in lines.split("/")[:-1])
+    assert ("/" in lines) == (width == 390)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_is_pressed_is_24_pixels_high_and_shows_that_it_has_the_focus(show, width) -> None:
+    rows = [[f"row {i}", str(i)] for i in range(40)]
+    table = Table("Rows", ["row", "n"], rows, ["#all-table-1"] * 40)
+    page = Page("Which?", Finding("all", "rows", "Some.", "More.", tables=[table]))
+    tab = show(page, width)
+    seen = 0
+    for _ in range(50):
+        tab.keyboard.press("Tab")
+        one = tab.locator(":focus")
+        if not one.count():
+            break
+        seen += 1
+        assert one.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+        assert one.bounding_box()["height"] >= 24
+    assert seen > 40
+
+
 def test_a_reason_for_several_pages_is_said_once(show) -> None:
     left_out = (("Likelihoods", "none was scanned"), ("Texts", "m/a has none"),
                 ("Extraction", "none was scanned"))  # fmt: skip

@@ -13,6 +13,8 @@ LINE = 20
 """Height of a run, in CSS pixels."""
 BARS = 8
 """Height of the highest bar, in lines."""
+LEAST = 6
+"""Bars that have room: fewer are no wider."""
 DIGIT = 8
 """Width of a digit, in CSS pixels."""
 
@@ -40,11 +42,13 @@ def combinations_chart(found: ComparisonResult) -> dict[str, Any] | None:
     def level(column: str) -> altair.Y:
         return altair.Y(f"{column}:Q", title=None, scale=scale, axis=axis)
 
-    x = altair.X("place:O", axis=None, scale=altair.Scale(paddingInner=0.25, paddingOuter=0.1))
-    told = [altair.Tooltip("by:N", title="memorized by"), altair.Tooltip("of:N", title="texts")]
     rows = _bars(found, runs)
+    places = list(range(max(LEAST, len(rows))))
+    within = altair.Scale(domain=places, paddingInner=0.25, paddingOuter=0.1)
+    x = altair.X("place:O", axis=None, scale=within)
+    told = [altair.Tooltip("by:N", title="memorized by"), altair.Tooltip("of:N", title="texts")]
     bars = altair.Chart(data(rows)).encode(x=x, tooltip=told)
-    upright = f"width / {len(rows)} < {DIGIT * max(len(row['texts']) for row in rows)}"
+    upright = f"width / {len(places)} < {DIGIT * max(len(row['texts']) for row in rows)}"
     numbers = bars.mark_text(
         angle=altair.ExprRef(f"{upright} ? 270 : 0"),
         align=altair.ExprRef(f"{upright} ? 'left' : 'center'"),

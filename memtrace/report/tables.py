@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from memtrace.report.typeset import MINUS, NO_VALUE, TIMES, typeset
 
+SHORT = 14
+"""Characters of a text up to which it stays on one line."""
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _WORDS = "to|of|unbounded|at least|at most|points?|nats?|s|min|h"
 _AROUND = re.compile(rf"(?:[\s,<>≤≥±+%()/{MINUS}{TIMES}]|\b(?:{_WORDS})\b)*")
@@ -27,6 +29,13 @@ class Column:
     name: str
     numeric: bool
     cells: Sequence[Cell]
+
+    @property
+    def kind(self) -> str:
+        """Return the class of its cells: numbers, text that may break, or short text."""
+        if self.numeric:
+            return "number"
+        return "words" if max(len(cell.text) for cell in self.cells) > SHORT else ""
 
 
 def checkpoint_column(labels: Sequence[str], name: str = "checkpoint") -> tuple[str, list[str]]:

@@ -48,14 +48,14 @@ COLUMNS = (
     "change",
     "95% interval",
     "baseline again",
-    "of the last sign",
+    "same sign",
     "p, Holm",
     "p, BY",
 )
 LEGEND = (
     "The change is intervened minus baseline at the last checkpoint, of perplexities the ratio. "
-    "Baseline again: what a second evaluation of the same baseline changed. Of the last sign: "
-    "checkpoints at which the difference has the sign of the last one. BY: Benjamini-Yekutieli."
+    "Baseline again: what a second evaluation of the same baseline changed. Same sign: checkpoints "
+    "at which the difference has the sign of the last one. BY: Benjamini-Yekutieli."
 )
 TESTED = (
     "Whether each measure differs between an intervened run and its baseline at the last "

@@ -6,13 +6,14 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 function style() {
   const [ink, soft, line, box, blue, pale, light, lowest, red, grey] =
     ["--ink", "--soft", "--line", "--box", "--blue", "--pale", "--light", "--lowest", "--red", "--grey"].map(css);
+  const size = Math.min(1.4, parseFloat(getComputedStyle(document.documentElement).fontSize) / 16);  // as readers set it
   const axis = { labelColor: ink, titleColor: ink, gridColor: line, domainColor: grey, tickColor: grey, titleFontWeight: "normal" };
   return {
     background: "transparent", font: "system-ui, sans-serif",
-    axis: { ...axis, labelFontSize: 12, titleFontSize: 12.5, labelSeparation: 6, labelFlush: false },
+    axis: { ...axis, labelFontSize: 12 * size, titleFontSize: 12.5 * size, labelSeparation: 6, labelFlush: false },
     axisX: { grid: false }, view: { stroke: null },
-    legend: { labelColor: ink, titleColor: ink, labelFontSize: 12 },
-    title: { color: ink }, text: { color: ink, fontSize: 12 },
+    legend: { labelColor: ink, titleColor: ink, labelFontSize: 12 * size, titleFontSize: 11 * size },
+    title: { color: ink }, text: { color: ink, fontSize: 12 * Math.min(size, 1.2) },
     point: { color: blue, filled: true, opacity: 1 }, line: { color: blue, strokeWidth: 2 }, area: { color: pale },
     bar: { color: blue }, rule: { color: grey }, errorbar: { color: grey }, rect: { color: blue },
     range: { category: [blue, red, grey, "#8a6d1b", "#5b8c5a", "#7b5ea7"], heatmap: [lowest, blue], ramp: [light, blue], diverging: [red, box, blue] },
