@@ -160,18 +160,14 @@ class _Known:
 
 
 def _forward(model: GPTNeoXForCausalLM, dtype: torch.dtype) -> decoder.DecoderForward:
-    budget, decoder.TOKEN_CACHE_BUDGET = decoder.TOKEN_CACHE_BUDGET, 0  # tokens have no values here
-    try:
-        forward = neox_forward(model, dtype, PROMPT + LENGTH)
-    finally:
-        decoder.TOKEN_CACHE_BUDGET = budget
+    forward = neox_forward(model, dtype, PROMPT + LENGTH)
     width = model.config.hidden_size
     columns = [
         torch.empty(VOCABULARY, 3 * width, dtype=dtype, device="meta"),
         torch.empty(VOCABULARY, width, dtype=torch.float32, device="meta"),
     ]
     size = sum(column.numel() * column.element_size() for column in columns)
-    if dtype.itemsize == 2 and size <= budget:
+    if dtype.itemsize == 2 and size <= decoder.TOKEN_CACHE_BUDGET["cuda"]:
         forward._token_cache = _Known(columns)  # type: ignore[assignment]
     return forward
 

@@ -15,9 +15,12 @@ from transformers import (
 )
 
 import memtrace.engine.forward.decoder as decoder
+import memtrace.engine.forward.linear as linear_module
 import memtrace.engine.forward.parallel as tiles
 from memtrace.engine.cascade import Forward
+from memtrace.engine.forward.linear import Precision, in_parts, linear
 from memtrace.engine.forward.neox import neox_forward
+from memtrace.engine.forward.split import Split
 from memtrace.engine.forward.token_cache import TokenCache
 from memtrace.engine.forward.transformers import GenericForward, Read
 
@@ -165,9 +168,32 @@ def test_the_token_cache_brings_half_precision_nearer(
     forward = neox_forward(model, torch.bfloat16, LENGTH)
     forward.prompt(tokens[:2], keep=1)  # now some of the rows are there, others not
     with_table, _ = forward.prompt(tokens, keep=LENGTH)
-    monkeypatch.setattr(decoder, "TOKEN_CACHE_BUDGET", 0)
+    monkeypatch.setattr(decoder, "TOKEN_CACHE_BUDGET", {})
     without, _ = neox_forward(model, torch.bfloat16, LENGTH).prompt(tokens, keep=LENGTH)
     assert (with_table - exact).std() < (without - exact).std() < 0.02 * exact.std()
+
+
+@pytest.mark.parametrize(
+    "precision", [torch.float32, torch.float64, Split(torch.bfloat16)], ids=str
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_in_parts_gives_the_same(
+    precision: Precision, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(4)
+    layer = torch.nn.Linear(24, 50, bias=bias).half().requires_grad_(False)
+    x = torch.randn(3, 7, 24)
+    expected = linear(layer, precision)(x)
+    converted: list[int] = []
+    monkeypatch.setattr(linear_module, "PART_BYTES", 9 * 24 * expected.itemsize)
+    monkeypatch.setattr(
+        linear_module,
+        "linear",
+        lambda part, dtype: converted.append(len(part.weight)) or linear(part, dtype),
+    )
+    found = in_parts(layer, precision, x)
+    assert converted == [9, 9, 9, 9, 9, 5]
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_the_token_cache_computes_each_token_once() -> None:

@@ -6,8 +6,8 @@ layer when their turn comes, which is exact where it widens; copies are kept whe
 or where the kernels of a CPU read them faster in an order of their own.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,13 +18,19 @@ from transformers import PreTrainedModel
 from memtrace.engine.forward.attention import causal_attention, chosen, described
 from memtrace.engine.forward.failures import name_of, named_failures
 from memtrace.engine.forward.graphs import LAUNCH_BOUND, CapturedPass
-from memtrace.engine.forward.linear import Linear, Precision, linear, residual_type
+from memtrace.engine.forward.linear import (
+    Linear,
+    Precision,
+    in_parts,
+    linear,
+    residual_type,
+)
 from memtrace.engine.forward.parallel import cut, parallel_map
 from memtrace.engine.forward.split import Split
 from memtrace.engine.forward.token_cache import TokenCache
 
-TOKEN_CACHE_BUDGET = 512 << 20
-"""Bytes that the token cache of the first layer may take."""
+TOKEN_CACHE_BUDGET = {"cpu": 384 << 20, "cuda": 512 << 20}
+"""Bytes that the token cache of the first layer may take, by the type of the device."""
 KEPT_SHARE = 1 / 16
 """Of a CUDA device's memory: weights in another type that take no more are kept."""
 
@@ -125,9 +131,17 @@ class DecoderForward:
             self._head = linear(decoder.head, precision)
         self._token_cache = self._first_layer_cache() if dtype.itemsize == 2 else None
 
-    def precision(self) -> AbstractContextManager[None]:
-        """Where the other methods may be called: attention has its back ends."""
-        return chosen(self.device)
+    @contextmanager
+    def precision(self) -> Iterator[None]:
+        """Where the other methods may be called: attention has its back ends.
+
+        What it leaves free is for the next precision.
+        """
+        try:
+            with chosen(self.device):
+                yield
+        finally:
+            self._prompt_cache = None
 
     def prompt(self, tokens: Tensor, keep: int) -> tuple[Tensor, Cache]:
         """Read `(n, k)` tokens; return the features `(n, keep, d)` of the last ones and a cache.
@@ -181,9 +195,10 @@ class DecoderForward:
 
     def logits(self, features: Tensor) -> Tensor:
         """The logits `(r, V)` that follow `(r, d)` features."""
-        kept = self._layers is not None
-        head = self._head if kept else linear(self._decoder.head, self.products)
-        return head(self._norm(features))
+        normed = self._norm(features)
+        if self._layers is not None:
+            return self._head(normed)
+        return in_parts(self._decoder.head, self.products, normed)
 
     def precise_logits(self, features: Tensor, ids: Tensor) -> Tensor:
         """The logits of a few `(r, m)` token ids, by products in the residual's precision."""
@@ -229,7 +244,7 @@ class DecoderForward:
         types = [self.dtype, self._residual]
         widths = [rows.shape[1] for rows in example]
         row = sum(w * dtype.itemsize for w, dtype in zip(widths, types, strict=True))
-        if self.vocabulary * row > TOKEN_CACHE_BUDGET:
+        if self.vocabulary * row > TOKEN_CACHE_BUDGET.get(self.device.type, 0):
             return None
         columns = [
             torch.empty((self.vocabulary, w), dtype=dtype, device=self.device)

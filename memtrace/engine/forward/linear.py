@@ -1,6 +1,7 @@
 """Linear layers of a model, in one precision, by the fastest routine of the device."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own abbreviation)
@@ -23,7 +24,9 @@ def residual_type(precision: Precision) -> torch.dtype:
     return torch.promote_types(precision, torch.float32)
 
 
-def linear(layer: nn.Linear, dtype: Precision, activation: nn.Module | None = None) -> Linear:
+def linear(
+    layer: "nn.Linear | _Rows", dtype: Precision, activation: nn.Module | None = None
+) -> Linear:
     """A function that maps `(..., in)` to `(..., out)`, in `dtype` whatever it is given.
 
     Args:
@@ -44,6 +47,33 @@ def linear(layer: nn.Linear, dtype: Precision, activation: nn.Module | None = No
         return _onednn_linear(weight, bias, "gelu")
     inner = _onednn_linear(weight, bias, "none")
     return lambda x: activation(inner(x))
+
+
+PART_BYTES = 16 << 20
+"""Of a matrix that is converted part by part."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Some rows of a linear layer."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+def in_parts(layer: nn.Linear, dtype: Precision, x: Tensor) -> Tensor:
+    """What `linear` gives for `(..., in)`; its weights are converted for this once, in parts.
+
+    An output layer as a whole takes as much in float64 as a small model.
+    """
+    weight, bias = layer.weight.detach(), layer.bias
+    row = weight.shape[1] * residual_type(dtype).itemsize
+    rows = max(1, PART_BYTES // row)
+    parts = [
+        _Rows(weight[i : i + rows], None if bias is None else bias.detach()[i : i + rows])
+        for i in range(0, len(weight), rows)
+    ]
+    return torch.cat([linear(part, dtype)(x) for part in parts], dim=-1)
 
 
 def side_by_side(layers: list[nn.Linear], dtype: Precision) -> Linear:

@@ -15,11 +15,19 @@ for tests, and nothing gained.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 _Linear = Callable[[Tensor], Tensor]
+
+
+class _Layer(Protocol):
+    @property
+    def weight(self) -> Tensor: ...
+    @property
+    def bias(self) -> Tensor | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class Split:
         """Is a weight one part, so that two products are enough?"""
         return weight.dtype == self.parts
 
-    def linear(self, layer: nn.Linear, activation: nn.Module | None = None) -> _Linear:
+    def linear(self, layer: _Layer, activation: nn.Module | None = None) -> _Linear:
         """A function that maps `(..., in)` to `(..., out)` in float32; the weight may be shared."""
         weight = layer.weight.detach()
         high, low = (weight, None) if self.fits(weight) else self.cut(weight.float())
