@@ -197,6 +197,7 @@ def test_groups_without_variation_leave_no_error_to_judge_by():
     y = np.where(rows < 80, -0.1, -40.3)
     found = order_of_rows(rows, y, exposed_rows=80, step=8, sequences_per_step=10)
     assert "do not vary" in found.difference.reason
+    assert "do not vary" in found.recency.reason
     assert "not known" in found.verdict
     assert "Training on" not in found.verdict
 

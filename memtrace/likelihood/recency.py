@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
+from memtrace.likelihood.difference import ROUNDING
 from memtrace.likelihood.sums import Moments
 from memtrace.types import FloatArray, Int64Array, Interval
 
@@ -113,7 +114,7 @@ def recency_curve(
         return Recency((), relative, math.nan, math.nan, drawn=False, reason=_reason(relative))
     means, errors, few = _compared([one for _, one in known], reference)
     base = _error(reference, reference.slope)
-    if not base:
+    if base <= ROUNDING * abs(reference.y):
         reason = "the rows that are compared with do not vary"
         return Recency((), relative, math.nan, math.nan, drawn=False, reason=reason)
     family: _Dunnett | _Draws = _Dunnett(base / errors)
