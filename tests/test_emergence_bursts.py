@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from memtrace.emergence.overdispersion import local_overdispersion
+from memtrace.emergence.process.models import drift_of
 from memtrace.point_process.windows import Windows
 
 
@@ -46,3 +47,16 @@ def test_a_rate_that_falls_manifold_between_checkpoints_is_no_burst(intervals) -
         assert all("at least 6 are needed" in one.reason for one in found)
     else:
         assert np.mean([one.widening > 1 for one in found]) <= 0.1
+
+
+@pytest.mark.parametrize("intervals", [4, 8])
+def test_bursts_are_no_drift_however_few_the_intervals(intervals) -> None:
+    """With the normal distribution every fifth run of 4 intervals had a drift."""
+    rng, drifts, runs = np.random.default_rng(3), 0, 300
+    u = (np.arange(intervals) + 0.5) / intervals
+    for _ in range(runs):
+        mean = np.exp(rng.normal(0, 0.5, intervals))
+        counts = rng.poisson(200 * mean / mean.sum())
+        windows = Windows(np.arange(intervals), counts, np.full(intervals, 10_000))
+        drifts += drift_of(windows, u)[0].p_value < 0.05
+    assert drifts <= 0.1 * runs

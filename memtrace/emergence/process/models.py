@@ -37,9 +37,10 @@ def drift_of(windows: Windows, u: FloatArray) -> tuple[Drift, Model]:
         )
         none = undefined_model("log-linear", w, reason, of=COUNTS)
         return Drift(math.nan, math.nan, reason), none
-    spread = max(1.0, fitted.pearson / (w - 2))
+    spread = fitted.pearson / (w - 2)
     level, theta = (float(value) for value in fitted.coefficients)
-    trend = Drift(theta, float(fitted.standard_errors[1]) * math.sqrt(spread))
+    error = float(fitted.standard_errors[1]) * math.sqrt(max(1.0, spread))
+    trend = Drift(theta, error, degrees_of_freedom=w - 2 if spread > 1 else math.inf)
     model = _model(
         "log-linear",
         windows,

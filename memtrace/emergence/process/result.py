@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from scipy import stats
 
@@ -27,6 +28,12 @@ class Drift:
     """With the dispersion about the drift, if that is above 1."""
     reason: str | None = None
     """Why values are NaN."""
+    degrees_of_freedom: float = math.inf
+    """Of that dispersion where it was taken: Student's t stands for the normal distribution."""
+
+    @property
+    def _law(self) -> Any:
+        return stats.t(self.degrees_of_freedom)
 
     @property
     def rate_ratio(self) -> float:
@@ -38,7 +45,7 @@ class Drift:
         """Return the two-sided p-value of no drift (Wald)."""
         if self.reason or not self.standard_error:
             return math.nan
-        return 2 * float(stats.norm.sf(abs(self.theta) / self.standard_error))
+        return 2 * float(self._law.sf(abs(self.theta) / self.standard_error))
 
     def interval(self, confidence: float) -> Interval:
         """Return the interval of the rate ratio (Wald, on the log scale)."""
@@ -49,7 +56,7 @@ class Drift:
         """Return the interval of `theta` (Wald)."""
         if self.reason:
             return UNDEFINED
-        width = float(stats.norm.isf((1 - confidence) / 2)) * self.standard_error
+        width = float(self._law.isf((1 - confidence) / 2)) * self.standard_error
         return self.theta - width, self.theta + width
 
     def equivalence(self, margin: float) -> Equivalence:
@@ -62,7 +69,7 @@ class Drift:
         if self.reason:
             return Equivalence(margin, None, math.nan)
         slack = math.log(margin) - abs(self.theta)
-        p_value = float(stats.norm.sf(slack / self.standard_error))
+        p_value = float(self._law.sf(slack / self.standard_error))
         return Equivalence(margin, p_value < 0.05, p_value)
 
 
