@@ -272,7 +272,7 @@ def test_the_page_of_several_checkpoints(memtrace_cli, runs, duplicates, tmp_pat
     assert len(json.loads((tmp_path / "order.json").read_text())) == 2
     assert (tmp_path / "curves.png").exists()
     page = (tmp_path / "report.html").read_text()
-    assert "p of correlation" in page
+    assert "left at oldest" in page
     assert "small step 60" in page
     assert "small step 100" in page
 

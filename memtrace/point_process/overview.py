@@ -181,7 +181,7 @@ def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
     events, of = memorized(fit)
     unit = "text" if fit.by_text is not None else "sequence"
     most = "" if len(known) == 1 else f"Of {count(len(known), 'model')} the one with most is this: "
-    what = f"the {count(of, unit)} that it was trained on"
+    what = f"the {'one ' + unit if of == 1 else count(of, unit)} that it was trained on"
     if fit.events.exposure < fit.events.n:
         what = f"{count(of, 'scanned ' + unit)}, of {fit.events.n:,} rows that it was trained on"
     share = f"{_share(fit)}, 95% {_ends(fit)}{_condition(fit)}"

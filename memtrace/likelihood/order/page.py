@@ -42,10 +42,10 @@ HEADINGS = (
     "unexposed",
     "difference, nats",
     "95% interval",
-    "p of difference",
+    "p",
     "rank correlation",
-    "p of correlation",
-    "largest effect at age",
+    "its p",
+    "largest at age",
     "left at oldest",
     "controls",
 )
