@@ -282,6 +282,23 @@ def test_tf32_rounds_products(device):
     assert 1e-4 < error < 1e-2
 
 
+def test_tf32_that_the_user_allows_does_not_reach_the_engine(case, device):
+    """As TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 leaves torch's switches."""
+    model, sequences, truth = case("gpt_neox")
+    model.to("cuda")
+    tolerances = []
+    for user in ("highest", "high"):
+        torch.set_float32_matmul_precision(user)
+        try:
+            engine = Engine(model, RULES, calibration=sequences[::4], dtype="float32")
+            np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
+            assert torch.backends.cuda.matmul.allow_tf32 == (user == "high")
+        finally:
+            torch.set_float32_matmul_precision("highest")
+        tolerances.append(engine.stages[0].tolerance)
+    assert tolerances[0] == tolerances[1]
+
+
 def test_leading_tokens_that_agree(device):
     random = torch.Generator().manual_seed(1)
     a, b = torch.randint(0, 2, (2, 50, 7), generator=random)

@@ -3,6 +3,7 @@
 import gc
 import weakref
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from simulated_cuda.simulation import simulated
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from memtrace.engine import Engine, Rules, reads_as_stored
+from memtrace.engine import Distribution, Engine, Rules, bytes_copied, reads_as_stored
 from memtrace.errors import ModelError
 from memtrace.models import memory, stored
 from memtrace.models.loading import load_model
@@ -95,6 +96,16 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_read(narrow, monkey
     with pytest.raises(ModelError, match=rf"{4 * size:,} bytes\) in float64, .* this machine has"):
         load_model(narrow, CPU, 8)
     load_model(narrow, CPU, 8, reads_as_stored)
+    # What a CPU multiplies by is a copy in half precision, where float32 does not decide first.
+    told.write_text(f"MemAvailable: {3 * size // 2048} kB\n")
+    with pytest.raises(
+        ModelError, match=rf"{2 * size:,} bytes\) in float16 with a copy .* --dtype"
+    ):
+        load_model(narrow, CPU, 8, reads_as_stored, copied=bytes_copied(RULES, "auto", CPU))
+    load_model(narrow, CPU, 8, reads_as_stored, copied=bytes_copied(RULES, "float32", CPU))
+    likely = replace(RULES, distribution=Distribution())
+    assert [bytes_copied(likely, each, CPU) for each in ("auto", "float16")] == [0, 2]
+    assert bytes_copied(RULES, "auto", torch.device("cuda")) == 0
     told.write_text("nothing of the kind\n")
     load_model(narrow, CPU, 8)
 

@@ -9,10 +9,18 @@ from memtrace.engine.definition import EOS_RULES, Distribution, Rules
 
 if TYPE_CHECKING:
     from memtrace.engine.engine import Engine
-    from memtrace.engine.forward.families import reads_as_stored
+    from memtrace.engine.forward.families import bytes_copied, reads_as_stored
     from memtrace.engine.guess import Calibration
 
-__all__ = ["EOS_RULES", "Calibration", "Distribution", "Engine", "Rules", "reads_as_stored"]
+__all__ = [
+    "EOS_RULES",
+    "Calibration",
+    "Distribution",
+    "Engine",
+    "Rules",
+    "bytes_copied",
+    "reads_as_stored",
+]
 
 
 if "torch" not in sys.modules:
@@ -23,6 +31,7 @@ if "torch" not in sys.modules:
 _HEAVY = {
     "Calibration": "memtrace.engine.guess",
     "Engine": "memtrace.engine.engine",
+    "bytes_copied": "memtrace.engine.forward.families",
     "reads_as_stored": "memtrace.engine.forward.families",
 }
 

@@ -63,6 +63,15 @@ class Rules:
     offset: int = 0
     """Tokens of a row before its sequence."""
 
+    def first_dtype(self, dtype: str) -> str:
+        """The type that decides first where one is asked for; `auto` where it is to be chosen.
+
+        A number has an error that no later stage takes away, so likelihoods are in float32.
+        """
+        wanted = self.distribution
+        whole = wanted is not None and wanted.min_probability is None
+        return "float32" if whole and dtype == "auto" else dtype
+
     def __post_init__(self) -> None:
         """Refuse what has no meaning.
 

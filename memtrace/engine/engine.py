@@ -317,10 +317,7 @@ def _build(
     guess: Calibration | None,
 ) -> tuple[list[ToleranceStage], ExactStage, Likelihoods | None, bool]:
     """The stages, and what log-likelihoods need where they are wanted."""
-    wanted = rules.distribution
-    whole = wanted is not None and wanted.min_probability is None
-    # A number has an error that no later stage takes away.
-    first = "float32" if whole and dtype == "auto" else dtype
+    wanted, first = rules.distribution, rules.first_dtype(dtype)
     stages, exact, known = build_stages(model, rules, sample, first, batch_size, guess)
     every: list[Stage] = [*stages, exact]
     if wanted is None:

@@ -69,6 +69,7 @@ def load_model(
     tokens: int = _TOKENS,
     as_stored: Callable[[Any, int], bool] | None = None,
     *,
+    copied: int = 0,
     spread: bool = False,
 ) -> "PreTrainedModel":
     """Load a causal LM, ready for inference, in float32: the type of the canonical result.
@@ -82,6 +83,7 @@ def load_model(
         as_stored: Of a configuration and that length: are weights that are all of one half type
             left in it? Who says so reads from left to right by himself: Transformers' own reading
             is not probed.
+        copied: Bytes a weight of a copy that is made of weights which are left as they are.
         spread: Divide it among all CUDA devices; Transformers reads it then, in float32.
 
     Raises:
@@ -92,13 +94,14 @@ def load_model(
     import torch
 
     weights.check_unchanged()
-    dtype, widest, places = torch.float32, torch.float64, None
+    dtype, widest, places, more = torch.float32, torch.float64, None, 0
     if spread:
         places = divide(weights.folder)
     else:
         if as_stored is not None and as_stored(read_config(weights.folder), tokens):
             dtype = widest = stored_type(weights.folder, weights.files)
-        check_memory(weights, widest, device)
+            more = copied
+        check_memory(weights, widest, device, more)
     model, info = _from_pretrained(weights, dtype, places)
     check_completeness(info, weights.folder)
     # Through the base class: Transformers' own overrides are not typed.

@@ -28,27 +28,33 @@ def stored_type(folder: Path, files: Iterable[str]) -> "torch.dtype":
     return torch.float32
 
 
-def check_memory(weights: Weights, dtype: "torch.dtype", device: "torch.device") -> None:
+def check_memory(
+    weights: Weights, dtype: "torch.dtype", device: "torch.device", copied: int = 0
+) -> None:
     """Refuse weights that do not fit, before they are read.
 
     Args:
         weights: The files.
         dtype: The widest type that all of them are in at once.
         device: Where they are to be.
+        copied: Bytes a weight of a copy beside them.
 
     Raises:
         ModelError: They take more bytes than the device, or this machine, has free.
     """
     needed, free = _bytes_in(weights, dtype), free_memory(device)
+    needed += needed * copied // dtype.itemsize
     if free is not None and needed > free:
         place = "this machine" if device.type == "cpu" else str(device)
         precision = str(dtype).removeprefix("torch.")
         if precision == "float64":
             precision += ", in which near ties of this model are decided"
+        copy = " with a copy in half precision" if copied else ""
+        without = "leave out the copy by --dtype float32, " if copied else ""
         raise ModelError(
-            f"the weights in {weights.folder} take {_gigabytes(needed)} in {precision}, and "
+            f"the weights in {weights.folder} take {_gigabytes(needed)} in {precision}{copy}, and "
             f"{place} has {_gigabytes(free)} of memory free: take a larger device, "
-            f"{_spreading(weights, device)}or end what else runs on it"
+            f"{_spreading(weights, device)}{without}or end what else runs on it"
         )
 
 

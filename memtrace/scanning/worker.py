@@ -194,7 +194,12 @@ class CheckpointScan:
         device = choose_device(self._device)
         reporter.stage("loading model")
         model = load_model(
-            self.weights, device, tokens, engine.reads_as_stored, spread=self._job.spread
+            self.weights,
+            device,
+            tokens,
+            engine.reads_as_stored,
+            copied=engine.bytes_copied(plan.rules, plan.dtype, device),
+            spread=self._job.spread,
         )
         self._devices = len({each.device for each in model.parameters()})
         folder = self.weights.folder

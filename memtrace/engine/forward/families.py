@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from transformers import GPTNeoXForCausalLM, PreTrainedModel
 
+from memtrace.engine.definition import Rules
 from memtrace.engine.forward.decoder import Decoder, DecoderForward
 from memtrace.engine.forward.linear import Precision
 from memtrace.engine.forward.llama import LLAMAS, llama_decoder
@@ -52,6 +53,17 @@ def _is_spread(model: PreTrainedModel) -> bool:
 def reads_as_stored(config: Any, positions: int) -> bool:
     """Is a model of this configuration read by us, so that its weights stay as they are stored?"""
     return config.model_type in _OURS and is_plain(config, positions)
+
+
+def bytes_copied(rules: Rules, dtype: str, device: torch.device) -> int:
+    """Of each weight that stays as it is stored: in the half-precision copy that a CPU reads.
+
+    Args:
+        rules: Whether likelihoods are wanted.
+        dtype: As asked for, or `auto`.
+        device: Where the model is to be.
+    """
+    return 2 if device.type == "cpu" and rules.first_dtype(dtype) != "float32" else 0
 
 
 def is_plain(config: Any, positions: int) -> bool:
