@@ -225,3 +225,16 @@ def test_what_training_takes_has_an_interval_of_what_it_takes():
     said = found.verdict
     assert f"takes {-found.difference.nats:.3g} nats from its log-likelihood" in said
     assert f"(95% {-high:.3g} to {-low:.3g}; " in said
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 8, 9])
+def test_few_rows_are_not_said_to_show_what_they_cannot(rows):
+    """Even a perfect order of 4 rows has p = 0.08: no power finds it."""
+    y = -50.0 - np.arange(rows)[::-1] % 3 - np.arange(rows) / 100
+    found = order_of_rows(np.arange(rows), y, exposed_rows=rows, step=rows, sequences_per_step=1)
+    at_best = f"of {rows} rows one near 1 would be found at best" in found.verdict
+    assert at_best == (rows < 9)
+    assert "one of - " not in found.verdict
+    perfect = rank_correlation(np.arange(rows, dtype=float))
+    if perfect.p_value > 0.05:
+        assert math.isnan(perfect.detectable)

@@ -41,11 +41,13 @@ class RankCorrelation:
 
     @property
     def detectable(self) -> float:
-        """Return the correlation that rows as many show with 80% power at 5%: 2.8 / sqrt(n - 1)."""
-        if self.n < 3:
-            return math.nan
+        """Return the correlation that rows as many show with 80% power at 5%: 2.8 / sqrt(n - 1).
+
+        NaN where that is 1 or more: of so few rows one near 1 may show, or none.
+        """
         quantiles = float(stats.norm.isf(0.025) + stats.norm.ppf(0.8))
-        return min(quantiles / math.sqrt(self.n - 1), 1.0)
+        least = quantiles / math.sqrt(self.n - 1) if self.n > 1 else math.inf
+        return least if least < 1 else math.nan
 
 
 def rank_correlation(values: FloatArray, seed: int | np.random.SeedSequence = 0) -> RankCorrelation:

@@ -68,7 +68,8 @@ def _correlation(found: RankCorrelation | None) -> dict[str, Any]:
         "ci95": found.ci95,
         "p_value": found.p_value,
         "detectable": found.detectable,
-        "reason": found.reason or ("fewer than 3 rows" if found.n < 3 else None),
+        "reason": found.reason
+        or ("so few rows show one near 1 at best" if math.isnan(found.detectable) else None),
     }
 
 

@@ -74,6 +74,8 @@ def _order(fit: OrderResult) -> Rows:
         of = "" if fit.exact else f", of {fit.partial.n:,} drawn at random"
         rows.append((f"given {fit.source.baseline}", _correlation(fit.partial) + of))
     least = f"{number(fit.order.detectable, 2)} at 80% power"
+    if math.isnan(fit.order.detectable):
+        least = f"near 1 at best, of {count(fit.order.n, 'row')}"
     return [*rows, ("minimum detectable correlation", least)]
 
 

@@ -103,10 +103,10 @@ def _order(fit: OrderResult) -> str:
     if ORDER in _found(fit):
         word = "likelier" if rho.rho > 0 else "less likely"
         return f"Among exposed {fit.who}, those seen later are {word} ({size})"
-    return (
-        f"Among exposed {fit.who} no order is found ({size}; one of "
-        f"{number(rho.detectable, 2)} would be found with 80% power)"
-    )
+    least = f"one of {number(rho.detectable, 2)} would be found with 80% power"
+    if math.isnan(rho.detectable):
+        least = f"of {count(rho.n, 'row')} one near 1 would be found at best"
+    return f"Among exposed {fit.who} no order is found ({size}; {least})"
 
 
 def _recency(fit: OrderResult, largest: AgeBin) -> str:
