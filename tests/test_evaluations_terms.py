@@ -17,6 +17,8 @@ import matplotlib.pyplot as plt
 
 from memtrace.errors import FitError
 from memtrace.evaluations import read_counts, read_term_accuracy, relate_terms
+from memtrace.evaluations.terms.charts import accuracy_chart, slope_chart
+from memtrace.evaluations.terms.figures import groups, tasks_of
 from memtrace.evaluations.terms.onset import find_onset
 from memtrace.evaluations.terms.reading import ACCURACY_SCHEMA
 
@@ -248,3 +250,27 @@ def test_pythias_numeric_reasoning_goes_with_the_size_of_the_number(shared_folde
     assert (last.step, last.terms) == (143_000, 100)
     assert last.rank_correlation > 0.4
     assert only(answer).p_holm < 1e-6
+
+
+def test_charts_have_the_means_of_the_groups_and_the_slopes_with_their_intervals():
+    rng = np.random.default_rng(3)
+    accuracy = [drawn([0.2, 0.5, 0.9], rng, model=model) for model in ("70m", "12b")]
+    result = relate_terms(pl.concat(accuracy), COUNTS)
+    (task,) = tasks_of(result)
+
+    def rows_of(chart):
+        return [row for rows in chart["datasets"].values() for row in rows if "model" in row]
+
+    points, slopes = rows_of(accuracy_chart(result, task)), rows_of(slope_chart(result, task))
+    for one in result.series:
+        x, y = groups(result, one)
+        mine = [row for row in points if row["model"] == one.model]
+        assert [row["count"] for row in mine] == pytest.approx(x, rel=1e-4)
+        assert [row["accuracy"] for row in mine] == pytest.approx(y, rel=1e-4)
+        drawn_at = [row for row in slopes if row["model"] == one.model]
+        assert [row["step"] for row in drawn_at] == [each.step for each in one.relations]
+        for row, each in zip(drawn_at, one.relations, strict=True):
+            assert row["slope"] == pytest.approx(each.slope, rel=1e-4)
+            half = (row["high"] - row["low"]) / 2
+            assert half == pytest.approx(stats.norm.ppf(0.975) * each.slope_error, rel=1e-3)
+    assert sum("name" in row for row in points) == sum("name" in row for row in slopes) == 2

@@ -60,13 +60,13 @@ def of_evaluations(tmp_path_factory) -> list[Page]:
     return [intervention_page(changed), term_page(terms)]
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_pages_of_evaluations_answer_first_and_axe_finds_no_violation(
-    show, of_evaluations, width
+    show, of_evaluations, width, scheme
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     for page in of_evaluations:
-        tab = show(page, width)
+        tab = show(page, width, scheme)
         box = tab.locator(".answer").first.bounding_box()
         assert box["y"] + box["height"] <= 800
         assert tab.evaluate("document.documentElement.scrollWidth") <= width

@@ -76,6 +76,26 @@ def test_an_opened_text_is_seen_beside_its_list_and_numbers_are_those_of_print(t
     assert note.inner_text() == "No tokenizer was found: add one with --tokenizer."
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_in_a_list_with_an_opened_text(tab, scheme) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    tab.emulate_media(color_scheme=scheme)
+    tab.locator(".row").nth(2).click()
+    tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    found = axe.Axe().run(tab)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_with_the_colours_of_a_system_the_chosen_text_is_seen(tab) -> None:
+    chosen = tab.locator(".row").nth(2)
+    chosen.click()
+    for colours, line in (("none", "none"), ("active", "solid")):
+        tab.emulate_media(forced_colors=colours)
+        style = "one => getComputedStyle(one).outlineStyle"
+        assert tab.locator(".row[aria-selected=true]").evaluate(style) == line
+        assert tab.locator(".row[aria-selected=false]").first.evaluate(style) == "none"
+
+
 @pytest.mark.parametrize(
     ("note", "said", "cause"),
     [

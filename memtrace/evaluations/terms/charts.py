@@ -82,7 +82,8 @@ def _powers(rows: list[dict[str, Any]]) -> Any:
     last = max(1, math.ceil(math.log10(max(most, 1))))
     powers = [0, *(10**power for power in range(last + 1))]
     few = [0, *(10**power for power in range(last % 2, last + 1, 2))]
-    return altair.Axis(values=altair.ExprRef(f"width < 500 ? {few} : {powers}"), format="~s")
+    values = altair.ExprRef(f"width < 500 ? {few} : {powers}")
+    return altair.Axis(values=values, labelExpr="format(datum.value, '~s')")
 
 
 def _accuracies(result: TermResult, task: str) -> list[dict[str, Any]]:

@@ -126,7 +126,8 @@ def _pictures(result: TermResult, task: str) -> list[Shown]:
 
 def _charts(result: TermResult, task: str) -> list[Shown]:
     accuracy, slopes = accuracy_chart(result, task), slope_chart(result, task)
-    shown = [Shown(task, _accuracies(result, task), ACCURACY, chart=accuracy)]
+    title = f"{task}: accuracy by count"
+    shown = [Shown(title, _accuracies(result, task), ACCURACY, chart=accuracy)]
     if slopes is not None:
         title = f"{task}: slope along training"
         shown.append(Shown(title, _slopes(result, task).strip(), SLOPE, chart=slopes))
