@@ -80,7 +80,7 @@ class Layer(Protocol):
         ...
 
     def finish(self, base: Tensor, attended: Tensor) -> Tensor:
-        """The hidden states after the layer."""
+        """The hidden states after the layer, in the memory of `base`."""
         ...
 
 

@@ -9,6 +9,7 @@ from memtrace.engine.definition import Rules
 from memtrace.engine.forward.decoder import Decoder, DecoderForward
 from memtrace.engine.forward.linear import Precision
 from memtrace.engine.forward.llama import LLAMAS, llama_decoder
+from memtrace.engine.forward.memory import keep_freed_memory
 from memtrace.engine.forward.neox import neox_decoder
 from memtrace.engine.forward.transformers import GenericForward
 
@@ -28,6 +29,8 @@ def make_forward(
         positions: No sequence is longer than so many tokens.
         routers: See `GenericForward`.
     """
+    if model.device.type == "cpu":
+        keep_freed_memory()
     decoder = decoder_of(model, positions)
     if decoder is not None:
         return DecoderForward(model, decoder, precision, positions)

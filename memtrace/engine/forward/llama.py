@@ -74,8 +74,8 @@ class LlamaLayer:
 
     def finish(self, base: Tensor, attended: Tensor) -> Tensor:
         """The hidden states after the layer."""
-        x = base + self.after_attention(self.output(attended))
-        return x + self.after_mlp(self.mlp(self.before_mlp(x)))
+        x = base.add_(self.after_attention(self.output(attended)))
+        return x.add_(self.after_mlp(self.mlp(self.before_mlp(x))))
 
     def _normed(self, heads: Tensor, precision: torch.dtype) -> Tensor:
         """Normed queries and keys, `(n, c, heads, head size)`, in the residual's precision."""

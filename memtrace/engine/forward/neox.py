@@ -44,9 +44,9 @@ class NeoXLayer:
 
     def finish(self, base: Tensor, attended: Tensor) -> Tensor:
         """The hidden states after the layer."""
-        x = base + self.dense(attended)
+        x = base.add_(self.dense(attended))
         if not self.parallel:
-            x = x + self.down(self.up(self.mlp_norm(x)))
+            x.add_(self.down(self.up(self.mlp_norm(x))))
         return x
 
 
