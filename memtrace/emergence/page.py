@@ -11,7 +11,7 @@ from memtrace.emergence.histories import Histories
 from memtrace.emergence.methods import METHODS
 from memtrace.emergence.result import EmergenceResult
 from memtrace.emergence.text import text
-from memtrace.emergence.text_times import SCALES, quartile_rows
+from memtrace.emergence.text_times import quartile_rows
 from memtrace.emergence.verdict import (
     answer,
     beyond_answer,
@@ -37,6 +37,7 @@ TITLES = {
     "hazard-exposure": "Hazard by time since exposure",
 }
 TIME = "Share that emerges"
+OF_SCALES = "The scales are shares of different groups: All numbers says of which."
 INTERVAL = "In a box the curve rises somewhere: between its ends it is not known where."
 HAZARD = "Emergences among the texts not yet memorized, by interval, with 95% intervals"
 BETWEEN = "What happens between two checkpoints is not seen: a text may emerge and be lost there."
@@ -137,8 +138,8 @@ def _caption(fit: EmergenceResult, name: str, chart: bool) -> str:
         return f"{HAZARD}{end}"
     if name.startswith("time"):
         scales = drawn_scales(fit) if chart else [name.removeprefix("time-")]
-        of = "; ".join(f"{SCALES[one]}: {estimand(fit, one)}" for one in scales)
-        return f"NPMLE with a pointwise 95% band{end} {of[0].upper()}{of[1:]}. {INTERVAL}"
+        of = f"It is what emerges {estimand(fit, scales[0])}." if len(scales) == 1 else OF_SCALES
+        return f"NPMLE with a pointwise 95% band{end} {INTERVAL} {of}"
     if name == "flows":
         again = any(row.learned_again for row in fit.checkpoints)
         told = f"{unit.capitalize()}s memorized anew" + again * ", for the first time or again"
