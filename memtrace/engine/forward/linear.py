@@ -49,8 +49,8 @@ def linear(
     return lambda x: activation(inner(x))
 
 
-PART_BYTES = 16 << 20
-"""Of a matrix that is converted part by part."""
+PART_BYTES = {"cpu": 16 << 20, "cuda": 256 << 20}
+"""Of a matrix that is converted part by part: what stays in a cache; what fills a device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def in_parts(layer: nn.Linear, dtype: Precision, x: Tensor) -> Tensor:
     """
     weight, bias = layer.weight.detach(), layer.bias
     row = weight.shape[1] * residual_type(dtype).itemsize
-    rows = max(1, PART_BYTES // row)
+    rows = max(1, PART_BYTES[weight.device.type] // row)
     parts = [
         _Rows(weight[i : i + rows], None if bias is None else bias.detach()[i : i + rows])
         for i in range(0, len(weight), rows)
