@@ -131,6 +131,7 @@ def test_what_was_extractable_all_along_is_not_said_to_emerge(tmp_path) -> None:
     assert f"{fit.texts:,}" in said
     assert set(figures_of(fit)) == {"memorized", "flows"}
     assert "Hazard:" not in fit.summary()
+    assert not re.search(r"^ *emerged ", fit.summary(), re.MULTILINE)
     scale = fit.to_dict()["time_scales"]["share"]
     assert "not known" in scale["reason"]
     assert "first look" in finding(fit, names=[]).facts[0].name

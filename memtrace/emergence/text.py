@@ -81,7 +81,10 @@ def _outcomes(fit: EmergenceResult) -> Rows:
     rows = [
         ("evaluated after being trained on", f"{fit.texts:,}"),
         ("generic: memorized unseen", _generic(out)),
-        ("emerged", f"{out.emerged:,} ({_part(out.emerged, fit.texts)}){_copies_of(fit)}"),
+        (
+            "emerged" if fit.shown or not out.emerged else "memorized after exposure",
+            f"{out.emerged:,} ({_part(out.emerged, fit.texts)}){_copies_of(fit)}",
+        ),
     ]
     near, passages = fit.histories.near_copies
     if near:

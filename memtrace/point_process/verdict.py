@@ -32,7 +32,8 @@ def verdict(fit: PoissonResult) -> str:
         return (
             "Nothing to say about training order: none of the scanned sequences had been trained "
             f"on at this checkpoint ({found:,} of {events.not_exposed_exposure:,} "
-            f"{'is' if found == 1 else 'are'} extractable all the same)."
+            f"{'is' if 1 in (found, events.not_exposed_exposure) else 'are'} extractable all the "
+            "same)."
         )
     if events.n_events == 0:
         return f"No memorized sequence among {_bounded(fit)}, and there is no order to test."

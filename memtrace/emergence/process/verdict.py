@@ -12,9 +12,14 @@ def verdict(fit: EmergenceProcessResult) -> str:
         return "Nothing emerged between two neighbouring checkpoints: there is no rate to follow."
     first = fit.histories.first_look
     if first == len(fit.histories.own):
+        unit = fit.histories.unit
+        which, were, them = (
+            (f"the one {unit}", "it was", "it")
+            if first == 1
+            else (f"any of {count(first, unit)}", "all were", "them")
+        )
         return (
-            f"Whether any of {count(first, fit.histories.unit)} emerged is not known: all were "
-            "memorized at the first look at them."
+            f"Whether {which} emerged is not known: {were} memorized at the first look at {them}."
         )
     reserved = f"; {at_first_look(first)}" if first else ""
     if fit.trend.reason:
