@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from memtrace.point_process.models.constant import binomial_interval
 from memtrace.types import UNDEFINED, FloatArray, Int64Array, Interval
 
 Z = float(special.ndtri(0.975))
@@ -85,5 +84,6 @@ def _conditional_interval(x: int, s: int, y: int, t: int) -> Interval:
     The first of them is then binomial (Przyborowski and Wilenski 1940). Binomial counts vary less
     than Poisson ones, so it holds 95% of them or more.
     """
-    low, high = map(float, binomial_interval(x, x + y))
+    low = float(stats.beta.ppf(0.025, x, y + 1)) if x else 0.0  # Clopper and Pearson (1934)
+    high = float(stats.beta.ppf(0.975, x + 1, y)) if y else 1.0
     return low / (1 - low) * t / s, high / (1 - high) * t / s if y else math.inf
