@@ -35,6 +35,7 @@ bench: .venv/bench-ready
 	$(BIN)/python -m benchmarks.engine --shape 70m
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python -m benchmarks.neighbour
+	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/statistics.py scale
 
