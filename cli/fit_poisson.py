@@ -138,7 +138,7 @@ def fit_poisson(
         at = runs_at(found, step or "all")
         _fit_emergence(at, duplicates, min_probability, margin, seed, cuts, json, output)
         return
-    chosen = runs_at(found, step) if step else last_finished(found)
+    chosen = runs_at(found, step) if step else _in_order(last_finished(found))
     check_same_sequences(chosen)
     with fast_imports():
         from memtrace.point_process import EventSequence, fit_run
@@ -185,6 +185,15 @@ def fit_poisson(
         names = [f"{run.suite}-{run.model}-step{run.step}-" for run in chosen]
         _write(output, documents, fits, names if len(fits) > 1 else [""])
     print_result(one_or_list(documents), json, lambda: _text(documents, fits, full))
+
+
+def _in_order(chosen: "list[Run]") -> "list[Run]":
+    """Leave out runs whose order of training is unknown, unless there is no other."""
+    known = [run for run in chosen if run.is_order_known]
+    for run in chosen if known else []:
+        if not run.is_order_known:
+            logger.warning("%s has no known order of training and is left out", run.label)
+    return known or chosen
 
 
 def _fit_emergence(

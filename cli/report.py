@@ -75,18 +75,19 @@ def report(
     from memtrace.runs.run import find_runs
 
     found = finished(find_runs(runs, suite=suite, model=model))
+    in_order, unordered = _in_order(runs, found)
     beside: list[Fact] = []
     builders: dict[str, Callable[[], Page]] = {
-        "likelihoods.html": lambda: _likelihoods(found, duplicates, seed, beside),
+        "likelihoods.html": lambda: _likelihoods(in_order, duplicates, seed, beside),
         "extraction.html": lambda: _extraction(found, duplicates),
-        "emergence.html": lambda: _emergence(found, duplicates, seed),
+        "emergence.html": lambda: _emergence(in_order, duplicates, seed),
         "comparison.html": lambda: _comparison(found, duplicates),
         **(_of_evaluations(evals, seed) if evals else {}),
     }
-    fits = _fits(found, duplicates, seed)
+    fits = _fits(in_order, duplicates, seed)
     texts, without_texts = _texts(runs, found, duplicates)
     pages, left_out = _built(builders)
-    left_out |= without_texts
+    left_out |= without_texts | unordered
     pages = _with_order(fits, texts, left_out, beside) | pages
     titles = {name: page.question for name, page in pages.items()}
     titles |= {name: title_of(one) for name, one in texts.items()}
@@ -98,6 +99,22 @@ def report(
             _write(output / name, texts_page(one, links, _short(name, texts)))
     document = {"pages": [str(output / name) for name in titles], "left_out": left_out}
     print_result(document, json, lambda: _printed(output, titles, left_out))
+
+
+def _in_order(runs: Path, found: "list[Run]") -> "tuple[list[Run], dict[str, str]]":
+    """Return the runs whose order of training is known; say of the other models why not."""
+    from memtrace.errors import FitError
+
+    known = [run for run in found if run.is_order_known]
+    if not known:
+        raise FitError(
+            f"the training order of {found[0].label} is unknown, and a report is about order: "
+            f"`memtrace texts {runs}` reads what is memorized, `memtrace models init` writes a "
+            "manifest that tells the order"
+        )
+    why = "the training order is unknown: `memtrace models init` writes a manifest that tells it"
+    others = by_model([run for run in found if not run.is_order_known])
+    return known, {f"Order of {suite}/{model}": why for suite, model in others}
 
 
 def _built(

@@ -249,3 +249,23 @@ def test_a_sample_is_named(tmp_path) -> None:
     assert any(named in text for text in extraction_page([found]).summary.limits)
     assert named in " ".join(found.summary().split())
     assert named in found.to_dict()["scanned"]
+
+
+def test_of_an_unknown_order_nothing_is_called_exposed(tmp_path):
+    run = write_run(
+        tmp_path,
+        lambda rows: np.where(rows % 5 == 0, 32, 3),
+        likelihood=lambda rows: -(rows % 7.0),
+        sequences_per_step=None,
+        stop=500,
+        corpus_rows=500,
+        exposed_rows=500,
+    )
+    fit = memtrace.fit_extraction(run)
+    assert fit.to_dict()["order_known"] is False
+    page = extraction_page([fit]).summary
+    said = [page.answer, page.rest, *(f"{one.value} {one.name}" for one in page.facts)]
+    for text in (fit.verdict, fit.summary(), *said, page.figure.description):
+        assert "exposed" not in text.lower(), text
+    assert "scanned sequences" in fit.verdict
+    assert "What was trained on is unknown" in fit.verdict

@@ -151,3 +151,20 @@ def test_reasons_on_the_first_page_begin_as_sentences_do(tmp_path) -> None:
     assert reasons
     # A name, such as demo/demo, keeps its small letter.
     assert all(first.isupper() or "/" in rest for first, rest in reasons), reasons
+
+
+def test_a_model_of_unknown_order_does_not_keep_the_others_from_their_pages(tmp_path) -> None:
+    unknown = {"suite": "local", "model": "mine", "sequences_per_step": None}
+    write_run(tmp_path / "runs", **unknown)
+    arguments = ["report", str(tmp_path / "runs"), "--output", str(tmp_path / "out")]
+    alone = CliRunner().invoke(main, arguments)
+    assert alone.exit_code == 1
+    assert "memtrace texts" in alone.output
+    write_run(tmp_path / "runs")
+    both = CliRunner().invoke(main, arguments)
+    assert both.exit_code == 0, both.output
+    index = (tmp_path / "out" / "index.html").read_text()
+    assert "Order of local/mine" in index
+    fitted = CliRunner().invoke(main, ["fit-poisson", str(tmp_path / "runs"), "--json"])
+    assert json.loads(fitted.stdout)["model"] == "demo"
+    assert "local/mine step 512 has no known order of training and is left out" in fitted.stderr

@@ -120,7 +120,9 @@ def _points(found: ComparisonResult) -> Columns:
         other = one.classes["unexposed"]
         unexposed = f"{other.texts:,} of {other.of_texts:,}" if other.of_texts else DASH
         rows.append((*share_cells(found, one), unexposed))
-    return columns(names, [*rows, *more_rows(found.points, len(names), MOST_POINTS)])
+    rows += more_rows(found.points, len(names), MOST_POINTS)
+    used = len(names) if any(row[-1] != DASH for row in rows) else len(names) - 1
+    return columns(names[:used], [row[:used] for row in rows])
 
 
 def _lines(found: ComparisonResult) -> Columns:

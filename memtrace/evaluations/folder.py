@@ -136,4 +136,7 @@ def _why(reports: list[FileReport]) -> str:
     if not reports:
         return "there is no .json file below it"
     first = reports[0]
-    return f"{len(reports)} .json files, the first ({first.path}): {first.note}"
+    files = (
+        "the only .json file" if len(reports) == 1 else f"the first of {len(reports):,} .json files"
+    )
+    return f"{files} is {first.path}: {first.note}"

@@ -57,7 +57,8 @@ def _matrix(suite: str, runs: Sequence[RunStatus]) -> "Iterable[RenderableType]"
     cells = terminal_width() - margin
     for start in range(0, len(steps), cells):
         block = steps[start : start + cells]
-        heading = f"steps {block[0]:,} to {block[-1]:,}"
+        ends = f"steps {block[0]:,} to {block[-1]:,}"
+        heading = ends if len(block) > 1 else f"step {block[0]:,}"
         yield from _labelled(suite, margin, Text(heading), style="bold")
         for model in models:
             row = Text()

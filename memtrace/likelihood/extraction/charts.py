@@ -27,7 +27,9 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
     greedy = [(name, fit.greedy[name]) for name in LINES if fit.greedy[name].texts]
     bottom, top = _ends(drawn, [one.share for _, one in greedy])
     rows = [
-        row for p in chances for row in _rows([one for one in drawn if one.p == p], top, bottom)
+        {**row, "class": fit.called(row["class"])}
+        for p in chances
+        for row in _rows([one for one in drawn if one.p == p], top, bottom)
     ]
     choice = altair.param(
         name="chance",
@@ -40,7 +42,8 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
     log = altair.Scale(type="log", domain=[1, max(most, 10.0)], nice=False)
     x = altair.X("n:Q", title="samples n", scale=log, axis=altair.Axis(tickCount=4))
     y = altair.Y("share:Q", title=share_of, scale=shares, axis=few)
-    classes = list(LINES)
+    marks = {fit.called(name): line for name, line in LINES.items()}
+    classes = list(marks)
     base = altair.Chart(data(rows)).transform_filter("datum.chance == chance")
     base = base.encode(
         x=x, color=altair.Color("class:N", scale=altair.Scale(domain=classes), legend=None)
@@ -53,7 +56,7 @@ def sample_chart(fit: ExtractionResult) -> dict[str, Any]:
     ]
     lines = [
         base.transform_filter(f"datum.class == '{name}'").mark_line(**line).encode(y=y)
-        for name, line in LINES.items()
+        for name, line in marks.items()
     ]
     ends = base.transform_filter("isValid(datum.at)")
     names = ends.mark_text(align="left", dx=8).encode(

@@ -17,7 +17,7 @@ def _samples(fit: ExtractionResult) -> str:
     middle = middle_chance(fit)
     curves = [_curve(fit, name, middle) for name in DRAWN if fit.classes[name].counts.texts]
     greedy = [
-        f"{percent(fit.greedy[name].share)} of {name} {fit.unit}s"
+        f"{percent(fit.greedy[name].share)} of {fit.called(name)} {fit.unit}s"
         for name in DRAWN
         if fit.greedy[name].of_texts
     ]
@@ -31,7 +31,7 @@ def _samples(fit: ExtractionResult) -> str:
 def _curve(fit: ExtractionResult, name: str, p: float) -> str:
     n, share = fit.curve(name, p)
     seen = np.flatnonzero(np.isfinite(share) & (share > 0))
-    of = f"{name}, chance {percent(p)} or more"
+    of = f"{fit.called(name)}, chance {percent(p)} or more"
     if not len(seen):
         return f"{of}: none"
     first, last = seen[0], seen[-1]
@@ -48,7 +48,7 @@ def _probabilities(fit: ExtractionResult) -> str:
             continue
         most = int(counts.argmax())
         parts.append(
-            f"of {one.counts.exposure:,} {name.replace('_', ' ')} sequences most, "
+            f"of {one.counts.exposure:,} {fit.called(name)} sequences most, "
             f"{percent(counts[most] / one.counts.exposure)}, between 1e{number(edges[most])} and "
             f"1e{number(edges[most + 1])}"
         )

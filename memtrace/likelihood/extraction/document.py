@@ -22,6 +22,7 @@ def document(fit: ExtractionResult) -> dict[str, Any]:
             "sampling": {"temperature": fit.temperature, "top_k": fit.top_k},
             "min_probability": fit.min_probability,
             "scanned": fit.part or "all",
+            "order_known": fit.is_order_known,
             "copies_known": fit.copies_reason is None,
             "copies_reason": fit.copies_reason,
             "greedy": {name: _share(one) for name, one in fit.greedy.items()},

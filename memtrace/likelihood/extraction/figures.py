@@ -104,7 +104,7 @@ def share_over_samples(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes
         colour, line = COLOURS[one.name], LINES[one.name]
         ax.plot(one.n, one.share, line, color=colour, lw=1.4, marker="o", ms=2,
                 markevery=[-1])  # fmt: skip
-        ends.append((float(one.share[-1]), one.name, colour))
+        ends.append((float(one.share[-1]), fit.called(one.name), colour))
         lowest, highest = min(lowest, one.share.min()), max(highest, one.share.max())
     for name in DRAWN:
         greedy = fit.greedy[name]
@@ -139,7 +139,7 @@ def probabilities(fit: ExtractionResult, ax: "Axes | None" = None) -> "Axes":
         ax.stairs(share, edges, baseline=None, color=COLOURS[name], lw=1.2)
         known_share = share[np.isfinite(share)]
         if len(known_share):
-            ends.append((float(known_share[-1]), name.replace("_", " "), COLOURS[name]))
+            ends.append((float(known_share[-1]), fit.called(name), COLOURS[name]))
     if len(seen) < 2:
         return nothing(ax, "all known probabilities lie within one power of ten")
     if np.isfinite(known):

@@ -87,6 +87,7 @@ def fit_extraction(
         ps=ps,
         table=tuple(_discoverable(classes, a, b, c.min_probability) for b in ps for a in ns),
         part=c.part,
+        is_order_known=run.is_order_known,
     )
 
 

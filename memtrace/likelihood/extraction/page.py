@@ -130,11 +130,13 @@ def _in_place(fit: ExtractionResult) -> Shown:
 
 def _facts(fit: ExtractionResult) -> list[Fact]:
     """Return what greedy decoding gives, what the most samples give, and what chance gives."""
-    facts = [_fact(fit, fit.greedy["exposed"], f"of exposed {fit.unit}s, greedy decoding")]
+    greedy = f"of {fit.called('exposed')} {fit.unit}s, greedy decoding"
+    facts = [_fact(fit, fit.greedy["exposed"], greedy)]
     if most := _most(fit):
         how = f"{count(most.n, 'sample')}, chance {percent(most.p)} or more"
         facts += [
-            _fact(fit, most.shares[name], f"of {name} {fit.unit}s, {how}") for name in CLASSES
+            _fact(fit, most.shares[name], f"of {fit.called(name)} {fit.unit}s, {how}")
+            for name in CLASSES[: 2 if fit.is_order_known else 1]
         ]
     return facts
 

@@ -68,6 +68,14 @@ class ExtractionResult:
     """For each p and n in this order."""
     part: str = ""
     """What part of the sequences was scanned, a clause; empty where nothing was left out."""
+    is_order_known: bool = True
+    """Whether it is known what was trained on; where not, all rows are in the class exposed."""
+
+    def called(self, name: str) -> str:
+        """Return what a class is called: of an unknown order rows are scanned, none is exposed."""
+        return (
+            "scanned" if name == "exposed" and not self.is_order_known else name.replace("_", " ")
+        )
 
     @property
     def unit(self) -> str:

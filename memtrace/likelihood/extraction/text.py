@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
 WIDTH = 24
 NAMES = ("samples", "chance", "from p of", "sequences", "texts", "share", "95%", "unexposed texts")
-CLASSES = {"exposed": "exposed", "copy_exposed": "copy exposed", "unexposed": "unexposed"}
 
 
 def printed(fit: ExtractionResult) -> "RenderableType":
     """Return the verdict and the tables."""
     caveat = f"; {fit.caveat}" if fit.caveat else ""
     blocks: list[tuple[str, RenderableType]] = [
-        (f"Exposed sequences that samples return{caveat}", _table(fit)),
+        (
+            f"{fit.called('exposed').capitalize()} sequences that samples return{caveat}",
+            _table(fit),
+        ),
         (f"Returned by greedy decoding{caveat}", _greedy(fit)),
     ]
     if reasons := list(dict.fromkeys(one.reason for one in fit.table if one.reason)):
@@ -62,7 +64,7 @@ def _table(fit: ExtractionResult) -> "RenderableType":
 
 def _greedy(fit: ExtractionResult) -> "RenderableType":
     rows = [
-        (CLASSES[name], f"{one.of_sequences:,}", *_cells(one))
+        (fit.called(name), f"{one.of_sequences:,}", *_cells(one))
         for name, one in fit.greedy.items()
         if one.of_sequences
     ]

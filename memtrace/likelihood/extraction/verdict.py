@@ -15,7 +15,7 @@ def verdict(fit: ExtractionResult) -> str:
     known = [one for one in fit.table if not one.reason]
     middle = sorted(fit.ps, key=lambda p: abs(p - 0.5))[0]
     chosen = [one for one in known if one.p == middle] or known
-    unit = f"exposed {fit.unit}"
+    unit = f"{fit.called('exposed')} {fit.unit}"
     greedy = f"greedy decoding returns {exposed.texts:,}"
     if not chosen:
         return (
@@ -36,6 +36,8 @@ def _chance(fit: ExtractionResult, n: int | None = None, p: float | None = None)
     """Say what texts give that the checkpoint had not seen."""
     which = fit.greedy if n is None or p is None else fit.at(n, p).shares
     found = which["unexposed"]
+    if not fit.is_order_known:
+        return "What was trained on is unknown, so how much of it is chance is not known."
     if not found.of_texts:
         return f"No unexposed {fit.unit} was scanned, so how much of it is chance is not known."
     how = "greedy decoding returns" if n is None else "the same is true of"
