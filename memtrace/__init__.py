@@ -79,4 +79,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Show the lazy names to completion and help."""
-    return [*globals(), *_HOMES, *(module.name for module in iter_modules(__path__))]
+    return sorted({*globals(), *_HOMES, *(module.name for module in iter_modules(__path__))})

@@ -117,6 +117,12 @@ def test_finding_runs(tmp_path):
         find_run(tmp_path, model="demo", step=1)
 
 
+def test_a_run_at_a_prompt_is_one_short_line(tmp_path):
+    run = begin_run(tmp_path, CONFIGURATION, {"command": ["memtrace", "scan"] * 100})
+    assert "step=512" in repr(run)
+    assert len(repr(run)) < 100 + len(str(tmp_path))
+
+
 def test_where_there_is_no_run_the_message_says_what_there_is(tmp_path):
     runs = tmp_path / "runs"
     begin_run(runs, CONFIGURATION, {})
