@@ -75,6 +75,19 @@ def test_a_chart_is_put_together_from_its_frame_and_its_rows(rows) -> None:
         ]
 
 
+def test_charts_that_differ_in_their_domains_share_a_frame_and_are_drawn_by_their_own(show) -> None:
+    pytest.importorskip("vl_convert")
+    charts, frames = [line_chart([1.0, 2.0]) for _ in range(2)], Frames()
+    for chart, most in zip(charts, (40, 7000), strict=True):
+        chart["encoding"]["y"]["scale"] = {"domain": [0, most]}
+    split = [frames.split(one) for one in charts]
+    assert [one["frame"] for one in split] == [0, 0]
+    assert [one["domains"] for one in split] == [[[0, 40]], [[0, 7000]]]
+    for chart, last in zip(charts, ("40", "7,000"), strict=True):
+        tab = show(page_of(chart))
+        tab.locator(".chart svg").get_by_text(last, exact=True).wait_for()
+
+
 def test_charts_that_differ_in_more_than_rows_have_frames_of_their_own() -> None:
     frames = Frames()
     titles = [frames.split(line_chart([1.0], title))["frame"] for title in ("y", "z", "y")]

@@ -96,19 +96,40 @@ class Frames:
         self._places: dict[str, int] = {}
 
     def split(self, chart: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the rows of a chart, by columns, and the number of the frame they go into."""
+        """Return the rows of a chart, by columns, its domains, and the number of its frame.
+
+        In a frame the number of a domain stands in its place.
+        """
+        domains: list[Any] = []
         names = {name: f"rows-{i}" for i, name in enumerate(chart.get("datasets", {}))}
-        text = json.dumps({**chart, "datasets": dict.fromkeys(names.values())}, sort_keys=True)
+        shared = _without_domains({**chart, "datasets": {}}, domains)
+        text = json.dumps({**shared, "datasets": dict.fromkeys(names.values())}, sort_keys=True)
         for long, short in names.items():
             text = text.replace(f'"name": "{long}"', f'"name": "{short}"')
         place = self._places.setdefault(text, len(self._places))
         rows = {short: _by_column(chart["datasets"][long]) for long, short in names.items()}
-        return {"frame": place, "datasets": rows}
+        return {"frame": place, "domains": domains, "datasets": rows}
 
     @property
     def all(self) -> list[dict[str, Any]]:
         """Return the frames by number."""
         return [json.loads(text) for text in self._places]
+
+
+def _without_domains(part: Any, domains: list[Any]) -> Any:
+    """Return a part of a chart with the places of domains in `domains`, to which they are put."""
+    if isinstance(part, list):
+        return [_without_domains(one, domains) for one in part]
+    if not isinstance(part, Mapping):
+        return part
+    found = {}
+    for key, value in part.items():
+        if key == "domain" and isinstance(value, list):
+            domains.append(value)
+            found[key] = len(domains) - 1
+        else:
+            found[key] = _without_domains(value, domains)
+    return found
 
 
 def _by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

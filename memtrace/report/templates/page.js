@@ -63,7 +63,8 @@ const views = new Map();  // of the charts that are drawn
 
 function specified(place) {  // the frame that several charts share, with the rows of this one
   const own = JSON.parse(place.nextElementSibling.textContent);
-  const chart = JSON.parse(document.getElementById(`frame-${own.frame}`).textContent);
+  const placed = (key, value) => (key === "domain" && typeof value === "number" ? own.domains[value] : value);
+  const chart = JSON.parse(document.getElementById(`frame-${own.frame}`).textContent, placed);
   for (const [name, { columns, rows }] of Object.entries(own.datasets)) {
     chart.datasets[name] = rows.map((row) => Object.fromEntries(columns.map((column, i) => [column, row[i]])));
   }
