@@ -39,7 +39,7 @@ bench: .venv/bench-ready
 	$(BIN)/python benchmarks/packing.py
 	$(BIN)/python benchmarks/statistics.py scale
 
-# On a machine with a CUDA device, with torch, CuPy and pytest: some five minutes. The interpreter is that
+# On a machine with a CUDA device, with torch, CuPy and pytest: some six minutes. The interpreter is that
 # of the shell, because .venv has torch for the CPU.
 gpu-check:
 	python3 -m benchmarks.gpu_check --output gpu-check
