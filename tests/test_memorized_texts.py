@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -96,6 +97,19 @@ def test_each_text_that_any_checkpoint_had_is_there_once(found):
     assert found.table["text"].to_list() == sorted(MEMORIZED)
     assert found.tested == "prompt tokens 0 to 31, continuation tokens 32 to 63 of each row"
     assert found.notes == ()
+
+
+def test_a_prompt_and_a_notebook_show_a_few_of_them(found):
+    shown = f"{found.label}: {len(MEMORIZED)} texts memorized at some of 3 checkpoints"
+    assert repr(found) == f"<MemorizedTexts {shown}>"
+    one = replace(found, table=found.table.head(1), steps=(2560,), model="<b>", notes=("a & b",))
+    assert "1 text memorized at step 2,560>" in repr(one)
+    html = one._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert "a &amp; b" in html
+    assert "continuation" in html
+    near = replace(found, at_least=5)
+    assert "with at least 5 of 32 tokens matched" in repr(near)
 
 
 def test_copies_places_and_history(found, tokens):

@@ -10,9 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import memtrace
+from memtrace.emergence.process.fit import EmergenceProcess
+from memtrace.evaluations.abilities.fit import AbilityEmergence
+from memtrace.evaluations.intervention.fit import Intervention
+from memtrace.evaluations.terms.fit import TermFrequency
 from memtrace.report.base import Renderers, Report
 from memtrace.report.figures import GREY, INK, RED, new_figure, png
-from memtrace.report.html import picture, render
+from memtrace.report.html import picture
 from memtrace.report.json import json_safe, json_text
 from memtrace.report.numbers import (
     count,
@@ -26,7 +31,7 @@ from memtrace.report.numbers import (
     ratio,
     signed,
 )
-from memtrace.report.page import Fact, Finding
+from memtrace.report.page import Fact, Finding, head_html
 from memtrace.report.text import columns, named_values, printable, rendered, terminal_width
 
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
@@ -163,21 +168,43 @@ class Example(Report):
         document=lambda _: {},
         text=lambda _: named_values([("a <b>", "1")]),
         figure=drawn,
-    )
-
-
-class WithHead(Example):
-    renderers = replace(
-        Example.renderers,
         head=lambda _: Finding("one", "a <b>", "One.", facts=[Fact("1 < 2", "fact")]),
+        brief=lambda _: ("a\n<b>", [Fact("1%", "of 2 texts"), Fact("3", "more")]),
     )
+
+
+class OfNothing(Example):
+    renderers = replace(Example.renderers, brief=lambda _: ("", []))
 
 
 def test_a_result_shows_itself_as_text_and_in_a_notebook() -> None:
     assert Example().summary().split() == ["a", "<b>", "1"]
     assert "a &lt;b&gt;" in Example()._repr_html_()
-    assert "a &lt;b&gt;" in WithHead()._repr_html_()
-    assert "1 &lt; 2" in WithHead()._repr_html_()
+    assert "1 &lt; 2" in Example()._repr_html_()
+
+
+def test_a_result_is_one_line_at_a_prompt() -> None:
+    assert repr(Example()) == r"<Example a\n<b>: 1% (of 2 texts)>"
+    assert repr(OfNothing()) == "<OfNothing>"
+
+
+RESULTS = [
+    memtrace.PoissonFit,
+    memtrace.EmergenceFit,
+    memtrace.OrderFit,
+    memtrace.ExtractionFit,
+    memtrace.Comparison,
+    EmergenceProcess,
+    Intervention,
+    TermFrequency,
+    AbilityEmergence,
+]
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_no_result_prints_its_values_one_by_one_at_a_prompt(result) -> None:
+    """A dataclass writes a representation of its own over that of its base."""
+    assert result.__repr__ is Report.__repr__
 
 
 def test_figures_belong_to_their_holder_and_show_themselves() -> None:
@@ -202,6 +229,6 @@ def test_colours_of_text_have_a_contrast_of_at_least_four_and_a_half() -> None:
 
 
 def test_templates_escape_what_they_show() -> None:
-    assert render("memtrace.report", "printed.html", text="<script>&") == (
-        '<pre style="line-height:1.35;overflow-x:auto">&lt;script&gt;&amp;</pre>\n'
-    )
+    shown = head_html(Finding("one", "label", "One.", printed="<script>&"))
+    assert "&lt;script&gt;&amp;" in shown
+    assert "<script>" not in shown

@@ -13,7 +13,7 @@ from memtrace.comparison.of_pairs import combined, pairs_in, with_rankings
 from memtrace.comparison.of_seeds import seeds_of, texts_by_seeds
 from memtrace.comparison.of_steps import StepTable, step_tables
 from memtrace.comparison.overlap import Combinations, Overlap
-from memtrace.comparison.page import head
+from memtrace.comparison.page import brief, head
 from memtrace.comparison.paired.compared import compare_pairs
 from memtrace.comparison.paired.pairing import unlike_exposure
 from memtrace.comparison.prediction import Prediction
@@ -29,11 +29,10 @@ from memtrace.texts.groups import Texts
 from memtrace.types import Int64Array
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison(ComparisonResult, Report):
+class Comparison(Report, ComparisonResult):
     """A result that shows itself: see `ComparisonResult` for the values."""
 
-    renderers = Renderers(verdict, document, text, overview, head)
+    renderers = Renderers(verdict, document, text, overview, head, brief)
 
 
 def compare(

@@ -84,12 +84,13 @@ def finding(
     """
     answer, rest = parted(verdict(found))
     figures = [_shown(found, one, charts) for one in (drawn(found) if names is None else names)]
+    label, facts = brief(found)
     return Finding(
         name=name,
-        label=count(len(found.runs), "run"),
+        label=label,
         answer=answer,
         rest=rest,
-        facts=_facts(found),
+        facts=facts,
         figure=figures[0] if figures else None,
         tested=_tested(found),
         limits=[
@@ -106,6 +107,11 @@ def finding(
         printed=rendered(text(found)),
         provenance=[("run", run.run.provenance) for run in found.runs],
     )
+
+
+def brief(found: ComparisonResult) -> tuple[str, Sequence[Fact]]:
+    """Return what a prompt shows: what the result is of, and its numbers."""
+    return count(len(found.runs), "run"), _facts(found)
 
 
 def head(found: ComparisonResult) -> Finding:

@@ -1,7 +1,6 @@
 """Memorization over checkpoints: runs in, everything that is estimated out, and how it is shown."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from memtrace.emergence.histories import Histories, read_histories
 from memtrace.emergence.moves import Moves, moves_by_text
 from memtrace.emergence.outcomes import EVALUATED_AFTER, outcomes_of, retention_of
 from memtrace.emergence.overdispersion import LocalOverdispersion, local_overdispersion
-from memtrace.emergence.page import head
+from memtrace.emergence.page import brief, head
 from memtrace.emergence.panel import Panel, two_state_panel
 from memtrace.emergence.parametric import Parametric, fit_parametric
 from memtrace.emergence.result import EmergenceResult
@@ -44,11 +43,10 @@ HALVINGS = 7
 """Parts of the time since exposure, each half as long as the next."""
 
 
-@dataclass(frozen=True, eq=False)
-class EmergenceFit(EmergenceResult, Report):
+class EmergenceFit(Report, EmergenceResult):
     """Everything that `fit_emergence` finds out about one model."""
 
-    renderers = Renderers(verdict, document, text, overview, head)
+    renderers = Renderers(verdict, document, text, overview, head, brief)
 
 
 def fit_emergence(

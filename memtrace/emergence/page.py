@@ -89,12 +89,13 @@ def finding(
     drawn = _drawn(fit, charts) if names is None else names
     figures = [_shown(fit, one, charts) for one in drawn]
     found = fit.histories
+    label, facts = brief(fit)
     return Finding(
         name=name,
-        label=f"{found.suite}/{found.model}",
+        label=label,
         answer=answer(fit),
         rest=beyond_answer(fit),
-        facts=_facts(fit),
+        facts=facts,
         figure=figures[0] if figures else None,
         tested=_tested(fit),
         limits=_limits(fit),
@@ -103,6 +104,11 @@ def finding(
         printed=rendered(text(fit)),
         provenance=[("run", source) for source in found.sources],
     )
+
+
+def brief(fit: EmergenceResult) -> tuple[str, Sequence[Fact]]:
+    """Return what a prompt shows: what the result is of, and its numbers."""
+    return f"{fit.histories.suite}/{fit.histories.model}", _facts(fit)
 
 
 def head(fit: EmergenceResult) -> Finding:

@@ -24,7 +24,7 @@ from memtrace.point_process.models.power_law import power_law_model
 from memtrace.point_process.models.recency import last_steps
 from memtrace.point_process.models.trend import log_linear_model
 from memtrace.point_process.order import examine_order
-from memtrace.point_process.page import head
+from memtrace.point_process.page import brief, head
 from memtrace.point_process.result import PoissonResult
 from memtrace.point_process.text import printed
 from memtrace.point_process.texts.result import NOT_KNOWN, ByText, by_text
@@ -39,10 +39,10 @@ LONGEST_WINDOW = 10**12
 """Beyond every corpus; a number of sequences stays exact in all that is computed of it."""
 
 
-class PoissonFit(PoissonResult, Report):
+class PoissonFit(Report, PoissonResult):
     """A result that shows itself: see `PoissonResult` for the values."""
 
-    renderers = Renderers(verdict, document, printed, overview, head)
+    renderers = Renderers(verdict, document, printed, overview, head, brief)
 
 
 def fit_poisson(

@@ -128,12 +128,13 @@ def finding(
     figures = [_shown(fit, one, texts, charts) for one in TITLES if one in names]
     first = figures[0] if figures else _chart_alone(fit, texts)
     answer, rest = order_first(fit)
+    label, facts = brief(fit)
     return Finding(
         name=name,
-        label=fit.events.label or name.replace("-", " "),
+        label=label or name.replace("-", " "),
         answer=answer,
         rest=rest,
-        facts=_facts(fit) if fit.events.exposure else (),
+        facts=facts,
         figure=first,
         tested=tested([fit]),
         limits=_limits(fit),
@@ -141,6 +142,11 @@ def finding(
         printed=rendered(printed(fit)),
         provenance=[("run", fit.events.source)] if fit.events.source else (),
     )
+
+
+def brief(fit: PoissonResult) -> tuple[str, Sequence[Fact]]:
+    """Return what a prompt shows: what the result is of, and its numbers."""
+    return fit.events.label, _facts(fit) if fit.events.exposure else ()
 
 
 def head(fit: PoissonResult) -> Finding:

@@ -1,12 +1,11 @@
 """What every result offers: a verdict, a document, printed text, a figure, itself in a notebook."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from memtrace.report.html import render
-from memtrace.report.page import Finding, head_html
-from memtrace.report.text import rendered
+from memtrace.report.page import Fact, Finding, head_html
+from memtrace.report.text import printable, rendered
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,15 +22,17 @@ class Renderers:
     document: Callable[[Any], dict[str, Any]]
     text: "Callable[[Any], RenderableType]"
     figure: "Callable[[Any], Figure]"
-    head: Callable[[Any], Finding] | None = None
-    """What a notebook shows, the head of the result's page; None: what is printed."""
+    head: Callable[[Any], Finding]
+    """What a notebook shows, the head of the result's page."""
+    brief: Callable[[Any], tuple[str, Sequence[Fact]]]
+    """What a prompt shows: what the result is of, and its numbers, of which the first is shown."""
 
 
 class Report:
     """A result that shows itself as JSON, as text and as a figure.
 
-    An analysis derives its public class from its frozen result and from this class, and names its
-    renderers.
+    An analysis derives its public class from this class and from its frozen result, in this order,
+    and names its renderers.
     """
 
     renderers: ClassVar[Renderers]
@@ -61,8 +62,13 @@ class Report:
         """
         return rendered(self.__rich__(), width=width)
 
+    def __repr__(self) -> str:
+        """Show one line at a prompt: of what the result is, and its first number."""
+        label, facts = self.renderers.brief(self)
+        first = [f"{fact.value} ({fact.name})" for fact in facts[:1]]
+        said = printable(": ".join(filter(None, [label, *first])))
+        return f"<{' '.join(filter(None, [type(self).__name__, said]))}>"
+
     def _repr_html_(self) -> str:
-        """Show the head of the result's page in a notebook, or the printed text."""
-        if self.renderers.head is not None:
-            return head_html(self.renderers.head(self))
-        return render("memtrace.report", "printed.html", text=self.summary())
+        """Show the head of the result's page in a notebook."""
+        return head_html(self.renderers.head(self))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,13 @@ from memtrace.types import Int64Array
 MOST_COMPARED = 200_000
 """Rows of a corpus whose similar texts are found without a table, in seconds."""
 
+MOST_SHOWN = 10
+"""Texts that a notebook shows."""
+_FIRST = ("text", "prompt", "continuation", "copies", "first_step", "first_checkpoint", "label")
+"""Columns that a notebook shows."""
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class MemorizedTexts:
     """The texts that one model has memorized at some checkpoint, in training order."""
 
@@ -53,6 +59,28 @@ class MemorizedTexts:
     def label(self) -> str:
         """Return a short name for titles."""
         return f"{self.suite}/{self.model}"
+
+    def __repr__(self) -> str:
+        """Show one line at a prompt: of what the texts are, and how many there are."""
+        return f"<MemorizedTexts {self.label}: {self._told}>"
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook how many texts there are, the first of them, and what is not known."""
+        first = self.table.select(each for each in _FIRST if each in self.table.columns)
+        about = (
+            f"<strong>{escape(self.label)}</strong><br>{escape(f'{self._told}; {self.tested}.')}"
+        )
+        notes = "".join(f"<p><small>Note: {escape(note)}</small></p>" for note in self.notes)
+        edge = "border-left:4px solid #2f6690;padding:.2rem .8rem"
+        return f'<p style="{edge}">{about}</p>{first.head(MOST_SHOWN)._repr_html_()}{notes}'
+
+    @property
+    def _told(self) -> str:
+        n, steps, all_of = len(self.table), len(self.steps), self.continuation_tokens
+        near = f" with at least {self.at_least} of {all_of} tokens matched"
+        what = " memorized" if self.at_least == all_of else near
+        where = f"step {self.steps[-1]:,}" if steps == 1 else f"some of {steps:,} checkpoints"
+        return f"{n:,} {'text' if n == 1 else 'texts'}{what} at {where}"
 
 
 def memorized_texts(

@@ -5,7 +5,6 @@ positions is undefined here and says so.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from memtrace.emergence.overdispersion import local_overdispersion
 from memtrace.emergence.process.document import document
 from memtrace.emergence.process.figures import process_figure
 from memtrace.emergence.process.models import change_of, drift_of, rates_between_cuts, smooth_rate
-from memtrace.emergence.process.page import finding
+from memtrace.emergence.process.page import brief, finding
 from memtrace.emergence.process.result import EmergenceProcessResult
 from memtrace.emergence.process.text import text
 from memtrace.emergence.process.verdict import verdict
@@ -28,11 +27,10 @@ from memtrace.report.base import Renderers, Report
 from memtrace.types import UNDEFINED, Interval
 
 
-@dataclass(frozen=True, eq=False)
-class EmergenceProcess(EmergenceProcessResult, Report):
+class EmergenceProcess(Report, EmergenceProcessResult):
     """Everything that `fit_emergence_process` finds out about one model."""
 
-    renderers = Renderers(verdict, document, text, process_figure, finding)
+    renderers = Renderers(verdict, document, text, process_figure, finding, brief)
 
 
 def fit_emergence_process(

@@ -69,12 +69,13 @@ def finding(fit: EmergenceProcessResult, name: str = "model") -> Finding:
     """
     answer, rest = parted(verdict(fit))
     caveat = fit.histories.caveat
+    label, facts = brief(fit)
     return Finding(
         name=name,
-        label=fit.label,
+        label=label,
         answer=answer,
         rest=rest,
-        facts=_facts(fit),
+        facts=facts,
         figure=_shown(fit) if fit.n_events else None,
         tested=TESTED if fit.n_events else (),
         limits=[*LIMITS, *([f"{caveat.capitalize()}."] if caveat else [])],
@@ -100,6 +101,11 @@ def _described(fit: EmergenceProcessResult) -> str:
         f"Emergences per million and step in {count(len(rate), 'interval')}: least "
         f"{told(least)}; most {told(most)}{drift}."
     )
+
+
+def brief(fit: EmergenceProcessResult) -> tuple[str, Sequence[Fact]]:
+    """Return what a prompt shows: what the result is of, and its numbers."""
+    return fit.label, _facts(fit)
 
 
 def _facts(fit: EmergenceProcessResult) -> list[Fact]:

@@ -1,7 +1,6 @@
 """The emergence of abilities: a folder of evaluations in, every estimate out."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 from memtrace.emergence.curves import size_trend
@@ -9,7 +8,7 @@ from memtrace.errors import FitError
 from memtrace.evaluations.abilities.curves import ability_curves
 from memtrace.evaluations.abilities.document import document
 from memtrace.evaluations.abilities.figures import figure
-from memtrace.evaluations.abilities.page import head
+from memtrace.evaluations.abilities.page import brief, head
 from memtrace.evaluations.abilities.result import (
     TIME_SCALES,
     AbilityCurve,
@@ -23,11 +22,10 @@ from memtrace.evaluations.populations import Population
 from memtrace.report.base import Renderers, Report
 
 
-@dataclass(frozen=True)
-class AbilityEmergence(AbilityResult, Report):
+class AbilityEmergence(Report, AbilityResult):
     """When abilities emerged, for every model and task of a folder."""
 
-    renderers = Renderers(verdict, document, text, figure, head)
+    renderers = Renderers(verdict, document, text, figure, head, brief)
 
 
 def emergence_of_abilities(

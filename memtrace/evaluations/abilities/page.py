@@ -1,5 +1,7 @@
 """The page of abilities: when each emerged, by task and size of the model."""
 
+from collections.abc import Sequence
+
 from memtrace.evaluations.abilities.charts import curve_chart
 from memtrace.evaluations.abilities.figures import figure, shown_tasks
 from memtrace.evaluations.abilities.result import KNOWN, AbilityCurve, AbilityResult
@@ -66,6 +68,11 @@ def ability_page(result: AbilityResult) -> Page:
     return Page(QUESTION, _finding(result, charts=available()), methods=METHODS)
 
 
+def brief(result: AbilityResult) -> tuple[str, Sequence[Fact]]:
+    """Return what a prompt shows: what the result is of, and its numbers."""
+    return models(result) or "no model with an accuracy", _facts(result)
+
+
 def head(result: AbilityResult) -> Finding:
     """Return what a notebook shows of a folder of evaluations."""
     return _finding(result, charts=False)
@@ -77,12 +84,13 @@ def _finding(result: AbilityResult, *, charts: bool) -> Finding:
     answer, rest = parted(verdict(result))
     families = sorted({one.population.family for one in result.main if one.population.family})
     dashed = f" Dashed: {', '.join(families)}." if families else ""
+    label, facts = brief(result)
     return Finding(
         name="all",
-        label=models(result) or "no model with an accuracy",
+        label=label,
         answer=answer,
         rest=rest,
-        facts=_facts(result),
+        facts=facts,
         figure=Shown(
             "Abilities along training", _described(result), CAPTION + dashed, image, chart
         ),

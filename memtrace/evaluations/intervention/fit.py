@@ -4,7 +4,6 @@ What was changed in the data nobody tells. The published intervention swapped pr
 to feminine, over the last 7% (`intervention`) or 21% (`intervention-long`) of Pythia's training.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +13,7 @@ from memtrace.evaluations.boundaries import with_errors_at_ends
 from memtrace.evaluations.folder import read_evaluations
 from memtrace.evaluations.intervention.document import document
 from memtrace.evaluations.intervention.figures import figure
-from memtrace.evaluations.intervention.page import head
+from memtrace.evaluations.intervention.page import brief, head
 from memtrace.evaluations.intervention.pairs import adjusted, compared, kind_of, with_gaps
 from memtrace.evaluations.intervention.result import InterventionResult
 from memtrace.evaluations.intervention.text import text
@@ -23,11 +22,10 @@ from memtrace.evaluations.names import trainings_of
 from memtrace.report.base import Renderers, Report
 
 
-@dataclass(frozen=True)
-class Intervention(InterventionResult, Report):
+class Intervention(Report, InterventionResult):
     """Every intervened run of a folder against its baseline."""
 
-    renderers = Renderers(verdict, document, text, figure, head)
+    renderers = Renderers(verdict, document, text, figure, head, brief)
 
 
 def compare_interventions(folder: str | Path) -> Intervention:

@@ -101,12 +101,13 @@ def finding(
         _shown(result, one, charts) for one in (parts_of(result) if names is None else names)
     ]
     answer, rest = parted(verdict(result))
+    label, facts = brief(result)
     return Finding(
         name="all",
-        label=runs_told(result.comparisons),
+        label=label,
         answer=answer,
         rest=rest,
-        facts=_facts(result),
+        facts=facts,
         figure=figures[0] if figures else None,
         tested=TESTED,
         limits=[*LIMITS, *_left_out(result)],
@@ -115,6 +116,11 @@ def finding(
         printed=rendered(text(result)),
         provenance=[("evaluations", read_text(result.evaluations))],
     )
+
+
+def brief(result: InterventionResult) -> tuple[str, Sequence[Fact]]:
+    """Return what a prompt shows: what the result is of, and its numbers."""
+    return runs_told(result.comparisons), _facts(result)
 
 
 def head(result: InterventionResult) -> Finding:

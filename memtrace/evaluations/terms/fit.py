@@ -1,6 +1,6 @@
 """Does accuracy on a term go with how often training has shown it, and since when?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -9,7 +9,7 @@ from memtrace.errors import FitError
 from memtrace.evaluations.names import size_and_family, trainings_of
 from memtrace.evaluations.terms.document import document
 from memtrace.evaluations.terms.figures import figure
-from memtrace.evaluations.terms.page import head
+from memtrace.evaluations.terms.page import brief, head
 from memtrace.evaluations.terms.relations import series_of
 from memtrace.evaluations.terms.result import TermResult
 from memtrace.evaluations.terms.text import text
@@ -18,11 +18,10 @@ from memtrace.point_process.contrasts import adjust_p_values
 from memtrace.report.base import Renderers, Report
 
 
-@dataclass(frozen=True)
-class TermFrequency(TermResult, Report):
+class TermFrequency(Report, TermResult):
     """Every series, and how counts and accuracy met."""
 
-    renderers = Renderers(verdict, document, text, figure, head)
+    renderers = Renderers(verdict, document, text, figure, head, brief)
 
 
 def relate_terms(accuracy: pl.DataFrame, counts: pl.DataFrame, seed: int = 0) -> TermFrequency:

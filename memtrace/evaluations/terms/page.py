@@ -97,12 +97,13 @@ def finding(
     ]
     answer, rest = parted(verdict(result))
     rows = [(one.task, *row(one)) for one in result.series]
+    label, facts = brief(result)
     return Finding(
         name="all",
-        label=f"{count(len(result.series), 'series', 'series')} of {models_told(result)}",
+        label=label,
         answer=answer,
         rest=rest,
-        facts=_facts(result),
+        facts=facts,
         figure=figures[0] if figures else None,
         tested=TESTED,
         limits=[*LIMITS, *_left_out(result)],
@@ -112,6 +113,12 @@ def finding(
         provenance=[("counts", f"of the {result.counted_at}" if result.counted_at == "checkpoint"
                      else f"of {result.counted_at}")],
     )  # fmt: skip
+
+
+def brief(result: TermResult) -> tuple[str, Sequence[Fact]]:
+    """Return what a prompt shows: what the result is of, and its numbers."""
+    series = count(len(result.series), "series", "series")
+    return f"{series} of {models_told(result)}", _facts(result)
 
 
 def head(result: TermResult) -> Finding:

@@ -1,14 +1,13 @@
 """What would sampling extract? Likelihoods of a run in, shares by class of exposure out."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from memtrace.errors import FitError
 from memtrace.likelihood.extraction.chances import least_log_likelihood
 from memtrace.likelihood.extraction.document import document
 from memtrace.likelihood.extraction.figures import overview
-from memtrace.likelihood.extraction.page import head
+from memtrace.likelihood.extraction.page import brief, head
 from memtrace.likelihood.extraction.result import (
     Discoverable,
     ExtractionResult,
@@ -29,11 +28,10 @@ SAMPLES = (1, 10, 100, 1000)
 CHANCES = (0.1, 0.5, 0.9)
 
 
-@dataclass(frozen=True, eq=False)
-class ExtractionFit(ExtractionResult, Report):
+class ExtractionFit(Report, ExtractionResult):
     """A result that shows itself: see `ExtractionResult` for the values."""
 
-    renderers = Renderers(verdict, document, printed, overview, head)
+    renderers = Renderers(verdict, document, printed, overview, head, brief)
 
 
 def fit_extraction(

@@ -88,12 +88,13 @@ def finding(
     figures = [_shown(fit, one, charts) for one in (shown(fit) if names is None else names)]
     if without_curves(fit):
         figures = [_in_place(fit), *figures]
+    label, facts = brief(fit)
     return Finding(
         name=name,
-        label=fit.label,
+        label=label,
         answer=answer,
         rest=rest,
-        facts=_facts(fit),
+        facts=facts,
         figure=figures[0] if figures else None,
         tested=TESTED,
         limits=limits([fit]),
@@ -109,6 +110,11 @@ def limits(fits: Sequence[ExtractionResult]) -> list[str]:
     said = dict.fromkeys(text for fit in fits for text in (fit.caveat, fit.part) if text)
     of_fits = [f"{text[0].upper()}{text[1:]}." for text in said]
     return [*LIMITS, *([OF_COPIES] if controlled else []), *of_fits]
+
+
+def brief(fit: ExtractionResult) -> tuple[str, Sequence[Fact]]:
+    """Return what a prompt shows: what the result is of, and its numbers."""
+    return fit.label, _facts(fit)
 
 
 def head(fit: ExtractionResult) -> Finding:

@@ -1,7 +1,6 @@
 """Does training order matter, in the likelihoods? Rows in, every statistic out."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ from memtrace.likelihood.controls import Controls
 from memtrace.likelihood.difference import MARGIN, adjusted_difference, raw_difference
 from memtrace.likelihood.order.document import document
 from memtrace.likelihood.order.figures import overview
-from memtrace.likelihood.order.page import head
+from memtrace.likelihood.order.page import brief, head
 from memtrace.likelihood.order.result import OrderResult, Source
 from memtrace.likelihood.order.text import printed
 from memtrace.likelihood.order.verdict import verdict
@@ -22,11 +21,10 @@ from memtrace.manifests.schedule import SequencesPerStep
 from memtrace.report.base import Renderers, Report
 
 
-@dataclass(frozen=True, eq=False)
-class OrderFit(OrderResult, Report):
+class OrderFit(Report, OrderResult):
     """A result that shows itself: see `OrderResult` for the values."""
 
-    renderers = Renderers(verdict, document, printed, overview, head)
+    renderers = Renderers(verdict, document, printed, overview, head, brief)
 
 
 def order_of_rows(

@@ -102,12 +102,13 @@ def finding(
     """
     figures = [_shown(fit, one, charts) for one in (shown(fit) if names is None else names)]
     answer, rest = parted(verdict(fit))
+    label, facts = brief(fit)
     return Finding(
         name=name,
-        label=fit.source.label or "Order in likelihoods",
+        label=label or "Order in likelihoods",
         answer=answer,
         rest=rest,
-        facts=_facts(fit),
+        facts=facts,
         figure=figures[0] if figures else None,
         tested=tested([fit]),
         limits=limits([fit]),
@@ -115,6 +116,11 @@ def finding(
         printed=rendered(printed(fit)),
         provenance=[("run", source) for source in fit.source.runs],
     )
+
+
+def brief(fit: OrderResult) -> tuple[str, Sequence[Fact]]:
+    """Return what a prompt shows: what the result is of, and its numbers."""
+    return fit.source.label, _facts(fit)
 
 
 def head(fit: OrderResult) -> Finding:
