@@ -170,3 +170,17 @@ def test_predictions_of_one_text_or_none_are_said_as_such():
     some = said_of([3, 70, 80], range(50))
     assert "Of the 3 texts that a returns, 33.3%" in some
     assert f"is returned by b too {by_chance}; it is 2%" in some
+
+
+def test_steps_have_one_form_in_a_verdict():
+    runs = [
+        run_of(model, range(hits), parameters=size, step=step)
+        for model, size, step, hits in (
+            ("a", 10, 1024, 10),
+            ("a", 10, 2560, 20),
+            ("b", 20, 2560, 30),
+        )
+    ]
+    told = compare_loaded(runs).verdict
+    assert "a step 2,560 is the best" in told
+    assert not re.search(r"step \d{4}", told)

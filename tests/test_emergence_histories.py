@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,9 @@ def test_a_control_group_of_which_none_is_extractable_is_evidence(tmp_path) -> N
     assert "no control group" not in fit.verdict
     assert f"{most * 1e6:,.1f}".rstrip("0").rstrip(".") in fit.verdict
     assert fit.to_dict()["control"]["reason"] is None
+    for least, is_told in ((0.05, False), (1.5, True)):  # a bound below 1 says nothing
+        effect = replace(fit.effect, ci95=(least, np.inf))
+        assert ("times as often" in replace(fit, effect=effect).verdict) == is_told
 
 
 def test_control_sequences_that_were_scanned_once_tell_no_rate(tmp_path) -> None:

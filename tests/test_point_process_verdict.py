@@ -143,3 +143,12 @@ def test_a_rise_that_levels_off_at_the_end_is_no_hump() -> None:
     assert 1 < bent.over_end < 1.05 < bent.over_start
     assert "Drift: the rate is higher at the end" in fit.verdict
     assert "highest near" not in fit.verdict
+
+
+def test_few_events_whose_order_is_not_random_are_named_with_their_test() -> None:
+    for positions, whose in (([0, 1], "order of these 2 events"), ([0], "place of this event")):
+        fit = fit_poisson(EventSequence.from_positions(positions, n=200_000))
+        found = [one for one in fit.order.departures.tests if one.name in fit.verdict]
+        assert [one.p_holm for one in found] == [fit.order.departures.p_any]
+        assert "Too few events" in fit.verdict
+        assert f"yet the {whose} departs from a random one ({found[0].name}:" in fit.verdict

@@ -12,6 +12,7 @@ from memtrace.comparison.result import ComparisonResult
 from memtrace.comparison.scale import ScaleLine
 from memtrace.comparison.seeds import SeedGroup
 from memtrace.report.numbers import count, interval, number, percent, ratio
+from memtrace.report.typeset import steps_apart
 from memtrace.types import UNDEFINED
 
 
@@ -19,7 +20,7 @@ def verdict(found: ComparisonResult) -> str:
     """Return what size does, what is predicted and at what cost, and what a seed changes."""
     said = [_scale(found), _prediction(found), _plan(found), _seeds(found), *_others(found)]
     kept = [sentence for sentence in said if sentence]
-    return " ".join(kept) if kept else _nothing(found)
+    return steps_apart(" ".join(kept) if kept else _nothing(found))
 
 
 def headline(found: ComparisonResult) -> ScaleLine | None:

@@ -213,7 +213,9 @@ def _cause(fit: EmergenceResult) -> str:
         most = number(control.rate_ci95[1] * 1e6, 3)
         least = fit.effect.ci95[0]
         times = f"at least {ratio(least).removeprefix('> ')} times as often"
-        more = f"; those trained on emerge {times}" if least > 0 else ""
+        more = (
+            f"; those trained on emerge {times}" if least > 1 else ""
+        )  # a bound below 1 says less
         return (
             "Of the texts that occur once and were not yet trained on none became extractable "
             f"(followed for {count(control.exposure, 'text step')}: 95% interval of the rate 0 to "

@@ -180,16 +180,20 @@ def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
     fit = chosen[1]
     events, of = memorized(fit)
     unit = "text" if fit.by_text is not None else "sequence"
-    most = "" if len(known) == 1 else f"Of {count(len(known), 'model')} the one with most is this: "
     what = f"the {'one ' + unit if of == 1 else count(of, unit)} that it was trained on"
     if fit.events.exposure < fit.events.n:
         what = f"{count(of, 'scanned ' + unit)}, of {fit.events.n:,} rows that it was trained on"
     share = f"{_share(fit)}, 95% {_ends(fit)}{_condition(fit)}"
     other, out_of = control(fit)
-    said = f"{fit.events.label} returns {events:,} of {what} ({share})"
+    who = f"{fit.events.label} returns"
+    if len(known) > 1:
+        who = (
+            f"Of {count(len(known), 'model')} none returns a larger share than {fit.events.label}:"
+        )
+    said = f"{who} {events:,} of {what} ({share})"
     if out_of:
         said += f", and {other:,} of {out_of:,} not trained on ({percent(other / out_of)})"
-    return f"{most}{said}."
+    return f"{said}."
 
 
 def _condition(fit: PoissonResult) -> str:

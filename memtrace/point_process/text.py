@@ -122,7 +122,7 @@ def _order(fit: PoissonResult) -> Rows:
     if trend.reason:
         return [("undefined", trend.reason)]
     if fit.has_copies:
-        return [("drift", f"{p_text(trend.p_value)}: it holds whatever the copies")]
+        return [("drift", f"{p_text(trend.p_value)}, valid with any number of copies")]
     if fit.order.no_ratio:
         return [("rate, end over start", fit.order.no_ratio)]
     inside = "yes" if even.equivalent else "no"

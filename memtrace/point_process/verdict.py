@@ -168,7 +168,10 @@ def _of_rows(order: Order) -> str:
     if not found:
         return _underpowered(order)
     least = min(found, key=lambda one: one.p_holm)
-    return f"{_underpowered(order)}; their order is no random one ({_least(order, least.p_holm)})"
+    n, tests = order.events.n_events, count(len(order.departures.made), "test")
+    whose = f"order of these {n:,} events departs" if n > 1 else "place of this event departs"
+    by = f"{least.name}: {p_text(least.p_holm)}, Holm over {tests}"
+    return f"{_underpowered(order)}; yet the {whose} from a random one ({by})"
 
 
 def _ordered(order: Order) -> str:
