@@ -188,7 +188,7 @@ def test_a_model_that_moved_is_found_by_its_manifest(folder, tmp_path, monkeypat
     assert found.notes == ()  # the manifest of the suite demo has a tokenizer
     monkeypatch.setattr("memtrace.texts.decode.find_model", no_model)
     (without,) = memtrace.memorized_texts(tmp_path / "runs")
-    assert any("/gone/model is not on this machine" in note for note in without.notes)
+    assert any("folder model is not on this machine" in note for note in without.notes)
 
 
 def no_model(*_, **__):

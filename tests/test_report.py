@@ -31,7 +31,7 @@ from memtrace.report.numbers import (
     ratio,
     signed,
 )
-from memtrace.report.page import Fact, Finding, head_html
+from memtrace.report.page import Fact, Finding, Page, head_html, page_html
 from memtrace.report.text import columns, named_values, printable, rendered, terminal_width
 
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
@@ -232,3 +232,11 @@ def test_templates_escape_what_they_show() -> None:
     shown = head_html(Finding("one", "label", "One.", printed="<script>&"))
     assert "&lt;script&gt;&amp;" in shown
     assert "<script>" not in shown
+
+
+def test_the_numbers_of_a_page_stand_in_their_order() -> None:
+    facts = [Fact(f"{k} apples", "number") for k in range(1, 7)]
+    html = page_html(Page("Why?", Finding("one", "label", "One.", rest="Two.", facts=facts)))
+    places = [html.index(fact.value) for fact in facts]
+    assert places == sorted(places)
+    assert html.index("Two.") < places[0]

@@ -99,7 +99,8 @@ def test_with_the_colours_of_a_system_the_chosen_text_is_seen(tab) -> None:
 @pytest.mark.parametrize(
     ("note", "said", "cause"),
     [
-        (NOTE, "No tokenizer was found: add one with `--tokenizer`.", "'/a/b' (c) has none"),
+        (NOTE, "No tokenizer was found: add one with `--tokenizer`.", "'/a/b' (c) has none."),
+        ("unknown (the folder is gone): give it", "Unknown: give it.", "The folder is gone."),
         ("copies are not known: make a table", "Copies are not known: make a table.", ""),
         ("f(x) is odd", "F(x) is odd.", ""),
     ],

@@ -12,6 +12,7 @@ import polars as pl
 from memtrace.report.glossary import explained
 from memtrace.report.html import render, script
 from memtrace.report.numbers import count
+from memtrace.report.typeset import sentence
 from memtrace.texts.labels import LABELS, MOST_COPIES
 from memtrace.texts.memorized import MemorizedTexts
 
@@ -73,7 +74,11 @@ def parted_note(note: str) -> tuple[str, str]:
     """Return a note as a sentence, and its cause, which stood in brackets, or nothing."""
     found = re.fullmatch(r"([^()]*) \((.*)\)([:,;.].*)?", note, re.DOTALL)
     said, cause = (f"{found[1]}{found[3] or ''}", found[2]) if found else (note, "")
-    return f"{said[:1].upper()}{said[1:].removesuffix('.')}.", cause
+    return _ended(f"{said[:1].upper()}{said[1:]}"), cause and _ended(sentence(cause))
+
+
+def _ended(said: str) -> str:
+    return f"{said.removesuffix('.')}."
 
 
 def _summary(found: MemorizedTexts) -> str:

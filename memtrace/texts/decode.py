@@ -46,11 +46,11 @@ def find_tokenizer(run: Run, source: str | Path | None = None) -> TextTokenizer:
         revision = run.record.get("hub_commit") or run.record.get("revision")
         return load_tokenizer(f"{place}@{revision}" if revision else place)
     if Path(place).exists():
-        raise CorpusError(f"{place} has no {FILE}")
+        raise CorpusError(f"the model's folder {Path(place).name} has no {FILE}")
     # The folder has moved, or the runs come from another machine: a manifest may have its own.
     moved = _place_in_manifest(run)
     if moved is None or (around := _around(moved)) is None:
-        raise CorpusError(f"the model's folder {place} is not on this machine")
+        raise CorpusError(f"the model's folder {Path(place).name} is not on this machine")
     return load_tokenizer(around)
 
 
