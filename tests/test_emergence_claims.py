@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from memtrace.emergence import EmergenceFit, fit_emergence
 from memtrace.emergence.charts import half_emerged
-from memtrace.emergence.figures import course, figures_of
+from memtrace.emergence.figures import course, figures_of, single
 from memtrace.emergence.first_seen import first_seen
 from memtrace.emergence.hazard import Cells
 from memtrace.emergence.outcomes import RETENTION
@@ -319,3 +319,15 @@ def test_what_is_folded_says_nothing_that_the_answer_says(steady) -> None:
     assert steady.verdict.endswith(page.rest.rsplit(". ", 1)[1])
     bounds = steady.time_scales["training"].among_emerged(0.5).bounds
     assert half_emerged(steady) == bounds
+
+
+def test_hazards_that_are_all_0_are_drawn_up_to_their_intervals(tmp_path) -> None:
+    """All that was left emerges at the last checkpoint: of that hazard only a bound is known."""
+    steps = [100, 200, 300, 400]
+    hits = np.repeat([[False, False, False, True]], ROWS, axis=0)
+    fit = fitted(tmp_path, hits, steps)
+    known = [one for one in fit.hazard_by_checkpoint if math.isfinite(one.rate)]
+    assert fit.outcomes.emerged == ROWS
+    assert [one.rate for one in known] == [0, 0, 0]
+    top = single(fit, "hazard-training").axes[0].get_ylim()[1]
+    assert top > 1e6 * max(one.ci95[1] for one in known)

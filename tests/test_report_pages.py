@@ -168,3 +168,15 @@ def test_a_model_of_unknown_order_does_not_keep_the_others_from_their_pages(tmp_
     fitted = CliRunner().invoke(main, ["fit-poisson", str(tmp_path / "runs"), "--json"])
     assert json.loads(fitted.stdout)["model"] == "demo"
     assert "local/mine step 512 has no known order of training and is left out" in fitted.stderr
+
+
+def test_of_step_0_alone_a_report_says_that_nothing_had_been_trained_on(tmp_path) -> None:
+    for model in ("a", "b"):
+        untrained = {"model": model, "step": 0, "exposed_rows": 0, "sequences_per_step": 10}
+        write_run(tmp_path / "runs", lambda rows: np.where(rows % 100, 3, 32), **untrained)
+    done = CliRunner().invoke(
+        main, ["report", str(tmp_path / "runs"), "--output", str(tmp_path / "out")]
+    )
+    assert done.exit_code == 0, done.output
+    index = (tmp_path / "out" / "index.html").read_text()
+    assert "None of the scanned sequences had been trained on." in index
