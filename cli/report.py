@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ORDER = "order.html"
 MOST_COMPARED = 32
 """Runs of which all pairs are compared."""
+UNKNOWN_ORDER = (
+    "the training order is unknown: `memtrace models init` writes a manifest that tells it"
+)
 
 
 @click.command()
@@ -75,7 +78,7 @@ def report(
     from memtrace.runs.run import find_runs
 
     found = finished(find_runs(runs, suite=suite, model=model))
-    in_order, unordered = _in_order(runs, found)
+    in_order, unordered = _in_order(found)
     beside: list[Fact] = []
     builders: dict[str, Callable[[], Page]] = {
         "likelihoods.html": lambda: _likelihoods(in_order, duplicates, seed, beside),
@@ -84,11 +87,12 @@ def report(
         "comparison.html": lambda: _comparison(found, duplicates),
         **(_of_evaluations(evals, seed) if evals else {}),
     }
-    fits = _fits(in_order, duplicates, seed)
+    fits = _fits(in_order, duplicates, seed) if in_order else []
     texts, without_texts = _texts(runs, found, duplicates)
     pages, left_out = _built(builders)
     left_out |= without_texts | unordered
-    pages = _with_order(fits, texts, left_out, beside) | pages
+    first = _with_order(fits, texts, left_out, beside) if fits else _unordered(found, left_out)
+    pages = first | pages
     titles = {name: page.question for name, page in pages.items()}
     titles |= {name: title_of(one) for name, one in texts.items()}
     links = [(name, _short(name, texts)) for name in titles]
@@ -101,20 +105,26 @@ def report(
     print_result(document, json, lambda: _printed(output, titles, left_out))
 
 
-def _in_order(runs: Path, found: "list[Run]") -> "tuple[list[Run], dict[str, str]]":
+def _in_order(found: "list[Run]") -> "tuple[list[Run], dict[str, str]]":
     """Return the runs whose order of training is known; say of the other models why not."""
+    others = by_model([run for run in found if not run.is_order_known])
+    left_out = {f"Order of {suite}/{model}": UNKNOWN_ORDER for suite, model in others}
+    return [run for run in found if run.is_order_known], left_out
+
+
+def _require_any(in_order: "list[Run]") -> None:
+    """Refuse a page of order where that of no run is known."""
     from memtrace.errors import FitError
 
-    known = [run for run in found if run.is_order_known]
-    if not known:
-        raise FitError(
-            f"the training order of {found[0].label} is unknown, and a report is about order: "
-            f"`memtrace texts {runs}` reads what is memorized, `memtrace models init` writes a "
-            "manifest that tells the order"
-        )
-    why = "the training order is unknown: `memtrace models init` writes a manifest that tells it"
-    others = by_model([run for run in found if not run.is_order_known])
-    return known, {f"Order of {suite}/{model}": why for suite, model in others}
+    if not in_order:
+        raise FitError(UNKNOWN_ORDER)
+
+
+def _unordered(found: "list[Run]", left_out: dict[str, str]) -> "dict[str, Page]":
+    from memtrace.point_process.unordered import unordered_page
+    from memtrace.runs.events import read_events
+
+    return {"index.html": unordered_page([(run, read_events(run)) for run in found], left_out)}
 
 
 def _built(
@@ -204,6 +214,7 @@ def _likelihoods(
     from memtrace.likelihood import test_order as test
     from memtrace.likelihood.order.page import headline, order_fact, order_page
 
+    _require_any(found)
     fits = []
     pairs = pairs_of(with_likelihoods(found, None), found, None)
     with show_progress("Order in likelihoods", len(pairs), "checkpoints") as advance:
@@ -235,6 +246,7 @@ def _emergence(found: "list[Run]", duplicates: Path | None, seed: int) -> "Page"
     from memtrace.emergence.page import emergence_page
     from memtrace.errors import FitError
 
+    _require_any(found)
     models = by_model(found).values()
     groups = [group for group in models if len(group) > 1]
     alone = [f"{run.suite}/{run.model}" for run, *others in models if not others]

@@ -155,11 +155,16 @@ def test_reasons_on_the_first_page_begin_as_sentences_do(tmp_path) -> None:
 
 def test_a_model_of_unknown_order_does_not_keep_the_others_from_their_pages(tmp_path) -> None:
     unknown = {"suite": "local", "model": "mine", "sequences_per_step": None}
-    write_run(tmp_path / "runs", **unknown)
+    write_run(tmp_path / "runs", lambda rows: np.where(rows % 20, 3, 32), **unknown)
     arguments = ["report", str(tmp_path / "runs"), "--output", str(tmp_path / "out")]
-    alone = CliRunner().invoke(main, arguments)
-    assert alone.exit_code == 1
-    assert "memtrace texts" in alone.output
+    alone = CliRunner().invoke(main, [*arguments, "--json"])
+    assert alone.exit_code == 0, alone.output
+    document = json.loads(alone.stdout)
+    assert [Path(page).name for page in document["pages"]] == ["index.html"]
+    assert {"Order of local/mine", "Likelihoods", "Emergence"} < set(document["left_out"])
+    index = (tmp_path / "out" / "index.html").read_text()
+    assert "5 of 100 scanned sequences (5%)" in index
+    assert "whether it was trained on them is not known" in index
     write_run(tmp_path / "runs")
     both = CliRunner().invoke(main, arguments)
     assert both.exit_code == 0, both.output
