@@ -107,7 +107,10 @@ def test_a_prompt_and_a_notebook_show_a_few_of_them(found):
     html = one._repr_html_()
     assert "&lt;b&gt;" in html
     assert "a &amp; b" in html
-    assert "continuation" in html
+    assert html.count("<tr>") == 2  # the names of the columns, and a text
+    assert len(MEMORIZED) + 1 == found._repr_html_().count("<tr>")
+    hostile = found.table.head(1).with_columns(continuation=pl.lit("<i>\n\x1b"), copies=None)
+    assert r"&lt;i&gt;\n\x1b</code>" in replace(found, table=hostile)._repr_html_()
     near = replace(found, at_least=5)
     assert "with at least 5 of 32 tokens matched" in repr(near)
 

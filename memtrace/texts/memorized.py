@@ -26,15 +26,11 @@ from memtrace.texts.groups import Texts
 from memtrace.texts.history import copies_of, histories, hits_of
 from memtrace.texts.labels import Evidence, increments, labels_of, repeats
 from memtrace.texts.redact import redact
+from memtrace.texts.shown import first_texts
 from memtrace.types import Int64Array
 
 MOST_COMPARED = 200_000
 """Rows of a corpus whose similar texts are found without a table, in seconds."""
-
-MOST_SHOWN = 10
-"""Texts that a notebook shows."""
-_FIRST = ("text", "prompt", "continuation", "copies", "first_step", "first_checkpoint", "label")
-"""Columns that a notebook shows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,13 +62,12 @@ class MemorizedTexts:
 
     def _repr_html_(self) -> str:
         """Show in a notebook how many texts there are, the first of them, and what is not known."""
-        first = self.table.select(each for each in _FIRST if each in self.table.columns)
         about = (
             f"<strong>{escape(self.label)}</strong><br>{escape(f'{self._told}; {self.tested}.')}"
         )
         notes = "".join(f"<p><small>Note: {escape(note)}</small></p>" for note in self.notes)
         edge = "border-left:4px solid #2f6690;padding:.2rem .8rem"
-        return f'<p style="{edge}">{about}</p>{first.head(MOST_SHOWN)._repr_html_()}{notes}'
+        return f'<p style="{edge}">{about}</p>{first_texts(self.table)}{notes}'
 
     @property
     def _told(self) -> str:
