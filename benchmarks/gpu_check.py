@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -189,10 +190,20 @@ def _all_open(sequences: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def host_waits(work: Callable[[], object]) -> int:
-    """How often the host waits for the device, as torch itself sees it."""
+    """How often the host waits for the device: for events, and as torch itself sees it."""
     work()
     torch.cuda.synchronize(DEVICE)
-    with warnings.catch_warnings(record=True) as caught:
+    synchronize, events = torch.cuda.Event.synchronize, 0
+
+    def counted(event: torch.cuda.Event) -> None:
+        nonlocal events
+        events += 1
+        synchronize(event)
+
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        patch.object(torch.cuda.Event, "synchronize", counted),
+    ):
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
@@ -200,7 +211,7 @@ def host_waits(work: Callable[[], object]) -> int:
         finally:
             torch.cuda.set_sync_debug_mode("default")
     # Not what torch says of the mode itself when it is first switched on.
-    return sum("synchronizing CUDA operation" in str(each.message) for each in caught)
+    return events + sum("synchronizing CUDA operation" in str(each.message) for each in caught)
 
 
 @torch.inference_mode()

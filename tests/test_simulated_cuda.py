@@ -209,6 +209,7 @@ def test_what_does_not_fit_is_halved(case, device):
         np.testing.assert_array_equal(engine.matched_tokens(sequences), truth)
     assert "16 sequences at once: going on with 8" in str(told[0].message)
     assert device.calls["empty_cache"] > 0
+    engine.stages[0].forward.capture(0, 4)  # a graph has memory that halving gives back
     gc.collect()  # what earlier tests have left behind is not found free later
     device.fails, device.memory = None, device.allocated
     with pytest.warns(CapacityWarning), pytest.raises(ModelError, match=r"one .*\(CUDA out of mem"):
@@ -246,6 +247,14 @@ def test_the_device_is_strict(device):
     assert (ours + torch.tensor(2.0)).sum().item() == 27
     assert ours.to("cuda:0") is ours
     assert device.host_waits == waits + 1
+    early = ours.sum(1).to("cpu", non_blocking=True)
+    moment = torch.cuda.Event()
+    moment.record()
+    (ours + 1).max()
+    assert early.isnan().all()  # nobody has waited
+    moment.synchronize()
+    assert early.tolist() == [3, 3, 3]
+    assert device.behind[-2:] == [0, 2]
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):
         made = torch.ones(2, device="cuda")

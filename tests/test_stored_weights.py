@@ -12,6 +12,7 @@ from simulated_cuda.simulation import simulated
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from memtrace.engine import Distribution, Engine, Rules, bytes_copied, reads_as_stored
+from memtrace.engine.forward import decoder
 from memtrace.errors import ModelError
 from memtrace.models import memory, stored
 from memtrace.models.loading import load_model
@@ -54,10 +55,11 @@ def sequences(narrow):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "auto"])
 def test_a_device_holds_two_bytes_a_parameter_and_little_more(
-    narrow, sequences, tmp_path_factory, dtype
+    narrow, sequences, tmp_path_factory, monkeypatch, dtype
 ):
     """At most 2.6 bytes a parameter, beside what tokens and batches take."""
     tokens, truth = sequences
+    monkeypatch.setattr(decoder, "LAUNCH_BOUND", 0)  # a simulated graph keeps every tensor
     folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
     folder.mkdir(exist_ok=True)
     with simulated(folder) as account:
@@ -73,7 +75,7 @@ def test_a_device_holds_two_bytes_a_parameter_and_little_more(
         np.testing.assert_array_equal(engine.matched_tokens(tokens), truth)
         cache = 2 * 4 * 8 * engine.stages[0].forward.cache_width * 4  # twice: prompt and survivors
         table = 211 * (3 * 64 * 2 + 64 * 4)
-        assert account.peak - before < 2.6 * parameters + 4 * cache + 2 * table
+        assert account.peak - before < 2.6 * parameters + cache + 2 * table
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

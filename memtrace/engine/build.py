@@ -173,7 +173,8 @@ def _budgets(device: torch.device) -> tuple[int, int]:
     if device.type != "cuda":
         return LOGITS_BUDGET, CACHE_BUDGET
     free = free_memory(device) or 0
-    return free // 8, free // 4
+    # Six caches at most: prompts of two batches, survivors of three, and one that is copied to.
+    return free // 8, free // 8
 
 
 def pass_size(model: PreTrainedModel, stage: ToleranceStage, rules: Rules) -> int:

@@ -1,6 +1,6 @@
 """The cascade: decide the first token of all, then go on with those that are still right."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from memtrace.engine.forward.linear import Precision
 from memtrace.engine.kernels import MATCH, MISS
+from memtrace.engine.turns import to_device, to_host
 
 
 class Forward(Protocol):
@@ -65,12 +66,10 @@ def cascade(
     forward: Forward,
     decide: Decide,
     tokens: Tensor,
-    open_decisions: Tensor,
+    open_decisions: np.ndarray,
     stops: tuple[int, ...],
     max_rows: int,
-    *,
-    all_open: bool,
-) -> Tensor:
+) -> Generator[None, None, np.ndarray]:
     """Decide continuation tokens in growing chunks; a sequence leaves at its first miss.
 
     A decision that stays undecided counts as a match here: the sequence goes on, and the next
@@ -83,44 +82,47 @@ def cascade(
         open_decisions: `(n, l)`, which decisions to make; the others count as matches.
         stops: The chunks: decisions [0, 1), [1, stops[1]), ..., the last stop being l.
         max_rows: The most rows of logits in one step; chunks are cut to it.
-        all_open: Are all decisions open? Then the host waits for the device only to learn how many
-            sequences go on.
+
+    Yields:
+        After each chunk but the last, to learn how many sequences go on, and for the outcomes: see
+        `turns`. At the second step the cache of the prompts is no longer needed.
 
     Returns:
         Outcomes `(n, l)`, uint8; MATCH where no decision was made.
     """
     n, length = open_decisions.shape
-    prompt = tokens.shape[1] - length
-    outcomes = torch.full_like(open_decisions, MATCH, dtype=torch.uint8)
-    alive = torch.arange(n, device=tokens.device)
+    prompt, device = tokens.shape[1] - length, tokens.device
+    outcomes = torch.full((n, length), MATCH, dtype=torch.uint8, device=device)
+    alive, still_open = torch.arange(n, device=device), open_decisions
     features, cache = forward.prompt(tokens[:, :prompt], keep=1)
     start, stop = 0, 1
     while True:
-        if all_open:
+        asked = still_open[:, start:stop]
+        if asked.all():
             targets = tokens[alive, prompt + start : prompt + stop]
             decided = decide(features.flatten(0, 1), targets.flatten()).view(targets.shape)
             outcomes[alive, start:stop] = decided
-            if stop == length:
-                return outcomes
-            going = (decided != MISS).all(1)
-        else:
-            row, column = open_decisions[alive, start:stop].nonzero(as_tuple=True)
+        elif asked.any():
+            row, column = (to_device(each, device) for each in asked.nonzero())
             where = alive[row], column + start
-            targets = tokens[where[0], prompt + where[1]]
-            if len(targets):
-                outcomes[where] = decide(features[row, column], targets)
-            going = (outcomes[alive, start:stop] != MISS).all(1)
-            going &= open_decisions[alive, stop:].any(1)
-        rows = going.nonzero()[:, 0]
-        if not len(rows):
-            return outcomes
+            outcomes[where] = decide(features[row, column], tokens[where[0], prompt + where[1]])
+        later = still_open[:, stop:].any(1)
+        if not later.any():
+            break
+        right = yield from to_host((outcomes[alive, start:stop] != MISS).all(1))
+        going = np.flatnonzero(right & later)
+        if not len(going):
+            break
+        rows, still_open = to_device(going, device), still_open[going]
         alive = alive[rows]
         start, stop = stop, next(s for s in stops if s > stop)
-        if not all_open:  # nothing is read behind the last decision that is asked for
-            stop = min(stop, 1 + int(open_decisions[alive].any(0).nonzero().max()))
-        stop = min(stop, start + max(1, max_rows // len(alive)))
+        # Nothing is read behind the last decision that is asked for.
+        stop = min(stop, 1 + int(np.flatnonzero(still_open.any(0)).max()))
+        stop = min(stop, start + max(1, max_rows // len(going)))
         read = tokens[alive, prompt + start - 1 : prompt + stop - 1]
         features, cache = forward.extend(read, cache, rows)
+    del features, cache  # others need the memory
+    return (yield from to_host(outcomes))
 
 
 def schedule(

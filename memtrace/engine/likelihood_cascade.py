@@ -6,6 +6,7 @@ long as it may not be below; how many tokens match is what it is without likelih
 """
 
 import math
+from collections.abc import Generator
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor
 from memtrace.engine.definition import Distribution
 from memtrace.engine.kernels import MATCH, MISS
 from memtrace.engine.scored_rows import error_of, score_rows
-from memtrace.engine.stages import ToleranceStage, prefetch_to_device
+from memtrace.engine.stages import ToleranceStage
+from memtrace.engine.turns import Work, to_device, to_host
 
 
 def likelihood_cascade(
@@ -28,20 +30,19 @@ def likelihood_cascade(
     """
     outcomes = np.empty((len(sequences), stage.length), np.uint8)
     below = np.empty(len(sequences), bool)
-    with stage.forward.precision():
-        starts = range(0, len(sequences), stage.batch_size)
-        batches = [slice(start, start + stage.batch_size) for start in starts]
-        cut = ((sequences[batch], np.empty(0, bool)) for batch in batches)
-        moved = prefetch_to_device(cut, stage.forward.device)
-        for batch, (tokens, _) in zip(batches, moved, strict=True):
-            decided = _decide_batch(stage, distribution, tokens)
-            outcomes[batch], below[batch] = (each.cpu().numpy() for each in decided)
+
+    def decide_batch(batch: slice, tokens: Tensor) -> Work:
+        decided = yield from _decide_batch(stage, distribution, tokens)
+        outcomes[batch], below[batch] = decided[:, :-1], decided[:, -1]
+
+    stage.in_batches(sequences, decide_batch)
     return outcomes, below
 
 
 def _decide_batch(
     stage: ToleranceStage, distribution: Distribution, tokens: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> Generator[None, None, np.ndarray]:
+    """Outcomes `(n, l)`, and in one column more whether a sequence is surely below."""
     n, length = len(tokens), stage.length
     prompt = tokens.shape[1] - length
     outcomes = torch.full((n, length), MATCH, dtype=torch.uint8, device=tokens.device)
@@ -60,11 +61,16 @@ def _decide_batch(
         limit = math.log(distribution.min_probability or 0) - places * error_of(stage, distribution)
         below[alive] |= (upper < limit).any(1)
         missed = (outcomes[alive, :stop] == MISS).any(1)
-        rows = (~(missed & below[alive])).nonzero()[:, 0]
-        if not len(rows) or stop == length:
-            return outcomes, below
+        if stop == length:
+            break
+        going = np.flatnonzero((yield from to_host(~(missed & below[alive]))))
+        if not len(going):
+            break
+        rows = to_device(going, tokens.device)
         alive = alive[rows]
         start, stop = stop, next(s for s in stage.stops if s > stop)
-        stop = min(stop, start + max(1, stage.max_rows // len(alive)))
+        stop = min(stop, start + max(1, stage.max_rows // len(going)))
         read = tokens[alive, prompt + start - 1 : prompt + stop - 1]
         features, cache = stage.forward.extend(read, cache, rows)
+    del features, cache  # others need the memory
+    return (yield from to_host(torch.cat([outcomes, below[:, None]], 1)))

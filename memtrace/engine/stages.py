@@ -1,6 +1,6 @@
 """Precision stages: what one leaves undecided, the next one resolves."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 from memtrace.engine.cascade import Forward, cascade
 from memtrace.engine.kernels import MATCH, MISS, NOT_FINITE, UNDECIDED, decide
 from memtrace.engine.margins import decide_exactly, top_competitors
+from memtrace.engine.turns import Work, in_turns, to_device
 from memtrace.errors import ModelError
 
 FINE_LEAST, FINE_SHARE = 16, 8  # rows of a step that a CUDA device decides more finely: 16 + 1/8
@@ -35,24 +36,28 @@ class ToleranceStage:
 
     def outcomes(self, sequences: np.ndarray, open_decisions: np.ndarray) -> np.ndarray:
         """Batches through the cascade; each sequence up to its first certain miss."""
-        outcomes = np.full(open_decisions.shape, MATCH, np.uint8)
-        with self.forward.precision():
-            starts = range(0, len(sequences), self.batch_size)
-            batches = [slice(start, start + self.batch_size) for start in starts]
-            cut = ((sequences[batch], open_decisions[batch]) for batch in batches)
-            moved = prefetch_to_device(cut, self.forward.device)
-            for batch, (tokens, open_batch) in zip(batches, moved, strict=True):
-                decided = cascade(
-                    self.forward,
-                    self._decide,
-                    tokens,
-                    open_batch,
-                    self.stops,
-                    self.max_rows,
-                    all_open=bool(open_decisions[batch].all()),
-                )
-                outcomes[batch] = decided.cpu().numpy()
+        outcomes = np.empty(open_decisions.shape, np.uint8)
+
+        def decide_batch(batch: slice, tokens: Tensor) -> Work:
+            outcomes[batch] = yield from cascade(
+                self.forward,
+                self._decide,
+                tokens,
+                open_decisions[batch],
+                self.stops,
+                self.max_rows,
+            )
+
+        self.in_batches(sequences, decide_batch)
         return outcomes
+
+    def in_batches(self, sequences: np.ndarray, work: Callable[[slice, Tensor], Work]) -> None:
+        """Do a work, in this precision, for each batch and its token ids on the device."""
+        starts = range(0, len(sequences), self.batch_size)
+        batches = [slice(start, start + self.batch_size) for start in starts]
+        with self.forward.precision():
+            moved = prefetch_to_device((sequences[each] for each in batches), self.forward.device)
+            in_turns(map(work, batches, moved))
 
     def _decide(self, features: Tensor, targets: Tensor) -> Tensor:
         if features.device.type != "cpu":
@@ -129,8 +134,6 @@ class ExactStage:
 
 
 Stage = ToleranceStage | ExactStage
-Batch = tuple[np.ndarray, np.ndarray]
-Moved = tuple[Tensor, Tensor]
 
 
 def name(dtype: torch.dtype) -> str:
@@ -143,33 +146,30 @@ def on_device(sequences: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(sequences.astype(np.int64)).to(device)
 
 
-def prefetch_to_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Moved]:
-    """Yield token ids and open decisions of each batch on a device, those of the next on their way.
+def prefetch_to_device(batches: Iterable[np.ndarray], device: torch.device) -> Iterator[Tensor]:
+    """Yield token ids of each batch on a device, those of the next on their way.
 
     On CUDA they are copied from pinned memory on a stream of their own, while a batch is decided.
     """
     if device.type != "cuda":
-        for tokens, decisions in batches:
-            yield on_device(tokens, device), torch.from_numpy(decisions)
+        yield from (on_device(tokens, device) for tokens in batches)
         return
     copies: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    moved: list[Moved] = []
-    for tokens, decisions in batches:
-        a, b = (torch.from_numpy(x).pin_memory() for x in (tokens.astype(np.int64), decisions))
+    moved: list[Tensor] = []
+    for tokens in batches:
         with torch.cuda.stream(copies):
-            moved.append((a.to(device, non_blocking=True), b.to(device, non_blocking=True)))
+            moved.append(to_device(tokens.astype(np.int64), device))
         if len(moved) == 2:
             yield _arrived(moved.pop(0), copies)
     for batch in moved:
         yield _arrived(batch, copies)
 
 
-def _arrived(batch: Moved, copies: torch.cuda.Stream) -> Moved:
+def _arrived(batch: Tensor, copies: torch.cuda.Stream) -> Tensor:
     """The batch, for use on the current stream, which waits for the copies."""
-    current = torch.cuda.current_stream(batch[0].device)
+    current = torch.cuda.current_stream(batch.device)
     current.wait_stream(copies)
-    for part in batch:
-        part.record_stream(current)  # so that its memory is not used again before that is done
+    batch.record_stream(current)  # so that its memory is not used again before that is done
     return batch
 
 

@@ -40,6 +40,7 @@ class Account:
     def reset(self):
         """Count from here."""
         self.calls, self.copies, self.waits = (collections.Counter() for _ in range(3))
+        self.behind = []
         self.where = collections.Counter()
         self.attention = collections.Counter()
         self.launches = self.rows_decided = 0
@@ -55,13 +56,14 @@ class Account:
         """How often the host has waited for the device."""
         return self.waits.total()
 
-    def wait(self, kind):
-        """Note that the host waits here."""
+    def wait(self, kind, behind=0):
+        """Note that the host waits here, and how many calls are queued behind what it waits for."""
         if CAPTURING:
             raise RuntimeError(f"operation not permitted when stream is capturing ({kind})")
-        if self.warns and kind != "synchronize":
+        if self.warns and "synchronize" not in kind:
             warnings.warn("called a synchronizing CUDA operation", stacklevel=2)
         self.waits[kind] += 1
+        self.behind.append(behind)
         self.where[kind, _caller()] += 1
 
     def hold(self, device, storage):
@@ -109,6 +111,8 @@ class Stream:
         self.device = torch.device("cuda", index_of(device))
         self.device_index, self.cuda_stream = self.device.index, id(self) & 0xFFFF
         self.clock, self._seen = 0, {}
+        self.on_their_way = []
+        """Functions that bring copies to the host, for which nobody has waited yet."""
 
     def wait_stream(self, other):
         self._seen[other] = other.clock
@@ -120,6 +124,25 @@ class Stream:
 
     def synchronize(self):
         ACCOUNT.wait("stream.synchronize")
+
+
+class Event:
+    """A moment of a stream: who waits for it does not wait for what is queued behind."""
+
+    def __init__(self, enable_timing=False, blocking=False):
+        self._stream = None
+
+    def record(self, stream=None):
+        self._stream = stream or current_stream()
+        self._moment, self._copies = self._stream.clock, list(self._stream.on_their_way)
+
+    def synchronize(self):
+        ACCOUNT.wait("event.synchronize", self._stream.clock - self._moment)
+        for arrive in self._copies:
+            arrive()
+        self._stream.on_their_way = [
+            each for each in self._stream.on_their_way if each not in self._copies
+        ]
 
 
 def index_of(device=None):

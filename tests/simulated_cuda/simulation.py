@@ -14,6 +14,7 @@ from simulated_cuda import cupy_stub
 from simulated_cuda.account import (
     ACCOUNT,
     DEVICES,
+    Event,
     Stream,
     current_stream,
     default_stream,
@@ -93,6 +94,7 @@ def _torch_cuda(devices):
         "reset_peak_memory_stats": lambda *_: setattr(ACCOUNT, "peak", ACCOUNT.allocated),
         "set_sync_debug_mode": lambda mode: setattr(ACCOUNT, "warns", mode == "warn"),
         "Stream": Stream,
+        "Event": Event,
         "stream": on_stream,
         "current_stream": current_stream,
         "default_stream": default_stream,

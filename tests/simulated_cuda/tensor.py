@@ -1,7 +1,7 @@
 """A tensor that says it is on a CUDA device; its data lie in CPU memory, every call is checked."""
 
 import weakref
-from functools import cache
+from functools import cache, partial
 
 import torch
 from simulated_cuda.account import ACCOUNT, CAPTURING, WAITS, current_stream, index_of
@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 ATEN = torch.ops.aten
 CPU = torch.device("cpu")
+INTEGERS = (torch.bool, torch.uint8, torch.int32, torch.int64)
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
 PRODUCTS = {"mm": 0, "bmm": 0, "linear": 0, "matmul": 0}
 PRODUCTS |= {"addmm": 1, "baddbmm": 1, "_addmm_activation": 1}  # the place of the first factor
@@ -259,8 +260,15 @@ def _to_copy(func, source, kwargs, wanted):
     on_device = isinstance(source, CudaTensor)
     copied = func(source.inner if on_device else source, **options)
     if on_device and wanted is not None and wanted.type == "cpu":
-        ACCOUNT.wait("copy to the host")
-        return copied
+        if not kwargs.get("non_blocking"):
+            ACCOUNT.wait("copy to the host")
+            return copied
+        ACCOUNT.copies["to the host, asynchronous"] += 1
+        stream = current_stream(source.device)
+        stream.clock += 1
+        host = copied.bitwise_not() if copied.dtype in INTEGERS else copied * torch.nan
+        stream.on_their_way.append(partial(host.copy_, copied))
+        return host
     if on_device:
         return CudaTensor(copied, source.device if wanted is None else cuda_device(wanted.index))
     if getattr(source, "pinned", False) and kwargs.get("non_blocking"):

@@ -146,7 +146,8 @@ class DecoderForward:
     def prompt(self, tokens: Tensor, keep: int) -> tuple[Tensor, Cache]:
         """Read `(n, k)` tokens; return the features `(n, keep, d)` of the last ones and a cache.
 
-        The cache is valid until the next prompt: its memory is used again.
+        The cache is valid until the next prompt, on CUDA until the one after: its memory is used
+        again.
         """
         if self._token_cache is not None:
             self._token_cache.learn(tokens)  # so that tiles only read it
@@ -176,10 +177,12 @@ class DecoderForward:
     def _read_prompt(self, tokens: Tensor, keep: int = 1) -> tuple[Tensor, Cache]:
         n, k = tokens.shape
         shape = (len(self._decoder.layers), n, self._decoder.key_heads, k, self._decoder.head_size)
-        if self._prompt_cache is None or self._prompt_cache.keys.shape != shape:
-            self._prompt_cache = None  # first of all: two of them need not fit
-            self._prompt_cache = Cache.empty(shape, self.dtype, self.device)
         cache = self._prompt_cache
+        if cache is None or cache.keys.shape != shape:
+            self._prompt_cache = cache = None  # first of all: two of them need not fit
+            cache = Cache.empty(shape, self.dtype, self.device)
+            if self.device.type != "cuda":  # there torch keeps memory, and two are in use at once
+                self._prompt_cache = cache
 
         def read(tile: slice) -> Tensor:
             return self._run(tokens[tile], cache.view(tile), keep)
