@@ -75,7 +75,7 @@ def test_info(memtrace_cli, prefix, rows):
     assert not seen["eod_occurs"]
     assert seen["repeated_prefixes"] == 0
     text = memtrace_cli("corpus", "info", prefix, "--sample", "10").stdout
-    assert "10 rows read" in text
+    assert "read        10 rows\n" in text
     assert "token 0 (EOD) does not occur" in text
 
 
@@ -110,7 +110,7 @@ def test_fetch_from_the_hub_stores_only_the_pack(memtrace_cli, hub, rows, tmp_pa
     command = ["corpus", "fetch", "small-pile", "--manifest", tmp_path / "toy.yaml"]
     command += ["--output", tmp_path / "pack", "--step", "3"]
     dry = memtrace_cli(*command, "--dry-run")
-    assert "1 files to write" in dry.stdout
+    assert "1 file to write" in dry.stdout
     assert "to read at" in dry.stdout
     assert not (tmp_path / "pack").exists()
     result = memtrace_cli(*command)

@@ -111,7 +111,7 @@ BAD_ARGUMENTS = [
     (["simulate", "--step", "-1"], "-1"),
     (["scan", "--model", "demo", "--step", "1000:"], "1000:"),
     (["scan", "--model", "demo", "--step", "9" * 5000], "too large"),
-    (["scan", "--model", "demo", "--batch-size", "1_0"], "not a whole number"),
+    (["scan", "--model", "demo", "--batch-size", "1_0"], "neither auto nor a whole number"),
     (["scan", "--model", "demo", "--sequences", "9:3"], "holds nothing"),
     (["scan", "--model", "demo", "--sequences", f"0:{10**19 - 1}"], "holds nothing"),
     (["scan", "--model", "demo", "--worker", "2/2"], "0/8"),
@@ -166,7 +166,7 @@ def test_environment_gives_options_and_is_checked_too(memtrace_cli, monkeypatch)
     monkeypatch.setenv("MEMTRACE_SCAN_BATCH_SIZE", "1_0")
     result = memtrace_cli("scan", "--model", "demo", "--dry-run")
     assert result.exit_code == 2
-    assert "not a whole number" in result.stderr
+    assert "'1_0' is neither auto nor a whole number" in result.stderr
 
 
 def test_verbose_logs_each_step_and_quiet_none(tmp_path):
