@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 from host_shim.fixtures import host, stand_in  # noqa: F401
 from hypothesis import settings
 from range_server import RangeServer
+from simulated_cuda.fixtures import compiled, device, devices  # noqa: F401
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
 Tokens = npt.NDArray[np.integer]

@@ -18,7 +18,7 @@ PROFILE = SimpleNamespace(key_averages=lambda: [EVENT])
 
 
 @pytest.fixture
-def check(tmp_path, tmp_path_factory, monkeypatch):
+def check(tmp_path, compiled, monkeypatch):
     """Run it for a tiny model; returns its document and its section."""
     monkeypatch.setitem(sequences.SHAPES, "tiny", (32, 1, 4))
     monkeypatch.setattr(sequences, "VOCABULARY", 211)
@@ -27,13 +27,11 @@ def check(tmp_path, tmp_path_factory, monkeypatch):
     # Peers that generate take a call for each of 32 tokens, and nothing is learned of this project.
     monkeypatch.setattr(engine, "generate", lambda model, _: engine.teacher_forced(model))
     monkeypatch.setattr(torch.profiler, "profile", lambda **_: nullcontext(PROFILE))
-    folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
-    folder.mkdir(exist_ok=True)
 
     def run():
         words = f"--shapes tiny --sequences {N} --share 0.001 --no-tests --output".split()
         monkeypatch.setattr(sys, "argv", ["gpu-check", *words, str(tmp_path / "out")])
-        with simulated(folder), torch.no_grad():
+        with simulated(compiled), torch.no_grad():
             gpu_check.main()
         document = json.loads((tmp_path / "out" / "gpu_check.json").read_text())
         return document, (tmp_path / "out" / "gpu_check.md").read_text()

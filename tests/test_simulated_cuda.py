@@ -11,7 +11,6 @@ import pytest
 import torch
 from simulated_cuda import lines
 from simulated_cuda.account import CAPTURING
-from simulated_cuda.simulation import simulated
 
 from benchmarks.families import ROUTED, generated, in_float64, random_model
 from memtrace.engine import Distribution, Engine, Rules
@@ -29,20 +28,6 @@ from memtrace.models.weights import Weights
 
 RULES = Rules(prompt_tokens=4, continuation_tokens=4)
 N = 16
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """The folder of compiled parts, one for all processes of a test run."""
-    folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-@pytest.fixture
-def device(compiled):
-    with simulated(compiled) as account, torch.no_grad():
-        yield account
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from simulated_cuda.simulation import simulated
 
 from benchmarks.families import generated, in_float64, random_model
 from memtrace.engine import Engine, Rules, reads_as_stored
@@ -11,14 +10,6 @@ from memtrace.models.loading import load_model
 from memtrace.models.weights import fetch_weights
 
 RULES = Rules(prompt_tokens=4, continuation_tokens=4)
-
-
-@pytest.fixture
-def devices(tmp_path_factory):
-    folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
-    folder.mkdir(exist_ok=True)
-    with simulated(folder, devices=2) as account, torch.no_grad():
-        yield account
 
 
 @pytest.fixture(scope="module")

@@ -21,14 +21,12 @@ OPTIONS = {"shard_size": SHARD, "likelihood": False}  # numbers of a device are 
 
 
 @pytest.fixture(scope="module")
-def simulated_everywhere(tmp_path_factory):
+def simulated_everywhere(compiled):
     """Every Python process that is started now finds two simulated devices."""
-    folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
-    folder.mkdir(exist_ok=True)
-    load_guard(folder)
+    load_guard(compiled)
     paths = [TESTS / "simulated_cuda" / "site", TESTS, TESTS.parent]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SIMULATED_CUDA", str(folder))
+        patch.setenv("SIMULATED_CUDA", str(compiled))
         patch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
         yield
 

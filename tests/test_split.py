@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from simulated_cuda.simulation import simulated
 from torch import nn
 
 from benchmarks.families import generated, in_float64, random_model
@@ -79,14 +78,6 @@ def test_layers_together_are_the_layers_one_by_one():
     found = gated(one, three, down, nn.SiLU(), Split(HALF))(x)
     expected = down(nn.functional.silu(one(x)) * three(x))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-
-
-@pytest.fixture
-def device(tmp_path_factory):
-    folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
-    folder.mkdir(exist_ok=True)
-    with simulated(folder) as account, torch.no_grad():
-        yield account
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from simulated_cuda.simulation import simulated
 
 from benchmarks.families import generated, in_float64, random_model
 from memtrace.engine import Engine, Rules, reads_as_stored
@@ -38,14 +37,6 @@ def case(request, tmp_path_factory):
     sequences = generated(model, RULES, 12)
     truth = in_float64(model, RULES, sequences)
     return Case(fetch_weights(str(folder)), model.num_parameters(), sequences, truth)
-
-
-@pytest.fixture
-def devices(tmp_path_factory):
-    folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
-    folder.mkdir(exist_ok=True)
-    with simulated(folder, devices=2) as account, torch.no_grad():
-        yield account
 
 
 def test_layers_on_two_devices_give_the_truth(case, devices, monkeypatch):

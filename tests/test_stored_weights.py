@@ -55,14 +55,12 @@ def sequences(narrow):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "auto"])
 def test_a_device_holds_two_bytes_a_parameter_and_little_more(
-    narrow, sequences, tmp_path_factory, monkeypatch, dtype
+    narrow, sequences, compiled, monkeypatch, dtype
 ):
     """At most 2.6 bytes a parameter, beside what tokens and batches take."""
     tokens, truth = sequences
     monkeypatch.setattr(decoder, "LAUNCH_BOUND", 0)  # a simulated graph keeps every tensor
-    folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
-    folder.mkdir(exist_ok=True)
-    with simulated(folder) as account:
+    with simulated(compiled) as account:
         before = account.allocated
         # As large to this device as 12b is to one of 80 GB.
         parameters = sum(p.numel() for p in load_model(narrow, CPU, 8).parameters())
@@ -131,16 +129,14 @@ def test_the_type_of_the_files(narrow, tmp_path):
 @pytest.mark.parametrize("simulate", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_an_engine_that_is_dropped_frees_its_weights_at_once(
-    narrow, sequences, tmp_path_factory, dtype, simulate
+    narrow, sequences, compiled, dtype, simulate
 ):
     """Those of the next checkpoint need the place, before any circle would be collected."""
     tokens, truth = sequences
-    folder = tmp_path_factory.getbasetemp().parent / "simulated-cuda"
-    folder.mkdir(exist_ok=True)
     gc.collect()
     gc.disable()
     try:
-        with simulated(folder) if simulate else nullcontext():
+        with simulated(compiled) if simulate else nullcontext():
             model = load_model(narrow, torch.device("cuda:0") if simulate else CPU, 8)
             weight = weakref.ref(next(model.parameters()))
             engine = Engine(model, RULES, calibration=tokens, dtype=dtype)

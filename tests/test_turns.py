@@ -5,7 +5,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from test_simulated_cuda import RULES, N, case, compiled, device  # noqa: F401
+from test_simulated_cuda import RULES, N, case  # noqa: F401
 
 from memtrace.engine import Engine
 from memtrace.engine.forward.decoder import DecoderForward
@@ -65,7 +65,7 @@ def test_on_a_cpu_nothing_is_copied_and_nobody_waits():
 @pytest.mark.parametrize(("family", "graph"), [("gpt_neox", True), ("llama", False)])
 def test_the_next_prompts_are_read_while_the_host_waits(
     case,  # noqa: F811
-    device,  # noqa: F811
+    device,
     monkeypatch,
     family,
     graph,
