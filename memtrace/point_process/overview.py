@@ -57,7 +57,7 @@ def overview_page(
         if chart and any(memorized(fit)[1] for _, _, fit in fits)
         else None,
         limits=_limits([fit for *_, fit in fits]),
-        not_made=tuple((title, _sentence(why)) for title, why in left_out.items()),
+        not_made=tuple(left_out.items()),
         tables=[Table("Checkpoints", COLUMNS, rows, _links(address, fits))],
     )
     return Page(QUESTION, summary)
@@ -118,12 +118,6 @@ def _missing(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _links(address: str, fits: Sequence[tuple[str, int, PoissonResult]]) -> list[str]:
     return [_place(address, place, fits) for place in range(len(fits))]
-
-
-def _sentence(text: str) -> str:
-    """Return it with a capital, unless it begins with a name: those have a slash or a digit."""
-    word = text.partition(" ")[0]
-    return text[:1].upper() + text[1:] if word.isalpha() else text
 
 
 def _place(address: str, place: int, fits: Sequence[tuple[str, int, PoissonResult]]) -> str:

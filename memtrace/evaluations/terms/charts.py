@@ -31,9 +31,7 @@ def accuracy_chart(result: TermResult, task: str) -> dict[str, Any]:
         altair.Tooltip("count:Q", title="mean count of the group", format=",.3~s"),
         altair.Tooltip("accuracy:Q", format=".3f"),
     ]
-    lines = base.mark_line(point=altair.OverlayMarkDef(size=25)).encode(
-        y=level("accuracy"), color=_by_size(), detail="model:N", tooltip=told
-    )
+    lines = _lines(base, level("accuracy"), told)
     return specification(altair.layer(lines, end_names(base, "count", level, "accuracy")))
 
 
@@ -56,16 +54,22 @@ def slope_chart(result: TermResult, task: str) -> dict[str, Any] | None:
         altair.Tooltip("step:Q", title="checkpoint", format=","),
         altair.Tooltip("interval:N", title="slope, 95%"),
     ]
-    lines = base.mark_line(point=altair.OverlayMarkDef(size=25)).encode(
-        y=level("slope"), color=_by_size(), detail="model:N", tooltip=told
-    )
     layers = [
         altair.Chart(data([{"none": 0}])).mark_rule(style="quiet").encode(y=level("none")),
         base.mark_rule().encode(y=level("low"), y2="high:Q", color=_by_size()),
-        lines,
+        _lines(base, level("slope"), told),
         end_names(base, "step", level, "slope"),
     ]
     return specification(altair.layer(*layers))
+
+
+def _lines(base: Any, y: Any, told: list[Any]) -> Any:
+    """Return a line with points for each model."""
+    import altair
+
+    return base.mark_line(point=altair.OverlayMarkDef(size=25)).encode(
+        y=y, color=_by_size(), detail="model:N", tooltip=told
+    )
 
 
 def _by_size() -> Any:
