@@ -210,8 +210,11 @@ def test_the_first_page_has_the_control_beside_what_was_trained_on() -> None:
 
 def test_the_first_page_sets_the_largest_share_above_those_of_the_other_models() -> None:
     fits = [("a", 1, with_control(0, 0, exposed=3)), ("b", 1, with_control(0, 0))]
+    fits.insert(0, ("a", 0, with_control(0, 0, exposed=60)))  # larger, but not its last one
     answer = overview_page(fits, "order.html", {}).summary.answer
-    assert answer.startswith("Of 2 models none returns a larger share than m: 40 of the 100 ")
+    assert answer.startswith(
+        "Of the last checkpoints of 2 models none returns a larger share than m: 40 of the 100 "
+    )
 
 
 def test_a_part_of_what_was_trained_on_is_never_called_the_whole() -> None:

@@ -179,12 +179,7 @@ def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
         what = f"{count(of, 'scanned ' + unit)}, of {fit.events.n:,} rows that it was trained on"
     share = f"{_share(fit)}, 95% {_ends(fit)}{_condition(fit)}"
     other, out_of = control(fit)
-    who = f"{fit.events.label} returns"
-    if len(known) > 1:
-        who = (
-            f"Of {count(len(known), 'model')} none returns a larger share than {fit.events.label}:"
-        )
-    said = f"{who} {events:,} of {what} ({share})"
+    said = f"{returns(fit.events.label, len(known))} {events:,} of {what} ({share})"
     if out_of:
         said += f", and {other:,} of {out_of:,} not trained on ({percent(other / out_of)})"
     return f"{said}."
@@ -193,6 +188,13 @@ def _answer(fits: Sequence[tuple[str, int, PoissonResult]]) -> str:
 def _condition(fit: PoissonResult) -> str:
     """Return under which condition an interval holds."""
     return "" if fit.by_text is not None else ", if no two are copies of one text"
+
+
+def returns(label: str, models: int) -> str:
+    """Return how a sentence begins on the checkpoint that returns most of the last ones."""
+    if models == 1:
+        return f"{label} returns"
+    return f"Of the last checkpoints of {models:,} models none returns a larger share than {label}:"
 
 
 def _last_of_each(fits: Sequence[tuple[str, int, PoissonResult]]) -> dict[str, PoissonResult]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from memtrace.point_process.models.constant import binomial_interval
-from memtrace.point_process.overview import QUESTION
+from memtrace.point_process.overview import QUESTION, returns
 from memtrace.report.numbers import DASH, count, interval, percent
 from memtrace.report.page import Fact, Finding, Page, Table
 from memtrace.runs.memorized import Events
@@ -30,9 +30,7 @@ def unordered_page(scanned: Sequence[tuple[Run, Events]], left_out: Mapping[str,
     last = {(run.suite, run.model): (run, *_counts(events)) for run, events in scanned}
     run, n, rows = max(last.values(), key=lambda one: one[1] / max(one[2], 1))
     returned = f"{n:,} of {count(rows, 'scanned sequence')}"
-    who = f"{run.label} returns"
-    if len(last) > 1:
-        who = f"Of {count(len(last), 'model')} none returns a larger share than {run.label}:"
+    who = returns(run.label, len(last))
     share, ends = _share(n, rows)
     note = f"95% interval {ends}, if no two are copies of one text; {run.label}"
     summary = Finding(
